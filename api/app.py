@@ -1,4 +1,4 @@
-"""The application: every route of the API, the pages beside it, and the guard around both."""
+"""The application: the routes of the API, the routes of the pages, and the middleware around both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from papertape.api import (
     commands,
     docs,
-    following,
     health,
     history,
     installation,
@@ -19,14 +18,15 @@ from papertape.api import (
     market,
     metrics,
     openapi,
+    stream_routes,
     trades,
     trading,
 )
-from papertape.api.answers import ViewHandler
 from papertape.api.gate import SCOPE_KEY, Access
-from papertape.api.guard import BODY_BYTES_MAX, SecurityMiddleware
+from papertape.api.middleware import BODY_BYTES_MAX, SecurityMiddleware
 from papertape.api.problems import HANDLERS, Handler, http_problem
 from papertape.api.routes import Guarded
+from papertape.api.view_handler import ViewHandler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,23 +44,23 @@ VIEWS = (*trading.VIEWS, *trades.VIEWS, *market.VIEWS, *history.VIEWS, *installa
 
 
 def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
-    """Every route of the API, and its description."""
-    viewing = ViewHandler(site)
+    """Return all routes of the API, including its description."""
+    handler = ViewHandler(site)
 
     def wrong_tokens() -> int:
-        return gate.wrongs.total
+        return gate.failed_attempts.total
 
-    found: list[Guarded] = [
+    routes: list[Guarded] = [
         *health.routes(site, streams, wrong_tokens),
         metrics.route(site, streams, wrong_tokens),
-        *(viewing.route(view) for view in VIEWS),
-        trades.csv_route(viewing),
-        *following.routes(streams, site.timeline),
+        *(handler.route(view) for view in VIEWS),
+        trades.csv_route(handler),
+        *stream_routes.routes(streams, site.timeline),
         *commands.routes(site),
         *login.routes(),
     ]
     version = site.settings.version
-    return [*found, openapi.route(found, version), *docs.routes(found, version)]
+    return [*routes, openapi.route(routes, version), *docs.routes(routes, version)]
 
 
 def application(
@@ -70,15 +70,15 @@ def application(
     pages: Sequence[Guarded] = (),
     not_found_page: Handler | None = None,
 ) -> Starlette:
-    """Everything that is served. Raises TypeError for a route that does not state its access.
+    """Build the application. Raise TypeError for a route that does not state its access.
 
     `not_found_page` answers a browser that requests an unknown address; a program gets a problem document.
     """
     routes = [*api_routes(site, gate, streams), *pages]
     for route in routes:
         if not isinstance(route, Guarded):
-            raise TypeError(f"{route} does not say what protects it; build it as one of api.routes")
-    made = Starlette(
+            raise TypeError(f"{route} does not state its access; build it with a class of api.routes")
+    app = Starlette(
         routes=routes,
         exception_handlers={**HANDLERS, 404: _not_found(not_found_page)},
         middleware=[
@@ -86,9 +86,9 @@ def application(
             Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
         ],
     )
-    # A redirect to the path with or without a slash would be one more way to a route.
-    made.router.redirect_slashes = False
-    return made
+    # A redirect between paths with and without a trailing slash would give each route a second address.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _not_found(page: Handler | None) -> Handler:

@@ -1,10 +1,10 @@
-"""What a human may ask of the engine: pause, resume, close, kill, reset. Each becomes events with actor and reason."""
+"""Commands to the engine: pause, resume, close, kill, reset. Each becomes events that record actor and reason."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,81 +27,83 @@ if TYPE_CHECKING:
 
     from papertape.projections.site.ports import Site
 
-WORDS_CHARS_MAX = 200
-SEEN_S_MAX = 2.0
-Said = Annotated[str, Meta(min_length=1, max_length=WORDS_CHARS_MAX, pattern=r"\S", description="Kept in the log.")]
+TEXT_CHARS_MAX = 200
+VIEWS_S_MAX = 2.0
+RecordedText = Annotated[
+    str, Meta(min_length=1, max_length=TEXT_CHARS_MAX, pattern=r"\S", description="Recorded in the log.")
+]
 
 
 class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who asks, and why; both are kept in the log."""
+    """The sender of a command and the reason; the log records both."""
 
-    actor: Said
-    reason: Said
+    actor: RecordedText
+    reason: RecordedText
 
 
 class PauseRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Open nothing with a strategy, or with all. Open positions go on."""
+    """Stop one strategy, or all, from opening positions. Open positions keep their stops and targets."""
 
     strategy: Name = ALL
 
     def command(self) -> Command:
-        """For the engine."""
+        """Return the command for the engine."""
         return Pause(self.actor, self.reason, self.strategy)
 
 
 class ResumeRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """End a pause. A tripped kill switch stays tripped."""
+    """End a pause. A tripped kill switch remains tripped."""
 
     strategy: Name = ALL
 
     def command(self) -> Command:
-        """For the engine."""
+        """Return the command for the engine."""
         return Resume(self.actor, self.reason, self.strategy)
 
 
 class CloseRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Leave positions at the next open: of a strategy, in a symbol, or all there are."""
+    """Close positions at the next open: those of a strategy, those in a symbol, or all."""
 
     strategy: Name = ALL
     symbol: Name = ALL
 
     def command(self) -> Command:
-        """For the engine."""
+        """Return the command for the engine."""
         return Close(self.actor, self.reason, self.strategy, self.symbol)
 
 
 class KillRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Trip a kill switch by hand, a strategy's or the global one: nothing is opened until it is reset."""
+    """Trip a strategy's or the global kill switch by hand: it blocks new positions until it is reset."""
 
     scope: Name = GLOBAL_SCOPE
 
     def command(self) -> Command:
-        """For the engine."""
+        """Return the command for the engine."""
         return Kill(self.actor, self.reason, self.scope)
 
 
 class ResetRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """End the trip that stands at `trip_seq`. A stale or second reset is refused with 409."""
+    """Reset the trip with seq `trip_seq`. A stale or repeated reset is refused with 409."""
 
     scope: Name
     trip_seq: Annotated[int, Meta(ge=1, le=SEQ_MAX)]
 
     def command(self) -> Command:
-        """For the engine."""
+        """Return the command for the engine."""
         return Reset(self.actor, self.reason, self.scope, self.trip_seq)
 
 
 KINDS: dict[str, tuple[type[Any], str]] = {
-    "pause": (PauseRequest, "Open nothing more with a strategy, or with all"),
+    "pause": (PauseRequest, "Stop one strategy, or all, from opening positions"),
     "resume": (ResumeRequest, "End a pause"),
-    "close": (CloseRequest, "Leave open positions at the next open"),
+    "close": (CloseRequest, "Close open positions at the next open"),
     "kill": (KillRequest, "Trip a kill switch by hand"),
-    "reset": (ResetRequest, "End a kill switch's trip, which is named"),
+    "reset": (ResetRequest, "Reset one trip of a kill switch"),
 }
 
 
 def routes(site: Site) -> list[GuardedRoute]:
-    """A route for every command."""
+    """Return the routes of all commands."""
     return [_route(site, name, kind, summary) for name, (kind, summary) in KINDS.items()]
 
 
@@ -116,15 +118,15 @@ def _route(site: Site, name: str, kind: type[Any], summary: str) -> GuardedRoute
         Accepted,
         body=kind,
         refusals=(409, 413, 415, 422, 503, 504),
-        about="Answered when it is committed: from the first to the last event it became, consequences included.",
+        about="The answer comes after the commit and names the first and the last resulting event.",
     )
     return GuardedRoute(f"/api/v1/commands/{name}", endpoint, access=Access.COMMAND, method="POST", operation=operation)
 
 
 async def _submit(site: Site, command: Command) -> Response:
-    """Have it taken. A refusal is 409; no engine is 503, as it may come."""
+    """Submit a command. A refusal is 409; a missing engine is 503, because it may come back."""
     if not site.settings.commands_allowed:
-        return problem(503, "this log is only looked at: no engine takes commands for it")
+        return problem(503, "this log is read-only here: no engine accepts commands for it")
     try:
         accepted = await site.engine.submit(command)
     except UsageError as error:
@@ -134,28 +136,30 @@ async def _submit(site: Site, command: Command) -> Response:
 
 
 async def _wait_for_views(site: Site, seq: int) -> None:
-    """Wait a moment until the views hold what came of a command: whoever asks next finds it there."""
+    """Wait briefly until the views include a command's events, so that the next request sees them."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(SEEN_S_MAX):
+        async with asyncio.timeout(VIEWS_S_MAX):
             while site.timeline.views.seq < seq:
                 await site.timeline.wait_beyond(site.timeline.views.seq)
 
 
 def _check_names(site: Site, command: Command) -> None:
-    """Raises HTTPException 422 for a strategy or a symbol that this log does not have."""
+    """Raise HTTPException 422 for a strategy, symbol or scope that this log does not have."""
     views = site.timeline.views
     symbols = dict.fromkeys(symbol for runner in views.runners.values() for symbol in runner.symbols)
     match command:
         case Pause(strategy=strategy) | Resume(strategy=strategy):
-            _known("strategy", strategy, (ALL, *views.strategies))
+            _check_name("strategy", strategy, (ALL, *views.strategies))
         case Close(strategy=strategy, symbol=symbol):
-            _known("strategy", strategy, (ALL, *views.strategies))
-            _known("symbol", symbol, (ALL, *symbols))
+            _check_name("strategy", strategy, (ALL, *views.strategies))
+            _check_name("symbol", symbol, (ALL, *symbols))
         case Kill(scope=scope) | Reset(scope=scope):
-            _known("scope", scope, (GLOBAL_SCOPE, *views.strategies))
+            _check_name("scope", scope, (GLOBAL_SCOPE, *views.strategies))
+        case _:
+            assert_never(command)
 
 
-def _known(what: str, name: str, there: Iterable[str]) -> None:
-    names = list(there)
+def _check_name(field: str, name: str, valid: Iterable[str]) -> None:
+    names = list(valid)
     if name not in names:
-        raise HTTPException(422, f"{what}: {unknown_name_text(what, name, names)}")
+        raise HTTPException(422, f"{field}: {unknown_name_text(field, name, names)}")

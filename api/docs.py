@@ -1,4 +1,4 @@
-"""The API on a page: every route with what it takes and gives, from the same description, without a script."""
+"""The API's documentation page: every route with its input and output, made from the description, without scripts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PAGE: Final = """<!doctype html>
 <title>papertape API</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/api/docs.css"></head>
 <body><main><p><a href="/">papertape</a></p><h1>API</h1>
 <p>Views of one log as JSON. Every view takes <code>as_of</code>, an event's seq or a time in UTC, and has an ETag.
-Errors are <code>application/problem+json</code>. The same for machines: <a href="/openapi.json">openapi.json</a>.
-Events as they come: <code>GET /api/v1/stream</code>, or the WebSocket <code>/api/v1/ws</code>.</p>
+Errors are <code>application/problem+json</code>. The same for programs: <a href="/openapi.json">openapi.json</a>.
+Events as they happen: <code>GET /api/v1/stream</code>, or the WebSocket <code>/api/v1/ws</code>.</p>
 <nav aria-label="Routes"><h2>Routes</h2><ul>%s</ul></nav>
 %s</main></body></html>
 """
@@ -62,11 +62,11 @@ pre { overflow-x: auto; margin: 8px 0 0; padding: 12px; border: 1px solid var(--
 Tree = dict[str, Any]
 
 
-def page(told: Tree) -> str:
-    """The page of a description."""
-    routes = [(method, path) for path, methods in told["paths"].items() for method in methods]
+def page(tree: Tree) -> str:
+    """Return the page for a description."""
+    routes = [(method, path) for path, methods in tree["paths"].items() for method in methods]
     contents = "".join(f'<li><a href="#{_anchor(*one)}">{_named(*one)}</a></li>' for one in routes)
-    return PAGE % (contents, "\n".join(part for path in told["paths"] for part in _path(path, told)))
+    return PAGE % (contents, "\n".join(part for path in tree["paths"] for part in _path(path, tree)))
 
 
 def _anchor(method: str, path: str) -> str:
@@ -77,45 +77,45 @@ def _named(method: str, path: str) -> str:
     return f"<b>{method.upper()}</b> {escape(path)}"
 
 
-def _path(path: str, told: Tree) -> Iterator[str]:
-    for method, operation in told["paths"][path].items():
+def _path(path: str, tree: Tree) -> Iterator[str]:
+    for method, operation in tree["paths"][path].items():
         yield f'<section id="{_anchor(method, path)}"><h2>{_named(method, path)}</h2>'
         yield f"<p>{escape(operation['summary'])}.</p>"
         if "description" in operation:
             yield f"<p>{escape(operation['description'])}</p>"
         yield from _parameters(operation["parameters"])
         for content in operation.get("requestBody", {}).get("content", {}).values():
-            yield _schema("Takes", content["schema"], told)
+            yield _schema("Request body", content["schema"], tree)
         for status, answer in operation["responses"].items():
             if status == "200":
                 for content in answer["content"].values():
-                    yield _schema("Gives", content["schema"], told)
-        yield f"<p>Answers: {', '.join(map(escape, operation['responses']))}.</p></section>"
+                    yield _schema("Response body", content["schema"], tree)
+        yield f"<p>Status codes: {', '.join(map(escape, operation['responses']))}.</p></section>"
 
 
 def _parameters(parameters: Sequence[Tree]) -> Iterator[str]:
     if not parameters:
         return
-    yield "<table><tr><th>parameter</th><th>in</th><th>what</th></tr>"
+    yield "<table><tr><th>parameter</th><th>in</th><th>schema</th></tr>"
     for one in parameters:
-        what = escape(msgspec.json.encode(one["schema"]).decode())
-        yield f"<tr><td><code>{escape(one['name'])}</code></td><td>{one['in']}</td><td><code>{what}</code></td></tr>"
+        schema = escape(msgspec.json.encode(one["schema"]).decode())
+        yield f"<tr><td><code>{escape(one['name'])}</code></td><td>{one['in']}</td><td><code>{schema}</code></td></tr>"
     yield "</table>"
 
 
-def _schema(title: str, schema: Tree, told: Tree) -> str:
-    """A schema, the one it names written out."""
+def _schema(title: str, schema: Tree, tree: Tree) -> str:
+    """Return a schema as a section; a reference is replaced by the schema it names."""
     name = schema.get("$ref", "").rpartition("/")[2]
-    shown = msgspec.json.format(msgspec.json.encode(told["components"]["schemas"].get(name, schema)), indent=2).decode()
+    shown = msgspec.json.format(msgspec.json.encode(tree["components"]["schemas"].get(name, schema)), indent=2).decode()
     return f"<details><summary>{title} {escape(name)}</summary><pre>{escape(shown)}</pre></details>"
 
 
 def routes(routes: Sequence[Guarded], version: str) -> list[GuardedRoute]:
-    """The page and its style."""
-    made = page(description(routes, version))
+    """Return the routes of the page and its style sheet."""
+    html = page(description(routes, version))
 
     async def shown(_: Request) -> Response:
-        return Response(made, media_type="text/html; charset=utf-8")
+        return Response(html, media_type="text/html; charset=utf-8")
 
     async def style(_: Request) -> Response:
         return Response(STYLE, media_type="text/css; charset=utf-8")

@@ -1,4 +1,4 @@
-"""Who may do what: the token, the cookie, the page a request comes from, and how often one may be wrong."""
+"""Access control: the token, the login cookie, the origin of a request, and the limit on wrong tokens."""
 
 from __future__ import annotations
 
@@ -25,76 +25,76 @@ if TYPE_CHECKING:
 
 SCOPE_KEY: Final = "papertape.gate"
 LOGIN_PATH: Final = "/login"
-WRONG_MAX: Final = 20
-"""Wrong tokens of one address within a window; further ones are told to wait."""
+FAILED_ATTEMPTS_MAX: Final = 20
+"""The wrong tokens of one address within a window; further ones get a 429."""
 WINDOW_S: Final = 60.0
-LATE_S: Final = 1.0
-"""So much later whoever guesses is answered, so that guessing costs this machine next to nothing."""
+DELAY_S: Final = 1.0
+"""The delay of answers to a guesser, so that guessing costs this machine next to nothing."""
 ADDRESSES_MAX: Final = 1_024
-LEFT_MAX: Final = 1_024
-"""Cookies of logouts that are remembered; all end with a new token."""
+LOGOUTS_MAX: Final = 1_024
+"""The number of logged-out cookies that are remembered; a new token invalidates all cookies."""
 NEXT_CHARS_MAX: Final = 500
 IPV6_NETWORK_BITS: Final = 64
 CHALLENGE: Final = {"www-authenticate": 'Bearer realm="papertape"'}
 
 
 class Access(Enum):
-    """What a route asks of whoever calls it. Every route states one."""
+    """What a route requires of a caller. Every route states one."""
 
     OPEN = "open to everybody who reaches this address"
-    READ = "the token, or nothing where the server listens on this machine alone and no token is configured"
-    PAGE = "as for reading; a browser that may not is led to the login page"
+    READ = "the token, or nothing if the server listens only on this machine and no token is configured"
+    PAGE = "as for reading; a browser without access is redirected to the login page"
     COMMAND = "the token, always"
 
 
 class FailedAttempts:
-    """How often an address was wrong lately. It remembers a bounded number of them, the newest."""
+    """Counts recent wrong tokens by address, for a bounded number of the newest addresses."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._found: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._attempts: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self.total = 0
 
-    def note(self, address: str) -> bool:
-        """Count one more; whether there are too many."""
+    def record(self, address: str) -> bool:
+        """Count a failed attempt, and return whether the address has exceeded the limit."""
         network, now = _network(address), self._clock()
         self.total += 1
-        since, count = self._found.pop(network, (now, 0))
+        since, count = self._attempts.pop(network, (now, 0))
         if now - since >= WINDOW_S:
             since, count = now, 0
-        self._found[network] = (since, count + 1)
-        while len(self._found) > ADDRESSES_MAX:
-            self._found.popitem(last=False)
-        return count >= WRONG_MAX
+        self._attempts[network] = (since, count + 1)
+        while len(self._attempts) > ADDRESSES_MAX:
+            self._attempts.popitem(last=False)
+        return count >= FAILED_ATTEMPTS_MAX
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._attempts)
 
 
 def _network(address: str) -> str:
-    """Who holds one address of version 6 holds its whole network."""
+    """Return the network of an IPv6 address, because its owner holds all of it; an IPv4 address is returned as is."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return address[:64]
-    return str(ip_network((found, IPV6_NETWORK_BITS), strict=False)) if isinstance(found, IPv6Address) else address
+    return str(ip_network((parsed, IPV6_NETWORK_BITS), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
 class DelayedResponse(Response):
-    """An answer that comes some seconds later. How many wait is limited by how many connections there may be."""
+    """A response sent after some seconds. The limit on connections bounds how many can be waiting."""
 
-    def __init__(self, answer: Response, late_s: float) -> None:
+    def __init__(self, answer: Response, delay_s: float) -> None:
         super().__init__(status_code=answer.status_code)
-        self._answer, self._late_s = answer, late_s
+        self._answer, self._delay_s = answer, delay_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait, and answer."""
-        await asyncio.sleep(self._late_s)
+        """Wait, then send the response."""
+        await asyncio.sleep(self._delay_s)
         await self._answer(scope, receive, send)
 
 
 class Gate:
-    """Decides on every request. `reading_open`: nobody has to prove anything to look."""
+    """Decides whether a request is allowed. With `reading_open`, reading needs no token."""
 
     def __init__(
         self,
@@ -103,88 +103,93 @@ class Gate:
         *,
         reading_open: bool,
         clock: Callable[[], float] = time.monotonic,
-        late_s: float = LATE_S,
+        delay_s: float = DELAY_S,
     ) -> None:
         self.token = token
         self.hosts = hosts
         self.reading_open = reading_open
-        self.wrongs = FailedAttempts(clock)
-        self._late_s = late_s
-        self._left: OrderedDict[str, None] = OrderedDict()
+        self.failed_attempts = FailedAttempts(clock)
+        self._delay_s = delay_s
+        self._logged_out: OrderedDict[str, None] = OrderedDict()
 
-    def refusal(self, access: Access, asking: HTTPConnection, *, live: bool = False) -> Response | None:
-        """Why a request is not taken; None where it is. `live`: it opens a stream."""
-        return self._foreign(asking, live=live) or self._stranger(access, asking) or _anonymous(asking)
+    def refusal(self, access: Access, connection: HTTPConnection, *, live: bool = False) -> Response | None:
+        """Return the response that refuses a request, or None if it is allowed. `live`: it opens a stream."""
+        return (
+            self._cross_site_refusal(connection, live=live)
+            or self._authentication_refusal(access, connection)
+            or _missing_origin_refusal(connection)
+        )
 
-    def _stranger(self, access: Access, asking: HTTPConnection) -> Response | None:
-        """Who did not prove what has to be proved."""
+    def _authentication_refusal(self, access: Access, connection: HTTPConnection) -> Response | None:
+        """Return the refusal of a request without the required token or cookie."""
         if access is Access.OPEN:
             return None
-        bearer = _bearer(asking)
+        bearer = _bearer(connection)
         if bearer is not None:
-            return None if self.token.matches(bearer) else self.wrong_token_response(asking)
-        if self.is_logged_in(asking) or (self.reading_open and access is not Access.COMMAND):
+            return None if self.token.matches(bearer) else self.wrong_token_response(connection)
+        if self.is_logged_in(connection) or (self.reading_open and access is not Access.COMMAND):
             return None
         if access is Access.PAGE:
-            return RedirectResponse(f"{LOGIN_PATH}?next={quote(_path(asking)[:NEXT_CHARS_MAX], safe='')}", 303)
-        return problem(401, "this needs the token: Authorization: Bearer TOKEN, or a login", CHALLENGE)
+            return RedirectResponse(f"{LOGIN_PATH}?next={quote(_path(connection)[:NEXT_CHARS_MAX], safe='')}", 303)
+        return problem(401, "this requires the token (Authorization: Bearer TOKEN) or a login", CHALLENGE)
 
-    def is_logged_in(self, asking: HTTPConnection) -> bool:
-        """Whether the request carries the cookie of a login."""
-        cookie = asking.cookies.get(self.token.cookie_name, "")
-        return bool(cookie) and cookie not in self._left and self.token.takes_cookie(cookie, int(time.time()))
+    def is_logged_in(self, connection: HTTPConnection) -> bool:
+        """Return whether the request carries a valid login cookie."""
+        cookie = connection.cookies.get(self.token.cookie_name, "")
+        return bool(cookie) and cookie not in self._logged_out and self.token.accepts_cookie(cookie, int(time.time()))
 
-    def log_out(self, asking: HTTPConnection) -> None:
-        """Take the cookie of a request no longer."""
-        if self.is_logged_in(asking):
-            self._left[asking.cookies[self.token.cookie_name]] = None
-            while len(self._left) > LEFT_MAX:
-                self._left.popitem(last=False)
+    def log_out(self, connection: HTTPConnection) -> None:
+        """Invalidate the cookie of a request."""
+        if self.is_logged_in(connection):
+            self._logged_out[connection.cookies[self.token.cookie_name]] = None
+            while len(self._logged_out) > LOGOUTS_MAX:
+                self._logged_out.popitem(last=False)
 
-    def wrong_token_response(self, asking: HTTPConnection) -> Response:
-        """The answer to a wrong token.
+    def wrong_token_response(self, connection: HTTPConnection) -> Response:
+        """Return the response to a wrong token.
 
-        The right one is always taken: whoever shares an address with a guesser must still be able to stop the engine,
-        and 32 random bytes are not guessed at any rate.
+        The right token is always accepted: a user who shares an address with a guesser must still be able to stop the
+        engine, and no rate of guessing finds 32 random bytes.
         """
-        if self.wrongs.note(asking.client.host if asking.client else ""):
+        if self.failed_attempts.record(connection.client.host if connection.client else ""):
             return DelayedResponse(
-                problem(429, "too many wrong tokens", {"retry-after": str(int(WINDOW_S))}), self._late_s
+                problem(429, "too many wrong tokens", {"retry-after": str(int(WINDOW_S))}), self._delay_s
             )
-        return problem(401, "this is not the token", CHALLENGE)
+        return problem(401, "wrong token", CHALLENGE)
 
-    def _foreign(self, asking: HTTPConnection, *, live: bool) -> Response | None:
-        """A page of another site may not use the browser of somebody who is logged in, or who sits at this machine."""
-        origin, site = asking.headers.get("origin"), asking.headers.get("sec-fetch-site")
-        if origin is not None and not self.hosts.same_origin(origin, asking.headers.get("host", "")):
-            return problem(403, "a page of another site asks: its Origin is not this server's")
-        if (live or _changes(asking)) and site not in (None, "same-origin", "none"):
-            return problem(403, "a page of another site asks")
+    def _cross_site_refusal(self, connection: HTTPConnection, *, live: bool) -> Response | None:
+        """Return the refusal of a request that another site's page makes through the user's browser."""
+        origin, site = connection.headers.get("origin"), connection.headers.get("sec-fetch-site")
+        if origin is not None and not self.hosts.same_origin(origin, connection.headers.get("host", "")):
+            return problem(403, "cross-site request: the Origin is not this server's")
+        if (live or _changes(connection)) and site not in (None, "same-origin", "none"):
+            return problem(403, "cross-site request")
         return None
 
 
-def _anonymous(asking: HTTPConnection) -> Response | None:
-    """Browsers say the `Origin` of everything that changes something.
+def _missing_origin_refusal(connection: HTTPConnection) -> Response | None:
+    """Return the refusal of a write that names no origin and carries no token.
 
-    Who does not has to show the token itself, which no foreign page knows; a cookie comes by itself.
+    Browsers send `Origin` with every write. Without it a cookie proves nothing, because browsers send cookies by
+    themselves; the token does, because no other site knows it.
     """
-    told = "origin" in asking.headers or "sec-fetch-site" in asking.headers
-    if _changes(asking) and not told and _bearer(asking) is None:
-        return problem(403, "a request that changes something names its Origin, or carries the token")
+    has_origin = "origin" in connection.headers or "sec-fetch-site" in connection.headers
+    if _changes(connection) and not has_origin and _bearer(connection) is None:
+        return problem(403, "a write request must name its Origin or carry the token")
     return None
 
 
-def _changes(asking: HTTPConnection) -> bool:
-    return asking.scope["type"] == "http" and asking.scope["method"] not in ("GET", "HEAD", "OPTIONS")
+def _changes(connection: HTTPConnection) -> bool:
+    return connection.scope["type"] == "http" and connection.scope["method"] not in ("GET", "HEAD", "OPTIONS")
 
 
-def _path(asking: HTTPConnection) -> str:
-    """What was asked for, with its query."""
-    path, query = asking.scope["path"], asking.scope["query_string"].decode("latin-1")
+def _path(connection: HTTPConnection) -> str:
+    """Return the requested path with its query."""
+    path, query = connection.scope["path"], connection.scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else str(path)
 
 
-def _bearer(asking: HTTPConnection) -> str | None:
-    """The token of the `Authorization` header; None without one."""
-    scheme, _, token = asking.headers.get("authorization", "").partition(" ")
+def _bearer(connection: HTTPConnection) -> str | None:
+    """Return the token of the `Authorization` header, or None."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

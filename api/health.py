@@ -1,4 +1,4 @@
-"""Is the process up, does the engine trade, and what does the watchdog see."""
+"""Health endpoints: whether this process answers, whether the engine trades, and what the watchdog has found."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
-from papertape.api.answers import AsOf
 from papertape.api.gate import Access
 from papertape.api.routes import GuardedRoute, Operation
+from papertape.api.view_handler import AsOf
 from papertape.projections.folds.market_status import AnomalyView, FeedView, SuspendedView
 from papertape.projections.folds.marks import FeedRepairs
 from papertape.projections.site.ports import EngineStatus, newest_views
@@ -27,13 +27,13 @@ Make = Callable[[], Awaitable[tuple[int, Any]]]
 
 
 class LiveView(Struct, frozen=True):
-    """This process answers."""
+    """The process answers."""
 
     live: bool = True
 
 
 class StatusView(Struct, frozen=True):
-    """The whole in a few numbers. `engine` is what the running engine says of itself, None where none answers."""
+    """The key figures. `engine` is the running engine's own status, None if no engine answers."""
 
     version: str
     as_of: AsOf
@@ -54,7 +54,7 @@ class StatusView(Struct, frozen=True):
 
 
 class WebView(Struct, frozen=True):
-    """This process: streams that are open, refused and dropped, and wrong tokens since its start."""
+    """This process: its open, refused and dropped streams, and the wrong tokens since its start."""
 
     streams_open: int
     streams_max: int
@@ -64,7 +64,7 @@ class WebView(Struct, frozen=True):
 
 
 class HealthView(Struct, frozen=True):
-    """What runs (`commit`: of which sources, where known), readiness, the watchdog's view, the feed, this process."""
+    """Version and source commit (if known), readiness, engine, feed, anomalies and this process."""
 
     version: str
     commit: str
@@ -81,34 +81,34 @@ class HealthView(Struct, frozen=True):
 
 
 class Health:
-    """Answers from the newest views and what the engine says now."""
+    """Answers from the newest views and the engine's current status."""
 
     def __init__(self, site: Site, streams: Streams) -> None:
         self._site, self._streams = site, streams
 
     async def live(self) -> tuple[int, LiveView]:
-        """Always, while there is somebody to answer."""
+        """Return 200, always."""
         return 200, LiveView()
 
     async def ready(self) -> tuple[int, ReadyView]:
-        """200 while it trades or rightly does nothing, 503 with the reasons."""
+        """Return 200 while the engine trades or is idle on purpose, else 503 with the reasons."""
         view = self._readiness(await self._site.engine.status())
         return 200 if view.ready else 503, view
 
     async def status(self) -> tuple[int, StatusView]:
         """Return the key figures. Raise LogBusy while the views show only part of the log."""
         engine = await self._site.engine.status()
-        ready, said, timeline = self._readiness(engine), self._site.settings, self._site.timeline
+        ready, settings, timeline = self._readiness(engine), self._site.settings, self._site.timeline
         portfolio = newest_views(timeline).portfolio.view()
         return 200, StatusView(
-            version=said.version,
+            version=settings.version,
             as_of=AsOf(portfolio.seq, portfolio.at_ms),
             head_seq=timeline.head_seq,
             ready=ready.ready,
             idle=ready.idle,
             reasons=ready.reasons,
-            simulated=said.simulated,
-            commands_allowed=said.commands_allowed,
+            simulated=settings.simulated,
+            commands_allowed=settings.commands_allowed,
             feed=portfolio.feed,
             capital_usdt=portfolio.capital_usdt,
             equity_usdt=portfolio.equity_usdt,
@@ -120,7 +120,7 @@ class Health:
         )
 
     async def health(self, wrong_tokens: int) -> tuple[int, HealthView]:
-        """Everything that may be wrong; 503 where it is not ready."""
+        """Return all health information, with 503 if the engine is not ready."""
         engine = await self._site.engine.status()
         ready, views, streams = self._readiness(engine), self._site.timeline.views, self._streams
         feeding = views.portfolio.market_status
@@ -145,31 +145,33 @@ class Health:
 
 
 def routes(site: Site, streams: Streams, wrong_tokens: Callable[[], int]) -> list[GuardedRoute]:
-    """The routes of health; those that a container's host asks need no token."""
+    """Return the health routes; the container probes need no token."""
     health = Health(site, streams)
 
-    def route(
-        path: str, make: Callable[[], Awaitable[tuple[int, Any]]], access: Access, said: Operation
-    ) -> GuardedRoute:
+    def route(path: str, make: Make, access: Access, operation: Operation) -> GuardedRoute:
         async def endpoint(_: Request) -> Response:
             status, view = await make()
             return Response(msgspec.json.encode(view), status, media_type="application/json")
 
-        return GuardedRoute(path, endpoint, access=access, operation=said)
+        return GuardedRoute(path, endpoint, access=access, operation=operation)
 
     async def healthy() -> tuple[int, HealthView]:
         return await health.health(wrong_tokens())
 
-    few = Operation("The whole in a few numbers", StatusView, refusals=(503,))
-    late = "503 has the same form and says why not."
+    about = "A 503 has the same form and gives the reasons."
     return [
         route("/live", health.live, Access.OPEN, Operation("Whether this process answers", LiveView)),
-        route("/ready", health.ready, Access.OPEN, Operation("Whether it trades", ReadyView, also=(503,), about=late)),
+        route(
+            "/ready",
+            health.ready,
+            Access.OPEN,
+            Operation("Whether the engine trades", ReadyView, also=(503,), about=about),
+        ),
         route(
             "/health",
             healthy,
             Access.READ,
-            Operation("Everything that may be wrong", HealthView, also=(503,), about=late),
+            Operation("All health information", HealthView, also=(503,), about=about),
         ),
-        route("/api/v1/status", health.status, Access.READ, few),
+        route("/api/v1/status", health.status, Access.READ, Operation("The key figures", StatusView, refusals=(503,))),
     ]

@@ -1,4 +1,4 @@
-"""The log itself: its events in words, how everything stood as of one, and why it happened."""
+"""The log itself: its events in words, the state as of an event, and the causes of an event."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
-from papertape.api.answers import ViewEndpoint
+from papertape.api.event_search import SEARCH_S_MAX, run_search
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
-from papertape.api.searching import SEARCH_S_MAX, run_search
+from papertape.api.view_handler import ViewEndpoint
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, UNMATCHED_EVENTS_MAX, EventFilter, Search
 from papertape.projections.site.messages import Message, messages
 from papertape.projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 
 if TYPE_CHECKING:
-    from papertape.api.answers import ViewContext
+    from papertape.api.view_handler import ViewContext
     from papertape.projections.site.event_query import SearchResult
 
-OF_MESSAGES = "As in the chat, without a token as they would have gone: the last 50 alerts, faults, the last heartbeat"
+ABOUT_MESSAGES = (
+    "As in the chat, or as they would be with a Telegram token: the last 50 alerts, faults, and the last heartbeat."
+)
 Text = Annotated[str, Meta(max_length=100)]
 
 
 class EventQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """Which events, from where on, in which direction; what is empty leaves all.
+    """Which events, where to start, and in which direction; an empty parameter does not filter.
 
-    `after` goes forward from an event; with `order=newest` the search goes backward from `before` (0: the newest).
-    Without a type candles, rates and open interest are left out, unless `all` is said.
+    `after` searches forward from an event; `order=newest` searches backward from `before` (0: the newest).
+    Without a `type`, candles, funding rates and open interest are omitted unless `all` is true.
     """
 
     after: Seq = 0
@@ -42,7 +44,7 @@ class EventQuery(Query, frozen=True, forbid_unknown_fields=True):
 
 
 class EventsFound(Struct, frozen=True):
-    """A page of events, and the searched part of the log, `from_seq` to `to_seq`.
+    """A page of events, and the part of the log that was searched, `from_seq` to `to_seq`.
 
     `next` continues the same search, None at the end. Both seqs are 0 if nothing was searched.
     """
@@ -60,61 +62,61 @@ class EventSeqQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class StateQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """How it stood; `digest` asks for the digest of everything the engine knew, which takes longer."""
+    """The state as of an event. `digest` adds the digest of the whole engine state, which takes longer."""
 
     digest: bool = False
 
 
 class StateView(Struct, frozen=True):
-    """Accounts, positions, orders and kill switches, and the digest of everything the engine knew."""
+    """Accounts, positions, orders, kill switches, and the digest of the engine state if requested."""
 
     portfolio: PortfolioView
     digest: str | None
 
 
-async def _events(scene: ViewContext, query: EventQuery) -> EventsFound:
+async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
     """Return the events found; `next` continues the search even if this part had no match."""
     unknown = [name for name in query.type if name not in TYPE_NAMES]
     if unknown:
-        raise HTTPException(422, f"there is no type of event {unknown[0]!r}; there are {', '.join(TYPE_NAMES)}")
+        raise HTTPException(422, f"unknown event type {unknown[0]!r}; the types are {', '.join(TYPE_NAMES)}")
     kinds = frozenset(query.type)
-    wanted = EventFilter(kinds, query.symbol or None, query.strategy or None, query.all, query.text)
-    contracts, head, backward = scene.views.contracts.by_symbol, scene.as_of.seq, query.order == "newest"
+    selection = EventFilter(kinds, query.symbol or None, query.strategy or None, query.all, query.text)
+    contracts, head, backward = context.views.contracts.by_symbol, context.as_of.seq, query.order == "newest"
     first = 1 if backward else min(query.after, head) + 1
     last = min(query.before or head + 1, head + 1) - 1 if backward else head
-    found = await run_search(
-        Search(wanted, contracts, first, last, query.limit, backward=backward), scene.site.timeline
+    result = await run_search(
+        Search(selection, contracts, first, last, query.limit, backward=backward), context.site.timeline
     )
-    items = tuple(event_view(one, contracts) for one in found.events)
-    return EventsFound(items, _next(found, backward=backward), found.from_seq, found.to_seq)
+    items = tuple(event_view(one, contracts) for one in result.events)
+    return EventsFound(items, _next(result, backward=backward), result.from_seq, result.to_seq)
 
 
-def _next(found: SearchResult, *, backward: bool) -> int | None:
-    if found.complete:
+def _next(result: SearchResult, *, backward: bool) -> int | None:
+    if result.complete:
         return None
-    return found.from_seq if backward else found.to_seq
+    return result.from_seq if backward else result.to_seq
 
 
-async def _event(scene: ViewContext, query: EventSeqQuery) -> EventView:
-    contracts = scene.views.contracts.by_symbol
-    found = await scene.site.timeline.events(query.seq - 1, 1) if 0 < query.seq <= scene.as_of.seq else ()
-    if not found:
-        raise HTTPException(404, f"there is no event {query.seq}; the log holds 1 to {scene.as_of.seq}")
-    return event_view(found[0], contracts)
+async def _event(context: ViewContext, query: EventSeqQuery) -> EventView:
+    contracts = context.views.contracts.by_symbol
+    events = await context.site.timeline.events(query.seq - 1, 1) if 0 < query.seq <= context.as_of.seq else ()
+    if not events:
+        raise HTTPException(404, f"there is no event {query.seq}; the log holds 1 to {context.as_of.seq}")
+    return event_view(events[0], contracts)
 
 
-async def _why(scene: ViewContext, query: EventSeqQuery) -> ChainView:
-    contracts = scene.views.contracts.by_symbol
-    return chain_view(await scene.site.inspector.why(query.seq), contracts)
+async def _why(context: ViewContext, query: EventSeqQuery) -> ChainView:
+    contracts = context.views.contracts.by_symbol
+    return chain_view(await context.site.inspector.why(query.seq), contracts)
 
 
-async def _messages(scene: ViewContext, _: Query) -> tuple[Message, ...]:
-    return messages(scene.views, scene.site.unlogged())
+async def _messages(context: ViewContext, _: Query) -> tuple[Message, ...]:
+    return messages(context.views, context.site.unlogged())
 
 
-async def _state(scene: ViewContext, query: StateQuery) -> StateView:
-    view = scene.views.portfolio.view()
-    digest = await scene.site.inspector.digest(scene.as_of.seq) if query.digest else None
+async def _state(context: ViewContext, query: StateQuery) -> StateView:
+    view = context.views.portfolio.view()
+    digest = await context.site.inspector.digest(context.as_of.seq) if query.digest else None
     return StateView(view, digest)
 
 
@@ -132,7 +134,7 @@ VIEWS = (
     ViewEndpoint("events/{seq}", "One event", EventView, _event, EventSeqQuery),
     ViewEndpoint("why/{seq}", "Why an event happened, back to its root cause", ChainView, _why, EventSeqQuery),
     ViewEndpoint(
-        "messages", "What the owner was told, newest first", tuple[Message, ...], _messages, about=OF_MESSAGES
+        "messages", "The messages to the owner, newest first", tuple[Message, ...], _messages, about=ABOUT_MESSAGES
     ),
-    ViewEndpoint("state", "How everything stood as of an event or a time", StateView, _state, StateQuery),
+    ViewEndpoint("state", "The state as of an event or a time", StateView, _state, StateQuery),
 )

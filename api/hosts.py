@@ -1,7 +1,7 @@
-"""By which names this server may be called, and which pages may call it.
+"""The host names this server answers to, and the origins that may call it.
 
-A name that anybody can point at this machine (DNS rebinding) would make a foreign page one of ours: on a loopback
-address only the loopback's own names are taken, elsewhere addresses and the names of the configuration.
+This prevents DNS rebinding, where another site points its name at this machine. On a loopback address only the
+loopback names are allowed; elsewhere, IP addresses and the configured names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address to bind is one that no other machine reaches."""
+    """Return whether no other machine can reach an address to bind."""
     if address == "localhost":
         return True
     try:
@@ -29,15 +29,15 @@ def is_loopback(address: str) -> bool:
 
 
 class AllowedHosts:
-    """The names that are taken."""
+    """The allowed host names."""
 
     def __init__(self, bound: str, trusted: Iterable[str] = ()) -> None:
-        """`bound` is the address that is listened on, `trusted` are further names, without a port."""
+        """Allow the `bound` address of the listener and the `trusted` names, which have no port."""
         self._addresses = not is_loopback(bound)
         self._names = LOCAL_NAMES | {name.lower() for name in trusted} | {bound.lower()}
 
     def allows(self, host: str) -> bool:
-        """Whether a `Host` header names this server."""
+        """Return whether a `Host` header names this server."""
         split = _split(f"http://{host}")
         if split is None or any(one in host for one in "/@?#\\ "):
             return False
@@ -46,14 +46,14 @@ class AllowedHosts:
 
     @staticmethod
     def same_origin(origin: str, host: str) -> bool:
-        """Whether an `Origin` header is that of a page of this server. TLS may end at a proxy: schemes may differ."""
-        found = _split(origin)
+        """Return whether an `Origin` is this server's. A proxy may terminate TLS, so the schemes may differ."""
+        address = _split(origin)
         scheme = origin.partition("://")[0].lower()
-        return found is not None and scheme in DEFAULT_PORTS and found == _split(f"{scheme}://{host}")
+        return address is not None and scheme in DEFAULT_PORTS and address == _split(f"{scheme}://{host}")
 
 
 def _split(url: str) -> tuple[str, int] | None:
-    """Name and port of an address; None for what is none."""
+    """Return the name and the port of a URL, or None if it is invalid."""
     try:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)

@@ -1,4 +1,4 @@
-"""What is installed: the configuration, and the strategies there are."""
+"""The installation: its configuration and its strategies."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.api.answers import ViewEndpoint
+from papertape.api.view_handler import ViewEndpoint
 from papertape.projections.site.ports import StrategyView
 
 if TYPE_CHECKING:
-    from papertape.api.answers import ViewContext
     from papertape.api.query import Query
+    from papertape.api.view_handler import ViewContext
 
 
 class ConfigView(Struct, frozen=True):
-    """What runs: version, the log's file, and the configuration without its secrets."""
+    """The version, the log's file, and the configuration without its secrets."""
 
     version: str
     database: str
@@ -24,21 +24,21 @@ class ConfigView(Struct, frozen=True):
     text: str
 
 
-async def _config(scene: ViewContext, _: Query) -> ConfigView:
-    said = scene.site.settings
-    text = said.config_of(scene.views.started)
-    return ConfigView(said.version, said.database, said.simulated, said.commands_allowed, text)
+async def _config(context: ViewContext, _: Query) -> ConfigView:
+    settings = context.site.settings
+    text = settings.config_of(context.views.started)
+    return ConfigView(settings.version, settings.database, settings.simulated, settings.commands_allowed, text)
 
 
-async def _strategies(scene: ViewContext, _: Query) -> tuple[StrategyView, ...]:
-    return scene.site.strategies
+async def _strategies(context: ViewContext, _: Query) -> tuple[StrategyView, ...]:
+    return context.site.strategies
 
 
 VIEWS = (
-    ViewEndpoint("config", "The configuration, secrets left out", ConfigView, _config),
+    ViewEndpoint("config", "The configuration, without secrets", ConfigView, _config),
     ViewEndpoint(
         "strategies",
-        "The strategies there are, with the schema of their parameters",
+        "The installed strategies, with the schemas of their parameters",
         tuple[StrategyView, ...],
         _strategies,
     ),

@@ -1,4 +1,4 @@
-"""In and out of the pages: a form with the token, and a cookie that scripts cannot read and other sites cannot send."""
+"""Login and logout: a form for the token, and a cookie that scripts cannot read and other sites cannot send."""
 
 from __future__ import annotations
 
@@ -50,27 +50,29 @@ def _set_cookie(request: Request, response: Response, value: str, age_s: int) ->
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """A form's fields. Raises HTTPException 415 for another kind of body, 422 for one that is none."""
+    """Return the fields of a form. Raise HTTPException 415 for another media type, 422 for an invalid form."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise HTTPException(415, f"a login is a form: Content-Type: {FORM}")
+        raise HTTPException(415, f"a login needs Content-Type: {FORM}")
     try:
         fields = parse_qs((await request.body()).decode(), max_num_fields=FIELDS_MAX, strict_parsing=True)
     except ValueError as error:
-        raise HTTPException(422, f"this is no form: {error}") from None
+        raise HTTPException(422, f"invalid form: {error}") from None
     return {name: values[0] for name, values in fields.items()}
 
 
 def local_path(path: str) -> str:
-    """A path of this server; `/` for whatever could lead elsewhere."""
-    odd = any(char in path for char in "\\\r\n\t") or any(ord(char) < 32 for char in path)
-    return path if path.startswith("/") and not path.startswith("//") and not odd else "/"
+    """Return a path of this server unchanged, and `/` for anything that could lead elsewhere."""
+    unsafe = any(char in path for char in "\\\r\n\t") or any(ord(char) < 32 for char in path)
+    return path if path.startswith("/") and not path.startswith("//") and not unsafe else "/"
 
 
 def routes() -> list[GuardedRoute]:
-    """The form's two targets; the form itself is a page."""
-    entered = Operation("Log in with the token of a form; sets a cookie", None, refusals=(401, 403, 413, 415, 422, 429))
-    left = Operation("Log out; the cookie is taken no longer", None, refusals=(403,))
+    """Return the routes for login and logout; the form itself is a page."""
+    login = Operation(
+        "Log in with a form that contains the token; sets a cookie", None, refusals=(401, 403, 413, 415, 422, 429)
+    )
+    logout = Operation("Log out; the cookie becomes invalid", None, refusals=(403,))
     return [
-        GuardedRoute(LOGIN_PATH, _login, access=Access.OPEN, method="POST", operation=entered),
-        GuardedRoute(LOGOUT_PATH, _logout, access=Access.OPEN, method="POST", operation=left),
+        GuardedRoute(LOGIN_PATH, _login, access=Access.OPEN, method="POST", operation=login),
+        GuardedRoute(LOGOUT_PATH, _logout, access=Access.OPEN, method="POST", operation=logout),
     ]

@@ -1,4 +1,4 @@
-"""The description of the API, generated from the Structs that read the questions and make the answers."""
+"""The OpenAPI description, generated from the Structs of the queries and the answers."""
 
 from __future__ import annotations
 
@@ -24,30 +24,34 @@ SCHEMA_NAMES: Final = {
     "FeedRepairs": "FeedRepairsView",
     "DetectedProblem": "TroubleView",
 }
-"""The public names of schemas that differ from the class names. Generated clients rely on them, so never change one."""
+"""The public names of schemas that differ from the class names. Generated clients rely on them: never change one."""
 STREAM: Final = "text/event-stream"
 
 
 def documented_routes(routes: Iterable[Guarded]) -> list[GuardedRoute]:
-    """The routes that say what they do."""
+    """Return the routes that describe their operation."""
     return [route for route in routes if isinstance(route, GuardedRoute) and route.operation is not None]
 
 
 def description(routes: Sequence[Guarded], version: str) -> Tree:
-    """The whole description, OpenAPI 3.1."""
-    told = documented_routes(routes)
-    kinds = [one for kind in _all_kinds(told) for one in _with_parts(kind)]
+    """Return the whole description, OpenAPI 3.1."""
+    documented = documented_routes(routes)
+    kinds = [one for kind in _all_kinds(documented) for one in _with_parts(kind)]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     by_kind = {_key(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: Tree = {}
-    for route in told:
-        paths.setdefault(route.path, {})[route.method.lower()] = _described(route, by_kind, components)
+    for route in documented:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation_object(route, by_kind, components)
     names = _schema_names(components, by_kind, kinds)
     paths = _with_public_names(paths, names)
     components = {names[name]: _with_public_names(schema, names) for name, schema in components.items()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "papertape", "version": version, "description": "The views of a log, and commands."},
+        "info": {
+            "title": "papertape",
+            "version": version,
+            "description": "Views of a log, and commands to its engine.",
+        },
         "paths": paths,
         "components": {
             "schemas": _reachable(paths, components),
@@ -103,14 +107,14 @@ def _with_public_names(tree: Any, names: Mapping[str, str]) -> Any:
 
 def _reachable(paths: Tree, components: Tree) -> Tree:
     """Return the schemas that the paths refer to; queries are described by their parameters."""
-    found: Tree = {}
-    waiting = _references(paths)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = components[name]
-            waiting += _references(components[name])
-    return dict(sorted(found.items()))
+    reachable: Tree = {}
+    names = _references(paths)
+    while names:
+        name = names.pop()
+        if name not in reachable:
+            reachable[name] = components[name]
+            names += _references(components[name])
+    return dict(sorted(reachable.items()))
 
 
 def _references(tree: Any) -> list[str]:
@@ -133,28 +137,28 @@ def _key(kind: Any) -> str:
     return repr(kind)
 
 
-def _described(route: GuardedRoute, by_kind: Tree, components: Tree) -> Tree:
+def _operation_object(route: GuardedRoute, by_kind: Tree, components: Tree) -> Tree:
     operation = _operation(route)
-    told: Tree = {
+    described: Tree = {
         "summary": operation.summary,
         "operationId": f"{route.method.lower()}{route.path}".replace("/", "_").replace("{", "").replace("}", ""),
         "parameters": _parameters(route, by_kind, components),
         "responses": _responses(route, operation, by_kind),
     }
     if operation.about:
-        told["description"] = operation.about
+        described["description"] = operation.about
     if operation.body is not None:
-        told["requestBody"] = {
+        described["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": by_kind[_key(operation.body)]}},
         }
     if route.access is not Access.OPEN:
-        told["security"] = [{"token": []}, *([{}] if route.access is not Access.COMMAND else [])]
-    return told
+        described["security"] = [{"token": []}, *([{}] if route.access is not Access.COMMAND else [])]
+    return described
 
 
 def _parameters(route: GuardedRoute, by_kind: Tree, components: Tree) -> list[Tree]:
-    """The fields of the query: those that stand in the path, and the others."""
+    """Return the fields of the query as path and query parameters."""
     query = _operation(route).query
     if query is None:
         return []
@@ -173,10 +177,10 @@ def _parameters(route: GuardedRoute, by_kind: Tree, components: Tree) -> list[Tr
 
 
 def _responses(route: GuardedRoute, operation: Operation, by_kind: Tree) -> Tree:
-    """The good answer, and every refusal that may come."""
+    """Return the successful responses and every possible refusal."""
     answers: Tree = {}
     if operation.answer is None:
-        answers["303"] = {"description": "See another page"}
+        answers["303"] = {"description": "Redirect to a page"}
     else:
         content = {operation.media_type: {"schema": by_kind[_key(operation.answer)]}}
         for status in (200, *operation.also):
@@ -193,10 +197,10 @@ def _problem(status: int) -> Tree:
 
 
 def route(routes: Sequence[Guarded], version: str) -> GuardedRoute:
-    """Where the description is; it is made once."""
-    made = msgspec.json.encode(description(routes, version))
+    """Return the route of the description, which is generated once."""
+    content = msgspec.json.encode(description(routes, version))
 
     async def endpoint(_: Request) -> Response:
-        return Response(made, media_type="application/json")
+        return Response(content, media_type="application/json")
 
     return GuardedRoute("/openapi.json", endpoint, access=Access.READ)

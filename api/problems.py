@@ -1,4 +1,4 @@
-"""What goes wrong on the way to an answer, as `application/problem+json` (RFC 9457)."""
+"""Errors as `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Handler = Callable[["Request", Any], Awaitable[Response]]
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """Why there is no answer. `title` is the status in words, `detail` says what it is this time."""
+    """The reason for an error. `title` is the status in words, `detail` explains this occurrence."""
 
     title: str
     status: int
@@ -33,66 +33,65 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 
 def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    """The response of a problem; it is never kept by a cache."""
+    """Return the response for a problem; caches never store it."""
     body = Problem(HTTPStatus(status).phrase, status, detail[:DETAIL_CHARS_MAX])
-    kept = {"cache-control": "no-store", **(headers or {})}
-    return Response(msgspec.json.encode(body), status, kept, MEDIA_TYPE)
+    return Response(msgspec.json.encode(body), status, {"cache-control": "no-store", **(headers or {})}, MEDIA_TYPE)
 
 
 def busy_problem(detail: str) -> Response:
-    """The problem of a limit that is reached: try again a little later."""
+    """Return the 503 for a limit that is reached; the client may retry later."""
     return problem(503, detail, {"retry-after": str(BUSY_RETRY_S)})
 
 
 async def http_problem(_: Request, error: HTTPException) -> Response:
-    """What a route says itself, and what the framework says: not found, method not allowed, body too large."""
-    said = "" if error.detail == HTTPStatus(error.status_code).phrase else error.detail
-    return problem(error.status_code, said, error.headers)
+    """Convert an HTTPException of a route or of the framework, such as 404, 405 or 413."""
+    detail = "" if error.detail == HTTPStatus(error.status_code).phrase else error.detail
+    return problem(error.status_code, detail, error.headers)
 
 
-async def _not_there(_: Request, error: UsageError) -> Response:
-    """A name or a seq that the log does not have."""
+async def _unknown_name(_: Request, error: UsageError) -> Response:
+    """Answer a request for a name or a seq that the log does not have."""
     return problem(404, str(error))
 
 
 async def _refused(_: Request, error: CommandRefused) -> Response:
-    """A command that does not fit the state as it is."""
+    """Answer a command that is invalid in the current state."""
     return problem(409, str(error))
 
 
 async def _unanswered(_: Request, error: CommandUnanswered) -> Response:
-    """Nobody knows whether the command was taken: not to be tried again before a look at the log."""
+    """Answer a command with an unknown outcome: the client must check the log before it retries."""
     return problem(504, str(error))
 
 
-async def _waits(_: Request, error: LogBusy) -> Response:
-    """Too many read at once."""
+async def _log_busy(_: Request, error: LogBusy) -> Response:
+    """Answer a request while too many others read the log."""
     return busy_problem(str(error))
 
 
-async def _log_says_no(_: Request, error: PapertapeError) -> Response:
-    """A damaged or missing log: nothing can be shown until somebody looks at it."""
+async def _log_unavailable(_: Request, error: PapertapeError) -> Response:
+    """Answer a request for a damaged or missing log."""
     return problem(503, str(error))
 
 
-async def _cut_off(_: Request, __: ClientDisconnect) -> Response:
+async def _incomplete_body(_: Request, __: ClientDisconnect) -> Response:
     """Answer a request whose body was cut off, if the client still reads."""
     return problem(400, "the request body is incomplete")
 
 
 async def _bug(_: Request, error: Exception) -> Response:
-    """Anything else is a bug; the server's own log has its traceback, the client does not."""
-    return problem(500, f"a bug in papertape: {type(error).__name__}; the server's log says more")
+    """Answer after any other exception, which is a bug; the traceback goes only to the server's log."""
+    return problem(500, f"a bug in papertape: {type(error).__name__}; the server's log has the details")
 
 
 HANDLERS: Final[Mapping[Any, Handler]] = {
     HTTPException: http_problem,
-    UsageError: _not_there,
+    UsageError: _unknown_name,
     CommandRefused: _refused,
     CommandUnanswered: _unanswered,
-    LogBusy: _waits,
-    PapertapeError: _log_says_no,
-    ClientDisconnect: _cut_off,
+    LogBusy: _log_busy,
+    PapertapeError: _log_unavailable,
+    ClientDisconnect: _incomplete_body,
     500: _bug,
 }
-"""For Starlette: the most specific one of an error's classes counts."""
+"""The exception handlers for Starlette, which applies the one for the most specific class."""

@@ -1,4 +1,4 @@
-"""Routes that state what protects them: none can be built without a statement, and the application takes no other."""
+"""Routes that state their access level; the application accepts no other kind of route."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Operation(Struct, frozen=True):
-    """What a route does, for the description of the API: what it takes, and what it gives by status."""
+    """A route's operation for the API description: its input, and its responses by status."""
 
     summary: str
     answer: Any = None
@@ -29,12 +29,12 @@ class Operation(Struct, frozen=True):
     media_type: str = "application/json"
     refusals: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
-    """Other statuses that come with the same answer."""
+    """Other statuses with the same kind of answer."""
     about: str = ""
 
 
 class _Guarded:
-    """Whatever is routed asks the gate first."""
+    """A route that asks the gate before it handles a request."""
 
     access: Access
     live: bool = False
@@ -48,7 +48,7 @@ class _Guarded:
 
 
 class GuardedRoute(_Guarded, Route):
-    """A route with its access. `live`: it opens a stream. Routes of the API say what they do."""
+    """A route with its access level. `live`: it opens a stream. API routes also have an operation."""
 
     def __init__(
         self,
@@ -64,13 +64,13 @@ class GuardedRoute(_Guarded, Route):
         self.access, self.live, self.operation, self.method = access, live, operation, method
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let in, or refuse."""
+        """Handle the request if the gate allows it."""
         if not await self._refuse(scope, receive, send):
             await super().handle(scope, receive, send)
 
 
 class GuardedSocket(_Guarded, WebSocketRoute):
-    """A WebSocket with its access."""
+    """A WebSocket with its access level."""
 
     live = True
 
@@ -86,20 +86,20 @@ class GuardedSocket(_Guarded, WebSocketRoute):
         self.access, self.operation = access, operation
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let in, or refuse before the handshake."""
+        """Handle the connection if the gate allows it, else refuse it before the handshake."""
         if not await self._refuse(scope, receive, send):
             await super().handle(scope, receive, send)
 
 
 class GuardedMount(_Guarded, Mount):
-    """A folder of files with its access."""
+    """A folder of files with its access level."""
 
     def __init__(self, path: str, app: ASGIApp, *, access: Access) -> None:
         super().__init__(path, app)
         self.access = access
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let in, or refuse."""
+        """Handle the request if the gate allows it."""
         if not await self._refuse(scope, receive, send):
             await super().handle(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""The server: uvicorn over a socket that is there already, ended in time whatever is still open."""
+"""The server: uvicorn on an existing socket, which stops in time even with open connections."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ GRACE_S: Final = 1
 IDLE_S_MAX: Final = 15
 SOCKET_MESSAGE_BYTES_MAX: Final = 16_384
 HEADER_BYTES_MAX: Final = 32_768
-TURNED_AWAY: Final = (
+DISCONNECT_MESSAGES: Final = (
     "ASGI callable returned without completing",
     "Cancel ",
 )
-"""How the server calls a refused socket, a stream whose client did not read, and what the end cuts off."""
+"""How uvicorn's messages about refused WebSockets, dropped streams and cut-off connections begin."""
 
 
 class _Server(uvicorn.Server):
-    """Signals belong to whoever runs it."""
+    """Leaves signals to the caller."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
+        """Install no signal handlers."""
         yield
 
 
 class _Protocol(H11Protocol):
-    """HTTP that tells the application of a request that broke off: its answer would meet a connection in error."""
+    """HTTP/1.1 that reports a broken request to the application, because its response could not be sent."""
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be read; where an answer is on its way already, the connection just ends."""
+        """Refuse an unreadable request; if its response has already started, close the connection."""
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             super().send_400_response(msg)
@@ -57,29 +57,29 @@ class _Protocol(H11Protocol):
 
 
 class _DisconnectLogFilter(logging.Filter):
-    """Drops what the server says of each client that was turned away or cut off: they are counted, and are no fault."""
+    """Drops uvicorn's messages about disconnected clients: they are counted, and are not faults."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is anything else."""
-        return not record.getMessage().startswith(TURNED_AWAY)
+        """Return whether a record is about anything else."""
+        return not record.getMessage().startswith(DISCONNECT_MESSAGES)
 
 
 @contextmanager
-def _counted() -> Iterator[None]:
-    logger, counted = logging.getLogger("uvicorn.error"), _DisconnectLogFilter()
-    logger.addFilter(counted)
+def _without_disconnect_messages() -> Iterator[None]:
+    logger, disconnects = logging.getLogger("uvicorn.error"), _DisconnectLogFilter()
+    logger.addFilter(disconnects)
     try:
         yield
     finally:
-        logger.removeFilter(counted)
+        logger.removeFilter(disconnects)
 
 
 async def serve(
     app: ASGIApp, listener: socket.socket, streams: Streams, stop: asyncio.Event, proxies: Sequence[str] = ()
 ) -> None:
-    """Serve until `stop` is set. `proxies` are addresses whose X-Forwarded headers are believed.
+    """Serve until `stop` is set. `proxies` are the addresses whose X-Forwarded headers are trusted.
 
-    Streams end at once, requests have a second, and what is open after that is cut off.
+    At the end, streams close at once, requests have one second, and remaining connections are cut off.
     """
     config = uvicorn.Config(
         app,
@@ -94,12 +94,12 @@ async def serve(
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=IDLE_S_MAX,
         timeout_graceful_shutdown=GRACE_S,
-        ws_per_message_deflate=False,  # It costs each client a third of a megabyte, and the processor of all.
+        ws_per_message_deflate=False,  # It costs a third of a megabyte per client, and CPU time.
         ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
         h11_max_incomplete_event_size=HEADER_BYTES_MAX,
     )
     server = _Server(config)
-    with _counted():
+    with _without_disconnect_messages():
         serving, stopping = asyncio.ensure_future(server.serve([listener])), asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

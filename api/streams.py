@@ -1,6 +1,6 @@
-"""Streams that stay open: a bounded number of seats, and an end for whoever does not read.
+"""Long-lived streams: a limited number of slots, and a time limit for clients that do not read.
 
-Nothing is kept for a client but where it stands, so a slow one costs a seat and no memory, for a bounded time.
+The server stores only each client's position, so a slow client costs a slot for a limited time, and no memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from papertape.api.problems import busy_problem
 from papertape.api.settings import STREAMS_MAX
-from papertape.api.tape import SharedEventReader, StreamFilter
+from papertape.api.shared_reader import SharedEventReader, StreamFilter
 from papertape.events.errors import PapertapeError
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from papertape.projections.site.ports import Timeline
 
 SEND_S_MAX: Final = 10.0
-"""Whoever takes longer to read what is sent is dropped."""
+"""A client that takes longer to read is dropped."""
 KEEP_ALIVE_S: Final = 10.0
 FOLDING_PAUSE_S: Final = 0.2
 Source = Callable[[], "AsyncGenerator[bytes, None]"]
 
 
 class Streams:
-    """What all streams share: seats, the tape, and the end."""
+    """What all streams share: slots, the event reader, and the shutdown."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class Streams:
         self._closing = asyncio.Event()
 
     @contextmanager
-    def seat(self) -> Iterator[bool]:
-        """A seat while the block lasts; False where there is none."""
+    def slot(self) -> Iterator[bool]:
+        """Hold a slot for the duration of the block; yield False if there is none."""
         if self.open >= self.streams_max or self._closing.is_set():
             self.refused += 1
             yield False
@@ -64,14 +64,14 @@ class Streams:
         finally:
             self.open -= 1
 
-    def no_seat(self) -> Response:
-        """The answer to whoever finds none."""
+    def no_slot_response(self) -> Response:
+        """Return the response to a client that gets no slot."""
         return busy_problem(
-            f"all {self.streams_max} streams are taken; web.streams_max in the configuration allows more"
+            f"all {self.streams_max} streams are in use; raise web.streams_max in the configuration for more"
         )
 
     async def send_in_time(self, sending: Awaitable[None]) -> None:
-        """Send. Raises TimeoutError where the client does not read."""
+        """Send within the time limit. Raise TimeoutError if the client does not read."""
         try:
             async with asyncio.timeout(self._send_s_max):
                 await sending
@@ -80,7 +80,7 @@ class Streams:
             raise
 
     async def wait_for_event(self, seq: int) -> bool:
-        """Wait for an event beyond `seq`, but not longer than a stream may be silent; whether there is one."""
+        """Wait for an event after `seq`, at most the keep-alive interval; return whether there is one."""
         try:
             async with asyncio.timeout(self.keep_alive_s):
                 await self.tape.wait_beyond(seq)
@@ -88,9 +88,9 @@ class Streams:
             return False
         return True
 
-    async def until_end(self, *working: Awaitable[object]) -> None:
-        """Let these work until the first has ended, or all streams are to end. Raises what the first one raised."""
-        tasks = [asyncio.ensure_future(one) for one in (*working, self._closed())]
+    async def until_closed(self, *work: Awaitable[object]) -> None:
+        """Run these until the first one ends or all streams close. Raise what the first one raised."""
+        tasks = [asyncio.ensure_future(one) for one in (*work, self._closed())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -104,34 +104,34 @@ class Streams:
         await self._closing.wait()
 
     async def close(self) -> None:
-        """End all streams, and let no new ones in."""
+        """End all streams and refuse new ones."""
         self._closing.set()
         await self.tape.close()
 
 
 class EventStream(Response):
-    """Server-sent events as long as the source yields them, the client reads them, and there is a seat."""
+    """Server-sent events for as long as the source yields them and the client reads them."""
 
     media_type = "text/event-stream"
 
     def __init__(self, streams: Streams, source: Source) -> None:
-        """`source` is called when a seat is found; what it yields are whole messages, or comments."""
+        """Take a source that yields whole messages or comments; it is called once there is a slot."""
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._streams, self._source = streams, source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one client to its end."""
-        with self._streams.seat() as found:
-            if not found:
-                await self._streams.no_seat()(scope, receive, send)
+        """Serve one client until its end."""
+        with self._streams.slot() as available:
+            if not available:
+                await self._streams.no_slot_response()(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             try:
-                await self._streams.until_end(self._pump(send), _gone(receive))
+                await self._streams.until_closed(self._pump(send), _disconnected(receive))
                 last = b""
             except TimeoutError:
-                return  # Nobody reads: the server closes what was begun and not ended.
+                return  # The client does not read: the server closes the unfinished response.
             except PapertapeError as error:
                 last = b"event: fault\ndata: %b\n\n" % msgspec.json.encode(str(error))
             await self._streams.send_in_time(send({"type": "http.response.body", "body": last, "more_body": False}))
@@ -143,13 +143,13 @@ class EventStream(Response):
                 await self._streams.send_in_time(send(message))
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the client has hung up."""
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def events_of(streams: Streams, after_seq: int | None, chosen: StreamFilter) -> AsyncGenerator[bytes, None]:
+async def events_of(streams: Streams, after_seq: int | None, selection: StreamFilter) -> AsyncGenerator[bytes, None]:
     """Yield the events after a seq as server-sent events, with the seq as id, and comments while idle.
 
     During the first read of the log, comments report the progress: a browser does not reconnect after an error.
@@ -164,8 +164,8 @@ async def events_of(streams: Streams, after_seq: int | None, chosen: StreamFilte
         frames = await streams.tape.frames_after(seq) if streams.tape.head_seq > seq else []
         if frames:
             seq = frames[-1].seq
-            if taken := streams.tape.join_frames(frames, chosen):
-                yield taken
+            if chunk := streams.tape.join_frames(frames, selection):
+                yield chunk
             else:
                 await asyncio.sleep(0)
         elif not await streams.wait_for_event(seq):

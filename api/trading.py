@@ -1,4 +1,4 @@
-"""The views of trading: strategies side by side and one by one, positions, orders, results over time, limits."""
+"""The views of trading: strategies, positions, orders, equity, daily results and limits."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from papertape.api.answers import ViewEndpoint
 from papertape.api.query import LIMIT_DEFAULT, Limit, Name, Query
+from papertape.api.view_handler import ViewEndpoint
 from papertape.events.errors import UsageError
 from papertape.events.facts import RunnerConfigured
 from papertape.projections.folds.arena import ArenaRow
@@ -23,7 +23,7 @@ from papertape.projections.folds.total import TotalView
 from papertape.projections.site.equity_curves import DayResult, day_results
 
 if TYPE_CHECKING:
-    from papertape.api.answers import ViewContext
+    from papertape.api.view_handler import ViewContext
     from papertape.projections.site.views import Views
 
 
@@ -34,13 +34,13 @@ class StrategyQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class OptionalStrategyQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """One strategy, or all without a name."""
+    """One strategy; empty means all."""
 
     strategy: Annotated[str, Meta(max_length=100)] = ""
 
 
 class DaysQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """The last days that are over, and the one that goes on."""
+    """The last complete days and the current one."""
 
     limit: Limit = LIMIT_DEFAULT
 
@@ -62,7 +62,7 @@ class RunnerDetail(Struct, frozen=True):
 
 
 class EquityCurvesView(Struct, frozen=True):
-    """Equity over time: of all strategies together, of each, and the marks beside it."""
+    """Equity over time, of all strategies together and of each, with event markers."""
 
     total: TotalView
     strategies: tuple[EquityView, ...]
@@ -70,7 +70,7 @@ class EquityCurvesView(Struct, frozen=True):
 
 
 class RiskView(Struct, frozen=True):
-    """Every limit as used and allowed, the trips that stand, and the last ones that were reset."""
+    """The usage of every limit, the active trips, and the last trips that were reset."""
 
     limits: tuple[LimitView, ...]
     trips: tuple[TripView, ...]
@@ -78,20 +78,20 @@ class RiskView(Struct, frozen=True):
 
 
 def runner_configuration(views: Views, strategy: str) -> RunnerConfigured:
-    """The runner of a strategy. Raises UsageError for a name that this log does not have."""
+    """Return the configuration of a strategy's runner. Raise UsageError for a name that this log does not have."""
     if strategy not in views.runners:
         raise UsageError(
-            f"there is no strategy {strategy!r} here; there are {', '.join(views.strategies) or 'none yet'}"
+            f"there is no strategy {strategy!r} here; there are: {', '.join(views.strategies) or 'none yet'}"
         )
     return views.runners[strategy]
 
 
-async def _runners(scene: ViewContext, _: Query) -> tuple[AccountView, ...]:
-    return scene.views.portfolio.accounts()
+async def _runners(context: ViewContext, _: Query) -> tuple[AccountView, ...]:
+    return context.views.portfolio.accounts()
 
 
-async def _runner(scene: ViewContext, query: StrategyQuery) -> RunnerDetail:
-    views, name = scene.views, query.strategy
+async def _runner(context: ViewContext, query: StrategyQuery) -> RunnerDetail:
+    views, name = context.views, query.strategy
     runner = runner_configuration(views, name)
     return RunnerDetail(
         account=views.portfolio.account(name),
@@ -108,39 +108,39 @@ async def _runner(scene: ViewContext, query: StrategyQuery) -> RunnerDetail:
     )
 
 
-async def _arena(scene: ViewContext, _: Query) -> tuple[ArenaRow, ...]:
-    return scene.views.arena.rows()
+async def _arena(context: ViewContext, _: Query) -> tuple[ArenaRow, ...]:
+    return context.views.arena.rows()
 
 
-async def _positions(scene: ViewContext, query: OptionalStrategyQuery) -> tuple[PositionView, ...]:
-    return scene.views.portfolio.positions(_known(scene, query) or None)
+async def _positions(context: ViewContext, query: OptionalStrategyQuery) -> tuple[PositionView, ...]:
+    return context.views.portfolio.positions(_strategy(context, query) or None)
 
 
-async def _orders(scene: ViewContext, query: OptionalStrategyQuery) -> tuple[OrderView, ...]:
-    name = _known(scene, query)
-    return tuple(order for order in scene.views.portfolio.orders() if name in ("", order.strategy))
+async def _orders(context: ViewContext, query: OptionalStrategyQuery) -> tuple[OrderView, ...]:
+    name = _strategy(context, query)
+    return tuple(order for order in context.views.portfolio.orders() if name in ("", order.strategy))
 
 
-def _known(scene: ViewContext, query: OptionalStrategyQuery) -> str:
-    """The strategy that is asked for. Raises UsageError for one that there is not."""
-    return runner_configuration(scene.views, query.strategy).strategy if query.strategy else ""
+def _strategy(context: ViewContext, query: OptionalStrategyQuery) -> str:
+    """Return the requested strategy, or an empty name. Raise UsageError for an unknown one."""
+    return runner_configuration(context.views, query.strategy).strategy if query.strategy else ""
 
 
-async def _equity(scene: ViewContext, query: OptionalStrategyQuery) -> EquityCurvesView:
-    views, name = scene.views, _known(scene, query)
+async def _equity(context: ViewContext, query: OptionalStrategyQuery) -> EquityCurvesView:
+    views, name = context.views, _strategy(context, query)
     portfolio = views.portfolio
     capital = sum(account.capital_usdt for account in portfolio.accounts())
     strategies = tuple(view for view in portfolio.equity.views() if name in ("", view.strategy))
     return EquityCurvesView(portfolio.equity.total().view(capital), strategies, views.marks.views())
 
 
-async def _risk(scene: ViewContext, _: Query) -> RiskView:
-    switches = scene.views.portfolio.switches
-    return RiskView(scene.views.limits.views(), switches.active_trips(), switches.past_trips())
+async def _risk(context: ViewContext, _: Query) -> RiskView:
+    switches = context.views.portfolio.switches
+    return RiskView(context.views.limits.views(), switches.active_trips(), switches.past_trips())
 
 
-async def _days(scene: ViewContext, query: DaysQuery) -> tuple[DayResult, ...]:
-    return day_results(scene.views.portfolio.equity.views(), scene.views.days, query.limit)
+async def _days(context: ViewContext, query: DaysQuery) -> tuple[DayResult, ...]:
+    return day_results(context.views.portfolio.equity.views(), context.views.days, query.limit)
 
 
 VIEWS = (
@@ -148,7 +148,7 @@ VIEWS = (
     ViewEndpoint(
         "runners/{strategy}", "One strategy with its parameters and results", RunnerDetail, _runner, StrategyQuery
     ),
-    ViewEndpoint("arena", "The strategies side by side, the best first", tuple[ArenaRow, ...], _arena),
+    ViewEndpoint("arena", "The strategies ranked by net return, best first", tuple[ArenaRow, ...], _arena),
     ViewEndpoint(
         "positions",
         "The open positions, marked at the last close",
@@ -157,13 +157,21 @@ VIEWS = (
         OptionalStrategyQuery,
     ),
     ViewEndpoint(
-        "orders", "The orders that wait for the next open", tuple[OrderView, ...], _orders, OptionalStrategyQuery
+        "orders", "The orders pending for the next open", tuple[OrderView, ...], _orders, OptionalStrategyQuery
     ),
     ViewEndpoint(
-        "equity", "Equity over time, of all together and of each", EquityCurvesView, _equity, OptionalStrategyQuery
+        "equity",
+        "Equity over time, of all strategies together and of each",
+        EquityCurvesView,
+        _equity,
+        OptionalStrategyQuery,
     ),
     ViewEndpoint(
-        "days", "The results of UTC days, oldest first, the last one so far", tuple[DayResult, ...], _days, DaysQuery
+        "days",
+        "The results of UTC days, oldest first; the last one is in progress",
+        tuple[DayResult, ...],
+        _days,
+        DaysQuery,
     ),
-    ViewEndpoint("risk", "Limits as used and allowed, kill switches that stand, and past ones", RiskView, _risk),
+    ViewEndpoint("risk", "The usage of limits, and active and past kill switch trips", RiskView, _risk),
 )

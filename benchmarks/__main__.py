@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME...] [--quick | --full] [--write]`: run the measures, all or the named ones."""
+"""Run the benchmarks, all or the named ones: `python -m benchmarks [NAME...] [--quick | --full] [--write]`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import rivals
-from benchmarks.appends import append_many, append_one
+from benchmarks.append import append_many, append_one
 from benchmarks.backtests import against_backtesting, against_vectorbt, identical
-from benchmarks.chat import telegram_dead
 from benchmarks.dashboard import dashboard
 from benchmarks.feed import feed
 from benchmarks.live import live
-from benchmarks.looks import looks
 from benchmarks.measure import Bench, Result, load, versions
 from benchmarks.processes import process
-from benchmarks.recoveries import recovery, replay
+from benchmarks.recovery import recovery, replay
 from benchmarks.report import PATH, page, replace_sections, show
+from benchmarks.state_queries import state_queries
+from benchmarks.telegram import telegram_dead
 from benchmarks.timeline import timeline
-from benchmarks.tokens import tokens
+from benchmarks.token_guessing import token_guessing
 from benchmarks.web import web
 
 MEASURES: dict[str, Callable[[Bench], Result]] = {
@@ -36,61 +36,63 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "recovery": recovery,
     "replay": replay,
     "live": live,
-    "looks": looks,
+    "queries": state_queries,
     "feed": feed,
     "telegram": telegram_dead,
     "timeline": timeline,
     "web": web,
-    "tokens": tokens,
+    "guessing": token_guessing,
     "dashboard": dashboard,
 }
 WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="small sizes: a check that all works")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to check that everything works")
     parser.add_argument("--full", action="store_true", help="also recover a log of 5 million events")
-    parser.add_argument("--write", action="store_true", help=f"write benchmarks/{PATH.name}: all, or what is named")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write benchmarks/{PATH.name}: all of it, or the named sections"
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    for name in given.names:
+    options = parser.parse_args()
+    for name in options.names:
         if name not in MEASURES:
-            parser.error(f"{name}: there are {', '.join(MEASURES)}")
-    return given
+            parser.error(f"unknown benchmark {name}; there are {', '.join(MEASURES)}")
+    return options
 
 
 def run(name: str, bench: Bench) -> rivals.RivalResult:
-    """One measure, by the Python it needs."""
+    """Run one benchmark with the Python it needs."""
     if name in WITH_RIVALS and not rivals.at_home():
         return rivals.run_with_rivals(name, bench)
-    busy = load()
+    load_before = load()
     result = MEASURES[name](bench)
-    result.load = busy
+    result.load = load_before
     return rivals.RivalResult(result, versions())
 
 
 def main() -> None:
-    """Measure, show, and write when asked to. A missed target is told, it is no failure of the run."""
-    given = arguments()
-    told: list[rivals.RivalResult] = []
+    """Run, show and optionally write the results. A missed target is reported and does not fail the run."""
+    options = arguments()
+    results: list[rivals.RivalResult] = []
     with tempfile.TemporaryDirectory(prefix="papertape-bench-") as folder:
-        for name in given.names or MEASURES:
+        for name in options.names or MEASURES:
             own = Path(folder) / name
             own.mkdir()
-            told.append(run(name, Bench(own, given.quick, given.full)))
-            if given.worker:
-                sys.stdout.buffer.write(msgspec.json.encode(told[-1]) + b"\n")
+            results.append(run(name, Bench(own, options.quick, options.full)))
+            if options.worker:
+                sys.stdout.buffer.write(msgspec.json.encode(results[-1]) + b"\n")
             else:
-                show(told[-1].result)
-    if given.write and given.names:
-        text = replace_sections(PATH.read_text(encoding="utf-8"), [one.result for one in told], quick=given.quick)
+                show(results[-1].result)
+    if options.write and options.names:
+        text = replace_sections(PATH.read_text(encoding="utf-8"), [one.result for one in results], quick=options.quick)
         PATH.write_text(text, encoding="utf-8")
-    elif given.write:
-        numbers = {package: number for one in told for package, number in one.versions.items()}
-        PATH.write_text(page([one.result for one in told], numbers, quick=given.quick), encoding="utf-8")
+    elif options.write:
+        numbers = {package: number for one in results for package, number in one.versions.items()}
+        PATH.write_text(page([one.result for one in results], numbers, quick=options.quick), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Backtests of one year of minutes: ours compiled and in CPython, vectorbt, backtesting.py; and ours against ours."""
+"""Backtests of one year of minutes: our compiled and CPython engines, vectorbt and backtesting.py."""
 
 from __future__ import annotations
 
@@ -38,47 +38,47 @@ STRATEGY = "vwap_rsi"
 QUICK_DAYS = 60
 SAME_TAPE = (
     "The tape: 1m candles of one simulated symbol, in memory as columns, which is where each library begins. "
-    "Resampling, every indicator and the simulation are inside the time. The kill switches are asked on every "
-    "candle and set so wide that they never end a run."
+    "The time includes resampling, all indicators and the simulation. The kill switches are checked on every candle, "
+    "with limits so wide that they never end a run."
 )
 OTHER_MACHINE = (
-    "The ratio does not travel: machines of one kind gave 3.6x to 8.7x for the whole call and 4.5x to 11.3x for ready "
-    "rows, because vectorbt took 60 ms on one and 177 ms on another. Compare both sides' user time, system time and "
-    "page faults on your own machine."
+    "The ratio depends on the machine: machines of one kind gave 3.6x to 8.7x for the whole call and 4.5x to 11.3x "
+    "for prepared rows, because vectorbt took 60 ms on one and 177 ms on another. Compare both sides' user "
+    "time, system time and page faults on your own machine."
 )
 TARGET_VECTORBT, TARGET_BACKTESTING, TARGET_PLAIN = 5.0, 100.0, 1.0
-AIM_CANDLES_A_SECOND = 40e6
+AIM_CANDLES_PER_SECOND = 40e6
 
 
 class ReadyTape:
-    """A tape whose columns lie ready, as in a sweep, where every run after the first finds them so."""
+    """A tape with prepared columns, as every run after the first in a sweep has them."""
 
     def __init__(self, bench: Bench) -> None:
         tape = tape_of(feed(days(bench)))
         self.contracts, self._columns = tape.contracts, tape.arrays()
 
     def arrays(self) -> FactColumns:
-        """The columns."""
+        """Return the columns."""
         return self._columns
 
 
 def days(bench: Bench) -> int:
-    """The length of the tape."""
+    """Return the length of the tape in days."""
     return bench.choose(QUICK_DAYS, YEAR_DAYS)
 
 
 def count(bench: Bench) -> int:
-    """The candles of the tape."""
+    """Return the number of candles of the tape."""
     return days(bench) * 1_440
 
 
 def run_backtest(bench: Bench, engine: str) -> Backtest:
-    """The whole call: tables to rows, configuration, the run, decisions as events, equities, daily course."""
+    """Run the whole call: tables to rows, configuration, the run, decisions as events, equities, daily curve."""
     return backtest(feed(days(bench)), strategies(), runners(STRATEGY), engine)
 
 
 def ready_run(bench: Bench) -> Callable[[], object]:
-    """The compiled run alone over rows that lie ready; decisions as events and equities are in it."""
+    """Return the compiled run alone on prepared rows, with decisions as events and equities."""
     tape = ReadyTape(bench)
 
     def run() -> object:
@@ -91,12 +91,12 @@ def ready_run(bench: Bench) -> Callable[[], object]:
 
 
 def closed_trades(result: Backtest) -> int:
-    """How many trades were closed."""
+    """Return the number of closed trades."""
     return sum(isinstance(item.event, PositionClosed) for item in result.decided)
 
 
 def speed(result: Result, bench: Bench, what: str, times: Timings, note: str) -> None:
-    """Add one row: candles a second, the middle and the best round, what the best one cost, what it found."""
+    """Add a row: candles per second, median and best round, the best round's cost, and a note."""
     best = times.best
     user, system = times.cpu[best] - times.system[best], times.system[best]
     result.add(
@@ -108,7 +108,7 @@ def speed(result: Result, bench: Bench, what: str, times: Timings, note: str) ->
 
 
 def against_vectorbt(bench: Bench) -> Result:
-    """Compiled against the two formulations of vectorbt."""
+    """Measure the compiled engine against two formulations with vectorbt."""
     from benchmarks import rival_vectorbt as rival  # noqa: PLC0415 - slow to import
 
     result = Result("vectorbt", f"vwap_rsi over {count(bench):,} candles, compiled, one core, after the first pass")
@@ -122,13 +122,13 @@ def against_vectorbt(bench: Bench) -> Result:
         runs["orders"] = lambda: rival.by_orders(tape)
     with one_core(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
+        trades = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
         by_signals = f"{rival.trades(rival.by_signals(tape))} trades"
         by_orders = "" if bench.quick else f"{rival.trades(rival.by_orders(tape))} trades"
         alternate(runs, 1)
         times = alternate(runs, bench.choose(5, 15))
-    speed(result, bench, "papertape, the whole call", times["whole"], found)
-    speed(result, bench, "papertape, over rows that lie ready (a sweep)", times["ready"], found)
+    speed(result, bench, "papertape, the whole call", times["whole"], trades)
+    speed(result, bench, "papertape, on prepared rows (a sweep)", times["ready"], trades)
     speed(result, bench, "vectorbt, from_signals with a signal function", times["signals"], by_signals)
     if "orders" in times:
         speed(result, bench, "vectorbt, from_order_func", times["orders"], by_orders)
@@ -138,25 +138,25 @@ def against_vectorbt(bench: Bench) -> Result:
 
 
 def _ratios(result: Result, times: dict[str, Timings], rate: float) -> None:
-    """Hold the targets against vectorbt's quicker formulation, though it carries fewer rules, best round by best."""
-    for ours_name, words in (("whole", "whole call"), ("ready", "ready rows")):
+    """Compare best rounds; the target is against vectorbt's faster formulation, although it has fewer rules."""
+    for ours_name, words in (("whole", "whole call"), ("ready", "prepared rows")):
         factor = best_ratio(times["signals"], times[ours_name])
         target = f"aim: {TARGET_VECTORBT:g}x"
         result.add(f"{words} against from_signals", times_as_fast(factor), target, factor >= TARGET_VECTORBT)
         if "orders" in times:
             result.add(f"{words} against from_order_func", times_as_fast(best_ratio(times["orders"], times[ours_name])))
-    result.add("candles a second over ready rows", million(rate), "aim: 40 M/s", rate >= AIM_CANDLES_A_SECOND)
+    result.add("candles per second on prepared rows", million(rate), "aim: 40 M/s", rate >= AIM_CANDLES_PER_SECOND)
 
 
 def against_backtesting(bench: Bench) -> Result:
-    """Compiled and CPython against backtesting.py."""
+    """Measure the compiled and the CPython engine against backtesting.py."""
     from benchmarks import rival_backtesting as rival  # noqa: PLC0415 - slow to import
 
     result = Result("backtesting", f"vwap_rsi over {count(bench):,} candles, compiled and in CPython, one core")
     with one_core(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         prepared = rival.prepare(rival.frame(candles(days(bench))))
-        found = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
+        trades = f"{closed_trades(run_backtest(bench, 'compiled'))} trades"
         theirs = f"{rival.trades(prepared.run())} trades"
         runs: dict[str, Callable[[], object]] = {
             "compiled": lambda: run_backtest(bench, "compiled"),
@@ -164,8 +164,8 @@ def against_backtesting(bench: Bench) -> Result:
             "backtesting": prepared.run,
         }
         times = alternate(runs, bench.choose(2, 5))
-    speed(result, bench, "papertape, compiled, the whole call", times["compiled"], found)
-    speed(result, bench, "papertape in CPython, the whole call", times["python"], found)
+    speed(result, bench, "papertape, compiled, the whole call", times["compiled"], trades)
+    speed(result, bench, "papertape in CPython, the whole call", times["python"], trades)
     speed(result, bench, "backtesting.py", times["backtesting"], theirs)
     for name, target in (("compiled", TARGET_BACKTESTING), ("python", TARGET_PLAIN)):
         factor = ratio(times["backtesting"], times[name])
@@ -175,7 +175,7 @@ def against_backtesting(bench: Bench) -> Result:
 
 
 def identical(bench: Bench) -> Result:
-    """The two engines decide the same, to the last bit."""
+    """Check that both engines decide the same, to the last bit."""
     result = Result("identical", f"the two engines over {count(bench):,} candles, vwap_rsi")
     plain, fast = run_backtest(bench, "python"), run_backtest(bench, "compiled")
     decisions = plain.decided == fast.decided
@@ -185,7 +185,7 @@ def identical(bench: Bench) -> Result:
     )
     result.add("decisions equal", f"{len(fast.decided):,} of {len(plain.decided):,}", "all", decisions)
     result.add("equities equal to the bit", f"{fast.facts.total:,} values", "all", equities)
-    result.add("courses equal", "drawdown, days", "all", plain.summaries == fast.summaries)
+    result.add("equity curves equal", "drawdown, days", "all", plain.summaries == fast.summaries)
     assert decisions, "CPython and the compiled kernel decide differently"
-    assert equities, "CPython and the compiled kernel see different equities"
+    assert equities, "CPython and the compiled kernel compute different equities"
     return result

@@ -1,4 +1,4 @@
-"""Every page of the dashboard over a long log, as a browser asks `papertape ui` for it."""
+"""Every page of the dashboard on a long log, as a browser requests it from `papertape ui`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from benchmarks import traded
-from benchmarks.logs import SYMBOLS
+from benchmarks import trade_log
+from benchmarks.log_grower import SYMBOLS
 from benchmarks.measure import Bench, Result, milliseconds, percentile
 from benchmarks.web import page_of
 
@@ -22,16 +22,16 @@ QUICK_EVENTS, QUICK_TRADES = 30_000, 300
 ROUNDS: Final = 15
 PAGE_S: Final = 0.05
 READY_S_MAX: Final = 600.0
-BEING_READ: Final = 503
+LOG_BUSY: Final = 503
 PROBES: Final = 20
 PAGES: Final = {
     "overview": "/",
-    "what changes on it": "/?part=content",
+    "its live content": "/?part=content",
     "arena": "/arena",
     "a strategy": "/strategy/momentum",
     "a chart": f"/chart/{SYMBOLS[0]}",
     "positions and trades": "/trades",
-    "trades that were chosen": "/trades?strategy=momentum&result=won&page=3",
+    "filtered trades": "/trades?strategy=momentum&result=won&page=3",
     "risk": "/risk",
     "events": "/events",
     "one event": "/events/{middle}",
@@ -41,17 +41,17 @@ PAGES: Final = {
 SEEKS: Final = {
     "overview as of any event": "/?as_of={seq}",
     "a strategy with its conditions as of any event": "/strategy/momentum?as_of={seq}",
-    "the digest of all the engine knew, as of any event": "/api/v1/state?digest=true&as_of={seq}",
+    "the digest of the engine's state as of any event": "/api/v1/state?digest=true&as_of={seq}",
 }
 SEEKS_EACH: Final = 40
 SEEK_S: Final = 0.2
 
 
 def dashboard(bench: Bench) -> Result:
-    """The middle of some rounds, after one visit of each page."""
+    """Measure the median of some rounds, after one request of each page."""
     db = bench.folder / "papertape.db"
-    head = traded.write(db, bench.choose(QUICK_EVENTS, EVENTS), bench.choose(QUICK_TRADES, TRADES))
-    result = Result("dashboard", f"pages over a log of {head:,} events")
+    head = trade_log.write(db, bench.choose(QUICK_EVENTS, EVENTS), bench.choose(QUICK_TRADES, TRADES))
+    result = Result("dashboard", f"pages on a log of {head:,} events")
     with page_of(db) as (host, port), httpx.Client(base_url=f"http://{host}:{port}", timeout=READY_S_MAX) as client:
         _wait_until_read(client, head)
         for name, seconds in _timed(client, head // 2):
@@ -65,23 +65,23 @@ def dashboard(bench: Bench) -> Result:
 
 
 def _wait_until_read(client: httpx.Client, head: int) -> None:
-    """Until the views stand at the head of the log, and what the kernel knew was read once."""
+    """Wait until the views are at the head of the log and the kernel's state was folded once."""
     ends_s = time.monotonic() + READY_S_MAX
-    while client.get("/api/v1/arena").status_code == BEING_READ:
+    while client.get("/api/v1/arena").status_code == LOG_BUSY:
         assert time.monotonic() < ends_s, "the log was not read in time"
         time.sleep(0.2)
     for at in range(head, 0, -max(1, head // PROBES)):
-        while client.get("/api/v1/state", params={"digest": "true", "as_of": at}).status_code == BEING_READ:
+        while client.get("/api/v1/state", params={"digest": "true", "as_of": at}).status_code == LOG_BUSY:
             assert time.monotonic() < ends_s, "the log was not read in time"
             time.sleep(0.2)
 
 
 def _sought(client: httpx.Client, path: str, head: int) -> list[float]:
-    """Pages as of events that nobody asked for before."""
-    chance, took = Random(path), []
+    """Return the seconds of pages as of random events."""
+    random, took = Random(path), []
     for _ in range(SEEKS_EACH):
         began = time.perf_counter()
-        client.get(path.format(seq=chance.randint(1, head))).raise_for_status()
+        client.get(path.format(seq=random.randint(1, head))).raise_for_status()
         took.append(time.perf_counter() - began)
     return took
 

@@ -1,4 +1,4 @@
-"""A stand-in of the exchange as a process of its own: `python -m benchmarks.exchange SYMBOLS`; it ends with stdin."""
+"""Serve a stand-in of the exchange until stdin closes: `python -m benchmarks.exchange SYMBOLS`."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ MARKETS = 10
 
 
 class ReplicatedSimMarket(SimTwinMarket):
-    """Symbols that trade at the prices of the first few: what is measured is the feed, not the drawing of a market."""
+    """Many symbols with the prices of the first few, so that the market's simulation costs little."""
 
     def __init__(self, symbols: Sequence[str]) -> None:
         super().__init__(symbols)
-        self._drawn = {symbol: symbols[number % MARKETS] for number, symbol in enumerate(symbols)}
+        self._sources = {symbol: symbols[number % MARKETS] for number, symbol in enumerate(symbols)}
         self._listings = {
-            symbol: replace(self._listings[drawn], symbol=symbol) for symbol, drawn in self._drawn.items()
+            symbol: replace(self._listings[source], symbol=symbol) for symbol, source in self._sources.items()
         }
 
     def candle(self, symbol: str, open_ms: int) -> CandleRow | None:
-        """The candle of the one it is drawn as."""
-        return super().candle(self._drawn[symbol], open_ms)
+        """Return the candle of the symbol it copies."""
+        return super().candle(self._sources[symbol], open_ms)
 
     def settled_rate(self, symbol: str, at_ms: int) -> float:
-        """Likewise."""
-        return super().settled_rate(self._drawn[symbol], at_ms)
+        """Return the funding rate of the symbol it copies."""
+        return super().settled_rate(self._sources[symbol], at_ms)
 
     def open_interest(self, symbol: str, at_ms: int) -> float:
-        """Likewise."""
-        return super().open_interest(self._drawn[symbol], at_ms)
+        """Return the open interest of the symbol it copies."""
+        return super().open_interest(self._sources[symbol], at_ms)
 
 
 async def serve(symbols: int) -> None:
-    """Serve until nobody holds the other end of stdin."""
+    """Serve until stdin closes."""
     market = ReplicatedSimMarket(drawn_symbols(symbols))
     async with BitgetTwin(
         market, SystemClock(), behaviour=ExchangeBehaviour(update_ms=UPDATE_MS, ticker_ms=TICKER_MS)

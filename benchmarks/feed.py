@@ -1,4 +1,4 @@
-"""The live feed against a stand-in at two candle messages a second and symbol: frame in to its event committed."""
+"""The live feed against a stand-in at two candle messages per second and symbol: from a frame to its commit."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ DAY_MINUTES = 1_440
 
 
 class CommitDelays(Struct):
-    """What was measured, in seconds from a frame to the commit of the candle that it ended; the processor's share.
+    """The seconds from a frame to the commit of the candle that it completed, and the share of one core.
 
-    `own` counts from each symbol's own frame, `last` from the last one of the minute.
+    `own` counts from each symbol's own frame, `last` from the last frame of the minute.
     """
 
     own: list[float] = field(default_factory=list)
@@ -55,11 +55,11 @@ class CommitDelays(Struct):
 
 
 class MeasuredFeed(BitgetFeed):
-    """The feed, looked at after every commit, from the first minute on that the streams have shown whole."""
+    """The feed, measured after every commit, from the first minute that the streams have covered completely."""
 
     def __init__(self, settings: BitgetSettings, minutes: int) -> None:
         super().__init__(settings, SystemClock())
-        self.taken = CommitDelays()
+        self.delays = CommitDelays()
         self._minutes = minutes
 
     async def facts(
@@ -67,45 +67,45 @@ class MeasuredFeed(BitgetFeed):
         seen: Mapping[str, ResumePoint],
         anchor: FeedConnected | None,  # noqa: ARG002
     ) -> AsyncIterator[list[FeedFact]]:
-        """The feed's batches; after each the loop has committed it when it asks for the next one."""
+        """Yield the feed's batches; the loop has committed a batch when it asks for the next one."""
         clock = SystemClock()
-        watch = FeedSession(self.settings, clock, clock, self.refusals)
+        session = FeedSession(self.settings, clock, clock, self.refusals)
         begun = (0.0, 0.0)
         try:
-            async with aclosing(watch.facts(dict(seen))) as batches:  # type: ignore[type-var]
+            async with aclosing(session.facts(dict(seen))) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     yield batch
                     closed = [fact for fact in batch if isinstance(fact, CandleClosed)]
-                    if not closed or not self._is_whole(watch, closed):
+                    if not closed or not self._is_complete(session, closed):
                         continue
                     if begun == (0.0, 0.0):
                         begun = (time.monotonic(), time.process_time())
                         continue
-                    self._measure(watch, closed)
+                    self._measure(session, closed)
                     self._minutes -= 1
                     if self._minutes == 0:
                         share = (time.process_time() - begun[1]) / (time.monotonic() - begun[0])
-                        self.taken.cpu_share = share
+                        self.delays.cpu_share = share
                         return
         finally:
-            await watch.close()
+            await session.close()
 
     @staticmethod
-    def _is_whole(watch: FeedSession, closed: list[CandleClosed]) -> bool:
-        """Whether the streams were there before the candles began."""
-        return all(fact.open_time_ms >= watch.stream_state.symbols[fact.symbol].complete_from_ms for fact in closed)
+    def _is_complete(session: FeedSession, closed: list[CandleClosed]) -> bool:
+        """Return whether the streams covered the candles from their beginning."""
+        return all(fact.open_time_ms >= session.stream_state.symbols[fact.symbol].complete_from_ms for fact in closed)
 
-    def _measure(self, watch: FeedSession, closed: list[CandleClosed]) -> None:
-        now_ms = watch.now_ms()
-        begun_ms = [watch.stream_state.symbols[fact.symbol].begun_ms for fact in closed]
-        self.taken.own += [(now_ms - at_ms) / 1_000.0 for at_ms in begun_ms]
-        self.taken.last.append((now_ms - max(begun_ms)) / 1_000.0)
-        self.taken.late += sum(fact.timing is not Timing.ON_TIME for fact in closed)
+    def _measure(self, session: FeedSession, closed: list[CandleClosed]) -> None:
+        now_ms = session.now_ms()
+        begun_ms = [session.stream_state.symbols[fact.symbol].begun_ms for fact in closed]
+        self.delays.own += [(now_ms - at_ms) / 1_000.0 for at_ms in begun_ms]
+        self.delays.last.append((now_ms - max(begun_ms)) / 1_000.0)
+        self.delays.late += sum(fact.timing is not Timing.ON_TIME for fact in closed)
 
 
 @contextmanager
 def exchange(symbols: int) -> Iterator[tuple[str, str]]:
-    """The addresses of a stand-in in a process of its own."""
+    """Run a stand-in in a separate process, and yield its addresses."""
     command = [sys.executable, "-m", "benchmarks.exchange", str(symbols)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -117,7 +117,7 @@ def exchange(symbols: int) -> Iterator[tuple[str, str]]:
 
 
 async def run_engine(db: Path, symbols: int, minutes: int) -> CommitDelays:
-    """Some minutes of the live engine over the stand-in. No waiting for corrections: what is measured is the way."""
+    """Run the live engine on the stand-in for some minutes, without the wait for corrections."""
     names = tuple(drawn_symbols(symbols))
     with exchange(symbols) as (rest_url, ws_url):
         settings = BitgetSettings(symbols=names, rest_url=rest_url, ws_url=ws_url, warm_up_ms=WARM_UP_MS, settle_s=0.0)
@@ -125,11 +125,11 @@ async def run_engine(db: Path, symbols: int, minutes: int) -> CommitDelays:
         what = EngineSettings(db, "bench", strategies(), runners())
         async with open_engine(what, [], SystemClock(), print, names) as running:
             await running.loop.run(feed)
-        return feed.taken
+        return feed.delays
 
 
-async def a_day(db: Path) -> None:
-    """The log of a day of fifty symbols, a minute a commit."""
+async def write_day(db: Path) -> None:
+    """Write the log of a day of fifty symbols, one minute per commit."""
     names = drawn_symbols(SYMBOLS_CPU)
     log = await SqliteEventLog.open(db, clock_ms=lambda: 0)
     digest = code_digest(strategies().values())
@@ -141,27 +141,26 @@ async def a_day(db: Path) -> None:
 
 
 def feed(bench: Bench) -> Result:
-    """Frame to committed event at two sizes, the processor's share, and the size of a day's log."""
-    result = Result("feed", "the live feed over loopback, a frame in to its event committed")
+    """Measure frame to commit at two sizes, the share of one core, and the size of a day's log."""
+    result = Result("feed", "the live feed over loopback, frame to commit")
     count = bench.choose(1, 6)
     for symbols in SIZES[:1] if bench.quick else SIZES:
-        taken = asyncio.run(run_engine(bench.folder / f"feed{symbols}.db", symbols, count))
+        delays = asyncio.run(run_engine(bench.folder / f"feed{symbols}.db", symbols, count))
         for percent in (50.0, 99.0):
-            seconds = percentile(taken.own, percent)
-            result.add(f"{symbols} symbols, p{percent:g} of {len(taken.own):,} candles", milliseconds(seconds))
-        seconds = percentile(taken.last, 50.0)
+            seconds = percentile(delays.own, percent)
+            result.add(f"{symbols} symbols, p{percent:g} of {len(delays.own):,} candles", milliseconds(seconds))
+        seconds = percentile(delays.last, 50.0)
         result.add(f"{symbols} symbols, p50 from the last frame of a minute", milliseconds(seconds))
-        result.add(f"{symbols} symbols, candles that were late", f"{taken.late:,}")
-        result.add(f"{symbols} symbols, share of one core", f"{taken.cpu_share * 100.0:.1f} %")
+        result.add(f"{symbols} symbols, candles that were late", f"{delays.late:,}")
+        result.add(f"{symbols} symbols, share of one core", f"{delays.cpu_share * 100.0:.1f} %")
     day = bench.folder / "day.db"
-    asyncio.run(a_day(day))
+    asyncio.run(write_day(day))
     result.add(f"log of a day, {SYMBOLS_CPU} symbols", f"{day.stat().st_size / 1e6:.1f} MB")
     result.notes.append(
-        f"The stand-in is a process of its own; it sends each symbol's candle every {UPDATE_MS} ms while it changes, "
+        f"The stand-in is a separate process; it sends each symbol's candle every {UPDATE_MS} ms while it changes, and "
         f"its ticker every {TICKER_MS / 1000:g} s. The time runs from the frame that begins a symbol's next candle to "
-        "the commit of the finished one; minutes that the streams have not shown whole are left out. All symbols are "
-        "committed together, so it holds the wait for the last one's frame, and for the tickers where a reading of "
-        "open interest is due. A live engine also waits `settle_s` (2 s) for corrections on purpose, which is left out "
-        "here."
+        "the commit of the finished one; minutes that the streams have not covered completely are omitted. All symbols "
+        "are committed together, so the time includes the wait for the last frame, and for the tickers if a reading of "
+        "open interest is due. The wait of a live engine for corrections, `settle_s` (2 s), is not included."
     )
     return result

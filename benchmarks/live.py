@@ -1,4 +1,4 @@
-"""The live engine at a minute's boundary: from the facts in to their commit done, with the real log and loop."""
+"""The live engine at a minute's boundary: from the facts to their commit, with the real log and loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOON_MS = 5
 
 
 async def measure_boundaries(db: Path, count: int) -> tuple[list[float], list[float], int]:
-    """Seconds of every boundary in one batch, then of boundaries taken fact by fact; decisions made."""
+    """Return the seconds of boundaries in one batch, of boundaries fact by fact, and the number of decisions."""
     log = await SqliteEventLog.open(db, clock_ms=lambda: 0)
     digest = code_digest(strategies().values())
     loop = Loop(new_state(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
@@ -59,10 +59,10 @@ async def measure_boundaries(db: Path, count: int) -> tuple[list[float], list[fl
 
 
 def live(bench: Bench) -> Result:
-    """Fifty symbols, four strategies, some hours of minutes."""
+    """Measure fifty symbols and four strategies for some hours of minutes."""
     count = bench.choose(60, 400)
     result = Result(
-        "live", f"{SYMBOLS} symbols x {len(strategies())} strategies at a minute's boundary, fact in to commit done"
+        "live", f"{SYMBOLS} symbols x {len(strategies())} strategies at a minute's boundary, fact to commit"
     )
     whole, singly, decisions = asyncio.run(measure_boundaries(bench.folder / "live.db", count))
     for name, values, target in (
@@ -71,11 +71,11 @@ def live(bench: Bench) -> Result:
     ):
         for percent in (50.0, 99.0):
             seconds = percentile(values, percent)
-            held = target and percent == 99.0
-            goal = f"< {milliseconds(TARGET_S)}" if held else ""
-            result.add(f"{name}, p{percent:g}", milliseconds(seconds), goal, seconds < TARGET_S if held else None)
+            has_target = target and percent == 99.0
+            goal = f"< {milliseconds(TARGET_S)}" if has_target else ""
+            result.add(f"{name}, p{percent:g}", milliseconds(seconds), goal, seconds < TARGET_S if has_target else None)
     result.notes.append(
-        f"{count:,} boundaries each way, every fifth with open interest; {decisions:,} decisions fell; snapshots are "
+        f"{count:,} boundaries each way, every fifth with open interest; {decisions:,} decisions; snapshots are "
         "saved as in a live engine."
     )
     return result

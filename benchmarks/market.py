@@ -1,4 +1,4 @@
-"""The market all measures run on: the simulated one, so that no file is needed and everybody has the same."""
+"""The market of all benchmarks: the simulated one, which needs no files and is the same on every machine."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ SEED = 7
 SYMBOL = "BTCUSDT"
 YEAR_DAYS = 365
 NO_LIMITS = RiskSettings(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
-"""The kill switches are asked on every candle and never trip: a stopped account would be quick and prove nothing."""
+"""The kill switches are checked on every candle and never trip: a stopped account would be fast for no reason."""
 
 
 class MemoryFeed:
-    """Tables in memory where a file feed has read them from files."""
+    """A file feed whose tables are in memory."""
 
     def __init__(self, candles: dict[str, CandleColumns], contracts: Sequence[ContractListed]) -> None:
         self.candles = candles
@@ -50,40 +50,40 @@ class MemoryFeed:
         self._contracts = list(contracts)
 
     def contracts(self) -> list[ContractListed]:
-        """The specifications, in the order of the tables."""
+        """Return the contracts in the order of the tables."""
         return self._contracts
 
 
 @cache
 def strategies() -> dict[str, Strategy]:
-    """The built-in strategies."""
+    """Return the built-in strategies."""
     return load_strategies()
 
 
 @cache
 def market() -> SimMarket:
-    """The one market."""
+    """Return the market."""
     return SimMarket(SEED)
 
 
 def drawn_symbols(count: int) -> list[str]:
-    """So many symbols: the known ones, then drawn ones."""
+    """Return a number of symbols: the known ones, then generated ones."""
     return [*KNOWN, *(f"SIM{number:03d}USDT" for number in range(count - len(KNOWN)))][:count]
 
 
 def runners(*names: str) -> dict[str, RunnerSettings]:
-    """The named strategies, or all, with every rule on and nothing that stops them."""
+    """Return the named strategies, or all, with every rule on and limits that never trip."""
     return {name: RunnerSettings(risk=NO_LIMITS) for name in names or tuple(strategies())}
 
 
 def listed(symbols: Sequence[str]) -> list[ContractListed]:
-    """The contracts of simulated symbols."""
+    """Return the contracts of simulated symbols."""
     return SimFeed(SimSettings(seed=SEED, symbols=tuple(symbols)), ManualClock()).contracts()
 
 
 @cache
 def candles(days: int = YEAR_DAYS, symbol: str = SYMBOL) -> CandleColumns:
-    """Days of 1m candles of a symbol, without a hole: 525,600 in a year."""
+    """Return days of 1m candles of a symbol, without holes: 525,600 in a year."""
     table = CandleColumns("sim", MINUTE_MS)
     first_day = START_MS // DAY_MS
     table.open_time_ms.extend(range(START_MS, START_MS + days * DAY_MS, MINUTE_MS))
@@ -98,12 +98,12 @@ def candles(days: int = YEAR_DAYS, symbol: str = SYMBOL) -> CandleColumns:
 
 
 def feed(days: int = YEAR_DAYS, symbol: str = SYMBOL) -> FileFeed:
-    """The tape's tables, as a backtest takes them."""
+    """Return the tables of the tape as a feed for a backtest."""
     return cast("FileFeed", MemoryFeed({symbol: candles(days, symbol)}, listed([symbol])))
 
 
 def write_csv(path: Path, table: CandleColumns) -> None:
-    """The candles as a file that `papertape backtest` reads."""
+    """Write the candles as a file for `papertape backtest`."""
     rows = zip(table.open_time_ms, *table.values(), strict=True)
     text = "\n".join(f"{ms},{o!r},{h!r},{lo!r},{c!r},{v!r}" for ms, o, h, lo, c, v in rows)
     with gzip.open(path, "wt", compresslevel=6) as file:
@@ -111,7 +111,7 @@ def write_csv(path: Path, table: CandleColumns) -> None:
 
 
 def minute(symbols: Sequence[str], at_ms: int, timing: Timing = Timing.ON_TIME) -> list[MarketFact]:
-    """All facts of one minute's boundary: candles, every 5 minutes open interest, every 8 hours funding."""
+    """Return the facts of one minute's boundary: candles, open interest every 5 minutes, funding every 8 hours."""
     open_ms = at_ms - MINUTE_MS
     day, place = open_ms // DAY_MS, open_ms // MINUTE_MS % DAY_MINUTES
     facts: list[MarketFact] = []
@@ -130,7 +130,7 @@ def minute(symbols: Sequence[str], at_ms: int, timing: Timing = Timing.ON_TIME) 
 
 
 def minutes(symbols: Sequence[str], first: int = 0, warm_up: int = 0) -> Iterator[list[MarketFact]]:
-    """The boundaries of minutes without end; the first `warm_up` of them only warm up."""
+    """Yield the boundaries of minutes without end; the first `warm_up` of them are warm-up."""
     number = first
     while True:
         timing = Timing.WARM_UP if number < warm_up else Timing.ON_TIME

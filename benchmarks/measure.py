@@ -1,4 +1,4 @@
-"""What a measure is, and how times are taken: alternating rounds, medians, one core."""
+"""The structure of a benchmark, and the measurement of times: alternating rounds, medians, one core."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("numba", "numpy", "msgspec", "aiosqlite", "polars", "vectorbt", "bac
 
 
 class Figure(Struct, frozen=True):
-    """One number with its unit, and the target it is held against, if there is one."""
+    """A number with its unit, and its target if it has one."""
 
     what: str
     value: str
@@ -33,7 +33,7 @@ class Figure(Struct, frozen=True):
 
 
 class Result(Struct):
-    """What a measure found, and what has to be known to read it."""
+    """The figures of a benchmark, with notes that explain them."""
 
     name: str
     title: str
@@ -47,36 +47,36 @@ class Result(Struct):
 
 
 class Bench(Struct, frozen=True):
-    """Where a run keeps its files, and how thorough it is."""
+    """The folder of a run's files, and the run's thoroughness."""
 
     folder: Path
     quick: bool = False
     full: bool = False
 
     def choose(self, quick: int, normal: int, full: int | None = None) -> int:
-        """A size by thoroughness."""
+        """Return a size by thoroughness."""
         if self.quick:
             return quick
         return full if self.full and full is not None else normal
 
 
 class Timings(Struct):
-    """Seconds of every round, by the wall clock and by the processor, and what the system had to do for them."""
+    """Wall and CPU seconds of every round, and the operating system's part of them."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     system: list[float] = field(default_factory=list)
-    """Processor seconds that the kernel of the operating system took, most of them to hand out memory."""
+    """CPU seconds in the operating system's kernel, mostly for memory allocation."""
     faults: list[int] = field(default_factory=list)
-    """Pages of memory that were touched for the first time."""
+    """Page faults without disk access: memory pages touched for the first time."""
 
     @property
     def best(self) -> int:
-        """The round that took the least of the processor."""
+        """The index of the round with the least CPU time."""
         return self.cpu.index(min(self.cpu))
 
     def note(self, before: struct_rusage, after: struct_rusage) -> None:
-        """Add the processor's and the system's part of a round."""
+        """Add the CPU time and page faults of a round."""
         system = after.ru_stime - before.ru_stime
         self.cpu.append(after.ru_utime - before.ru_utime + system)
         self.system.append(system)
@@ -84,20 +84,20 @@ class Timings(Struct):
 
     @property
     def median(self) -> float:
-        """Wall seconds of the middle round."""
+        """The median of the wall seconds."""
         return statistics.median(self.wall)
 
     @property
     def median_cpu(self) -> float:
-        """Processor seconds of the middle round."""
+        """The median of the CPU seconds."""
         return statistics.median(self.cpu)
 
 
 def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timings]:
-    """Run everything once a round, in turning order, so that what disturbs the machine disturbs all alike."""
+    """Run everything once per round, in rotating order, so that other load affects all alike."""
     names, times = list(runs), {name: Timings() for name in runs}
     gc.collect()
-    gc.freeze()  # What the imports left behind is nobody's work: no collection inside a round walks through it.
+    gc.freeze()  # No collection inside a round should traverse the objects of the imports.
     for number in range(rounds):
         for place in range(len(names)):
             name = names[(number + place) % len(names)]
@@ -110,24 +110,24 @@ def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
 
 
 def best_ratio(slower: Timings, faster: Timings) -> float:
-    """Return how many times as fast the best rounds are, in processor time: a disturbance only makes a round longer."""
+    """Return the speed ratio of the best rounds in CPU time, because a disturbance only makes a round longer."""
     return min(slower.cpu) / min(faster.cpu)
 
 
 def ratio(slower: Timings, faster: Timings) -> float:
-    """How many times as fast: the median of the rounds' own ratios."""
+    """Return the speed ratio: the median of the rounds' ratios."""
     return statistics.median(a / b for a, b in zip(slower.wall, faster.wall, strict=True))
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """The value that `percent` of all do not exceed."""
+    """Return the value that `percent` of all values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100.0))]
 
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Keep this process on one core, where the system can."""
+    """Keep this process on one core, if the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -139,23 +139,23 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def million(a_second: float) -> str:
-    """A rate for people."""
-    return f"{a_second / 1e6:,.2f} M/s" if a_second >= 1e6 else f"{a_second:,.0f}/s"
+def million(per_second: float) -> str:
+    """Format a rate."""
+    return f"{per_second / 1e6:,.2f} M/s" if per_second >= 1e6 else f"{per_second:,.0f}/s"
 
 
 def milliseconds(seconds: float) -> str:
-    """A time for people."""
+    """Format a duration."""
     return f"{seconds * 1000.0:,.1f} ms" if seconds < 1.0 else f"{seconds:,.2f} s"
 
 
 def times_as_fast(factor: float) -> str:
-    """A ratio for people."""
+    """Format a speed ratio."""
     return f"{factor:,.2f}x" if factor < 20.0 else f"{factor:,.0f}x"
 
 
 def hardware() -> str:
-    """The processor, how many cores there are, the system."""
+    """Return the processor, the number of cores, and the operating system."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -167,14 +167,14 @@ def hardware() -> str:
 
 
 def load() -> str:
-    """How busy the machine is: figures taken on a busy one are worse than the truth."""
+    """Return the load of the machine: figures from a busy machine are too slow."""
     return f"{os.getloadavg()[0]:.1f}"
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that are compared or relied on, as far as this environment has them."""
-    found = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
+    """Return the versions of Python, SQLite and the relevant installed packages."""
+    versions = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions

@@ -1,4 +1,4 @@
-"""Whole processes: what a user waits for at the command line, and where the time goes before anything happens."""
+"""Whole processes: how long a user waits at the command line, and how much of it is imports."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ TIMEOUT_S = 300.0
 
 
 def environment() -> dict[str, str]:
-    """The sources are found from any folder; their byte code lies ready from the second process on."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    """Return an environment that finds the sources from any folder and caches their byte code."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**variables, "PYTHONPATH": str(ROOT)}
 
 
 def backtest_command(path: Path, *options: str) -> list[str]:
-    """`papertape backtest` as its own process."""
+    """Return the command of a `papertape backtest` process."""
     command = [sys.executable, *options, "-m", "papertape", "backtest", "--candles", f"{SYMBOL}={path}"]
     return [*command, "--strategy", STRATEGY]
 
 
 def time_command(command: list[str], folder: Path, rounds: int) -> Timings:
-    """Run a command again and again."""
+    """Run a command repeatedly."""
     times = Timings()
     for _ in range(rounds):
         before, started = os.times(), time.perf_counter()
@@ -44,20 +44,20 @@ def time_command(command: list[str], folder: Path, rounds: int) -> Timings:
 
 
 def imports(command: list[str], folder: Path) -> list[tuple[str, float]]:
-    """Seconds of import by top-level package, the slowest first."""
+    """Return the import seconds by top-level package, slowest first."""
     done = subprocess.run(
         command, cwd=folder, env=environment(), check=True, capture_output=True, text=True, timeout=TIMEOUT_S
     )
-    found: dict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = defaultdict(float)
     for line in done.stderr.splitlines():
         parts = line.removeprefix("import time:").split("|")
         if len(parts) == 3 and parts[0].strip().isdigit():
-            found[parts[2].strip().split(".")[0]] += int(parts[0]) / 1e6
-    return sorted(found.items(), key=lambda item: -item[1])
+            seconds[parts[2].strip().split(".")[0]] += int(parts[0]) / 1e6
+    return sorted(seconds.items(), key=lambda item: -item[1])
 
 
 def process(bench: Bench) -> Result:
-    """A year from a compressed file to the printed table, with the kernel in numba's cache."""
+    """Measure a year from a compressed file to the printed table, with the kernel in numba's cache."""
     result = Result("process", f"papertape backtest as a process: {count(bench):,} candles from a .csv.gz")
     path = bench.folder / f"sim_{SYMBOL}_1m.csv.gz"
     write_csv(path, candles(days(bench)))

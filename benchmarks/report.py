@@ -1,4 +1,4 @@
-"""Results on the terminal, and as `benchmarks/RESULTS.md`."""
+"""Reports of results on the terminal and in `benchmarks/RESULTS.md`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 PATH = ROOT / "benchmarks" / "RESULTS.md"
 READING = (
-    "Every ratio is of one run: the sides alternate, in turning order; a figure is the middle of the rounds, a ratio "
-    "the middle of the rounds' ratios. The load is the machine's when the measure began; above 1 somebody else was "
-    "working too, and times are longer than on an idle machine."
+    "Every ratio is of one run: the sides alternate in rotating order; a figure is the median of the rounds, a ratio "
+    "the median of the rounds' ratios. The load is the machine's at the start of a benchmark; above 1, other programs "
+    "were running, and times are longer than on an idle machine."
 )
 
 
 def verdict(figure: Figure) -> str:
-    """Met or not, said openly."""
+    """Return whether a target was met, in words."""
     return "" if figure.met is None else "met" if figure.met else "NOT met"
 
 
 def show(result: Result) -> None:
-    """One result on the terminal."""
+    """Print a result."""
     print(f"\n{result.name}: {result.title} (load {result.load})")
     for figure in result.figures:
         held = f"   [{figure.target}: {verdict(figure)}]" if figure.target else ""
@@ -34,29 +34,29 @@ def show(result: Result) -> None:
 
 
 def command(name: str, *, quick: bool) -> str:
-    """What repeats a measure."""
+    """Return the command that repeats a benchmark."""
     return f"python -m benchmarks {name}{' --quick' if quick else ''}"
 
 
 def page(results: Iterable[Result], versions: Mapping[str, str], *, quick: bool) -> str:
-    """The whole page."""
+    """Return the whole page."""
     results = list(results)
-    held = [(result, figure) for result in results for figure in result.figures if figure.met is not None]
+    judged = [(result, figure) for result in results for figure in result.figures if figure.met is not None]
     missed = [
-        f"{result.name}: {figure.what}, {figure.value} ({figure.target})" for result, figure in held if not figure.met
+        f"{result.name}: {figure.what}, {figure.value} ({figure.target})" for result, figure in judged if not figure.met
     ]
     lines = [
-        "# Measured",
+        "# Benchmark results",
         "",
         f"Machine: {hardware()}.",
         "Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()) + ".",
-        "Repeat all of it with `make bench`, one measure with the command under its heading.",
+        "Repeat all of it with `make bench`, or one benchmark with the command below its heading.",
         "",
         READING,
     ]
     if quick:
-        lines += ["", "**A quick run: small sizes, few rounds. The figures are a check that all works, no more.**"]
-    lines += ["", f"{len(held) - len(missed)} of {len(held)} targets met."]
+        lines += ["", "**A quick run with small sizes and few rounds. It only checks that everything works.**"]
+    lines += ["", f"{len(judged) - len(missed)} of {len(judged)} targets met."]
     lines += ["Not met:", "", *(f"- {text}" for text in missed)] if missed else []
     for result in results:
         lines += _section(result, quick=quick)
@@ -64,7 +64,7 @@ def page(results: Iterable[Result], versions: Mapping[str, str], *, quick: bool)
 
 
 def replace_sections(text: str, results: Iterable[Result], *, quick: bool) -> str:
-    """The page with the sections of some measures in place of those that were there; a new one comes last."""
+    """Return the page with the sections of some benchmarks replaced; new ones come last."""
     head, *sections = text.rstrip("\n").split("\n## ")
     named = {section.partition(":")[0]: section.rstrip("\n") + "\n" for section in sections}
     for result in results:
@@ -73,7 +73,7 @@ def replace_sections(text: str, results: Iterable[Result], *, quick: bool) -> st
 
 
 def _counted(head: str, sections: list[str]) -> str:
-    """The page, with the targets counted anew from its tables."""
+    """Return the page, with the targets counted from its tables."""
     rows = [(section.partition(":")[0], row.split(" | ")) for section in sections for row in section.splitlines()]
     held = [(name, cells) for name, cells in rows if cells[-1].rstrip(" |") in ("met", "NOT met")]
     missed = [
@@ -88,7 +88,7 @@ def _counted(head: str, sections: list[str]) -> str:
 
 
 def _section(result: Result, *, quick: bool) -> list[str]:
-    """One measure."""
+    """Return the section of one benchmark."""
     lines = [
         "",
         f"## {result.name}: {result.title}",

@@ -8,38 +8,38 @@ import backtesting
 import numpy as np
 import pandas as pd
 
-from benchmarks.signals import DOWN, UP, signals
+from benchmarks.rival_signals import DOWN, UP, signals
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.files.columns import CandleColumns
 
 LEAVES_OUT = (
-    "It leaves out kill switches, liquidation, limits on positions, funding, holes in the data, the slippage of exits "
+    "It omits kill switches, liquidation, limits on positions, funding, holes in the data, the slippage of exits "
     "and its doubling, the maker fee, the tick; stops are measured from the planned price."
 )
 TAKER, SLIP = 0.0006, 0.0005
 LOT = 0.0001
-"""backtesting.py trades whole units: a unit is one lot, and prices are those of a lot."""
+"""backtesting.py trades whole units, so one unit is one lot, and prices are per lot."""
 
-# No progress bar: it costs time and says nothing here.
-backtesting.backtesting._tqdm = lambda it, **_: it  # noqa: SLF001 - there is no switch for it
+# No progress bar: it costs time.
+backtesting.backtesting._tqdm = lambda it, **_: it  # noqa: SLF001 - it has no option to turn it off
 
 
 class VwapRsi(backtesting.Strategy):
-    """The rules, asked on the last 1m candle of every 5m candle."""
+    """The rules of vwap_rsi, applied on the last 1m candle of every 5m candle."""
 
     tape: Any = None
 
     def init(self) -> None:
-        """Every indicator in one pass."""
+        """Compute every indicator in one pass."""
         t = self.tape
-        found = signals(t["Open"], t["High"], t["Low"], t["Close"], t["Volume"])
-        self.sides, self.strength, self.regimes = (column.tolist() for column in found)
+        columns = signals(t["Open"], t["High"], t["Low"], t["Close"], t["Volume"])
+        self.sides, self.strength, self.regimes = (column.tolist() for column in columns)
         self.closes = t["Close"].tolist()
         self.i = 0
 
     def next(self) -> None:
-        """One candle; the first call is for row 1."""
+        """Process a candle; the first call is for row 1."""
         self.i += 1
         if self.i % 5 != 4:
             return
@@ -51,7 +51,7 @@ class VwapRsi(backtesting.Strategy):
             self._enter(self.sides[j])
 
     def _leave(self, trade: Any, j: int) -> None:
-        """RSI back in the middle and in profit after costs, or a trend."""
+        """Close on RSI back in the middle with a profit after costs, or on a trend."""
         d, close = (1.0 if trade.is_long else -1.0), self.closes[self.i]
         price = close * (1.0 - d * SLIP)
         profit = d * (price - trade.entry_price) - (price + trade.entry_price) * TAKER
@@ -59,7 +59,7 @@ class VwapRsi(backtesting.Strategy):
             trade.close()
 
     def _enter(self, side: int) -> None:
-        """At the next open, with stop and target, sized by risk."""
+        """Enter at the next open with stop and target, sized by risk."""
         planned = self.closes[self.i] * (1.0 + side * SLIP)
         stop, target = planned * (1.0 - side * 0.003), planned * (1.0 + side * 0.008)
         loss = abs(planned - stop) + (TAKER + SLIP) * (planned + stop)
@@ -69,7 +69,7 @@ class VwapRsi(backtesting.Strategy):
 
 
 def frame(table: CandleColumns) -> pd.DataFrame:
-    """The tape as backtesting.py wants it, in prices of a lot."""
+    """Return the tape in the format of backtesting.py, with prices per lot."""
     names = ("Open", "High", "Low", "Close", "Volume")
     made = pd.DataFrame({name: np.array(column) for name, column in zip(names, table.values(), strict=True)})
     made[list(names[:4])] *= LOT
@@ -78,7 +78,7 @@ def frame(table: CandleColumns) -> pd.DataFrame:
 
 
 def prepare(data: pd.DataFrame) -> backtesting.Backtest:
-    """A backtest ready to run."""
+    """Return a prepared backtest."""
     VwapRsi.tape = {name: data[name].to_numpy() for name in data.columns}
     return backtesting.Backtest(
         data, VwapRsi, cash=10_000.0, margin=1.0 / 3.0, commission=TAKER, spread=SLIP, finalize_trades=False
@@ -86,5 +86,5 @@ def prepare(data: pd.DataFrame) -> backtesting.Backtest:
 
 
 def trades(statistics: Any) -> int:
-    """How many trades were closed."""
+    """Return the number of closed trades."""
     return len(statistics["_trades"])

@@ -1,4 +1,4 @@
-"""The same events through the library `eventsourcing`: an application, an aggregate a symbol, its SQLite recorder."""
+"""The same events with the library `eventsourcing`: an application, one aggregate per symbol, its SQLite recorder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTINGS = (
-    "eventsourcing: one `Application.save` of an aggregate with 100 new events is one transaction; its own settings of "
-    "SQLite (WAL, synchronous as SQLite's default FULL), JSON, no compression, no encryption, no snapshots."
+    "eventsourcing: one `Application.save` of an aggregate with 100 new events is one transaction; its default SQLite "
+    "settings (WAL, synchronous FULL), JSON, no compression, no encryption, no snapshots."
 )
 
 
@@ -27,7 +27,7 @@ class Candles(Aggregate):
         self.close = 0.0
 
     @event("Closed")
-    def closed(  # The library records what a method is given: all of it, whatever the method needs.
+    def closed(  # The library records all arguments of the method.
         self,
         at_ms: int,  # noqa: ARG002
         timeframe_ms: int,  # noqa: ARG002
@@ -38,12 +38,12 @@ class Candles(Aggregate):
         volume: float,  # noqa: ARG002
         timing: int,  # noqa: ARG002
     ) -> None:
-        """A candle."""
+        """Record a closed candle."""
         self.close = close
 
 
 def write(path: Path, groups: Sequence[Sequence[Any]]) -> float:
-    """Seconds in which the library saves the groups, each in one commit."""
+    """Return the seconds in which the library saves the groups, each in one commit."""
     app: Application[Any] = Application(
         env={"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path), "IS_SNAPSHOTTING_ENABLED": "n"}
     )

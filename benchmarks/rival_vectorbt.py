@@ -1,7 +1,7 @@
-"""vwap_rsi with vectorbt: indicators by numba, simulated in the two ways vectorbt has for exits that depend on a trade.
+"""vwap_rsi with vectorbt: numba indicators, and vectorbt's two ways to simulate exits that depend on a trade.
 
-`by_signals` gives its loop a signal function and lets it do stops and targets: the quicker way, with fewer rules.
-`by_orders` gives it an order function that carries nearly all rules.
+`by_signals` passes a signal function and leaves stops and targets to vectorbt: the faster way, with fewer rules.
+`by_orders` passes an order function that implements nearly all rules.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from numba import njit
 from vectorbt.portfolio.enums import Direction, NoOrder, SizeType
 from vectorbt.portfolio.nb import order_nb
 
-from benchmarks.signals import DOWN, HIGH, UP, signals
+from benchmarks.rival_signals import DOWN, HIGH, UP, signals
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.files.columns import CandleColumns
 
 LEAVES_OUT = (
-    "Both leave out kill switches, liquidation and margin, limits on positions, funding, holes in the data, the equity "
+    "Both omit kill switches, liquidation and margin, limits on positions, funding, holes in the data, the equity "
     "after every candle and the numbers behind a decision, and do not stop a position in the candle that opened it. "
-    "The signals also leave out the maker fee at the target, tick and lot, and size by risk."
+    "The signals also omit the maker fee at the target, tick and lot, and size by risk."
 )
 TAKER, MAKER, SLIP = 0.0006, 0.0002, 0.0005
 TICKS, LOTS = 10.0, 10_000.0
@@ -33,26 +33,26 @@ STATE_SIZE = 7
 
 @njit(cache=True)
 def up(price: float) -> float:
-    """Rounded up to the tick."""
+    """Round a price up to the tick."""
     return np.ceil(price * TICKS - 1e-6) / TICKS
 
 
 @njit(cache=True)
 def down(price: float) -> float:
-    """Rounded down to the tick."""
+    """Round a price down to the tick."""
     return np.floor(price * TICKS + 1e-6) / TICKS
 
 
 @njit(cache=True)
 def market_price(price: float, side: float, regime: int) -> float:
-    """What a market order pays."""
+    """Return the price of a market order."""
     slip = SLIP * 2.0 if regime == HIGH else SLIP
     return up(price * (1.0 + slip)) if side > 0.0 else down(price * (1.0 - slip))
 
 
 @njit(cache=True)
 def fill_open(s: Any, o: float, regime: int) -> tuple[float, float, float]:
-    """What happens at the open: quantity with sign, price and fee rate; quantity 0 for nothing."""
+    """Return the fill at the open: signed quantity, price and fee rate; quantity 0 means no fill."""
     side = s[SIDE]
     if s[PENDING] == 1.0:
         price = market_price(o, side, regime)
@@ -74,7 +74,7 @@ def fill_open(s: Any, o: float, regime: int) -> tuple[float, float, float]:
 
 @njit(cache=True)
 def fill_inside(s: Any, h: float, low: float, regime: int) -> tuple[float, float, float]:
-    """Stop, then target, inside the candle."""
+    """Return the fill of the stop, then of the target, inside the candle."""
     side = s[SIDE]
     worst, best = (low, h) if side > 0.0 else (h, low)
     if side * (worst - s[STOP]) <= 0.0:
@@ -88,7 +88,7 @@ def fill_inside(s: Any, h: float, low: float, regime: int) -> tuple[float, float
 
 @njit(cache=True)
 def plan(s: Any, c: float, side: int, rsi: float, regime: int, cash: float) -> None:
-    """At the close of a 5m candle: leave, or enter at the next open."""
+    """Plan an exit or an entry at the next open, at the close of a 5m candle."""
     if s[SIDE] != 0.0:
         d, q, slip = s[SIDE], s[QUANTITY], (SLIP * 2.0 if regime == HIGH else SLIP)
         price = c * (1.0 - d * slip)
@@ -108,7 +108,7 @@ def plan(s: Any, c: float, side: int, rsi: float, regime: int, cash: float) -> N
 
 @njit
 def order_func_nb(ctx: Any, s: Any, o: Any, h: Any, low: Any, c: Any, side: Any, rsi: Any, regime: Any) -> Any:
-    """One candle."""
+    """Return the order for one candle."""
     i = ctx.i
     quantity, price, fee = 0.0, 0.0, 0.0
     if s[SIDE] != 0.0:
@@ -127,7 +127,7 @@ def order_func_nb(ctx: Any, s: Any, o: Any, h: Any, low: Any, c: Any, side: Any,
 
 @njit(cache=True)
 def slippages(regime: Any, rows: int) -> Any:
-    """The slippage of a market order in every 1m candle, as known at its open."""
+    """Return the slippage of a market order in every 1m candle, as known at its open."""
     out = np.full(rows, SLIP)
     for i in range(5, rows):
         if regime[i // 5 - 1] == HIGH:
@@ -137,7 +137,7 @@ def slippages(regime: Any, rows: int) -> Any:
 
 @njit
 def signal_func_nb(ctx: Any, s: Any, o: Any, c: Any, slip: Any, side: Any, rsi: Any, regime: Any) -> Any:
-    """What the last 5m candle asks for at this open."""
+    """Return the signals of the last 5m candle for this open."""
     i = ctx.i
     if i % 5 != 0 or i == 0:
         return False, False, False, False
@@ -154,13 +154,13 @@ def signal_func_nb(ctx: Any, s: Any, o: Any, c: Any, slip: Any, side: Any, rsi: 
 
 
 def columns(table: CandleColumns) -> dict[str, Any]:
-    """The tape as numpy columns."""
+    """Return the tape as numpy columns."""
     names = ("open", "high", "low", "close", "volume")
     return {name: np.frombuffer(values) for name, values in zip(names, table.values(), strict=True)}
 
 
 def by_orders(tape: dict[str, Any]) -> Any:
-    """Indicators and simulation; the portfolio with its order records."""
+    """Compute indicators and simulation; return the portfolio with its order records."""
     o, h, low, c, v = tape["open"], tape["high"], tape["low"], tape["close"], tape["volume"]
     side, rsi, regime = signals(o, h, low, c, v)
     args = (np.zeros(STATE_SIZE), o, h, low, c, side, rsi, regime)
@@ -170,7 +170,7 @@ def by_orders(tape: dict[str, Any]) -> Any:
 
 
 def by_signals(tape: dict[str, Any]) -> Any:
-    """Indicators and simulation; the portfolio with its order records."""
+    """Compute indicators and simulation; return the portfolio with its order records."""
     o, h, low, c, v = tape["open"], tape["high"], tape["low"], tape["close"], tape["volume"]
     side, rsi, regime = signals(o, h, low, c, v)
     slip = slippages(regime, len(c))
@@ -197,5 +197,5 @@ def by_signals(tape: dict[str, Any]) -> Any:
 
 
 def trades(portfolio: Any) -> int:
-    """How many trades were closed."""
+    """Return the number of closed trades."""
     return int(portfolio.trades.closed.count())

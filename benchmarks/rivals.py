@@ -1,7 +1,7 @@
-"""The libraries we are measured against live in an environment of their own, `.venv-bench`.
+"""Run the benchmarks against other libraries in a separate environment, `.venv-bench`.
 
-They bring half a hundred packages, and some of them (scipy is one) change how long our own process takes to
-start. What needs them is run whole, both sides in one process, by that environment's Python.
+The libraries bring about fifty packages, some of which (such as scipy) change the start time of our own process.
+These benchmarks run both sides in one process with that environment's Python.
 """
 
 from __future__ import annotations
@@ -21,33 +21,35 @@ TIMEOUT_S = 1_800.0
 
 
 class RivalResult(Struct):
-    """What the other Python says: a result, and the versions it was found with."""
+    """A result, with the versions it was measured with."""
 
     result: Result
     versions: dict[str, str]
 
 
 def at_home() -> bool:
-    """Whether this process is the rivals' Python."""
+    """Return whether this process runs in the rivals' environment."""
     return Path(sys.prefix).resolve() == FOLDER.resolve()
 
 
 def python() -> Path:
-    """The rivals' Python; the environment is made when it is not there."""
-    found = FOLDER / "bin" / "python"
-    if not found.exists():
-        print(f"making {FOLDER.name} for the libraries that are compared, some minutes", file=sys.stderr, flush=True)
+    """Return the rivals' Python; create its environment if it is missing."""
+    executable = FOLDER / "bin" / "python"
+    if not executable.exists():
+        print(
+            f"creating {FOLDER.name} for the compared libraries, which takes some minutes", file=sys.stderr, flush=True
+        )
         subprocess.run(["sh", "tools/venv.sh", sys.executable, str(FOLDER)], cwd=ROOT, check=True)
         (FOLDER / ".gitignore").write_text("*\n")
-    if subprocess.run([found, "-c", "import vectorbt"], cwd=ROOT, capture_output=True, check=False).returncode:
-        install = [str(found), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if subprocess.run([executable, "-c", "import vectorbt"], cwd=ROOT, capture_output=True, check=False).returncode:
+        install = [str(executable), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for what in (["--require-hashes", "-r", "requirements/bench.lock"], ["--no-deps", "-e", "."]):
             subprocess.run([*install, *what], cwd=ROOT, check=True)
-    return found
+    return executable
 
 
 def run_with_rivals(name: str, bench: Bench) -> RivalResult:
-    """Run one measure with the rivals' Python."""
+    """Run one benchmark with the rivals' Python."""
     options = ["--quick"] if bench.quick else []
     done = subprocess.run(
         [python(), "-m", "benchmarks", name, "--worker", *options],

@@ -1,4 +1,4 @@
-"""A thousand clients of the page, and what the engine feels of them: from a minute's facts in to their commit done."""
+"""A thousand clients of the page, and their effect on the engine: from a minute's facts to their commit."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ UP_S_MAX = 120.0
 
 
 class ClientLoadImpact(Struct):
-    """Seconds of every boundary without clients and with them, and what the clients met with."""
+    """The seconds of every boundary without and with clients, and the responses to the clients."""
 
     idle: list[float] = field(default_factory=list)
     crowded: list[float] = field(default_factory=list)
-    met: list[dict[str, int]] = field(default_factory=list)
+    responses: list[dict[str, int]] = field(default_factory=list)
     bytes: int = 0
     health: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
 def page_of(db: Path) -> Iterator[tuple[str, int]]:
-    """`papertape ui` beside the engine; where it is."""
+    """Run `papertape ui` beside the engine; yield its address."""
     command = [sys.executable, "-m", "papertape", "ui", "--db", str(db), "--port", "0"]
     with subprocess.Popen(command, cwd=db.parent, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -66,24 +66,24 @@ def page_of(db: Path) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def crowd(host: str, port: int, felt: ClientLoadImpact) -> Iterator[None]:
-    """A thousand clients while the block lasts."""
+def crowd(host: str, port: int, impact: ClientLoadImpact) -> Iterator[None]:
+    """Run a thousand clients for the duration of the block."""
     command = [sys.executable, "-m", "benchmarks.web_clients", host, str(port), str(CLIENTS)]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
-        felt.met.append(json.loads(process.stdout.readline()))
+        impact.responses.append(json.loads(process.stdout.readline()))
         yield
         process.stdin.close()
-        felt.bytes += json.loads(process.stdout.readline())["bytes"]
+        impact.bytes += json.loads(process.stdout.readline())["bytes"]
 
 
 async def boundaries(
     loop: Loop, market: Market, count: int, seconds: list[float], every_s: float = BOUNDARY_EVERY_S
 ) -> None:
-    """Take so many minutes at their pace."""
+    """Process a number of minutes at a pace."""
     for _ in range(count):
         facts = [*next(market)]
         started = time.perf_counter()
@@ -93,7 +93,7 @@ async def boundaries(
 
 
 async def up(host: str, port: int, seq: int) -> dict[str, Any]:
-    """The page's health, as soon as its views have come so far."""
+    """Return the page's health as soon as its views include `seq`."""
     until_s = time.monotonic() + UP_S_MAX
     async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=UP_S_MAX) as client:
         while time.monotonic() < until_s:
@@ -106,7 +106,7 @@ async def up(host: str, port: int, seq: int) -> dict[str, Any]:
 
 @asynccontextmanager
 async def warmed_up(db: Path) -> AsyncIterator[tuple[Loop, SqliteEventLog, Market]]:
-    """An engine's loop with its log, and the market it has seen the warm-up of."""
+    """Yield an engine's loop with its log and the market, after the warm-up."""
     log = await SqliteEventLog.open(db, clock_ms=lambda: time.time_ns() // 1_000_000)
     digest = code_digest(strategies().values())
     loop = Loop(new_state(strategies()), log, Bus(), snapshot_store(db, print), digest, print)
@@ -121,41 +121,41 @@ async def warmed_up(db: Path) -> AsyncIterator[tuple[Loop, SqliteEventLog, Marke
 
 
 async def measure_crowd(db: Path, count: int, rounds: int) -> ClientLoadImpact:
-    """Alternate: boundaries without clients, then with a thousand."""
-    felt = ClientLoadImpact()
+    """Alternate between boundaries without and with a thousand clients."""
+    impact = ClientLoadImpact()
     async with warmed_up(db) as (loop, log, market):
         with page_of(db) as (host, port):
             await up(host, port, log.head.seq)
             for _ in range(rounds):
-                await boundaries(loop, market, count, felt.idle)
-                with crowd(host, port, felt):
-                    await boundaries(loop, market, count, felt.crowded)
-                    felt.health = (await up(host, port, 0))["web"]
+                await boundaries(loop, market, count, impact.idle)
+                with crowd(host, port, impact):
+                    await boundaries(loop, market, count, impact.crowded)
+                    impact.health = (await up(host, port, 0))["web"]
             await up(host, port, log.head.seq)
-    return felt
+    return impact
 
 
 def web(bench: Bench) -> Result:
-    """An engine in this process, the page in another, its clients in a third."""
-    title = f"{CLIENTS:,} clients of the page: fact in to commit done, {SYMBOLS} symbols at a minute's boundary"
+    """Measure an engine in this process, with the page and its clients in two others."""
+    title = f"{CLIENTS:,} clients of the page: fact to commit, {SYMBOLS} symbols at a minute's boundary"
     result = Result("web", title)
-    felt = asyncio.run(measure_crowd(bench.folder / "web.db", bench.choose(15, 60), bench.choose(1, 3)))
+    impact = asyncio.run(measure_crowd(bench.folder / "web.db", bench.choose(15, 60), bench.choose(1, 3)))
     for percent in (50.0, 99.0):
-        idle, crowded = percentile(felt.idle, percent), percentile(felt.crowded, percent)
+        idle, crowded = percentile(impact.idle, percent), percentile(impact.crowded, percent)
         limit = max(TIMES_IDLE_MAX * idle, 0.0)
-        result.add(f"nobody looks, p{percent:g}", milliseconds(idle))
-        held = percent == 99.0
-        goal, met = (f"<= {TIMES_IDLE_MAX:g}x, {milliseconds(limit)}", crowded <= limit) if held else ("", None)
+        result.add(f"no clients, p{percent:g}", milliseconds(idle))
+        has_target = percent == 99.0
+        goal, met = (f"<= {TIMES_IDLE_MAX:g}x, {milliseconds(limit)}", crowded <= limit) if has_target else ("", None)
         result.add(f"{CLIENTS:,} clients, p{percent:g}", milliseconds(crowded), goal, met)
-    for met_with in felt.met[:1]:
-        limit, others = felt.health["streams_max"], met_with["others"]
-        served = f"{met_with['served']} served, {met_with['refused']} answered 503, {others} anything else"
-        result.add("of them", served, f"{limit} served", met_with["served"] == limit and others == 0)
-    dropped = felt.health["streams_dropped"]
-    result.add("clients that never read, dropped", str(dropped), ">= 1", dropped >= 1)
+    for responses in impact.responses[:1]:
+        limit, others = impact.health["streams_max"], responses["others"]
+        served = f"{responses['served']} served, {responses['refused']} answered 503, {others} anything else"
+        result.add("of these", served, f"{limit} served", responses["served"] == limit and others == 0)
+    dropped = impact.health["streams_dropped"]
+    result.add("dropped clients that never read", str(dropped), ">= 1", dropped >= 1)
     result.notes.append(
-        f"{len(felt.idle):,} boundaries each way, alternating, one every {BOUNDARY_EVERY_S:g} s, which is "
-        f"{60 / BOUNDARY_EVERY_S:,.0f} times a live market's pace; the clients were sent {felt.bytes / 1e6:,.0f} MB. "
+        f"{len(impact.idle):,} boundaries each way, alternating, one every {BOUNDARY_EVERY_S:g} s, which is "
+        f"{60 / BOUNDARY_EVERY_S:,.0f} times a live market's pace; the clients received {impact.bytes / 1e6:,.0f} MB. "
         "Engine, page and clients share the cores."
     )
     return result

@@ -1,7 +1,7 @@
-"""Many clients of one page, as a process: `python -m benchmarks.web_clients HOST PORT COUNT`.
+"""Many clients of one page in a process: `python -m benchmarks.web_clients HOST PORT COUNT`.
 
-Half of them follow server-sent events, half a WebSocket; the last one never reads. A line of JSON says what became of
-them when all have an answer, a second one, after stdin is closed, how much they were told.
+Half of them read server-sent events, half a WebSocket; the first one never reads. The process prints a line of JSON
+with the responses when all have arrived, and one with the received bytes after stdin closes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ READ_BYTES = 65_536
 
 
 class Crowd:
-    """All clients, and what they met with."""
+    """All clients, with the responses they got."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.served = self.refused = self.others = self.bytes = 0
         self._answered = asyncio.Semaphore(0)
 
-    async def come(self, number: int, *, reads: bool) -> None:
-        """One client: ask, and go on reading while it is served."""
+    async def run_client(self, number: int, *, reads: bool) -> None:
+        """Run one client: send a request, and read for as long as it is served."""
         more, path = (UPGRADE, "/api/v1/ws") if number % 2 else ("", "/api/v1/stream")
         path = path if reads else "/api/v1/stream?after_seq=0"
         reader, writer = await asyncio.open_connection(self.host, self.port)
@@ -51,21 +51,21 @@ class Crowd:
         self._answered.release()
 
     async def all_answered(self, count: int) -> None:
-        """Wait until so many have an answer."""
+        """Wait until `count` clients have a response."""
         for _ in range(count):
             await self._answered.acquire()
 
 
 def allow(connections: int) -> None:
-    """Every connection is an open file."""
+    """Raise the limit on open files for the connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * connections, hard) if hard > 0 else 2 * connections, hard))
 
 
 async def main(host: str, port: int, count: int) -> None:
-    """Let them come, and stay until stdin is closed."""
+    """Run the clients until stdin closes."""
     crowd = Crowd(host, port)
-    clients = [asyncio.ensure_future(crowd.come(number, reads=number > 0)) for number in range(count)]
+    clients = [asyncio.ensure_future(crowd.run_client(number, reads=number > 0)) for number in range(count)]
     await crowd.all_answered(count)
     print(json.dumps({"served": crowd.served, "refused": crowd.refused, "others": crowd.others}), flush=True)
     await asyncio.to_thread(sys.stdin.read)

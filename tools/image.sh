@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Dockerfile for real with buildah, without Docker and without a registry of images: the base images are made
-# of Debian's packages and this machine's node. What this machine needs to reach PyPI and npm is mounted for the build
-# alone, and is in no layer.
+# Build the Dockerfile with buildah, without Docker or an image registry. The base images are made from Debian packages
+# and this machine's node. This machine's settings for PyPI and npm are mounted only during the build, and are in no layer.
 set -euo pipefail
 
 usage() {
@@ -10,7 +9,7 @@ Usage: tools/image.sh [TARGET] [TAG]
 
 Builds the Dockerfile's TARGET (runtime, research; default runtime) as localhost/papertape:TAG (default: TARGET)
 with the storage in build/image (PAPERTAPE_IMAGES names another folder). Needs root, buildah and debootstrap.
-PYTHON_IMAGE and NODE_IMAGE name base images that can be pulled; without them both are made here.
+PYTHON_IMAGE and NODE_IMAGE name base images that can be pulled; without them both are built here.
 TEXT
 }
 case ${1:-} in -h | --help) usage && exit 0 ;; esac
@@ -33,16 +32,16 @@ has() { store inspect --type image "$1" >/dev/null 2>&1; }
 
 # ---------------------------------------------------------------- base images
 
-# A small Debian with Python, as python:slim is one.
+# A small Debian with Python, like python:slim.
 make_python() {
     local root=$IMAGES/python-root container
     if [ ! -e "$root.whole" ]; then
-        say "a base image of Debian's packages is made"
+        say "building a base image from Debian packages"
         rm -rf "$root"
         debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip "$SUITE" "$root" >"$root.log"
         rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/lib/python3*/EXTERNALLY-MANAGED
         ln -sf python3 "$root/usr/bin/python"
-        # Where the settings of this machine are mounted for the build, there is an empty file afterwards.
+        # Empty files at the mount points of this machine's settings.
         mkdir -p "$root/etc/uv" && touch "$root/etc/uv/uv.toml" "$root/etc/pip.conf" "$root/root/.npmrc"
         touch "$root.whole"
     fi
@@ -62,7 +61,7 @@ make_node() {
     store commit --quiet --rm "$container" "$1" >/dev/null
 }
 
-# ---------------------------------------------------------------- how this machine reaches the registries
+# ---------------------------------------------------------------- settings for the registries
 
 write_settings() {
     local index registry
@@ -80,11 +79,11 @@ node_image=${NODE_IMAGE:-localhost/papertape-node}
 [ -n "${PYTHON_IMAGE:-}" ] || has "$python_image" || make_python "$python_image"
 [ -n "${NODE_IMAGE:-}" ] || has "$node_image" || make_node "$node_image" "$python_image"
 write_settings
-say "the Dockerfile is built, target $TARGET"
+say "building the Dockerfile, target $TARGET"
 store bud --isolation chroot --pull-never --format docker --target "$TARGET" --tag "localhost/papertape:$TAG" \
     --build-arg "PYTHON_IMAGE=$python_image" --build-arg "NODE_IMAGE=$node_image" \
     --build-arg "COMMIT=${PAPERTAPE_COMMIT:-$(git rev-parse HEAD)}" \
     --volume "$BUNDLE:$BUNDLE:ro" --volume "$SETTINGS/pip.conf:/etc/pip.conf:ro" \
     --volume "$SETTINGS/uv.toml:/etc/uv/uv.toml:ro" --volume "$SETTINGS/npmrc:/root/.npmrc:ro" .
-# What the build before this one left behind.
+# Remove images left by earlier builds.
 store rmi --prune >/dev/null 2>&1 || true

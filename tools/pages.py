@@ -1,6 +1,6 @@
-"""The two pictures of the README, taken of a page that runs: `python tools/pages.py [http://127.0.0.1:8700]`.
+"""Take the two screenshots of the README from a running page: `python tools/pages.py [http://127.0.0.1:8700]`.
 
-Needs what `make test-browser` installs.
+This needs what `make test-browser` installs.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SETTLED_MS = 3_000
 
 
 def take(url: str) -> None:
-    """Write both."""
+    """Write both screenshots."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, (path, scheme) in PICTURES.items():
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
-            page.route("**/pages/stream", lambda route: route.abort())  # A picture is of one moment.
+            page.route("**/pages/stream", lambda route: route.abort())  # A screenshot shows one moment.
             page.goto(url + path)
             page.wait_for_timeout(SETTLED_MS)
             picture = Image.open(io.BytesIO(page.screenshot()))

@@ -35,7 +35,7 @@ def record(db: Path, picture: Path, until_seq: int | None) -> None:
     console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(screen.frame(console, seq, seq, len(last) / seconds))
     svg = console.export_svg(title="papertape run --feed sim --speed 900")
-    # The picture loads nothing from anywhere: fonts are those of whoever looks at it.
+    # The picture loads no fonts from elsewhere: it uses those of the viewer.
     picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
-"""The reference pages, written from the code: every key of the configuration, every verb, every event.
+"""Write the reference pages from the code: every configuration key, every command, every event.
 
-`make docs` writes them into docs/reference; a test fails while they say something else than the code.
+`make docs` writes them into docs/reference; a test fails if they differ from the code.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ STYLE = re.compile(r"\[/?[a-z ]+\]")
 
 
 def pages() -> dict[str, str]:
-    """Every page by its name."""
-    return {"configuration.md": configuration(), "cli.md": verbs(), "events.md": events()}
+    """Return every page by its name."""
+    return {"configuration.md": configuration(), "cli.md": commands(), "events.md": events()}
 
 
 # ---------------------------------------------------------------- configuration
 
 
 def configuration() -> str:
-    """Every key, by section, with default and valid range."""
+    """Return the page of all keys, by section, with default and valid range."""
     lines = [
         "# Configuration",
         "",
         NOTE,
         "",
-        "`papertape.toml` in the folder one stands in, or `--config FILE`. Every key has a default; an unknown key or",
-        "a value outside its range is refused by name and line. `--set section.key=value` changes a key for one run.",
-        "Secrets are never here: they come from the environment, from `.env` beside the file, or from files",
-        "(`NAME_FILE`).",
+        "The configuration is `papertape.toml` in the current folder, or `--config FILE`. Every key has a default; an",
+        "unknown key or a value outside its range is an error with name and line. `--set section.key=value` changes a",
+        "key for one run. Secrets are never in this file: they come from the environment, from `.env` beside the file,",
+        "or from files (`NAME_FILE`).",
     ]
     for name, table in _tables(schema(load_strategies()), ()):
         lines += ["", f"## `[{name}]`", "", *_keys(table)]
@@ -54,7 +54,7 @@ def configuration() -> str:
 
 
 def _tables(table: ConfigTable, path: tuple[str, ...]) -> Iterator[tuple[str, ConfigTable]]:
-    """The tables that hold keys, in order. What a strategy may say of its own risk stands under `[risk]`."""
+    """Yield the tables with keys, in order. A strategy's own risk settings are described under `[risk]`."""
     own: dict[str, ConfigKey | ConfigTable] = {
         name: node for name, node in table.keys.items() if isinstance(node, ConfigKey)
     }
@@ -75,12 +75,12 @@ def _keys(table: ConfigTable) -> list[str]:
     return _table(rows)
 
 
-# ---------------------------------------------------------------- verbs
+# ---------------------------------------------------------------- commands
 
 
-def verbs() -> str:
-    """Every verb with its options and an example, as `--help` says them."""
-    lines = ["# The command line", "", NOTE, "", f"{EXIT_CODES}.", "", "Every verb has `--help`."]
+def commands() -> str:
+    """Return the page of all commands with their options and an example, as in `--help`."""
+    lines = ["# The command line", "", NOTE, "", f"{EXIT_CODES}.", "", "Every command has `--help`."]
     group: Any = typer.main.get_command(app)
     for path, command in _commands(group, ("papertape",)):
         lines += ["", f"## `{' '.join(path)}`", "", *_command(command, path)]
@@ -97,14 +97,16 @@ def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 
 def _command(command: Any, path: tuple[str, ...]) -> list[str]:
     lines = [_plain(command.help)]
-    rows = [(f"`{_spelled(one)}`", _default(one), _plain(getattr(one, "help", "") or "")) for one in command.params]
+    rows = [
+        (f"`{_argument_text(one)}`", _default(one), _plain(getattr(one, "help", "") or "")) for one in command.params
+    ]
     if rows:
         lines += ["", *_table([("argument", "default", "meaning"), *rows])]
     example = _plain(command.epilog or "").removeprefix("Example: ")
     return [*lines, "", "```sh", example or " ".join(path), "```"]
 
 
-def _spelled(parameter: Any) -> str:
+def _argument_text(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
     names = "/".join([*parameter.opts, *parameter.secondary_opts])
@@ -113,7 +115,7 @@ def _spelled(parameter: Any) -> str:
 
 def _default(parameter: Any) -> str:
     if parameter.required:
-        return "needed"
+        return "required"
     default = parameter.default
     return "" if default in (None, False, "", ()) or callable(default) else f"`{default}`"
 
@@ -122,14 +124,14 @@ def _default(parameter: Any) -> str:
 
 
 def events() -> str:
-    """Every event with its fields and their types."""
+    """Return the page of all events with their fields and types."""
     lines = [
         "# Events",
         "",
         NOTE,
         "",
-        "What the log holds. Each also has `seq`, `recorded_at_ms` and `cause`, the seq that led to it. Units stand in",
-        "the names.",
+        "The log consists of these events. Each also has `seq`, `recorded_at_ms` and `cause`, the seq of the event",
+        "that caused it. Names include units.",
     ]
     for kind in sorted(EVENT_TYPES, key=type_name):
         tag = kind.__struct_config__.tag

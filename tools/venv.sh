@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make a virtual environment with pip in it. Some systems ship Python without the part that installs pip;
-# there a virtualenv or the system's own package is used when it can be had.
+# Make a virtual environment with pip in it. Some systems ship Python without ensurepip;
+# use virtualenv or the system's package there, if available.
 set -eu
 python=$1
 venv=$2

@@ -1,1 +1,1 @@
-"""The views for a human: pages rendered by the server, live by server-sent events."""
+"""The dashboard: pages rendered by the server and updated live by server-sent events."""

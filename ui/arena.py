@@ -1,4 +1,4 @@
-"""The arena: all strategies side by side, and one strategy taken apart."""
+"""The arena, which compares all strategies, and the page of one strategy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.breakdown import BreakdownView
 from papertape.projections.site.equity_curves import equity_curves, strategy_drawdowns
 from papertape.projections.site.ports import ConditionsView
-from papertape.ui.overview import EquityCurvesPicture, all_courses, course_points
+from papertape.ui.overview import EquityCurvesPicture, all_curves, curve_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,37 +26,37 @@ if TYPE_CHECKING:
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.ports import Progress, StrategyView
     from papertape.projections.site.views import RejectedSignal
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 TRADES_SHOWN_MAX = 12
 SYMBOLS_EXPLAINED_MAX = 12
 MARKS_SHOWN_MAX = 200
 FEED_MARKS = ("outage", "start")
 CONDITIONS_S_MAX = 0.5
-"""A first look into a long log takes longer: the page comes without, and asks again."""
+"""The first fold of a long log takes longer: the page then comes without conditions and asks for them again."""
 
 
 BySymbol = tuple[tuple[str, tuple[ConditionsView, ...]], ...]
 
 
 class ArenaPage(Struct, frozen=True):
-    """The page's context."""
+    """The context of the page."""
 
     rows: tuple[ArenaRow, ...]
     coverage: Mapping[str, CoverageView]
     picture: EquityCurvesPicture
 
 
-async def arena(look: PageRequest) -> ArenaPage:
-    """The ranking."""
-    portfolio = look.views.portfolio
+async def arena(request: PageRequest) -> ArenaPage:
+    """Load the arena."""
+    portfolio = request.views.portfolio
     total = portfolio.equity.total().view(portfolio.view().capital_usdt)
-    rows, coverage = look.views.arena.rows(), look.views.coverage
-    return ArenaPage(rows, {row.strategy: coverage.of(row.strategy) for row in rows}, all_courses(look, total))
+    rows, coverage = request.views.arena.rows(), request.views.coverage
+    return ArenaPage(rows, {row.strategy: coverage.of(row.strategy) for row in rows}, all_curves(request, total))
 
 
 class Parameter(Struct, frozen=True):
-    """One parameter: its value in force, and what the strategy says of it."""
+    """A parameter's current value, and its definition in the strategy."""
 
     name: str
     value: int | float
@@ -67,9 +67,9 @@ class Parameter(Struct, frozen=True):
 
 
 class StrategyPage(Struct, frozen=True):
-    """The page's context. `refusals` is the last signal that came to nothing, by symbol.
+    """The context of the page. `refusals` has the last refused signal of each symbol.
 
-    `early_ends` are the strategy's symbols whose data ends before the others'.
+    `early_ends` has the strategy's symbols whose data ends before that of the others.
     """
 
     account: AccountView
@@ -90,15 +90,15 @@ class StrategyPage(Struct, frozen=True):
     picture: EquityCurvesPicture
 
 
-async def strategy(look: PageRequest) -> StrategyPage:
-    """One strategy. Raises UsageError for a name that was never configured."""
-    name, views = look.path["name"], look.views
+async def strategy(request: PageRequest) -> StrategyPage:
+    """Load the page of one strategy. Raise UsageError for a name that was never configured."""
+    name, views = request.path["name"], request.views
     if name not in views.runners:
         raise UsageError(f"there is no strategy {name!r}; there are: {', '.join(views.runners) or 'none yet'}")
-    # What is waited for comes first: the views move while others have their turn.
-    conditions = await _conditions(look, views.runners[name])
+    # Await first: the views advance while other tasks run.
+    conditions = await _conditions(request, views.runners[name])
     closed, runner = views.trades.closed(name), views.runners[name]
-    about = next((one for one in look.site.strategies if one.name == name), None)
+    about = next((one for one in request.site.strategies if one.name == name), None)
     return StrategyPage(
         account=views.portfolio.account(name),
         figures=views.arena.performance(name),
@@ -106,25 +106,25 @@ async def strategy(look: PageRequest) -> StrategyPage:
         runner=runner,
         parameters=_parameters(runner, about),
         conditions=conditions,
-        progress=look.site.inspector.progress(look.seq),
+        progress=request.site.inspector.progress(request.seq),
         positions=views.portfolio.positions(name),
         trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],
         parts=views.arena.breakdown(name),
         coverage=views.coverage.of(name),
         early_ends=tuple(data for data in views.coverage.early_ends() if data.symbol in runner.symbols),
         limits=views.limits.of(name),
-        refusals={symbol: refusal for (who, symbol), refusal in views.refusals.items() if who == name},
+        refusals={symbol: refusal for (owner, symbol), refusal in views.refusals.items() if owner == name},
         names=views.strategies,
-        picture=_picture(look, name),
+        picture=_picture(request, name),
     )
 
 
-def _picture(look: PageRequest, name: str) -> EquityCurvesPicture:
-    """Its own course with the drawdown beneath, and the marks that say something of it."""
-    equity, marks = look.views.portfolio.equity, look.views.marks.views()
-    view, most = equity.view(name), course_points(look)
+def _picture(request: PageRequest, name: str) -> EquityCurvesPicture:
+    """Return the strategy's equity curve, its drawdown, and the markers that concern it."""
+    equity, marks = request.views.portfolio.equity, request.views.marks.views()
+    view, most = equity.view(name), curve_points(request)
     return EquityCurvesPicture(
-        courses=equity_curves(equity.total().view(view.capital_usdt), [view], most)[1:],
+        curves=equity_curves(equity.total().view(view.capital_usdt), [view], most)[1:],
         drawdowns=strategy_drawdowns(view, most),
         marks=tuple(mark for mark in marks if mark.kind in FEED_MARKS or mark.subject in {name, GLOBAL_SCOPE})[
             -MARKS_SHOWN_MAX:
@@ -132,20 +132,20 @@ def _picture(look: PageRequest, name: str) -> EquityCurvesPicture:
     )
 
 
-async def _conditions(look: PageRequest, runner: RunnerConfigured) -> BySymbol | None:
-    """Both sides' conditions of every symbol, of the first ones where there are many; None where they take long."""
+async def _conditions(request: PageRequest, runner: RunnerConfigured) -> BySymbol | None:
+    """Return the conditions of the first symbols, for both sides; None if that takes too long."""
     symbols = runner.symbols[:SYMBOLS_EXPLAINED_MAX]
     try:
         async with asyncio.timeout(CONDITIONS_S_MAX):
-            found = await look.site.inspector.conditions(look.seq, runner.strategy, symbols)
+            conditions = await request.site.inspector.conditions(request.seq, runner.strategy, symbols)
     except (TimeoutError, LogBusy):
         return None
-    return tuple((symbol, tuple(one for one in found if one.symbol == symbol)) for symbol in symbols)
+    return tuple((symbol, tuple(one for one in conditions if one.symbol == symbol)) for symbol in symbols)
 
 
 def _parameters(runner: RunnerConfigured, about: StrategyView | None) -> tuple[Parameter, ...]:
-    known = _properties(about.parameters_schema) if about is not None else {}
-    return tuple(_parameter(name, value, known.get(name, {})) for name, value in runner.parameters.items())
+    schemas = _properties(about.parameters_schema) if about is not None else {}
+    return tuple(_parameter(name, value, schemas.get(name, {})) for name, value in runner.parameters.items())
 
 
 def _parameter(name: str, value: float, schema: Mapping[str, object]) -> Parameter:
@@ -154,11 +154,11 @@ def _parameter(name: str, value: float, schema: Mapping[str, object]) -> Paramet
 
 
 def _bounds(schema: Mapping[str, object]) -> str:
-    """The valid range in words."""
+    """Return the valid range in words."""
     words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
     return " ".join(f"{word} {schema[key]:g}" for key, word in words.items() if key in schema)
 
 
 def _properties(schema: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
-    found = schema.get("properties")
-    return found if isinstance(found, dict) else {}
+    properties = schema.get("properties")
+    return properties if isinstance(properties, dict) else {}

@@ -1,4 +1,4 @@
-"""The chart of one symbol: candles with indicators, fills, and what stands in the market now."""
+"""The chart of one symbol: candles with indicators, fills, and open positions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import PositionView
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.ports import ChartView
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 TIMEFRAME_DEFAULT = "5m"
 CANDLES_SHOWN_MAX = 300
@@ -26,7 +26,7 @@ TRADES_LISTED_MAX = 12
 
 
 class ChartPicture(Struct, frozen=True):
-    """What the picture is drawn from. Prices have `decimals` decimals."""
+    """The data of the chart. Prices have `decimals` decimal places."""
 
     chart: ChartView
     trades: tuple[TradeView, ...]
@@ -35,7 +35,7 @@ class ChartPicture(Struct, frozen=True):
 
 
 class ChartPage(Struct, frozen=True):
-    """The page's context. Without a symbol there is no candle yet; a picture is made only where it is asked for."""
+    """The context of the page. Without any candle `symbol` is empty; in `part=content` the picture is None."""
 
     symbol: str
     symbols: tuple[str, ...]
@@ -46,23 +46,23 @@ class ChartPage(Struct, frozen=True):
     positions: tuple[PositionView, ...]
 
 
-async def chart(look: PageRequest) -> ChartPage:
-    """One symbol's chart, that of the first symbol without a name. Raises UsageError for one that there is not."""
-    views = look.views
+async def chart(request: PageRequest) -> ChartPage:
+    """Load the chart of a symbol, the first one by default. Raise UsageError for an unknown symbol or timeframe."""
+    views = request.views
     symbols = tuple(views.seen)
-    symbol = look.path.get("symbol") or (symbols[0] if symbols else "")
+    symbol = request.path.get("symbol") or (symbols[0] if symbols else "")
     if symbol not in symbols and symbol in views.contracts.by_symbol:
-        symbol = ""  # It is traded, and has no candle yet.
+        symbol = ""  # It is configured, but has no candle yet.
     if symbol and symbol not in symbols:
         raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(symbols) or 'none yet'}")
-    timeframes = timeframes_of(look, symbol)
-    timeframe = look.parameter("tf") or (TIMEFRAME_DEFAULT if TIMEFRAME_DEFAULT in timeframes else timeframes[0])
+    timeframes = timeframes_of(request, symbol)
+    timeframe = request.parameter("tf") or (TIMEFRAME_DEFAULT if TIMEFRAME_DEFAULT in timeframes else timeframes[0])
     if timeframe not in timeframes:
         raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(timeframes)}")
-    before_ms = look.number("before_ms", 0) or None
-    # What is waited for comes first: the views move while others have their turn.
-    drawn = symbol and look.part != "content"
-    view = await _chart(look, symbol, CHART_TIMEFRAMES_MS[timeframe], before_ms) if drawn else None
+    before_ms = request.number("before_ms", 0) or None
+    # Await first: the views advance while other tasks run.
+    wants_picture = symbol and request.part != "content"
+    view = await _chart(request, symbol, CHART_TIMEFRAMES_MS[timeframe], before_ms) if wants_picture else None
     trades = views.trades.closed(symbol=symbol)[::-1]
     positions = tuple(one for one in views.portfolio.positions() if one.symbol == symbol)
     return ChartPage(
@@ -70,35 +70,35 @@ async def chart(look: PageRequest) -> ChartPage:
         symbols=symbols,
         timeframe=timeframe,
         timeframes=timeframes,
-        picture=_picture(look, view, _trades_in(view, trades, before_ms), positions) if view is not None else None,
+        picture=_picture(request, view, _trades_in(view, trades, before_ms), positions) if view is not None else None,
         trades=trades[:TRADES_LISTED_MAX],
         positions=positions,
     )
 
 
-def timeframes_of(look: PageRequest, symbol: str) -> tuple[str, ...]:
+def timeframes_of(request: PageRequest, symbol: str) -> tuple[str, ...]:
     """Return the timeframes that a symbol's candles can form: their own and longer ones."""
-    contract = look.views.contracts.by_symbol.get(symbol)
+    contract = request.views.contracts.by_symbol.get(symbol)
     base_ms = 0 if contract is None else contract.timeframe_ms
     return tuple(name for name, ms in CHART_TIMEFRAMES_MS.items() if ms >= base_ms)
 
 
-async def _chart(look: PageRequest, symbol: str, timeframe_ms: int, before_ms: int | None) -> ChartView:
-    return await look.site.inspector.chart(look.seq, symbol, timeframe_ms, CANDLES_SHOWN_MAX, before_ms)
+async def _chart(request: PageRequest, symbol: str, timeframe_ms: int, before_ms: int | None) -> ChartView:
+    return await request.site.inspector.chart(request.seq, symbol, timeframe_ms, CANDLES_SHOWN_MAX, before_ms)
 
 
 def _trades_in(view: ChartView, trades: Sequence[TradeView], before_ms: int | None) -> tuple[TradeView, ...]:
     """Return the newest trades within the candles."""
     first_ms = view.candles[0].open_time_ms if view.candles else 0
-    found = (
+    inside = (
         one for one in trades if one.exit_time_ms >= first_ms and (before_ms is None or one.entry_time_ms < before_ms)
     )
-    return tuple(islice(found, TRADES_SHOWN_MAX))
+    return tuple(islice(inside, TRADES_SHOWN_MAX))
 
 
 def _picture(
-    look: PageRequest, view: ChartView, trades: tuple[TradeView, ...], positions: tuple[PositionView, ...]
+    request: PageRequest, view: ChartView, trades: tuple[TradeView, ...], positions: tuple[PositionView, ...]
 ) -> ChartPicture:
-    contract = look.views.contracts.by_symbol.get(view.symbol)
+    contract = request.views.contracts.by_symbol.get(view.symbol)
     places = decimals(contract.tick_numerator, contract.tick_denominator) if contract is not None else 2
     return ChartPicture(view, trades, positions, places)

@@ -8,16 +8,16 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from papertape.projections.folds.log_diff import Comparison
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 
 class ComparePage(Struct, frozen=True):
-    """The page's context; without a second log there is no comparison."""
+    """The context of the page; `comparison` is None without a second log."""
 
-    found: Comparison | None
+    comparison: Comparison | None
 
 
-async def compare(look: PageRequest) -> ComparePage:
-    """This log beside the other one. Raises what reading a log raises."""
-    comparer = look.site.comparer
+async def compare(request: PageRequest) -> ComparePage:
+    """Compare this log with the other one. Raise what reading a log raises."""
+    comparer = request.site.comparer
     return ComparePage(None if comparer is None else await comparer.comparison())

@@ -1,4 +1,4 @@
-"""Crash me: the engine is killed while it works, comes back by itself, and has to know what it knew."""
+"""Crash me: kill the engine while it works, wait for its restart, and compare its state with the log."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ JSON = "application/json"
 
 
 class Recovery(Struct, frozen=True):
-    """How the engine that runs now came back: its process, and where it took up the log.
+    """How the running engine recovered: its process, and the event up to which it recovered.
 
-    `digest_before` is of everything up to `recovered_seq`, folded here by a process that was not killed;
-    `digest_after` is what the engine knew when it was back.
+    `digest_before` is the digest of the state as of `recovered_seq`, folded by this process, which was not killed;
+    `digest_after` is the digest of the engine's state after its recovery.
     """
 
     pid: int
@@ -44,33 +44,33 @@ class CrashedProcess(Struct, frozen=True):
 
 
 async def recovery(site: Site) -> Recovery:
-    """Of the engine as it runs. Raises UsageError while none does."""
-    said = await site.engine.status()
-    if said is None:
+    """Return the recovery of the running engine. Raise UsageError while no engine answers."""
+    status = await site.engine.status()
+    if status is None:
         raise UsageError("no engine answers yet")
-    before = await site.inspector.digest(said.recovered_seq)
+    before = await site.inspector.digest(status.recovered_seq)
     return Recovery(
-        pid=said.pid,
-        recovered_seq=said.recovered_seq,
-        replayed_events=said.replayed_events,
-        recovery_ms=said.recovery_ms,
+        pid=status.pid,
+        recovered_seq=status.recovered_seq,
+        replayed_events=status.replayed_events,
+        recovery_ms=status.recovery_ms,
         digest_before=before,
-        digest_after=said.digest_at_start,
-        same=before == said.digest_at_start,
+        digest_after=status.digest_at_start,
+        same=before == status.digest_at_start,
     )
 
 
 def routes(site: Site) -> list[GuardedRoute]:
-    """To crash, and to see how it came back."""
+    """Return the routes to crash the engine and to check its recovery."""
 
     async def crash(_: Request) -> Response:
-        said = await site.engine.status()
-        if said is None:
+        status = await site.engine.status()
+        if status is None:
             return problem(503, "no engine runs on this log")
         await site.engine.crash()
-        return Response(msgspec.json.encode(CrashedProcess(said.pid)), media_type=JSON)
+        return Response(msgspec.json.encode(CrashedProcess(status.pid)), media_type=JSON)
 
-    async def came_back(_: Request) -> Response:
+    async def check_recovery(_: Request) -> Response:
         try:
             return Response(msgspec.json.encode(await recovery(site)), media_type=JSON)
         except UsageError as error:
@@ -78,5 +78,5 @@ def routes(site: Site) -> list[GuardedRoute]:
 
     return [
         GuardedRoute("/pages/crash", crash, access=Access.COMMAND, method="POST"),
-        GuardedRoute("/pages/recovery", came_back, access=Access.READ),
+        GuardedRoute("/pages/recovery", check_recovery, access=Access.READ),
     ]

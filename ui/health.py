@@ -1,4 +1,4 @@
-"""Health: the engine, the feed and the log, as the log and the engine itself tell."""
+"""The health page: the engine, the feed and the log, from the log and the engine's status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from papertape.events.facts import EngineStarted
     from papertape.projections.site.ports import EngineStatus
     from papertape.projections.site.views import CandleFreshness
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 OUTAGES_SHOWN_MAX = 12
 
@@ -35,33 +35,33 @@ class HealthProblem(Struct, frozen=True):
 
 
 class HealthPage(Struct, frozen=True):
-    """The page's context. `outages` are those of the feed and the holes, the newest first."""
+    """The context of the page. `outages` also holds holes and starts, newest first."""
 
     portfolio: PortfolioView
-    wrong: tuple[HealthProblem, ...]
+    problems: tuple[HealthProblem, ...]
     started: EngineStarted | None
     repairs: FeedRepairs
     outages: tuple[EquityMarker, ...]
-    seen: tuple[tuple[str, CandleFreshness], ...]
+    freshness: tuple[tuple[str, CandleFreshness], ...]
     config_text: str
 
 
-async def health(look: PageRequest) -> HealthPage:
-    """Everything on the page."""
-    views = look.views
+async def health(request: PageRequest) -> HealthPage:
+    """Load the health page."""
+    views = request.views
     marks = [mark for mark in views.marks.views() if mark.kind in ("outage", "hole", "start")]
     return HealthPage(
         portfolio=views.portfolio.view(),
-        wrong=tuple(_wrong(look)),
+        problems=tuple(_problems(request)),
         started=views.started,
         repairs=views.marks.repairs,
         outages=tuple(reversed(marks))[:OUTAGES_SHOWN_MAX],
-        seen=tuple(views.seen.items()),
-        config_text=look.site.settings.config_of(views.started),
+        freshness=tuple(views.seen.items()),
+        config_text=request.site.settings.config_of(views.started),
     )
 
 
-def _engine_troubles(engine: EngineStatus | None) -> Iterator[HealthProblem]:
+def _alert_problems(engine: EngineStatus | None) -> Iterator[HealthProblem]:
     """Yield the problems with alerts, which only the running engine knows."""
     if engine is not None and engine.alerts_parked:
         yield HealthProblem(
@@ -71,27 +71,33 @@ def _engine_troubles(engine: EngineStatus | None) -> Iterator[HealthProblem]:
         yield HealthProblem("the chat's id has changed", "", moved_words(engine.alerts_moved_to), 0)
 
 
-def _wrong(look: PageRequest) -> Iterator[HealthProblem]:
+def _problems(request: PageRequest) -> Iterator[HealthProblem]:
     """Yield every current problem, whatever component noticed it."""
-    portfolio = look.views.portfolio
+    portfolio = request.views.portfolio
     feed, feeding = portfolio.market_status.feed, portfolio.market_status
-    ready = readiness(look.views, look.engine, look.head_seq, look.folding, look.outage) if look.live else None
+    ready = (
+        readiness(request.views, request.engine, request.head_seq, request.folding, request.outage)
+        if request.live
+        else None
+    )
     reasons = () if ready is None else ready.reasons
     for reason in reasons:
         if reason.code != "feed_lost" or feed is None or feed.delivers:
             yield HealthProblem(reason_words(reason.code), "", reason.text, 0)
     if feed is not None and not feed.delivers and (ready is None or ready.idle not in ENDED):
         yield HealthProblem("feed lost", feed.name, feed.why, feed.since_ms)
-    raised = {(one.kind, one.subject) for one in feeding.anomalies()}
+    reported = {(one.kind, one.subject) for one in feeding.anomalies()}
     for one in feeding.anomalies():
         yield HealthProblem(reason_words(one.kind), one.subject, one.detail, one.since_ms)
-    yield from _engine_troubles(look.engine if look.live else None)
-    for trouble in look.engine.dog.troubles if look.live and look.engine and look.engine.dog else ():
-        # A stale feed is one of the reasons above.
-        if not trouble.covered and trouble.kind not in STALE and (trouble.kind, trouble.subject) not in raised:
+    yield from _alert_problems(request.engine if request.live else None)
+    for trouble in (
+        request.engine.watchdog.troubles if request.live and request.engine and request.engine.watchdog else ()
+    ):
+        # A stale feed is among the reasons above.
+        if not trouble.covered and trouble.kind not in STALE and (trouble.kind, trouble.subject) not in reported:
             yield HealthProblem(reason_words(trouble.kind), trouble.subject, trouble.detail, 0)
-    for held in feeding.suspended_symbols():
-        yield HealthProblem(f"{held.symbol} is not tradable", "", held.why, held.since_ms, grave=False)
+    for suspended in feeding.suspended_symbols():
+        yield HealthProblem(f"{suspended.symbol} is not tradable", "", suspended.why, suspended.since_ms, grave=False)
     for trip in portfolio.switches.active_trips():
         scope = "all strategies" if trip.scope == GLOBAL_SCOPE else trip.scope
         yield HealthProblem(f"{scope} stopped", "", trip.why, trip.tripped_at_ms, grave=False)

@@ -1,4 +1,4 @@
-"""The login page; what its form is sent to belongs to the API."""
+"""The login page; its form posts to the API."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 async def _login(request: Request) -> Response:
     gate: Gate = request.scope[SCOPE_KEY]
-    asked = local_path(request.query_params.get("next", "/"))
+    target = local_path(request.query_params.get("next", "/"))
     return HTMLResponse(
-        render("login.html", {"action": LOGIN_PATH, "next": asked, "known": gate.is_logged_in(request)})
+        render("login.html", {"action": LOGIN_PATH, "next": target, "known": gate.is_logged_in(request)})
     )
 
 
 def login_route() -> GuardedRoute:
-    """The route of the form."""
+    """Return the route of the login page."""
     return GuardedRoute(LOGIN_PATH, _login, access=Access.OPEN)

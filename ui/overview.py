@@ -1,4 +1,4 @@
-"""The overview: what all strategies together made, who leads, what is open, what happened last."""
+"""The overview: the total result, the ranking, open positions and the latest events."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import PortfolioView
     from papertape.projections.folds.total import DrawdownPoint, TotalView
     from papertape.projections.site.views import Views
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
-COURSE_POINTS_MAX = 300
+CURVE_POINTS_MAX = 300
 EVENTS_SHOWN_MAX = 14
-DAYS_LOOKED_AT_MAX = 120
+DAYS_SEARCHED_MAX = 120
 DAYS_SHOWN_MAX = 30
 MARKS_SHOWN_MAX = 200
 
 
 class EquityCurvesPicture(Struct, frozen=True):
-    """What the picture of the courses is drawn from."""
+    """The data of an equity chart."""
 
-    courses: tuple[EquityCurveView, ...]
+    curves: tuple[EquityCurveView, ...]
     drawdowns: tuple[DrawdownPoint, ...]
     marks: tuple[EquityMarker, ...]
 
     @property
     def newest(self) -> EquityCurvesPicture:
-        """Where the courses stand: it comes with the figures around the picture, which is sent less often."""
-        last = tuple(replace(course, points=course.points[-1:]) for course in self.courses)
+        """The newest point of each curve, sent with the figures; the whole chart is sent less often."""
+        last = tuple(replace(curve, points=curve.points[-1:]) for curve in self.curves)
         return EquityCurvesPicture(last, self.drawdowns[-1:], ())
 
 
 class Overview(Struct, frozen=True):
-    """The page's context."""
+    """The context of the page."""
 
     portfolio: PortfolioView
     total: TotalView
@@ -56,9 +56,9 @@ class Overview(Struct, frozen=True):
     picture: EquityCurvesPicture
 
 
-async def overview(look: PageRequest) -> Overview:
-    """Everything on the page."""
-    views = look.views
+async def overview(request: PageRequest) -> Overview:
+    """Load the overview."""
+    views = request.views
     portfolio = views.portfolio.view()
     total = views.portfolio.equity.total().view(portfolio.capital_usdt)
     return Overview(
@@ -70,27 +70,27 @@ async def overview(look: PageRequest) -> Overview:
         rows=views.arena.rows(),
         days=_days(views),
         recent=tuple(reversed(views.recent))[:EVENTS_SHOWN_MAX],
-        picture=all_courses(look, total),
+        picture=all_curves(request, total),
     )
 
 
 def _days(views: Views) -> tuple[DayResult, ...]:
-    """The newest days on which something was made or lost, and the last one."""
-    days = day_results(views.portfolio.equity.views(), views.days, DAYS_LOOKED_AT_MAX)
-    told = (day for day in days if day.trades or day.trips or tone(gain(day.result_usdt)) != "flat" or day is days[-1])
-    return tuple(told)[-DAYS_SHOWN_MAX:]
+    """Return the newest days with trades, trips or a result, and always the last one."""
+    days = day_results(views.portfolio.equity.views(), views.days, DAYS_SEARCHED_MAX)
+    shown = (day for day in days if day.trades or day.trips or tone(gain(day.result_usdt)) != "flat" or day is days[-1])
+    return tuple(shown)[-DAYS_SHOWN_MAX:]
 
 
-def course_points(look: PageRequest) -> int:
-    """So many points are looked at: where the content is asked for, the picture is there and only goes on."""
-    return 2 if look.part == "content" else COURSE_POINTS_MAX
+def curve_points(request: PageRequest) -> int:
+    """Return the number of curve points; `part=content` needs only the newest, because the browser has the chart."""
+    return 2 if request.part == "content" else CURVE_POINTS_MAX
 
 
-def all_courses(look: PageRequest, total: TotalView) -> EquityCurvesPicture:
-    """The courses of all strategies and of their total."""
-    views, most = look.views, course_points(look)
+def all_curves(request: PageRequest, total: TotalView) -> EquityCurvesPicture:
+    """Return the equity curves of all strategies and of their total."""
+    views, most = request.views, curve_points(request)
     return EquityCurvesPicture(
-        courses=equity_curves(total, views.portfolio.equity.views(), most),
+        curves=equity_curves(total, views.portfolio.equity.views(), most),
         drawdowns=thin_points(total.drawdowns, most),
         marks=views.marks.views()[-MARKS_SHOWN_MAX:],
     )

@@ -1,4 +1,4 @@
-"""Every page, with its address and what protects it; the application takes them beside the API's routes."""
+"""The pages with their addresses and access levels; the application serves them beside the API."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from papertape.ui import crash
 from papertape.ui.arena import arena, strategy
 from papertape.ui.chart import chart
 from papertape.ui.compare import compare
-from papertape.ui.desk import PageDefinition, PageHandler
 from papertape.ui.events import event, events
 from papertape.ui.health import health
+from papertape.ui.live_header import LiveHeader
 from papertape.ui.login import login_route
 from papertape.ui.messages import messages
 from papertape.ui.overview import overview
+from papertape.ui.page_handler import PageDefinition, PageHandler
 from papertape.ui.rendering import ASSETS, STATIC
 from papertape.ui.risk import risk
-from papertape.ui.stream import LiveHeader
 from papertape.ui.trades import trades
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from papertape.api.streams import Streams
     from papertape.projections.site.ports import Site
 
-KEPT: Final = "public, max-age=31536000, immutable"
-"""The address of a file changes with the file, so it may be kept."""
+CACHE_FOREVER: Final = "public, max-age=31536000, immutable"
+"""The address of a file changes with its content, so browsers may cache it forever."""
 
 
 PAGES: Final = (
@@ -54,15 +54,15 @@ PAGES: Final = (
 
 
 def pages(site: Site, streams: Streams) -> list[Guarded]:
-    """The routes of all pages, of what keeps them alive, and of the files they load."""
-    desk = PageHandler(site)
-    pulse = LiveHeader(desk, streams)
+    """Return the routes of all pages, of their live updates, and of the files they load."""
+    handler = PageHandler(site)
+    header = LiveHeader(handler, streams)
 
     async def stream(_: Request) -> Response:
-        return EventStream(streams, pulse.frames)
+        return EventStream(streams, header.frames)
 
     return [
-        *(_route(desk, page) for page in PAGES),
+        *(_route(handler, page) for page in PAGES),
         login_route(),
         *crash.routes(site),
         GuardedRoute("/pages/stream", stream, access=Access.READ, live=True),
@@ -72,23 +72,23 @@ def pages(site: Site, streams: Streams) -> list[Guarded]:
 
 
 def not_found_page(site: Site) -> Handler:
-    """Return the page of an address that does not exist."""
+    """Return the handler for an unknown address."""
     return PageHandler(site).not_found
 
 
-def _route(desk: PageHandler, page: PageDefinition) -> GuardedRoute:
+def _route(handler: PageHandler, page: PageDefinition) -> GuardedRoute:
     async def endpoint(request: Request) -> Response:
-        return await desk.answer(request, page)
+        return await handler.answer(request, page)
 
     return GuardedRoute(page.path, endpoint, access=Access.PAGE)
 
 
 class CachedStaticFiles(StaticFiles):
-    """Files that browsers keep as long as they like."""
+    """Static files that browsers may cache forever."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file; it may be kept where its address names its contents."""
-        found = await super().get_response(path, scope)
-        if found.status_code < 400 and b"v=" in scope["query_string"]:
-            found.headers["cache-control"] = KEPT
-        return found
+        """Return a file, cacheable if its address contains the digest of its content."""
+        response = await super().get_response(path, scope)
+        if response.status_code < 400 and b"v=" in scope["query_string"]:
+            response.headers["cache-control"] = CACHE_FOREVER
+        return response

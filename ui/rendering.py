@@ -1,4 +1,4 @@
-"""From views to HTML: the templates, what they may call, and how numbers and times are written in them."""
+"""Rendering of views as HTML: the templates, their functions and filters, and the format of numbers and times."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _JSON = msgspec.json.Encoder()
 
 @cache
 def environment() -> Environment:
-    """The templates: escaping everything, and refusing a name that a page did not declare."""
+    """Return the template environment, which escapes everything and refuses undeclared names."""
     loader = FileSystemLoader(TEMPLATES)
-    found = Environment(
+    templates = Environment(
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
@@ -50,14 +50,21 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    found.globals |= {"link": link, "here": here, "now": now, "csv": csv, "asset": asset, "pairs": pairs}
-    found.globals |= {
-        "drawing": plot_geometry,
+    templates.globals |= {
+        "link": link,
+        "link_here": link_here,
+        "link_now": link_now,
+        "csv_link": csv_link,
+        "asset": asset,
+        "pairs": pairs,
+    }
+    templates.globals |= {
+        "geometry": plot_geometry,
         "leverage": leverage,
-        "chart_then": chart_then,
+        "chart_link": chart_link,
         "day_of_figures": day_of_figures,
     }
-    found.filters |= {
+    templates.filters |= {
         "money": _or_dash(formats.money),
         "gain": _or_dash(formats.gain),
         "percent": _or_dash(formats.percent),
@@ -69,31 +76,31 @@ def environment() -> Environment:
         "duration": _or_dash(formats.duration),
         "price": price,
         "quantity": quantity,
-        "when": when,
+        "timestamp": timestamp,
         "clock": clock,
         "tone": tone,
         "reason": reason_words,
-        "words": in_words,
+        "event_words": event_words,
         "type_name": lambda recorded: type_name(recorded.event),
         "json_script": json_script,
         "segment": lambda text: quote(text, safe=""),
         "one_percent": _or_dash("{:.1f} %".format),
         "span": _or_dash(lambda span_ms: formats.duration(int(span_ms))),
-        "value": lambda found: _or_dash(formats.reading)(found) if isinstance(found, float) else _or_dash(str)(found),
+        "value": lambda value: _or_dash(formats.reading if isinstance(value, float) else str)(value),
         "reading": _or_dash(formats.reading),
         "timeframe": formats.duration,
         "milliseconds": _or_dash("{:,.1f} ms".format),
         "bytes": _or_dash(formats.file_size),
-        "strain": strain,
+        "usage_class": usage_class,
         "utc": utc,
         "day": day,
-        "short_when": short_when,
-        "near": near,
+        "short_timestamp": short_timestamp,
+        "clock_or_timestamp": clock_or_timestamp,
         "two_percent": _or_dash("{:.2f} %".format),
         "event_json": event_json,
         "message_html": message_html,
     }
-    return found
+    return templates
 
 
 def _printable(value: Any) -> Any:
@@ -102,7 +109,7 @@ def _printable(value: Any) -> Any:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """A template with its context."""
+    """Render a template with its context."""
     return environment().get_template(template).render(context)
 
 
@@ -111,37 +118,37 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 @pass_context
 def link(context: Context, path: str, **query: object) -> str:
-    """The address of a page, as of the same event as this one."""
+    """Return the address of a page, as of the same event as this page."""
     return _address(path, {**query, **_moment(context)})
 
 
 @pass_context
-def here(context: Context, **query: object) -> str:
-    """This page's address with some parameters changed; an empty one is left out."""
-    return _address(context["address"], {**context["look"].query, **_moment(context), **query})
+def link_here(context: Context, **query: object) -> str:
+    """Return this page's address with changed parameters; an empty value removes one."""
+    return _address(context["address"], {**context["request"].query, **_moment(context), **query})
 
 
 @pass_context
-def chart_then(context: Context, symbol: str, seq: int) -> str:
-    """The chart of a symbol as it stood after an event; on a page of the past, as of the event of that page."""
+def chart_link(context: Context, symbol: str, seq: int) -> str:
+    """Return the address of a symbol's chart as of an event, or as of the page's own event."""
     path = f"/chart/{quote(symbol, safe='')}"
     return _address(path, {"as_of": seq, **_moment(context)})
 
 
 @pass_context
-def now(context: Context, path: str = "") -> str:
-    """This page, or another, as it stands now."""
-    return path or _address(context["address"], context["look"].query)
+def link_now(context: Context, path: str = "") -> str:
+    """Return the live address of another page, or of this one."""
+    return path or _address(context["address"], context["request"].query)
 
 
 @pass_context
-def csv(context: Context) -> str:
-    """The chosen trades as a file."""
-    return here(context, page="", sort="").replace(context["address"], TRADES_CSV, 1)
+def csv_link(context: Context) -> str:
+    """Return the address of the filtered trades as a CSV file."""
+    return link_here(context, page="", sort="").replace(context["address"], TRADES_CSV, 1)
 
 
 def asset(path: str) -> str:
-    """The address of a file of the pages; it changes with the file, so browsers may keep it."""
+    """Return the address of a static file, with the digest of its content so that browsers may cache it."""
     return f"/{path}?v={_digest(path)}"
 
 
@@ -153,53 +160,53 @@ def _digest(path: str) -> str:
 
 @pass_context
 def leverage(context: Context, strategy: str) -> float | None:
-    """The leverage a strategy trades with."""
-    return next((one.leverage for one in context["desk"].accounts if one.strategy == strategy), None)
+    """Return the leverage of a strategy, or None."""
+    return next((one.leverage for one in context["portfolio"].accounts if one.strategy == strategy), None)
 
 
 def pairs(names: Iterable[str], *, worded: bool = False) -> list[tuple[str, str]]:
-    """Options of a choice: the value and its text."""
+    """Return the options of a selection as pairs of value and text."""
     return [(name, reason_words(name) if worded else name) for name in names]
 
 
 def _moment(context: Context) -> dict[str, int]:
-    look = context["look"]
-    return {} if look.live else {"as_of": look.seq}
+    request = context["request"]
+    return {} if request.live else {"as_of": request.seq}
 
 
 def _address(path: str, query: Mapping[str, object]) -> str:
-    given = {name: value for name, value in query.items() if value not in ("", None)}
-    return f"{path}?{urlencode(given)}" if given else path
+    parameters = {name: value for name, value in query.items() if value not in ("", None)}
+    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 # ---------------------------------------------------------------- numbers, times, words
 
 
-def _or_dash(written: Any) -> Any:
-    """What is not defined is a dash, never a zero."""
-    return lambda value: "–" if value is None else written(value)  # noqa: RUF001 - the dash is meant.
+def _or_dash(write: Any) -> Any:
+    """Return a formatter that writes None as a dash, never as a zero."""
+    return lambda value: "–" if value is None else write(value)  # noqa: RUF001 - an en dash, on purpose.
 
 
 @pass_context
 def price(context: Context, value: float | None, symbol: str) -> str:
-    """A price by the symbol's tick."""
+    """Format a price with the decimals of the symbol's tick."""
     return "–" if value is None else formats.price(value, symbol, context["contracts"])  # noqa: RUF001
 
 
 @pass_context
 def quantity(context: Context, value: float, symbol: str) -> str:
-    """A quantity by the symbol's lot."""
+    """Format a quantity with the decimals of the symbol's lot."""
     return formats.quantity(value, symbol, context["contracts"])
 
 
 @pass_context
-def in_words(context: Context, recorded: Recorded) -> EventLine:
-    """An event as a line."""
+def event_words(context: Context, recorded: Recorded) -> EventLine:
+    """Return an event as a line of text."""
     return event_line(recorded, context["contracts"])
 
 
 def tone(shown: float | str | None) -> str:
-    """The class of a result: `up`, `down`, or `flat`. Of one that is written the sign decides that is read there."""
+    """Return the CSS class of a result: `up`, `down` or `flat`. For a formatted result its visible sign decides."""
     if isinstance(shown, str):
         return {"+": "up", "-": "down"}.get(shown[:1], "flat")
     if shown is None or shown == 0.0:
@@ -207,8 +214,8 @@ def tone(shown: float | str | None) -> str:
     return "up" if shown > 0.0 else "down"
 
 
-def when(at_ms: int) -> Markup:
-    """A time in UTC; the reader's own time stands in its title."""
+def timestamp(at_ms: int) -> Markup:
+    """Format a UTC time as an element; a script adds the reader's local time as its title."""
     return _time(at_ms, formats.utc(at_ms)) if at_ms else Markup("–")  # noqa: RUF001
 
 
@@ -218,36 +225,36 @@ def utc(at_ms: int) -> str:
 
 
 def clock(at_ms: int) -> Markup:
-    """The time of day in UTC."""
+    """Format the UTC time of day."""
     return _time(at_ms, formats.utc(at_ms)[-5:]) if at_ms else Markup("–")  # noqa: RUF001
 
 
-def short_when(at_ms: int) -> Markup:
-    """A time in UTC without its year, for tables of what happened lately."""
+def short_timestamp(at_ms: int) -> Markup:
+    """Format a UTC time without the year, for tables of recent rows."""
     return _time(at_ms, formats.utc(at_ms)[5:]) if at_ms else Markup("–")  # noqa: RUF001
 
 
 @pass_context
-def near(context: Context, at_ms: int) -> Markup:
-    """The time of day in UTC, with its date where that is not the market's: what a clock beside the market told."""
-    return clock(at_ms) if day(at_ms) == day(context["look"].views.at_ms) else short_when(at_ms)
+def clock_or_timestamp(context: Context, at_ms: int) -> Markup:
+    """Format the UTC time of day, with the date if it is not the market's current day."""
+    return clock(at_ms) if day(at_ms) == day(context["request"].views.at_ms) else short_timestamp(at_ms)
 
 
 @pass_context
 def day_of_figures(context: Context) -> str:
-    """Return the label of the day whose result is shown: Today, or its date, as in an old log."""
-    look = context["look"]
-    at_ms = look.views.at_ms
-    return "Today" if not at_ms or (look.live and day(at_ms) == day(look.now_ms)) else day(at_ms)
+    """Return the label of the current market day: Today, or its date in an old log."""
+    request = context["request"]
+    at_ms = request.views.at_ms
+    return "Today" if not at_ms or (request.live and day(at_ms) == day(request.now_ms)) else day(at_ms)
 
 
 def day(at_ms: int) -> str:
-    """The day of a time in UTC."""
+    """Return the UTC date of a time."""
     return formats.utc(at_ms)[:10]
 
 
-def strain(used_percent: float) -> str:
-    """The class of a limit: how near it is."""
+def usage_class(used_percent: float) -> str:
+    """Return the CSS class of a limit by its usage."""
     return "full" if used_percent >= 100.0 else "near" if used_percent >= NEAR_PERCENT else "calm"
 
 
@@ -257,16 +264,16 @@ def _time(at_ms: int, text: str) -> Markup:
 
 
 def message_html(one: Message) -> Markup:
-    """A message with its tags; `projections.alerts.markup` has escaped every value in it."""
+    """Return a message as HTML; `projections.alerts.markup` has escaped every value in it."""
     return Markup(one.html)  # noqa: S704 - see above.
 
 
 def json_script(value: object) -> Markup:
-    """JSON that may stand as text in any element."""
-    return Markup(_JSON.encode(value).decode().translate(_NEVER_IN_A_SCRIPT))  # noqa: S704 - nothing left can end it.
+    """Return a value as JSON that is safe as the text of any element."""
+    return Markup(_JSON.encode(value).decode().translate(_NEVER_IN_A_SCRIPT))  # noqa: S704 - it has no character that could end the element.
 
 
 @pass_context
 def event_json(context: Context, recorded: Recorded) -> str:
-    """An event as JSON for people, as the API says it."""
+    """Return an event as indented JSON, as the API returns it."""
     return msgspec.json.format(_JSON.encode(event_view(recorded, context["contracts"])), indent=2).decode()

@@ -1,4 +1,4 @@
-"""Risk: how much of each limit is used, what was stopped and who started it again, and the commands."""
+"""The risk page: the usage of limits, kill switch trips and resets, and the commands."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.limits import LimitView
     from papertape.projections.folds.portfolio import AccountView
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
 PAST_SHOWN_MAX = 200
 
 
 class RiskPage(Struct, frozen=True):
-    """The page's context. `limits` are by scope, the global one first; `past` trips the newest first."""
+    """The context of the page. `limits` are grouped by scope, the global one first; `past` is newest first."""
 
     accounts: tuple[AccountView, ...]
     limits: tuple[tuple[str, tuple[LimitView, ...]], ...]
@@ -28,9 +28,9 @@ class RiskPage(Struct, frozen=True):
     symbols: tuple[str, ...]
 
 
-async def risk(look: PageRequest) -> RiskPage:
-    """Everything on the page."""
-    views = look.views
+async def risk(request: PageRequest) -> RiskPage:
+    """Load the risk page."""
+    views = request.views
     switches = views.portfolio.switches
     by_scope: dict[str, list[LimitView]] = {}
     for limit in views.limits.views():

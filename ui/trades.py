@@ -1,4 +1,4 @@
-"""Positions and trades: what is open, what waits, and what was closed, filtered and in pages."""
+"""Positions and trades: open positions, pending orders, and closed trades with filters and pages."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from papertape.projections.site.trade_query import TradeFilter, TradesPage, trad
 
 if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import OrderView, PositionView
-    from papertape.ui.look import PageRequest
+    from papertape.ui.page_request import PageRequest
 
-TRADES_A_PAGE = 50
+TRADES_PER_PAGE = 50
 
 
 class TradesView(Struct, frozen=True):
-    """The page's context: the choice and the order as they were asked for, and the names to choose from."""
+    """The context of the page: the requested filter and order, and the names to choose from."""
 
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
-    choice: TradeFilter
+    selection: TradeFilter
     order: str
     closed: TradesPage
     strategies: tuple[str, ...]
     symbols: tuple[str, ...]
 
 
-async def trades(look: PageRequest) -> TradesView:
-    """What was asked for. Raises UsageError for a page that is not a number, and an order there is not."""
-    views = look.views
-    choice = TradeFilter(
-        strategy=look.parameter("strategy"),
-        symbol=look.parameter("symbol"),
-        side=look.parameter("side"),
-        reason=look.parameter("reason"),
-        result=look.parameter("result"),
+async def trades(request: PageRequest) -> TradesView:
+    """Load the requested page of trades. Raise UsageError for an invalid page number or an unknown order."""
+    views = request.views
+    selection = TradeFilter(
+        strategy=request.parameter("strategy"),
+        symbol=request.parameter("symbol"),
+        side=request.parameter("side"),
+        reason=request.parameter("reason"),
+        result=request.parameter("result"),
     )
-    order = look.parameter("sort") or "newest"
+    order = request.parameter("sort") or "newest"
     return TradesView(
         positions=views.portfolio.positions(),
         orders=views.portfolio.orders(),
-        choice=choice,
+        selection=selection,
         order=order,
-        closed=trades_page(views.trades, choice, look.number("page", 1), TRADES_A_PAGE, order),
+        closed=trades_page(views.trades, selection, request.number("page", 1), TRADES_PER_PAGE, order),
         strategies=views.strategies,
         symbols=tuple(views.seen),
     )

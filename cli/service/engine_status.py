@@ -66,6 +66,6 @@ async def status_of(running: Engine, signs: ProcessHealthProbe, attended: Engine
         alerts_parked="" if attended is None else attended.delivery.parked,
         alerts_moved_to=0 if attended is None else attended.delivery.moved_to,
         backup_age_s=None if attended is None else attended.backup_age_s,
-        dog=None if attended is None else attended.dog_view,
+        watchdog=None if attended is None else attended.dog_view,
         market_ended=running.market_ended,
     )

@@ -10,7 +10,7 @@ import os
 import socket
 from typing import Final
 
-from papertape.api.listening import listen
+from papertape.api.listener import listen
 from papertape.events.errors import UsageError
 
 HANDED: Final = "PAPERTAPE_LISTEN_FD"

@@ -115,7 +115,7 @@ def _feed(views: Views, engine: EngineStatus) -> Iterator[NotReadyReason]:
     if feed is None or not views.connected:
         why = feed.why if feed is not None and feed.why else "it has not connected since the start"
         yield NotReadyReason("feed_lost", f"the feed does not deliver: {why}")
-    for trouble in engine.dog.troubles if engine.dog is not None else ():
+    for trouble in engine.watchdog.troubles if engine.watchdog is not None else ():
         if trouble.kind in STALE and not trouble.covered:
             yield NotReadyReason("feed_stale", f"{trouble.subject}: {trouble.detail}")
 

@@ -1,4 +1,4 @@
-"""A browser for the tests of the pages: what the console complains of fails a visit, and so does sideways scrolling."""
+"""A browser for the page tests: console errors and horizontal scrolling fail a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from tests.browser.served import Served, told_day, up
+from tests.browser.served import Served, example_day, up
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ HEIGHTS = {375: 812, 1440: 900}
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 WAIT_MS_MAX = 1_000.0 * PATIENCE_S
 SPEED = 120
-"""Two market minutes a second: something moves all the time, and nobody is drowned."""
+"""Two market minutes per second: steady updates, but not too many."""
 CUT_OFF = """() => {
     const room = window.innerWidth;
     const scrolls = (one) => /auto|scroll/.test(getComputedStyle(one).overflowX) && one.clientWidth <= room;
@@ -34,11 +34,11 @@ CUT_OFF = """() => {
         .filter((one) => one.getBoundingClientRect().right > room + 1 && seen(one) && !held(one))
         .slice(0, 8).map((one) => `${one.tagName.toLowerCase()}.${one.className} "${one.textContent.slice(0, 30)}"`);
 }"""
-"""What lies beyond the right edge and cannot be scrolled to inside the page."""
+"""Finds elements beyond the right edge that no scrolling inside the page reaches."""
 
 
 class Visitor:
-    """Opens pages, and keeps what the console says of them."""
+    """Opens pages and records their console messages."""
 
     def __init__(self, browser: Browser, served: Served) -> None:
         self._browser, self.served = browser, served
@@ -54,7 +54,7 @@ class Visitor:
         logged_in: bool = False,
         touch: bool = False,
     ) -> Page:
-        """A page of its own, with nothing kept from others."""
+        """Return a page in a new browser context."""
         context = self._browser.new_context(
             base_url=self.served.url,
             viewport={"width": width, "height": HEIGHTS[width]},
@@ -72,7 +72,7 @@ class Visitor:
         return page
 
     def tab(self, page: Page) -> Page:
-        """A further tab of the browser that shows a page."""
+        """Return a further tab in the context of a page."""
         return self._listened_to(page.context.new_page())
 
     def _listened_to(self, page: Page) -> Page:
@@ -81,7 +81,7 @@ class Visitor:
         return page
 
     def log_in(self, page: Page, token: str | None = None) -> None:
-        """Through the login page, as a human does."""
+        """Log in through the login page."""
         page.goto("/login")
         page.fill("input[name=token]", self.served.token if token is None else token)
         page.click("form[data-login] button[type=submit]")
@@ -95,7 +95,7 @@ class Visitor:
 
     @contextmanager
     def expecting(self, part: str) -> Iterator[None]:
-        """A complaint that belongs to the case, and must come: a refusal is one for the console."""
+        """Require a console message that belongs to the test, such as a refusal."""
         before = len(self.complaints)
         with self.allowing(part):
             yield
@@ -104,13 +104,13 @@ class Visitor:
 
     @contextmanager
     def allowing(self, part: str) -> Iterator[None]:
-        """A complaint that belongs to the case, and may come."""
+        """Ignore a console message that belongs to the test."""
         before = len(self.complaints)
         yield
         self.complaints[before:] = [one for one in self.complaints[before:] if part not in one]
 
     def check(self) -> None:
-        """No page that is still open scrolls sideways, and nothing was complained of."""
+        """Check that no open page scrolls horizontally and that there were no console messages."""
         for context in self._contexts:
             for page in context.pages:
                 assert_fits(page)
@@ -123,14 +123,14 @@ class Visitor:
 
 
 def assert_fits(page: Page) -> None:
-    """A page is no wider than its window, and nothing of it is cut off."""
+    """Check that a page is not wider than its window and that nothing is cut off."""
     wide, room, cut_off = page.evaluate(f"[document.documentElement.scrollWidth, window.innerWidth, ({CUT_OFF})()]")
     assert wide <= room, f"{page.url} is {wide} px wide in a window of {room}: {cut_off}"
     assert not cut_off, f"{page.url} in a window of {room} px: {cut_off} cannot be seen"
 
 
 def chromium() -> str:
-    """The browser of this system. A missing one is a failure: `make test-browser` installs it."""
+    """Return the system's browser. Fail without one: `make test-browser` installs it."""
     for name in NAMES:
         if (found := shutil.which(name)) is not None:
             return found
@@ -139,16 +139,16 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Engine and page, for all tests."""
+    """Run an engine and a page for all tests."""
     folder = tmp_path_factory.mktemp("served")
-    told_day(folder)
+    example_day(folder)
     with up(folder, SPEED) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
+    """Run one browser for all tests."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only these tests need it.
 
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -160,7 +160,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visitor(browser: Browser, served: Served) -> Iterator[Visitor]:
-    """Visits of one test; what its pages complained of fails it."""
+    """Return the visitor of one test, which fails on console messages."""
     found = Visitor(browser, served)
     try:
         yield found
@@ -171,6 +171,6 @@ def visitor(browser: Browser, served: Served) -> Iterator[Visitor]:
 
 @pytest.fixture(scope="session")
 def screenshots() -> Path:
-    """Where pictures are kept."""
+    """Return the folder of the screenshots."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     return SCREENSHOTS

@@ -1,4 +1,4 @@
-"""A real `papertape up` on a simulated market that has a day behind it, as a browser meets it."""
+"""A real `papertape up` on a simulated market, with one day in its log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKEN = re.compile(r"commands need this token: (\S+)")
 
 
 class Served(Struct):
-    """Where the page is, what commands need, the folder of the log, and the keeper's process."""
+    """The page's address, the token, the folder of the log, and the supervisor's process."""
 
     url: str
     token: str
@@ -37,14 +37,14 @@ class Served(Struct):
         return self.folder / "log.db"
 
 
-def told_day(folder: Path, *sets: str) -> None:
-    """A day of the demo's market at full speed: trades of every strategy, an outage healed, a kill switch tripped."""
+def example_day(folder: Path, *sets: str) -> None:
+    """Write a day of the demo market at full speed: trades of every strategy, a repaired outage, a tripped switch."""
     ok(folder, "run", *MARKET, "--speed", "max", "--until-end", "--json", "--set", "feed.sim.days=1", *sets)
 
 
 @contextmanager
 def showing(served: Served, beside: Path) -> Iterator[str]:
-    """A page of the same log alone, with another log beside it; its address."""
+    """Run a page of the same log without an engine, with a second log to compare; yield its address."""
     arguments = ("ui", *MARKET, "--port", "0", "--compare", str(beside))
     with running(served.folder, *arguments) as process:
         assert process.stdout is not None
@@ -55,7 +55,7 @@ def showing(served: Served, beside: Path) -> Iterator[str]:
 
 @contextmanager
 def up(folder: Path, speed: int) -> Iterator[Served]:
-    """The keeper with engine and page, until the page has caught up with the log."""
+    """Run the supervisor with engine and page; yield once the page has caught up with the log."""
     with (folder / "up.txt").open("w") as out:
         process = subprocess.Popen(
             command("up", *MARKET, "--port", "0", "--speed", str(speed)),
@@ -74,7 +74,7 @@ def up(folder: Path, speed: int) -> Iterator[Served]:
 
 
 def _announced(folder: Path, process: subprocess.Popen[bytes]) -> Served:
-    """What it printed first."""
+    """Return the first printed lines."""
     ends_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends_s:
         said = (folder / "up.txt").read_text()
@@ -86,7 +86,7 @@ def _announced(folder: Path, process: subprocess.Popen[bytes]) -> Served:
 
 
 def _wait_until_ready(served: Served) -> None:
-    """Until the page answers that the engine trades."""
+    """Wait until the page answers that the engine trades."""
     try:
         _wait_for(f"{served.url}/ready")
     except AssertionError as error:
@@ -94,7 +94,7 @@ def _wait_until_ready(served: Served) -> None:
 
 
 def _wait_for(address: str) -> None:
-    """Until an address answers with 200."""
+    """Wait until an address answers with 200."""
     ends_s = time.monotonic() + PATIENCE_S
     last = "nothing"
     while time.monotonic() < ends_s:

@@ -1,4 +1,4 @@
-"""Charts are read at a moment: with the mouse, by a tap and with keys; and they go back as far as the log does."""
+"""Charts are readable at any time with the mouse, by tap and with keys, and reach back to the start of the log."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ EQUITY = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d) Equity \w+ (?P<usdt>[\d,.]+) USDT (?P<net>[-+]?[\d.]+) %"
     r" Drawdown (?P<fallen>[\d.]+) %"
 )
-CANDLES, COURSES = "#candles-legend", "#courses-plot .legend"
+CANDLES, COURSES = "#candles-legend", "#curves-plot .legend"
 
 
 def read(page: Page, legend: str) -> re.Match[str]:
-    """What a chart says of the moment that is read."""
+    """Return the values that a chart shows at the cursor."""
     text = " ".join(page.inner_text(legend).split())
     found = (CANDLE if legend == CANDLES else EQUITY).match(text)
     assert found is not None, text
@@ -37,7 +37,7 @@ def read(page: Page, legend: str) -> re.Match[str]:
 
 
 def box_of(page: Page, plot: str) -> FloatRect:
-    """Where a chart lies, when it is drawn."""
+    """Return the position of a chart, once it is drawn."""
     page.locator(f"{plot} canvas").first.wait_for()
     page.locator(plot).scroll_into_view_if_needed()
     found = page.locator(plot).bounding_box()
@@ -45,9 +45,9 @@ def box_of(page: Page, plot: str) -> FloatRect:
     return found
 
 
-def candles(served: Served, **query: object) -> list[dict[str, Any]]:
-    """The same candles from the API, with their indicators."""
-    answer = httpx.get(f"{served.url}/api/v1/candles/BTCUSDT", params={"as_of": SEQ, "timeframe": "5m", **query})  # type: ignore[arg-type]
+def candles(served: Served, **query: str | int) -> list[dict[str, Any]]:
+    """Return the same candles from the API, with their indicators."""
+    answer = httpx.get(f"{served.url}/api/v1/candles/BTCUSDT", params={"as_of": SEQ, "timeframe": "5m", **query})
     chart: dict[str, Any] = answer.json()["data"]["chart"]
     return [
         {**one, "vwap": vwap, "rsi": rsi}
@@ -75,7 +75,7 @@ def test_the_candle_under_the_cursor_is_read_with_its_indicators(visitor: Visito
 
 
 def utc(at_ms: int) -> str:
-    """A time as the pages write it."""
+    """Format a time like the pages do."""
     from papertape.projections.text.formats import utc as written  # noqa: PLC0415
 
     return written(at_ms)
@@ -85,7 +85,7 @@ def test_the_equity_under_the_cursor_is_read_with_its_date_and_drawdown(visitor:
     page = visitor.page()
     for address in (f"/?as_of={SEQ}", f"/strategy/momentum?as_of={SEQ}"):
         page.goto(address)
-        plot = box_of(page, "#courses-plot .box")
+        plot = box_of(page, "#curves-plot .box")
         told = {}
         for x in range(40, int(plot["width"]) - 120, 61):
             page.mouse.move(plot["x"] + x, plot["y"] + 60)
@@ -104,7 +104,7 @@ def test_the_equity_under_the_cursor_is_read_with_its_date_and_drawdown(visitor:
 
 @pytest.mark.parametrize(
     ("address", "plot", "legend"),
-    [("/chart/BTCUSDT", "#candles-plot", CANDLES), ("/", "#courses-plot .box", COURSES)],
+    [("/chart/BTCUSDT", "#candles-plot", CANDLES), ("/", "#curves-plot .box", COURSES)],
 )
 def test_keys_and_taps_read_a_chart_too(visitor: Visitor, address: str, plot: str, legend: str) -> None:
     page = visitor.page()
@@ -166,12 +166,12 @@ def test_a_chart_goes_back_to_the_first_candle_of_the_log_without_a_jump(visitor
 
 
 def moment(page: Page) -> str:
-    """Of which candle the chart tells; indicators may not be ready at the beginning of a log."""
+    """Return the time of the shown candle; the indicators may not be ready at the beginning of a log."""
     return page.inner_text(CANDLES)[:16]
 
 
 def drag(page: Page, x: float, y: float, by_px: float) -> None:
-    """Pull the past into view."""
+    """Drag the past into view."""
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + by_px, y, steps=5)

@@ -1,4 +1,4 @@
-"""What people do with the pages: watch, stop and reset, look back, log in, crash the engine."""
+"""User flows: watching, commands, the time machine, login, and crashing the engine."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ FOCUSED = """() => [getComputedStyle(document.activeElement).outlineStyle,
 NAMELESS = """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, svg[role=img]")].filter(
     (one) => !(one.textContent.trim() || one.getAttribute("aria-label") || one.closest("label")?.textContent.trim())
 ).map((one) => one.outerHTML.slice(0, 120))"""
-"""Controls and pictures that nobody who hears a page could name."""
-RESULTS = """() => ["#part-figures .figure:nth-child(2) small", "#courses-plot .key button b"].map(
+"""Finds controls and images without an accessible name."""
+RESULTS = """() => ["#part-figures .figure:nth-child(2) small", "#curves-plot .key button b"].map(
     (one) => document.querySelector(one).textContent.replace(/[^0-9.]/g, ""))"""
-"""What was made in percent, as a figure and in the picture's key."""
+"""The net return as a figure and in the chart's key."""
 SAMPLES, SAMPLES_MAX, SAMPLE_MS = 40, 600, 250
-"""The result stands still as long as no position is open."""
+"""The result does not change while no position is open."""
 BEYOND = "seq => Number(document.querySelector('#header-seq').textContent.replaceAll(',', '')) > seq"
 
 
 def seq_of(page: Page) -> int:
-    """The seq in the header."""
+    """Return the seq in the header."""
     return int(page.inner_text("#header-seq").replace(",", ""))
 
 
@@ -48,14 +48,14 @@ def moves_on(page: Page, timeout_ms: float = MOVES_MS_MAX) -> None:
 
 
 def answer_to(page: Page, kind: str) -> str:
-    """What the form of a command says when it was answered."""
+    """Return the answer shown in the form of a command."""
     answer = page.locator(f"form[data-command={kind}] .answer")
     answer.filter(has_text="e").wait_for()
     return answer.inner_text()
 
 
 def give(page: Page, kind: str, target: str, why: str) -> str:
-    """Fill in a command, confirm and send it; the answer."""
+    """Fill in, confirm and send a command; return the answer."""
     form = page.locator(f"form[data-command={kind}]")
     choice = form.locator("select[name=target]")
     choice.select_option(choice.locator("option", has_text=target).first.get_attribute("value"))
@@ -66,7 +66,7 @@ def give(page: Page, kind: str, target: str, why: str) -> str:
 
 
 def told(served: Served, *arguments: str) -> list[dict[str, Any]]:
-    """Events of the log as the command line tells them."""
+    """Return events of the log from the command line."""
     lines = ok(served.folder, "log", "--db", "log.db", "--json", *arguments).splitlines()
     return [json.loads(line) for line in lines]
 
@@ -74,7 +74,7 @@ def told(served: Served, *arguments: str) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- watching
 
 
-def test_a_page_moves_with_the_log(visitor: Visitor) -> None:
+def test_a_page_updates_with_the_log(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/")
     with page.expect_response(lambda answer: "part=" in answer.url and answer.status == 200, timeout=MOVES_MS_MAX):
@@ -82,10 +82,10 @@ def test_a_page_moves_with_the_log(visitor: Visitor) -> None:
     assert page.locator("#stale").is_hidden()
 
 
-def test_the_picture_of_the_courses_never_says_another_result_than_the_figures_beside_it(visitor: Visitor) -> None:
+def test_the_equity_chart_always_shows_the_same_result_as_the_figures(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/")
-    page.locator("#courses-plot .key button").first.wait_for()
+    page.locator("#curves-plot .key button").first.wait_for()
     seen = set()
     for sample in range(SAMPLES_MAX):
         figure, key = page.evaluate(RESULTS)
@@ -97,8 +97,8 @@ def test_the_picture_of_the_courses_never_says_another_result_than_the_figures_b
     assert len(seen) > 1, "it moved on meanwhile"
 
 
-@pytest.mark.parametrize(("address", "data"), [("/", "#courses-data"), ("/chart/BTCUSDT", "#candles-data")])
-def test_a_picture_goes_on_with_the_log(visitor: Visitor, address: str, data: str) -> None:
+@pytest.mark.parametrize(("address", "data"), [("/", "#curves-data"), ("/chart/BTCUSDT", "#candles-data")])
+def test_a_chart_updates_with_the_log(visitor: Visitor, address: str, data: str) -> None:
     page = visitor.page()
     page.goto(address)
     first = page.text_content(data)
@@ -108,7 +108,7 @@ def test_a_picture_goes_on_with_the_log(visitor: Visitor, address: str, data: st
     assert json.loads(page.text_content(data) or "")
 
 
-def test_a_key_leads_to_the_search_and_the_search_to_events(visitor: Visitor) -> None:
+def test_a_key_focuses_the_search_which_leads_to_events(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/arena")
     page.keyboard.press("/")
@@ -118,7 +118,7 @@ def test_a_key_leads_to_the_search_and_the_search_to_events(visitor: Visitor) ->
     assert "vwap_rsi stopped, kill switch: session loss" in page.inner_text("main")
 
 
-def test_a_page_that_was_killed_is_back_without_anybody_noticing_much(visitor: Visitor, served: Served) -> None:
+def test_a_killed_page_process_comes_back(visitor: Visitor, served: Served) -> None:
     page = visitor.page()
     page.goto("/")
     moves_on(page)
@@ -131,7 +131,7 @@ def test_a_page_that_was_killed_is_back_without_anybody_noticing_much(visitor: V
     assert answer.status == 200
 
 
-def test_the_foot_of_a_page_says_what_its_header_says(visitor: Visitor) -> None:
+def test_the_footer_shows_the_same_values_as_the_header(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/arena")
     moves_on(page)
@@ -140,7 +140,7 @@ def test_the_foot_of_a_page_says_what_its_header_says(visitor: Visitor) -> None:
     )
 
 
-def test_a_chart_tells_of_the_trades_under_the_cursor(visitor: Visitor) -> None:
+def test_a_chart_shows_the_trades_under_the_cursor(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/chart/BTCUSDT?as_of=20000")
     plot = page.locator("#candles-plot canvas").first.bounding_box()
@@ -155,7 +155,7 @@ def test_a_chart_tells_of_the_trades_under_the_cursor(visitor: Visitor) -> None:
     ), told
 
 
-def test_what_is_focused_by_key_has_a_ring_around_it(visitor: Visitor) -> None:
+def test_a_focused_element_has_a_visible_ring(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/trades")
     bare = set()
@@ -177,7 +177,7 @@ def test_every_control_has_a_name(visitor: Visitor) -> None:
 # ---------------------------------------------------------------- stepping in
 
 
-def test_who_is_not_logged_in_may_look_and_not_command(visitor: Visitor, served: Served) -> None:
+def test_without_a_login_one_can_read_but_not_command(visitor: Visitor, served: Served) -> None:
     page = visitor.page()
     page.goto("/risk")
     before = len(told(served, "--type", "KillSwitchTripped"))
@@ -188,10 +188,10 @@ def test_who_is_not_logged_in_may_look_and_not_command(visitor: Visitor, served:
     assert len(told(served, "--type", "KillSwitchTripped")) == before
 
 
-def test_a_kill_and_its_reset_stand_in_the_log_with_who_and_why(visitor: Visitor, served: Served) -> None:
+def test_a_kill_and_its_reset_are_logged_with_actor_and_reason(visitor: Visitor, served: Served) -> None:
     page = visitor.page(logged_in=True)
     page.goto("/risk")
-    assert give(page, "kill", "momentum", "news at 14:30").startswith("Killed. It is event ")
+    assert give(page, "kill", "momentum", "news at 14:30").startswith("Killed: event ")
     page.locator("#part-active h2", has_text="momentum stopped").wait_for()
     page.locator("#header .kill", has_text="2 of 4").wait_for()
     trip = told(served, "--type", "KillSwitchTripped", "--strategy", "momentum")[-1]
@@ -201,25 +201,25 @@ def test_a_kill_and_its_reset_stand_in_the_log_with_who_and_why(visitor: Visitor
     slower = visitor.page(logged_in=True)
     slower.goto("/risk")
     slower.locator("form[data-command=reset] input[name=why]").fill("I am still writing")
-    assert give(page, "reset", offered, "they are over").startswith("Reset. It is event ")
+    assert give(page, "reset", offered, "they are over").startswith("Reset: event ")
     page.locator("#header .kill", has_text="1 of 4").wait_for()
     reset = told(served, "--type", "KillSwitchReset")[-1]
     assert (reset["trip_seq"], reset["who"], reset["why"]) == (trip["seq"], "dashboard", "they are over")
     page.locator("form[data-command=reset] option", has_text=offered).wait_for(state="detached")
-    assert answer_to(page, "reset").startswith("Reset. It is event "), "what was said stays"
+    assert answer_to(page, "reset").startswith("Reset: event "), "what was said stays"
     slower.locator("#header .kill", has_text="1 of 4").wait_for()
     with visitor.expecting("409"):
         assert give(slower, "reset", offered, "once more").startswith("Refused: ")
 
 
-def test_a_stopped_strategy_has_nothing_to_close_and_the_page_says_so(visitor: Visitor) -> None:
+def test_closing_without_a_position_is_refused_on_the_page(visitor: Visitor) -> None:
     page = visitor.page(logged_in=True)
     page.goto("/risk")
     with visitor.expecting("409"):
         assert give(page, "close", "vwap_rsi", "the day is over") == "Refused: there is no open position to close"
 
 
-def test_a_command_that_is_not_confirmed_is_not_sent(visitor: Visitor, served: Served) -> None:
+def test_an_unconfirmed_command_is_not_sent(visitor: Visitor, served: Served) -> None:
     page = visitor.page(logged_in=True)
     page.goto("/risk")
     form = page.locator("form[data-command=kill]")
@@ -259,7 +259,7 @@ def test_the_time_machine_shows_every_page_as_of_an_event(visitor: Visitor, serv
     page.locator("#machine").evaluate("(one, seq) => { one.value = seq; one.dispatchEvent(new Event('change')); }", seq)
     page.wait_for_url(f"**/events?as_of={seq}")
     assert seq_of(page) == seq
-    assert f"As it stood after event {seq:,}" in page.inner_text(".banner.past")
+    assert f"As of event {seq:,}" in page.inner_text(".banner.past")
     page.click("nav >> text=Overview")
     page.wait_for_url(f"**/?as_of={seq}")
     state = json.loads(ok(served.folder, "replay", "--db", "log.db", "--to", str(seq), "--json"))["state"]
@@ -273,7 +273,7 @@ def test_the_time_machine_shows_every_page_as_of_an_event(visitor: Visitor, serv
 
 
 @pytest.mark.parametrize("address", ["/", "/strategy/momentum", "/chart/BTCUSDT?tf=15m", "/trades?symbol=BTCUSDT"])
-def test_every_page_leads_back_into_the_past_and_slides_through_it(visitor: Visitor, address: str) -> None:
+def test_every_page_opens_the_time_machine_and_steps_through_it(visitor: Visitor, address: str) -> None:
     page = visitor.page()
     page.goto(address)
     moves_on(page)
@@ -304,7 +304,7 @@ def test_the_time_machine_steps_from_fill_to_fill(visitor: Visitor) -> None:
 # ---------------------------------------------------------------- crash me
 
 
-def test_a_crashed_engine_is_back_with_the_state_it_had(visitor: Visitor, served: Served) -> None:
+def test_a_crashed_engine_comes_back_with_its_state(visitor: Visitor, served: Served) -> None:
     page = visitor.page(logged_in=True)
     page.goto("/system")
     killed = child_named(served.pid, "run")

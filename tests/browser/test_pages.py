@@ -1,4 +1,4 @@
-"""Every page renders on a phone and on a desk, dark and light, without a complaint and without sideways scrolling."""
+"""Every page renders on phone and desktop, dark and light, without console errors or horizontal scrolling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from papertape.events.facts import PositionOpened
 from papertape.ui.pages import PAGES
 from tests.browser.conftest import Scheme, Visitor, assert_fits
-from tests.browser.served import showing, told_day
+from tests.browser.served import example_day, showing
 from tests.engine.logs import recorded
 
 if TYPE_CHECKING:
@@ -44,18 +44,20 @@ OVERLAPS = """() => [...document.querySelectorAll(".card li")].filter((row) => {
     return words.some((one, at) => words.slice(at + 1).some((other) => one.right > other.left + 1
         && one.bottom > other.top + 1 && other.right > one.left + 1 && other.bottom > one.top + 1));
 }).map((row) => row.textContent)"""
-"""The lines of the conditions in which a word lies on another."""
+"""Finds lines of the conditions with overlapping text."""
 PICTURES_MS = 300
-"""Charts are drawn after the page is there."""
+"""Charts are drawn after the page has loaded."""
 
 
-def test_every_page_there_is_has_its_picture() -> None:
+def test_every_page_has_a_screenshot() -> None:
     assert {page.name for page in PAGES} <= set(ADDRESSES)
 
 
 @pytest.mark.parametrize("width", [375, 1440])
 @pytest.mark.parametrize("name", ADDRESSES)
-def test_a_page_fits_and_complains_of_nothing(visitor: Visitor, screenshots: Path, name: str, width: int) -> None:
+def test_a_page_fits_its_window_without_console_errors(
+    visitor: Visitor, screenshots: Path, name: str, width: int
+) -> None:
     page = visitor.page(width)
     answer = page.goto(ADDRESSES[name])
     assert answer is not None
@@ -69,7 +71,7 @@ def test_a_page_fits_and_complains_of_nothing(visitor: Visitor, screenshots: Pat
 
 
 @pytest.mark.parametrize("width", [375, 1440])
-def test_what_is_not_ready_yet_says_how_far_it_is_and_when_it_will_be(visitor: Visitor, width: int) -> None:
+def test_missing_warm_up_shows_its_progress_and_ready_time(visitor: Visitor, width: int) -> None:
     page = visitor.page(width)
     page.goto("/strategy/vwap_rsi?as_of=500")
     first = page.locator("li.wait").first
@@ -78,24 +80,24 @@ def test_what_is_not_ready_yet_says_how_far_it_is_and_when_it_will_be(visitor: V
 
 
 @pytest.mark.parametrize("width", [375, 1440])
-def test_the_header_holds_all_there_is_to_know_at_once(visitor: Visitor, width: int) -> None:
+def test_the_header_shows_all_key_figures(visitor: Visitor, width: int) -> None:
     page = visitor.page(width)
     page.goto("/arena")
     for name in ("engine", "kill", "equity", "today", "open", "feed", "seq", "utc"):
         assert page.locator(f".cell.{name}").is_visible(), name
 
 
-def test_the_course_of_one_moment_is_drawn_and_not_called_missing(visitor: Visitor, served: Served) -> None:
+def test_an_equity_curve_of_one_point_is_drawn(visitor: Visitor, served: Served) -> None:
     page = visitor.page()
     first_seq = next(one.seq for one in recorded(served.db) if isinstance(one.event, PositionOpened))
     page.goto(f"/?as_of={first_seq}")
-    assert page.locator("#courses-plot canvas").first.is_visible()
-    assert "No course yet" not in page.inner_text("#courses-plot")
+    assert page.locator("#curves-plot canvas").first.is_visible()
+    assert "No equity curve yet" not in page.inner_text("#curves-plot")
 
 
 @pytest.mark.parametrize("name", ["overview", "trades", "strategy"])
 @pytest.mark.parametrize("width", [375, 1440])
-def test_a_page_reads_without_scripts(visitor: Visitor, screenshots: Path, name: str, width: int) -> None:
+def test_a_page_is_readable_without_scripts(visitor: Visitor, screenshots: Path, name: str, width: int) -> None:
     page = visitor.page(width, scripts=False)
     page.goto(ADDRESSES[name])
     text = page.inner_text("main")
@@ -105,11 +107,11 @@ def test_a_page_reads_without_scripts(visitor: Visitor, screenshots: Path, name:
     page.screenshot(path=screenshots / f"{name}-{width}-without-scripts.png")
 
 
-def test_two_logs_stand_side_by_side(
+def test_two_logs_are_shown_side_by_side(
     visitor: Visitor, served: Served, screenshots: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("beside")
-    told_day(folder, "risk.leverage=2")
+    example_day(folder, "risk.leverage=2")
     with showing(served, folder / "log.db") as url:
         for width in (375, 1440):
             page = visitor.page(width)

@@ -1,4 +1,4 @@
-"""Many tabs of one browser: HTTP/1.1 allows six connections to a host, and every tab loads and stays live."""
+"""Many tabs of one browser all load and stay live, although HTTP/1.1 allows only six connections per host."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SHOW = """shown => {
     Object.defineProperty(document, "hidden", { value: !shown, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
-"""A browser without a window never hides a page; this is what a page learns when one does."""
+"""A headless browser never hides a page, so this simulates the page's visibility."""
 NO_SHARED_WORKER = "delete window.SharedWorker"
 
 
 def tabs(visitor: Visitor, address: str, *, hide_others: bool = False, script: str = "") -> list[Page]:
-    """One tab after the other in one browser; where the others are hidden the newest is the one that is looked at."""
+    """Open tabs one after the other in one browser; if the others are hidden, the newest is visible."""
     first = visitor.page()
     if script:
         first.context.add_init_script(script)
@@ -44,20 +44,20 @@ def tabs(visitor: Visitor, address: str, *, hide_others: bool = False, script: s
 
 
 def open_streams(served: Served) -> int:
-    """How many streams the page's process serves now."""
+    """Return the number of streams that the page's process serves."""
     streams: int = httpx.get(f"{served.url}/health").json()["web"]["streams_open"]
     return streams
 
 
 def wait_for_streams(served: Served, count: int) -> None:
-    """Until exactly so many streams are open."""
+    """Wait until exactly this many streams are open."""
     ends_s = time.monotonic() + LIVE_MS_MAX / 1_000
     while (found := open_streams(served)) != count:
         assert time.monotonic() < ends_s, f"{found} streams are open, not {count}"
         time.sleep(0.1)
 
 
-def test_any_number_of_tabs_loads_and_all_stay_live_over_one_stream(visitor: Visitor, served: Served) -> None:
+def test_any_number_of_tabs_stays_live_over_one_stream(visitor: Visitor, served: Served) -> None:
     found = tabs(visitor, "/")
     for page in found:
         moves_on(page, LIVE_MS_MAX)
@@ -71,7 +71,7 @@ def test_any_number_of_tabs_loads_and_all_stay_live_over_one_stream(visitor: Vis
     wait_for_streams(served, 0)
 
 
-def test_a_hidden_tab_holds_no_stream_and_catches_up_when_it_is_shown(visitor: Visitor, served: Served) -> None:
+def test_a_hidden_tab_leaves_the_stream_and_catches_up_when_shown(visitor: Visitor, served: Served) -> None:
     page = visitor.page()
     page.goto("/")
     moves_on(page)
@@ -91,9 +91,7 @@ def test_a_hidden_tab_holds_no_stream_and_catches_up_when_it_is_shown(visitor: V
     assert page.locator("#stale").is_hidden()
 
 
-def test_tabs_of_a_browser_without_shared_workers_load_because_hidden_ones_let_go(
-    visitor: Visitor, served: Served
-) -> None:
+def test_tabs_without_shared_workers_load_because_hidden_ones_disconnect(visitor: Visitor, served: Served) -> None:
     found = tabs(visitor, "/arena", hide_others=True, script=NO_SHARED_WORKER)
     moves_on(found[-1], LIVE_MS_MAX)
     wait_for_streams(served, 1)

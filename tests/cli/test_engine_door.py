@@ -83,7 +83,7 @@ async def test_without_companions_the_status_is_what_the_engine_knows_alone(tmp_
         assert said.commit_p99_ms is not None and said.commit_p99_ms > 0.0
         assert said.disk_free_bytes is not None
         assert said.tasks is not None and said.tasks > len(asyncio.all_tasks()) - 1 > 0
-        assert (said.dog, said.oldest_alert_age_s, said.loop_lag_ms) == (None, None, None)
+        assert (said.watchdog, said.oldest_alert_age_s, said.loop_lag_ms) == (None, None, None)
         assert said.newest_snapshot_seq == 0
 
 
@@ -200,7 +200,7 @@ def test_a_crash_is_a_kill_and_the_next_start_has_the_state_that_the_log_says(tm
     with running(tmp_path, *arguments, until='"PositionOpened"') as process:
         before = asked(db)
         assert (before.pid, before.recovered_seq, before.replayed_events) == (process.pid, 0, 0)
-        assert (before.dog is None) == (speed == "max"), "at full speed nobody attends"
+        assert (before.watchdog is None) == (speed == "max"), "at full speed nobody attends"
         asyncio.run(EngineClient(db).crash())
         assert process.wait(PATIENCE_S) == -signal.SIGKILL
     head_seq = recorded(db)[-1].seq

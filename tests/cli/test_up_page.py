@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from papertape.api.listening import listen
+from papertape.api.listener import listen
 from papertape.cli.service.up import _serves
 from papertape.events.head_file import LogLock
 from tests.cli.test_keeper import is_alive, wait_for

@@ -23,7 +23,7 @@ BAD = [
     ({"TELEGRAM_BOT_TOKEN_FILE": "nowhere"}, "TELEGRAM_BOT_TOKEN_FILE: nowhere cannot be read: No such file"),
     ({"TELEGRAM_BOT_TOKEN": TOKEN}, "TELEGRAM_BOT_TOKEN is set and TELEGRAM_CHAT_ID is not"),
     ({**BOT, "TELEGRAM_CHAT_ID": "@me"}, "TELEGRAM_CHAT_ID is not a chat id"),
-    ({"PAPERTAPE_TOKEN": "short"}, "PAPERTAPE_TOKEN must hold at least 32 random bytes"),
+    ({"PAPERTAPE_TOKEN": "short"}, "PAPERTAPE_TOKEN must contain at least 32 random bytes"),
     ({**BOT, "HTTPS_PROXY": "http://user:secret@host:x"}, "HTTPS_PROXY: the proxy's address is not a URL"),
     ({**BOT, "all_proxy": "ftp://host"}, "all_proxy: a proxy address must begin with http://, https:// or socks5://"),
     ({**BOT, "SSL_CERT_FILE": "nowhere.pem"}, "SSL_CERT_FILE = nowhere.pem: No such file or directory"),

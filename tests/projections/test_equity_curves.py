@@ -10,12 +10,12 @@ from papertape.projections.host import fold
 from papertape.projections.site.equity_curves import EquityCurvePoint, day_results, equity_curves
 from papertape.projections.site.neighbours import find_neighbours
 from papertape.projections.site.views import Views
-from tests.web.given import told_day
+from tests.web.given import example_day
 
 
 def story_views() -> Views:
     views = Views()
-    fold([views], told_day())
+    fold([views], example_day())
     return views
 
 
@@ -47,7 +47,7 @@ def test_only_the_last_days_are_shown() -> None:
 
 
 def test_neighbours_are_the_nearest_fill_and_trip_on_either_side() -> None:
-    views, log = story_views(), told_day()
+    views, log = story_views(), example_day()
     names = {one.seq: type(one.event).__name__ for one in log}
     fills = [seq for seq, name in names.items() if name in ("PositionOpened", "PositionClosed", "Liquidated")]
     trips = [seq for seq, name in names.items() if name == "KillSwitchTripped"]

@@ -1,4 +1,4 @@
-"""What the tests of the pages are given: a site with its pages, and what stands on a page."""
+"""Fixtures of the page tests: a site with its pages, and the elements of a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx
 from papertape.api.app import application
 from papertape.api.streams import Streams
 from papertape.ui.pages import not_found_page, pages
-from tests.web.given import ORIGIN, gate_of, site_of, told_day
+from tests.web.given import ORIGIN, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from papertape.api.gate import Gate
     from papertape.projections.site.ports import Site
 
-DAY = told_day()
+DAY = example_day()
 PAGES = (
     "/",
     "/arena",
@@ -45,7 +45,7 @@ TAG = re.compile(r"<[^>]+>")
 
 @asynccontextmanager
 async def visiting(site: Site | None = None, gate: Gate | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application with its pages."""
+    """Yield a client of the application with its pages."""
     there = site_of(list(DAY)) if site is None else site
     streams = Streams(there.timeline)
     app = application(there, gate or gate_of(), streams, pages(there, streams), not_found_page(there))
@@ -54,13 +54,13 @@ async def visiting(site: Site | None = None, gate: Gate | None = None) -> AsyncI
 
 
 def with_query(address: str, **query: object) -> str:
-    """An address with more parameters."""
+    """Return an address with more parameters."""
     more = "&".join(f"{name}={value}" for name, value in query.items())
     return f"{address}{'&' if '?' in address else '?'}{more}"
 
 
 class Elements(HTMLParser):
-    """The elements of a page with their attributes, and its words."""
+    """The elements of a page with their attributes, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -81,15 +81,15 @@ class Elements(HTMLParser):
             self.words.append(" ".join(data.split()))
 
     def of(self, tag: str, attribute: str) -> list[str]:
-        """An attribute of every element of a kind."""
+        """Return an attribute of every element with a tag."""
         return [attrs[attribute] for name, attrs in self.found if name == tag and attribute in attrs]
 
     @property
     def text(self) -> str:
-        """Everything a reader sees."""
+        """The visible text."""
         return " ".join(self.words)
 
 
 def moment_of(address: str) -> str:
-    """The moment an address asks for, empty for now."""
+    """Return the moment of an address, empty for a live page."""
     return parse_qs(urlsplit(address).query).get("as_of", [""])[0]

@@ -1,4 +1,4 @@
-"""A log without a candle: no page and no answer tells of a time that there is not."""
+"""Logs without a candle: no page and no answer shows an invalid time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NAMES = {"{strategy}": "momentum", "{symbol}": "BTCUSDT", "{seq}": "1"}
 
 @pytest.mark.parametrize("name", LOGS)
 @in_loop
-async def test_nothing_tells_of_a_time_before_the_first_candle(name: str) -> None:
+async def test_no_answer_shows_a_time_before_the_first_candle(name: str) -> None:
     addresses = [*PAGES, *TEXTS, *(f"/api/v1/{view.path}" for view in VIEWS)]
     answered = 0
     async with visiting(site_of(list(LOGS[name]))) as client:

@@ -1,4 +1,4 @@
-"""The page of a chart: its timeframes, its past, and what stands on it."""
+"""The chart page: its timeframes, its history and its contents."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ async def test_a_picture_of_the_past_holds_older_candles_and_the_trades_in_them(
 
 
 def picture_of(html: str) -> dict[str, Any]:
-    """What the candles are drawn from."""
+    """Return the data of the chart."""
     found: dict[str, Any] = json.loads(html[html.index(">") + 1 : html.rindex("</div>")])
     return found

@@ -1,4 +1,4 @@
-"""Text can be read in both themes: its colours are computed from the style sheet, as WCAG 2 measures contrast."""
+"""Text is readable in both themes, by the contrast of WCAG 2 between the colours of the style sheet."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ ON_TINTS = (
     ("on-accent", "accent"),
 )
 THEMES = ("light", "dark")
-SHEET = (STATIC / "desk.css").read_text()
+SHEET = (STATIC / "layout.css").read_text()
 
 
 def colour(name: str, theme: str) -> tuple[int, ...]:
-    """A colour of the style sheet."""
+    """Return a colour of the style sheet."""
     found = re.search(rf"--{name}: light-dark\(#(\w+), #(\w+)\);", SHEET)
     assert found is not None, name
     digits = found[1 + THEMES.index(theme)]
@@ -41,7 +41,7 @@ def colour(name: str, theme: str) -> tuple[int, ...]:
 
 
 def luminance(rgb: tuple[int, ...]) -> float:
-    """The relative luminance of an sRGB colour."""
+    """Return the relative luminance of an sRGB colour."""
     red, green, blue = (
         share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
         for share in (value / 255.0 for value in rgb)
@@ -50,7 +50,7 @@ def luminance(rgb: tuple[int, ...]) -> float:
 
 
 def contrast(one: str, other: str, theme: str) -> float:
-    """The contrast of two colours of the style sheet, from 1 to 21."""
+    """Return the contrast of two colours of the style sheet, from 1 to 21."""
     darker, lighter = sorted(luminance(colour(name, theme)) for name in (one, other))
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -75,8 +75,8 @@ def test_lines_of_a_picture_can_be_seen(theme: str) -> None:
 
 
 @pytest.mark.parametrize("sheet", sorted(STATIC.glob("*.css")), ids=lambda path: path.name)
-def test_no_text_is_made_fainter_than_its_colour(sheet: Path) -> None:
-    """Only what cannot be pressed, and what is no text, has an opacity of its own."""
+def test_no_text_has_reduced_opacity(sheet: Path) -> None:
+    """Only disabled controls and graphics may have an opacity."""
     text = sheet.read_text()
     rules = re.findall(r"([^{}]+)\{[^{}]*\bopacity: (0?\.\d+)", text)
     allowed = (".off", "[disabled]", 'aria-pressed="false"', ".fill", "rect:hover")

@@ -1,4 +1,4 @@
-"""What the pages say of how much a strategy traded, and of data that end early; the API says the same."""
+"""How the pages and the API show a strategy's coverage, and data that ends early."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LATER: list[Event] = [
     *[OrderRejected(NOON_MS, "momentum", BTC, "long", "cost_to_stop", 0.5, {})] * 3,
     *[candle(NOON_MS + days * DAY_MS) for days in range(1, 10)],
 ]
-"""Nine more days on which nothing happens but in one symbol."""
+"""Nine more days with candles of only one symbol."""
 LOG = [*DAY, *recorded(LATER, first_seq=len(DAY) + 1)]
 
 
 @in_loop
-async def test_a_strategy_s_page_says_how_much_of_the_period_it_traded_and_why_not_more() -> None:
+async def test_a_strategys_page_shows_its_coverage_and_the_reasons() -> None:
     site = site_of(list(LOG))
     view = site.timeline.views.coverage.of("momentum")
     assert view.trips and view.entries_allowed_percent is not None and view.entries_allowed_percent < 20.0
@@ -43,7 +43,7 @@ async def test_a_strategy_s_page_says_how_much_of_the_period_it_traded_and_why_n
 
 
 @in_loop
-async def test_the_arena_says_for_how_little_of_the_time_a_strategy_was_allowed_to_trade() -> None:
+async def test_the_arena_shows_how_long_entries_were_allowed() -> None:
     site = site_of(list(LOG))
     view = site.timeline.views.coverage.of("momentum")
     async with visiting(site) as client:
@@ -52,7 +52,7 @@ async def test_the_arena_says_for_how_little_of_the_time_a_strategy_was_allowed_
 
 
 @in_loop
-async def test_a_symbol_whose_data_end_early_is_named_where_positions_are_valued_at_it() -> None:
+async def test_a_symbol_whose_data_ends_early_is_named_beside_its_positions() -> None:
     site = site_of(list(LOG))
     (early,) = site.timeline.views.coverage.early_ends()
     assert early.symbol == GALA

@@ -1,4 +1,4 @@
-"""Crash me: only with the token, and what came back is compared with the log as another process folds it."""
+"""Crash me needs the token, and the recovered state is compared with the log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def running(**changes: object) -> Present:
 
 
 @in_loop
-async def test_an_engine_is_killed_only_by_who_has_the_token() -> None:
+async def test_crashing_the_engine_needs_the_token() -> None:
     engine = running()
     async with visiting(site_of([], engine)) as client:
         assert (await client.post("/pages/crash", headers=ORIGIN)).status_code == 401
@@ -30,7 +30,7 @@ async def test_an_engine_is_killed_only_by_who_has_the_token() -> None:
 
 
 @in_loop
-async def test_what_came_back_is_compared_with_the_log() -> None:
+async def test_the_recovered_state_is_compared_with_the_log() -> None:
     engine = running(digest_at_start=f"{9:032x}", replayed_events=7, recovery_ms=12.5)
     async with visiting(site_of([], engine)) as client:
         found = (await client.get("/pages/recovery")).json()
@@ -41,14 +41,14 @@ async def test_what_came_back_is_compared_with_the_log() -> None:
 
 
 @in_loop
-async def test_there_is_nothing_to_crash_where_no_engine_runs() -> None:
+async def test_without_an_engine_there_is_nothing_to_crash() -> None:
     async with visiting(site_of(list(DAY), Absent())) as client:
         assert (await client.post("/pages/crash", headers=ORIGIN | BEARER)).status_code == 503
         assert (await client.get("/pages/recovery")).status_code == 503
 
 
 @in_loop
-async def test_the_button_is_there_for_a_simulated_market_of_now_alone() -> None:
+async def test_the_crash_button_is_only_on_live_pages_of_a_simulated_market() -> None:
     async with visiting() as client:
         assert "data-crash" in (await client.get("/")).text
         assert "data-crash" not in (await client.get("/?as_of=9")).text
@@ -57,7 +57,7 @@ async def test_the_button_is_there_for_a_simulated_market_of_now_alone() -> None
 
 
 @in_loop
-async def test_the_health_page_tells_the_newest_snapshot_and_not_the_one_it_began_with() -> None:
+async def test_the_health_page_shows_the_newest_snapshot() -> None:
     async with visiting(site_of([], running(snapshot_seq=1_111, newest_snapshot_seq=2_222))) as client:
         text = Elements((await client.get("/system")).text).text
     assert "Last snapshot 2,222 recovered to 9" in text

@@ -1,4 +1,4 @@
-"""The page Health: what the engine says of alerts that do not reach their owner."""
+"""The health page shows alerts that do not reach the owner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RIGHTS = "sendMessage: 400 Bad Request: not enough <rights> to send text message
 
 
 class Saying:
-    """A running engine that says this of itself, and takes no command."""
+    """A running engine with a given status, which accepts no command."""
 
     def __init__(self, **said: Any) -> None:
         self._said = status(**said)
@@ -32,7 +32,7 @@ class Saying:
 
 
 async def health(**said: Any) -> str:
-    """The page while an engine says this of itself."""
+    """Return the page with an engine of this status."""
     async with visiting(site_of(list(DAY), Saying(**said))) as client:  # type: ignore[arg-type]
         return (await client.get("/system")).text
 
@@ -42,12 +42,12 @@ async def test_parked_alerts_and_a_group_that_moved_are_shown_with_the_reason_an
     html = await health(alerts_parked=RIGHTS, alerts_moved_to=SUPERGROUP, oldest_alert_age_s=60.0)
     assert "alerts are parked</b>" in html
     assert "sendMessage: 400 Bad Request: not enough &lt;rights&gt; to send" in html
-    assert "Nothing is wrong" not in html
+    assert "No problems" not in html
     assert f"set TELEGRAM_CHAT_ID={SUPERGROUP}" in html
 
 
 @in_loop
-async def test_alerts_that_flow_leave_no_trace_of_trouble() -> None:
+async def test_sent_alerts_show_no_problem() -> None:
     html = await health(oldest_alert_age_s=0.0)
-    assert "none waits" in html
+    assert "none pending" in html
     assert "parked" not in html and "TELEGRAM_CHAT_ID" not in html

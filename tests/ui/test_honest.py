@@ -1,4 +1,4 @@
-"""What a page says of now is so now: old figures bear their date, and nothing is called right beside what is wrong."""
+"""Pages are honest about the present: old figures have their date, and every problem is shown."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from papertape.projections.site.ports import EngineStatus, Site
 
 TODAY_MS = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
-FINE = "Nothing is wrong"
+NO_PROBLEMS = "No problems"
 
 
 def begun(at_ms: int) -> list[Event]:
-    """An engine that trades, with candles up to a moment."""
+    """Return the events of a trading engine, with candles up to a moment."""
     minutes = [candle(number, 100.0 + number, start_ms=at_ms - 3 * 60_000) for number in range(3)]
     return [
         EngineStarted(at_ms, "test", "code", "config"),
@@ -38,7 +38,7 @@ def begun(at_ms: int) -> list[Event]:
 
 
 class Answers(Absent):
-    """An engine that only says how it is."""
+    """An engine that only answers with its status."""
 
     def __init__(self, said: EngineStatus) -> None:
         self._said = said
@@ -48,7 +48,7 @@ class Answers(Absent):
 
 
 def live(*events: Event, **changes: object) -> Site:
-    """A site with an engine that answers."""
+    """Return a site with an engine that answers."""
     return site_of(recorded(events), Answers(status(**changes)))
 
 
@@ -60,7 +60,7 @@ async def text_of(site: Site, address: str) -> str:
 @pytest.mark.parametrize("address", ["/", "/strategy/momentum", "/trades", "/arena"])
 @pytest.mark.parametrize("ends", [[], [EngineStopped(TODAY_MS, "the backtest ended")]], ids=["stopped", "backtest"])
 @in_loop
-async def test_the_day_of_old_figures_is_called_by_its_date(address: str, ends: list[Event]) -> None:
+async def test_old_figures_are_labelled_with_their_date(address: str, ends: list[Event]) -> None:
     old_ms = TODAY_MS - 20 * DAY_MS
     text = await text_of(site_of(recorded([*begun(old_ms), *ends])), address)
     assert "Today" not in text
@@ -68,7 +68,7 @@ async def test_the_day_of_old_figures_is_called_by_its_date(address: str, ends: 
 
 
 @in_loop
-async def test_the_day_of_figures_of_this_day_is_today_and_a_page_of_the_past_bears_its_date() -> None:
+async def test_todays_figures_are_labelled_today_and_past_ones_with_their_date() -> None:
     site = live(*begun(TODAY_MS + 4 * 60_000))
     assert f"Today {gain(0.0)}" in await text_of(site, "/")
     then = await text_of(site, "/?as_of=6")
@@ -76,16 +76,16 @@ async def test_the_day_of_figures_of_this_day_is_today_and_a_page_of_the_past_be
     assert f"{utc(TODAY_MS)[:10]} {gain(0.0)}" in then
 
 
-def dog(kind: AnomalyKind, *, covered: bool = False) -> WatchdogView:
-    """A watchdog that sees one thing."""
+def watchdog_view(kind: AnomalyKind, *, covered: bool = False) -> WatchdogView:
+    """Return the view of a watchdog with one problem."""
     return WatchdogView(
         1, 1, (), (DetectedProblem(kind, "BTCUSDT", "the newest candle is 9m old", covered=covered),), ()
     )
 
 
 @in_loop
-async def test_nothing_is_wrong_only_where_nothing_is() -> None:
-    assert FINE in await text_of(live(*begun(TODAY_MS)), "/system")
+async def test_no_problems_are_shown_only_without_problems() -> None:
+    assert NO_PROBLEMS in await text_of(live(*begun(TODAY_MS)), "/system")
 
 
 @pytest.mark.parametrize(
@@ -95,29 +95,29 @@ async def test_nothing_is_wrong_only_where_nothing_is() -> None:
         ([EngineStarted(TODAY_MS, "test", "code", "config")], {}, "it has not connected since the start"),
         ([], {"disk_free_bytes": 1_000}, "only 1,000 bytes are free on the log's disk"),
         ([], {"ending": True}, "the engine is ending"),
-        ([], {"dog": dog(AnomalyKind.DATA_STALE)}, "the newest candle is 9m old"),
-        ([], {"dog": dog(AnomalyKind.COMMIT_SLOW)}, "the newest candle is 9m old"),
+        ([], {"watchdog": watchdog_view(AnomalyKind.DATA_STALE)}, "the newest candle is 9m old"),
+        ([], {"watchdog": watchdog_view(AnomalyKind.COMMIT_SLOW)}, "the newest candle is 9m old"),
         ([AnomalyRaised(TODAY_MS, "disk_low", "log", "2 % are free")], {}, "2 % are free"),
         ([SymbolSuspended(TODAY_MS, "BTCUSDT", "delisted")], {}, "BTCUSDT is not tradable"),
         ([tripped("momentum")], {}, "momentum stopped"),
     ],
 )
 @in_loop
-async def test_whatever_is_wrong_is_named_and_nothing_is_called_right_beside_it(
+async def test_every_problem_is_shown_and_excludes_no_problems(
     events: list[Event], said: dict[str, object], words: str
 ) -> None:
     text = await text_of(live(*begun(TODAY_MS), *events, **said), "/system")
     assert words in text
-    assert FINE not in text
+    assert NO_PROBLEMS not in text
 
 
 @in_loop
-async def test_what_was_wrong_then_is_named_on_a_page_of_the_past() -> None:
+async def test_a_past_problem_is_shown_on_the_page_as_of_then() -> None:
     site = live(
         *begun(TODAY_MS), FeedLost(TODAY_MS, "bitget", "timed out"), FeedConnected(TODAY_MS, "bitget", TODAY_MS, 1.0)
     )
-    assert FINE not in await text_of(site, "/system?as_of=7")
-    assert FINE in await text_of(site, "/system?as_of=8")
+    assert NO_PROBLEMS not in await text_of(site, "/system?as_of=7")
+    assert NO_PROBLEMS in await text_of(site, "/system?as_of=8")
 
 
 @in_loop
@@ -128,11 +128,11 @@ async def test_without_an_engine_the_feed_is_not_called_connected() -> None:
     assert "feed lost bitget timed out" in lost
     assert "● bitget" not in text
     assert "bitget is not connected" in text
-    assert FINE not in text
+    assert NO_PROBLEMS not in text
 
 
 @in_loop
-async def test_the_entry_of_a_strategy_is_never_taken_for_the_price_of_a_liquidation() -> None:
+async def test_a_strategy_named_liquidation_is_not_confused_with_the_liquidation_price() -> None:
     trades = [replace(configured("liquidation"), risk=asdict(RiskSettings())), candle(0, 100.0), opened("liquidation")]
     page = await text_of(site_of(recorded(trades)), "/trades")
     assert "Liquidation price" in page

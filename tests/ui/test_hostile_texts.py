@@ -1,4 +1,4 @@
-"""A text from outside is shown as text: no control character and no override of direction reaches a page."""
+"""Text from outside is shown as text: no control character or direction override reaches a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every page: it is there, now and as of any event, with the numbers of the views, and lets nothing through."""
+"""Every page renders, live and as of any event, with the numbers of the views, and escapes hostile text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.api.gate import LOGIN_PATH
-from papertape.api.guard import CONTENT_POLICY
+from papertape.api.middleware import CONTENT_POLICY
 from papertape.events.errors import LogBusy
 from papertape.events.facts import (
     Closing,
@@ -25,9 +25,9 @@ from papertape.events.facts import (
 from papertape.projections.site.ports import Progress
 from papertape.projections.text import formats
 from papertape.projections.text.reasons import reason_words
-from papertape.ui.desk import PageHandler
+from papertape.ui.page_handler import PageHandler
 from papertape.ui.pages import PAGES as DECLARED
-from papertape.ui.rendering import ASSETS, near, tone
+from papertape.ui.rendering import ASSETS, clock_or_timestamp, tone
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
 from tests.web.given import TapeInspector, gate_of, site_of
@@ -45,7 +45,7 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 @pytest.mark.parametrize("address", PAGES)
 @in_loop
-async def test_a_page_is_there_now_and_as_of_every_event(address: str) -> None:
+async def test_every_page_renders_live_and_as_of_every_event(address: str) -> None:
     async with visiting() as client:
         now = await client.get(address)
         assert now.status_code == 200, now.text[-300:]
@@ -54,7 +54,7 @@ async def test_a_page_is_there_now_and_as_of_every_event(address: str) -> None:
         for seq in (9, 15, len(DAY)):
             then = await client.get(with_query(address, as_of=seq))
             assert then.status_code == 200, (address, seq)
-            assert f"after event {seq}" in Elements(then.text).text
+            assert f"As of event {seq}" in Elements(then.text).text
 
 
 def test_every_declared_page_is_visited() -> None:
@@ -70,7 +70,7 @@ def test_every_declared_page_is_visited() -> None:
 @pytest.mark.parametrize("address", PAGES)
 @in_loop
 async def test_every_link_of_a_page_as_of_an_event_leads_to_the_same_event(address: str) -> None:
-    """But for the ways back to now, from one event to everything as of it, and to what is of no moment."""
+    """Except for links to the live page, from an event to the overview as of it, and to pages without a moment."""
     async with visiting() as client:
         found = Elements((await client.get(with_query(address, as_of=12))).text)
     here = [link for link in found.of("a", "href") if link.startswith("/")]
@@ -81,7 +81,7 @@ async def test_every_link_of_a_page_as_of_an_event_leads_to_the_same_event(addre
 
 
 @in_loop
-async def test_only_a_page_of_now_follows_the_stream() -> None:
+async def test_only_a_live_page_follows_the_stream() -> None:
     async with visiting() as client:
         then = (await client.get("/?as_of=12")).text
         assert "data-live" not in then
@@ -90,7 +90,7 @@ async def test_only_a_page_of_now_follows_the_stream() -> None:
 
 @pytest.mark.parametrize("address", PAGES)
 @in_loop
-async def test_what_changes_on_a_page_can_be_fetched_alone(address: str) -> None:
+async def test_the_live_content_of_a_page_can_be_fetched_alone(address: str) -> None:
     async with visiting() as client:
         whole = (await client.get(address)).text
         content = await client.get(with_query(address, part="content"))
@@ -102,7 +102,7 @@ async def test_what_changes_on_a_page_can_be_fetched_alone(address: str) -> None
 
 
 class StillReading(TapeInspector):
-    """Half of the way is folded; it is further with every question, and there with the third."""
+    """An inspector whose fold advances with every query and is complete at the third."""
 
     asked = 0
 
@@ -118,7 +118,7 @@ class StillReading(TapeInspector):
 
 @pytest.mark.parametrize("moment", ["", "&as_of=30"])
 @in_loop
-async def test_a_page_comes_while_the_log_is_being_read_says_how_far_it_is_and_asks_again(moment: str) -> None:
+async def test_a_page_during_a_fold_shows_its_progress_and_refreshes(moment: str) -> None:
     site = replace(site_of(list(DAY)), inspector=StillReading(list(DAY)))
     head = 30 if moment else len(DAY)
     async with visiting(site) as client:
@@ -136,7 +136,7 @@ async def test_a_page_comes_while_the_log_is_being_read_says_how_far_it_is_and_a
 
 @pytest.mark.parametrize("address", ["/", "/arena", "/strategy/momentum", "/chart?tf=1m"])
 @in_loop
-async def test_what_a_picture_is_drawn_from_can_be_fetched_alone(address: str) -> None:
+async def test_the_data_of_a_chart_can_be_fetched_alone(address: str) -> None:
     async with visiting() as client:
         picture = (await client.get(with_query(address, part="picture"))).text
         assert picture.strip().startswith('<div id="')
@@ -162,7 +162,7 @@ async def test_what_a_picture_is_drawn_from_can_be_fetched_alone(address: str) -
     ],
 )
 @in_loop
-async def test_what_there_is_not_is_refused_in_words(address: str) -> None:
+async def test_unknown_names_get_an_error_page(address: str) -> None:
     async with visiting() as client:
         answer = await client.get(address)
         assert answer.status_code == 404
@@ -171,9 +171,9 @@ async def test_what_there_is_not_is_refused_in_words(address: str) -> None:
 
 
 @in_loop
-async def test_a_chart_before_the_first_candle_says_when_there_is_one() -> None:
+async def test_a_chart_before_the_first_candle_explains_when_there_will_be_one() -> None:
     listed_seq = next(one.seq for one in DAY if isinstance(one.event, ContractListed))
-    symbol = DAY[listed_seq - 1].event.symbol  # type: ignore[union-attr]
+    symbol = DAY[listed_seq - 1].event.symbol  # type: ignore[attr-defined]
     async with visiting() as client:
         answer = await client.get(f"/chart/{symbol}?as_of={listed_seq}")
         assert answer.status_code == 200
@@ -184,7 +184,7 @@ async def test_a_chart_before_the_first_candle_says_when_there_is_one() -> None:
 
 
 @in_loop
-async def test_the_header_and_the_overview_say_what_the_views_say() -> None:
+async def test_the_header_and_the_overview_show_the_numbers_of_the_views() -> None:
     site = site_of(list(DAY))
     async with visiting(site) as client:
         for seq in (10, 14, len(DAY)):
@@ -200,7 +200,7 @@ TONED = re.compile(r'<span class="(?:value )?num (up|down|flat)">([^<]*)')
 
 @pytest.mark.parametrize("address", ["/", "/arena", "/strategy/momentum", "/trades"])
 @in_loop
-async def test_a_colour_is_that_of_the_sign_which_is_read(address: str) -> None:
+async def test_the_colour_matches_the_visible_sign(address: str) -> None:
     async with visiting() as client:
         found = TONED.findall((await client.get(address)).text)
     assert found
@@ -208,14 +208,14 @@ async def test_a_colour_is_that_of_the_sign_which_is_read(address: str) -> None:
         assert colour == {"+": "up", "-": "down"}.get(text[:1], "flat"), text
 
 
-def test_what_is_written_as_nothing_has_no_colour() -> None:
+def test_a_value_written_as_zero_has_no_colour() -> None:
     assert [tone(formats.gain_percent(value)) for value in (-0.0019, 0.0019, -0.0051, 0.42)] == [
         "flat", "flat", "down", "up",
     ]  # fmt: skip
 
 
 @in_loop
-async def test_the_arena_says_every_number_of_its_rows() -> None:
+async def test_the_arena_shows_every_number_of_its_rows() -> None:
     site = site_of(list(DAY))
     async with visiting(site) as client:
         text = Elements((await client.get("/arena")).text).text
@@ -227,7 +227,7 @@ async def test_the_arena_says_every_number_of_its_rows() -> None:
 
 
 @in_loop
-async def test_trades_and_positions_say_every_number_a_trader_expects() -> None:
+async def test_trades_and_positions_show_every_expected_number() -> None:
     site = site_of(list(DAY))
     views = site.timeline.views
     async with visiting(site) as client:
@@ -260,13 +260,13 @@ async def test_a_tripped_switch_is_in_the_header_and_can_be_reset_by_its_seq() -
 
 
 @in_loop
-async def test_an_empty_log_is_shown_and_says_when_it_will_not_be_empty() -> None:
+async def test_an_empty_log_has_empty_states() -> None:
     async with visiting(site_of([])) as client:
         for address in ("/", "/arena", "/chart", "/trades", "/risk", "/events", "/system", "/compare"):
             answer = await client.get(address)
             assert answer.status_code == 200, address
         overview = Elements((await client.get("/")).text).text
-        assert "No strategy is configured yet" in overview
+        assert "No strategy yet" in overview
         assert "It begins with the first closed candle after the warm-up." in overview
 
 
@@ -274,7 +274,7 @@ async def test_an_empty_log_is_shown_and_says_when_it_will_not_be_empty() -> Non
 
 
 def hostile(recorded: Recorded) -> Recorded:
-    """The same event with a strategy and reasons that try to be markup."""
+    """Return an event whose strategy and reasons contain markup."""
     event = recorded.event
     match event:
         case RunnerConfigured(strategy="momentum"):
@@ -313,7 +313,7 @@ async def test_hostile_names_and_reasons_stay_text() -> None:
 
 
 @in_loop
-async def test_a_hostile_name_cannot_end_the_data_of_a_picture() -> None:
+async def test_a_hostile_name_cannot_end_the_data_of_a_chart() -> None:
     async with visiting(site_of([hostile(one) for one in DAY])) as client:
         html = (await client.get("/?part=picture")).text
     assert html.count("<script") == html.count("</script") == 0
@@ -322,15 +322,15 @@ async def test_a_hostile_name_cannot_end_the_data_of_a_picture() -> None:
 
 
 @in_loop
-async def test_a_strategy_shows_its_own_course_with_its_drawdown_and_its_own_marks() -> None:
+async def test_a_strategy_shows_its_own_equity_curve_drawdown_and_markers() -> None:
     site = site_of(list(DAY))
     async with visiting(site) as client:
         html = (await client.get("/strategy/vwap_rsi?part=picture")).text
     picture = json.loads(html.partition(">")[2].rpartition("</div>")[0])
     equity = site.timeline.views.portfolio.equity.view("vwap_rsi")
-    (course,) = picture["courses"]
-    assert course["name"] == "vwap_rsi"
-    assert course["points"][-1][1] == round(equity.equity_usdt, 2)
+    (curve,) = picture["curves"]
+    assert curve["name"] == "vwap_rsi"
+    assert curve["points"][-1][1] == round(equity.equity_usdt, 2)
     assert picture["drawdowns"][-1]["drawdown_percent"] == pytest.approx(equity.drawdown_fraction * 100.0)
     assert {mark["subject"] for mark in picture["marks"] if mark["kind"] == "kill"} == {"vwap_rsi"}
     assert "momentum" not in {mark["subject"] for mark in picture["marks"]}
@@ -338,41 +338,41 @@ async def test_a_strategy_shows_its_own_course_with_its_drawdown_and_its_own_mar
 
 @in_loop
 @pytest.mark.parametrize("address", ["/", "/arena", "/strategy/vwap_rsi"])
-async def test_with_its_figures_a_page_says_where_the_courses_of_its_picture_stand(address: str) -> None:
+async def test_the_live_content_includes_the_newest_point_of_each_curve(address: str) -> None:
     site = site_of(list(DAY))
     async with visiting(site) as client:
         whole, content = [(await client.get(address, params=of)).text for of in ({}, {"part": "content"})]
     views = site.timeline.views.portfolio
     expected = {one.strategy: one.equity_usdt for one in views.equity.views()} | {"total": views.view().equity_usdt}
     for html in (whole, content):
-        newest = json.loads(html.partition('id="courses-newest" hidden>')[2].partition("</div>")[0])
-        assert all(len(course["points"]) == 1 for course in newest["courses"])
-        for course in newest["courses"]:
-            assert course["points"][0][1] == round(expected[course["name"]], 2)
+        newest = json.loads(html.partition('id="curves-newest" hidden>')[2].partition("</div>")[0])
+        assert all(len(curve["points"]) == 1 for curve in newest["curves"])
+        for curve in newest["curves"]:
+            assert curve["points"][0][1] == round(expected[curve["name"]], 2)
         assert len(newest["drawdowns"]) == 1
-    assert 'id="courses-data"' in whole
-    assert 'id="courses-data"' not in content, "it is asked for by itself, and less often"
+    assert 'id="curves-data"' in whole
+    assert 'id="curves-data"' not in content, "it is asked for by itself, and less often"
 
 
 @in_loop
-async def test_the_newest_event_is_never_less_than_the_one_that_is_shown() -> None:
+async def test_the_head_is_never_behind_the_shown_event() -> None:
     site = site_of(list(DAY)[:-1])
-    look = await PageHandler(site).look_at_head()
+    request = await PageHandler(site).newest_request()
     site.timeline.grow([DAY[-1]])
-    assert look.head_seq == DAY[-1].seq >= look.seq
+    assert request.head_seq == DAY[-1].seq >= request.seq
 
 
-def test_a_time_of_another_day_than_the_markets_comes_with_its_date() -> None:
-    context = cast("Context", {"look": SimpleNamespace(views=SimpleNamespace(at_ms=1_735_714_800_000))})
-    assert ">07:06</time>" in near(context, 1_735_715_160_000)
-    assert ">11-26 13:25</time>" in near(context, 1_795_699_500_000)
+def test_a_time_of_another_day_has_its_date() -> None:
+    context = cast("Context", {"request": SimpleNamespace(views=SimpleNamespace(at_ms=1_735_714_800_000))})
+    assert ">07:06</time>" in clock_or_timestamp(context, 1_735_715_160_000)
+    assert ">11-26 13:25</time>" in clock_or_timestamp(context, 1_795_699_500_000)
 
 
 # ---------------------------------------------------------------- who may look
 
 
 @in_loop
-async def test_a_page_leads_to_the_login_where_reading_is_not_open() -> None:
+async def test_a_page_redirects_to_the_login_if_reading_is_not_open() -> None:
     gate = gate_of(reading_open=False, bound="0.0.0.0", trusted=["127.0.0.1"])
     async with visiting(gate=gate) as client:
         for address in PAGES:

@@ -1,4 +1,4 @@
-"""What the policy for contents forbids stands in no template, and what a page loads is there."""
+"""Templates follow the content security policy, and everything that a page loads exists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INLINE = {
 
 
 @pytest.mark.parametrize("what", INLINE)
-def test_no_template_and_no_script_has_what_the_policy_forbids(what: str) -> None:
+def test_no_template_or_script_violates_the_content_policy(what: str) -> None:
     found = [
         f"{path.relative_to(REPOSITORY)}:{number}: {what}"
         for path in OWN
@@ -50,12 +50,12 @@ def test_no_template_and_no_script_has_what_the_policy_forbids(what: str) -> Non
         ("a value that is not escaped", "{{ name | safe }}"),
     ],
 )
-def test_the_search_would_find_it(what: str, line: str) -> None:
+def test_the_policy_check_finds_violations(what: str, line: str) -> None:
     assert INLINE[what].search(line)
 
 
 @in_loop
-async def test_everything_a_page_loads_is_one_of_our_files_or_of_those_fetched() -> None:
+async def test_a_page_loads_only_our_files_and_fetched_assets() -> None:
     known = {f"/assets/{name}" for name in FILES} | {f"/static/{path.name}" for path in STATIC.iterdir()}
     async with visiting() as client:
         for address in PAGES:
@@ -66,14 +66,14 @@ async def test_everything_a_page_loads_is_one_of_our_files_or_of_those_fetched()
 
 
 @in_loop
-async def test_our_files_may_be_kept_as_long_as_their_address_names_them() -> None:
+async def test_a_file_is_cacheable_if_its_address_has_its_digest() -> None:
     async with visiting() as client:
         page = Elements((await client.get("/")).text)
         for address in page.of("script", "src") + [attrs["href"] for tag, attrs in page.found if tag == "link"]:
             answer = await client.get(address)
             assert answer.status_code == 200, address
             assert "immutable" in answer.headers["cache-control"]
-        assert "immutable" not in (await client.get("/static/desk.css")).headers["cache-control"]
+        assert "immutable" not in (await client.get("/static/layout.css")).headers["cache-control"]
         assert (await client.get("/static/../rendering.py")).status_code == 404
 
 
@@ -90,7 +90,7 @@ def test_versions_are_exact_and_pinned_with_the_hash_of_their_contents() -> None
 
 
 @pytest.mark.skipif(not ASSETS.is_dir(), reason="npm was missing at setup: there are no assets")
-def test_what_is_fetched_stands_beside_its_licence() -> None:
+def test_every_asset_has_its_licence() -> None:
     scripts = [name for name in FILES if name.endswith((".js", ".woff2"))]
     for name in scripts:
         assert (ASSETS / name).is_file()

@@ -1,4 +1,4 @@
-"""What the tests of the web are given: a log in memory, its views, an engine's decisions, and a client."""
+"""Fixtures of the web tests: a log in memory, its views, an engine's decisions, and a client."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import httpx
 from msgspec.structs import asdict, replace
 
 from papertape.api.app import application
-from papertape.api.gate import LATE_S, Gate
+from papertape.api.gate import DELAY_S, Gate
 from papertape.api.hosts import AllowedHosts
-from papertape.api.listening import listen
+from papertape.api.listener import listen
 from papertape.api.server import serve
 from papertape.api.streams import Streams
 from papertape.api.token import Token
@@ -56,20 +56,19 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 ORIGIN = "http://127.0.0.1:8700"
 
 
-def told_day() -> list[Recorded]:
-    """A day in which something of everything happened, of strategies with all numbers they run under."""
-    told = recorded([*market(), *A_DAY])
-    return [replace(one, event=_whole(one.event)) for one in told]
+def example_day() -> list[Recorded]:
+    """Return a day with every kind of event, and strategies with complete settings."""
+    return [replace(one, event=_with_all_limits(one.event)) for one in recorded([*market(), *A_DAY])]
 
 
-def _whole(event: Event) -> Event:
+def _with_all_limits(event: Event) -> Event:
     if isinstance(event, RunnerConfigured):
         return replace(event, risk={**asdict(RiskSettings()), **event.risk})
     return event
 
 
 class ListTimeline:
-    """The views of a list of events, folded as it grows; as of an event, folded again from the beginning."""
+    """The views of a list of events, folded as it grows; views as of an event are folded from the beginning."""
 
     def __init__(self, log: list[Recorded]) -> None:
         self.log = log
@@ -91,12 +90,12 @@ class ListTimeline:
         return self._views
 
     def grow(self, events: Sequence[Recorded]) -> None:
-        """Append, and tell everybody."""
+        """Append events and wake the waiting tasks."""
         self.log.extend(events)
         self.tell()
 
     def tell(self) -> None:
-        """The list has grown."""
+        """Wake the waiting tasks after the list has grown."""
         self._moved.set()
         self._moved = asyncio.Event()
 
@@ -126,7 +125,7 @@ class ListTimeline:
 
 
 class TapeInspector:
-    """What the log alone says of candles and causes; one condition of each strategy, so that there is one."""
+    """Candles and causes from the log, and one fixed condition per strategy."""
 
     def __init__(self, log: list[Recorded]) -> None:
         self._log = log
@@ -169,7 +168,7 @@ class TapeInspector:
 
 
 class Absent:
-    """No engine runs."""
+    """An engine that does not run."""
 
     async def status(self) -> EngineStatus | None:
         return None
@@ -182,7 +181,7 @@ class Absent:
 
 
 class Present:
-    """The engine's own decisions on commands, over a world in memory; what it says of itself is `said`."""
+    """The engine's decisions on commands, with its state in memory; its own status is `said`."""
 
     def __init__(self, world: EngineState, timeline: ListTimeline, said: EngineStatus) -> None:
         self.world, self.timeline, self.said = world, timeline, said
@@ -205,7 +204,7 @@ class Present:
 
 
 def status(**changes: object) -> EngineStatus:
-    """What an engine says that runs well."""
+    """Return the status of a healthy engine."""
     said = {
         "version": "test", "pid": 1, "at_ms": 1, "started_at_ms": 1, "head_seq": 1, "ending": False, "recovered_seq": 0,
         "snapshot_seq": 0, "replayed_events": 0, "recovery_ms": 1.0, "digest_at_start": "d",
@@ -219,7 +218,7 @@ def site_of(
     unlogged: Callable[[], UnloggedContents] = UnloggedContents,
     **settings: object,
 ) -> Site:
-    """A site over a log; a backtest's unless there is an engine."""
+    """Return a site for a log: a backtest's log, unless there is an engine."""
     timeline = engine.timeline if isinstance(engine, Present) else ListTimeline(log)
     said = {
         "version": "test", "database": "memory", "simulated": True, "config_text": "kind = 'sim'",
@@ -240,17 +239,17 @@ def site_of(
 
 
 def gate_of(
-    *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), late_s: float = LATE_S
+    *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), delay_s: float = DELAY_S
 ) -> Gate:
-    """A gate with the token of the tests."""
-    return Gate(Token(TOKEN), AllowedHosts(bound, trusted), reading_open=reading_open, late_s=late_s)
+    """Return a gate with the token of the tests."""
+    return Gate(Token(TOKEN), AllowedHosts(bound, trusted), reading_open=reading_open, delay_s=delay_s)
 
 
 @asynccontextmanager
 async def client_of(
     site: Site, gate: Gate | None = None, pages: Sequence[Guarded] = (), *, raises: bool = True
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that reaches the application without a socket. `raises`: a bug in it is one in the test."""
+    """Yield a client that calls the application without a socket. `raises`: exceptions reach the test."""
     app = application(site, gate or gate_of(), Streams(site.timeline), pages)
     transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
@@ -261,7 +260,7 @@ async def client_of(
 async def served(
     site: Site, gate: Gate | None = None, streams: Streams | None = None, pages: Sequence[Guarded] = ()
 ) -> AsyncIterator[str]:
-    """The application behind a real socket; where it is."""
+    """Serve the application on a real socket; yield its address."""
     shared = streams or Streams(site.timeline)
     listener, stop = listen("127.0.0.1", 0), asyncio.Event()
     app = application(site, gate or gate_of(), shared, pages)

@@ -1,4 +1,4 @@
-"""Serve a log of the tests over a real socket: `python -m tests.web.served [FILE] [PORT]`, a real log or a told day."""
+"""Serve a log file, or the tests' example day, on a real socket: `python -m tests.web.served [FILE] [PORT]`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import closing
 from pathlib import Path
 
 from papertape.api.app import application
-from papertape.api.listening import listen
+from papertape.api.listener import listen
 from papertape.api.server import serve
 from papertape.api.streams import Streams
 from papertape.events.log import Recorded
 from papertape.events.sqlite_log import SqliteLogReader
-from tests.web.given import TOKEN, gate_of, site_of, told_day
+from tests.web.given import TOKEN, example_day, gate_of, site_of
 
 
 def log_of(path: Path | None) -> list[Recorded]:
-    """Every event of a log, or of the day that the tests tell."""
+    """Return the events of a log file, or of the example day."""
     if path is None:
-        return told_day()
+        return example_day()
     with closing(SqliteLogReader(path)) as reader:
         return [one for commit in reader.commits() for one in commit.recorded()]
 

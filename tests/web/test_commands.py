@@ -13,7 +13,7 @@ from papertape.events.facts import FeedConnected, KillSwitchReset, KillSwitchTri
 from tests.core.scenario import BUY, Scenario
 from tests.events.tape import in_loop
 from tests.support import DAY_0_MS, STRATEGIES, listed, take
-from tests.web.given import BEARER, Absent, ListTimeline, Present, client_of, site_of, status, told_day
+from tests.web.given import BEARER, Absent, ListTimeline, Present, client_of, example_day, site_of, status
 
 if TYPE_CHECKING:
     import httpx
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from papertape.events.commands import Accepted, Command
     from papertape.projections.site.ports import Site
 
-SAID = {"actor": "anna", "reason": "looked at it"}
+SENDER = {"actor": "anna", "reason": "looked at it"}
 
 
 def trading() -> tuple[Site, Scenario]:
-    """A site with an engine: one strategy that holds A, and B flat."""
+    """Return a site with an engine and one strategy with a position in A and none in B."""
     contracts = [listed("A"), listed("B")]
     scenario, chosen = Scenario(contracts), {"scripted": RunnerSettings({"stop_percent": 1.0, "target_percent": 2.0})}
     scenario.world = new_state(STRATEGIES)
@@ -37,8 +37,8 @@ def trading() -> tuple[Site, Scenario]:
 
 
 async def given(client: httpx.AsyncClient, name: str, **body: Any) -> httpx.Response:
-    """Give a command."""
-    return await client.post(f"/api/v1/commands/{name}", json=SAID | body, headers=BEARER)
+    """Post a command."""
+    return await client.post(f"/api/v1/commands/{name}", json=SENDER | body, headers=BEARER)
 
 
 @in_loop
@@ -102,7 +102,7 @@ async def test_positions_are_closed_one_by_one_and_together() -> None:
     ],
 )
 @in_loop
-async def test_what_cannot_be_meant_is_refused_by_name(name: str, body: dict[str, Any]) -> None:
+async def test_an_invalid_command_is_refused_by_field(name: str, body: dict[str, Any]) -> None:
     site, scenario = trading()
     before = len(scenario.log)
     async with client_of(site) as client:
@@ -113,7 +113,7 @@ async def test_what_cannot_be_meant_is_refused_by_name(name: str, body: dict[str
 
 
 @in_loop
-async def test_a_typo_is_refused_with_the_nearest_name() -> None:
+async def test_a_typo_is_refused_with_a_suggestion() -> None:
     site, _ = trading()
     async with client_of(site) as client:
         for name, body in {"pause": {"strategy": "scriptd"}, "kill": {"scope": "scriptd"}}.items():
@@ -125,7 +125,7 @@ async def test_a_typo_is_refused_with_the_nearest_name() -> None:
     [b"", b"{", b"[]", b"null", b'{"actor": NaN, "reason": "x"}', b"\xff", b'{"actor": 1e400}', b"[" * 9_000],
 )
 @in_loop
-async def test_a_body_that_is_no_command_is_refused(text: bytes) -> None:
+async def test_an_invalid_body_is_refused(text: bytes) -> None:
     site, _ = trading()
     async with client_of(site) as client:
         sent = {**BEARER, "content-type": "application/json"}
@@ -133,7 +133,7 @@ async def test_a_body_that_is_no_command_is_refused(text: bytes) -> None:
 
 
 @in_loop
-async def test_hostile_words_are_kept_as_they_are_and_shown_as_text() -> None:
+async def test_hostile_text_is_recorded_unchanged_and_shown_as_text() -> None:
     site, _ = trading()
     words = "<img src=x onerror=alert(1)> '; DROP TABLE commits; -- \u202e ☃"
     async with client_of(site) as client:
@@ -146,7 +146,7 @@ async def test_hostile_words_are_kept_as_they_are_and_shown_as_text() -> None:
 
 @pytest.mark.parametrize("reason", [b"Gr\xfcn", b"Gr\\udcfcn"])
 @in_loop
-async def test_a_reason_that_is_no_utf_8_is_repaired_and_not_refused(reason: bytes) -> None:
+async def test_a_reason_with_invalid_utf_8_is_repaired(reason: bytes) -> None:
     site, scenario = trading()
     body = b'{"actor":"anna","reason":"%b"}' % reason
     async with client_of(site) as client:
@@ -161,23 +161,23 @@ async def test_a_reason_that_is_no_utf_8_is_repaired_and_not_refused(reason: byt
 
 
 class Silent(Absent):
-    """An engine that takes a line and says nothing."""
+    """An engine that accepts a line and never answers."""
 
     async def submit(self, command: Command) -> Accepted:
         raise CommandUnanswered(f"no answer to {type(command).__name__}")
 
 
 @in_loop
-async def test_a_command_without_an_answer_is_told_from_a_refused_one() -> None:
-    async with client_of(site_of(told_day(), Silent(), commands_allowed=True)) as client:
+async def test_an_unanswered_command_differs_from_a_refused_one() -> None:
+    async with client_of(site_of(example_day(), Silent(), commands_allowed=True)) as client:
         assert (await given(client, "kill")).status_code == 504
 
 
 @in_loop
-async def test_without_an_engine_a_command_may_be_tried_again_later() -> None:
-    async with client_of(site_of(told_day(), commands_allowed=True)) as client:
+async def test_without_an_engine_a_command_can_be_retried_later() -> None:
+    async with client_of(site_of(example_day(), commands_allowed=True)) as client:
         assert (await given(client, "kill")).status_code == 503
-    async with client_of(site_of(told_day())) as client:
+    async with client_of(site_of(example_day())) as client:
         looked_at = await given(client, "kill")
         assert looked_at.status_code == 503
-        assert "only looked at" in looked_at.json()["detail"]
+        assert "read-only here" in looked_at.json()["detail"]

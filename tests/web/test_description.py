@@ -1,4 +1,4 @@
-"""The description of the API: complete, true to the Structs, on a page, and in the docs."""
+"""The description of the API is complete, matches the Structs, and is shown on a page and in the docs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from papertape.api.routes import GuardedMount, GuardedSocket
 from papertape.api.streams import Streams
 from tests.events.tape import in_loop
 from tests.support import REPOSITORY
-from tests.web.given import client_of, gate_of, site_of, told_day
+from tests.web.given import client_of, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SITE = site_of(told_day())
-ROUTES = list(application(SITE, gate_of(), Streams(SITE.timeline)).routes)
+SITE = site_of(example_day())
+ROUTES: list[Any] = list(application(SITE, gate_of(), Streams(SITE.timeline)).routes)
 SCHEMAS = [
     "AccountView", "AccountViewListAnswer", "AnomalyCase", "AnomalyKind", "AnomalyView", "ArenaRow",
     "ArenaRowListAnswer", "AsOf", "BreakdownView", "CandleView", "CandlesView", "CandlesViewAnswer",
@@ -40,10 +40,10 @@ UNDESCRIBED = {"/openapi.json", "/api/docs", "/api/docs.css"}
 
 
 async def description() -> dict[str, Any]:
-    """What `/openapi.json` says."""
+    """Return the content of `/openapi.json`."""
     async with client_of(SITE) as client:
-        found: dict[str, Any] = (await client.get("/openapi.json")).json()
-        return found
+        content: dict[str, Any] = (await client.get("/openapi.json")).json()
+        return content
 
 
 @in_loop
@@ -63,7 +63,7 @@ async def test_every_route_is_described_with_its_protection() -> None:
 
 
 @in_loop
-async def test_what_limits_a_list_is_the_same_everywhere_and_described() -> None:
+async def test_the_limit_parameter_is_the_same_everywhere_and_described() -> None:
     told = await description()
     limits = {
         path: one["schema"]
@@ -72,18 +72,24 @@ async def test_what_limits_a_list_is_the_same_everywhere_and_described() -> None
         if one["name"] == "limit"
     }
     assert {"/api/v1/trades", "/api/v1/events", "/api/v1/days", "/api/v1/candles/{symbol}"} == limits.keys()
-    same = {"type": "integer", "minimum": 1, "maximum": 1_500, "default": 100, "description": "At most so many."}
+    same = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1_500,
+        "default": 100,
+        "description": "The maximum number of items.",
+    }
     assert all(schema == same for schema in limits.values()), limits
 
 
 @in_loop
-async def test_it_says_that_a_page_of_events_may_be_short_without_being_the_last() -> None:
+async def test_the_description_explains_short_pages_of_events() -> None:
     events = (await description())["paths"]["/api/v1/events"]["get"]
     assert "even empty and still have a `next`" in events["description"]
 
 
 @in_loop
-async def test_every_reference_leads_somewhere() -> None:
+async def test_every_reference_has_a_target() -> None:
     told = await description()
     schemas = told["components"]["schemas"]
     references = set(re.findall(r"#/components/schemas/([^\"']+)", str(told)))
@@ -94,13 +100,13 @@ async def test_every_reference_leads_somewhere() -> None:
 
 @in_loop
 async def test_the_names_of_schemas_are_those_that_generated_clients_use() -> None:
-    """A name that changes here breaks every client that was generated before: keep it, whatever its class is called."""
+    """A changed name breaks every generated client: keep it, even if its class is renamed."""
     assert list((await description())["components"]["schemas"]) == SCHEMAS
 
 
 @in_loop
-async def test_every_schema_is_one_that_common_generators_read() -> None:
-    """They know neither tuples (`prefixItems`) nor `true` and `false` as schemas, and make classes of the names."""
+async def test_every_schema_works_with_common_client_generators() -> None:
+    """They support neither tuples (`prefixItems`) nor `true` and `false` as schemas, and make classes of the names."""
     told = await description()
     odd = [
         f"{place}: {key}"
@@ -113,7 +119,7 @@ async def test_every_schema_is_one_that_common_generators_read() -> None:
 
 
 def nodes(tree: Any, place: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object of the description, and where it stands."""
+    """Yield every object of the description with its path."""
     if isinstance(tree, dict):
         yield place, tree
         for key, value in tree.items():
@@ -142,7 +148,7 @@ def test_the_docs_name_every_route(route: Any) -> None:
     assert f"`{method} {route.path}`" in docs, f"docs/http-api.md does not name {method} {route.path}"
 
 
-def test_the_docs_name_no_route_that_there_is_not() -> None:
+def test_the_docs_name_no_unknown_route() -> None:
     docs = (REPOSITORY / "docs" / "http-api.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(GET|POST|WS) (/[^`\s]*)`", docs))
     there = {("WS" if isinstance(one, GuardedSocket) else one.method, one.path) for one in ROUTES}

@@ -1,4 +1,4 @@
-"""What becomes of connections that are open at the server's end, and of what is too large to be meant."""
+"""Open connections at the server's shutdown, and oversized messages."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from papertape.api.server import GRACE_S, HEADER_BYTES_MAX, SOCKET_MESSAGE_BYTES
 from papertape.api.streams import Streams
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S, stretched
-from tests.web.given import TOKEN, served, site_of, told_day
+from tests.web.given import TOKEN, example_day, served, site_of
 
-LOG = told_day()
+LOG = example_day()
 CUT_S_MAX = GRACE_S + 1.0
 
 
 @in_loop
-async def test_streams_are_told_their_end_and_not_cut_off() -> None:
+async def test_streams_end_cleanly_at_shutdown() -> None:
     serving = served(site_of(LOG))
     at = await serving.__aenter__()
     async with (
@@ -40,17 +40,17 @@ async def test_streams_are_told_their_end_and_not_cut_off() -> None:
 
 
 @in_loop
-async def test_nobody_is_seated_any_more_once_the_end_has_begun() -> None:
+async def test_no_stream_starts_during_shutdown() -> None:
     streams = Streams(site_of(LOG).timeline)
-    with streams.seat() as found:
+    with streams.slot() as found:
         assert found
     await streams.close()
-    with streams.seat() as found:
+    with streams.slot() as found:
         assert not found
 
 
 @in_loop
-async def test_a_request_that_never_becomes_whole_is_cut_off_at_the_end() -> None:
+async def test_an_incomplete_request_is_cut_off_at_shutdown() -> None:
     async with served(site_of(LOG)) as at:
         host, _, port = at.partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -65,7 +65,7 @@ async def test_a_request_that_never_becomes_whole_is_cut_off_at_the_end() -> Non
 
 
 @in_loop
-async def test_a_message_of_a_socket_has_a_size_that_it_may_have() -> None:
+async def test_the_size_of_a_websocket_message_is_limited() -> None:
     async with served(site_of(LOG)) as at, connect(f"ws://{at}/api/v1/ws") as socket:
         await socket.send("x" * SOCKET_MESSAGE_BYTES_MAX)
         assert "error" in str(await socket.recv()), "too long for a subscription, and answered"
@@ -79,7 +79,7 @@ async def test_a_message_of_a_socket_has_a_size_that_it_may_have() -> None:
 @pytest.mark.parametrize(
     ("sent_bytes", "answer"), [(HEADER_BYTES_MAX - 1_000, b"200"), (HEADER_BYTES_MAX + 1_000, b"400")]
 )
-async def test_a_head_that_comes_in_pieces_is_waited_for_up_to_a_size(sent_bytes: int, answer: bytes) -> None:
+async def test_the_size_of_a_request_head_in_pieces_is_limited(sent_bytes: int, answer: bytes) -> None:
     async with served(site_of(LOG)) as at:
         host, _, port = at.partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))

@@ -1,4 +1,4 @@
-"""While the log is first read, no page and no answer shows a part of it as the whole."""
+"""During the first fold of the log, no page and no answer shows a part of it as the whole."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from papertape.api.shared_reader import StreamFilter
 from papertape.api.streams import Streams, events_of
-from papertape.api.tape import StreamFilter
 from papertape.projections.site.ports import Progress
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.ui.given import PAGES, visiting
-from tests.web.given import client_of, served, site_of, told_day
+from tests.web.given import client_of, example_day, served, site_of
 
 if TYPE_CHECKING:
     from papertape.projections.site.ports import Site
@@ -27,8 +27,8 @@ VIEWS = (
 
 
 def folding_site() -> Site:
-    """A site whose views show 5 of 1,000 events."""
-    site = site_of(told_day())
+    """Return a site whose views include 5 of 1,000 events."""
+    site = site_of(example_day())
     site.timeline.first_fold = Progress(5, 1_000)  # type: ignore[attr-defined]
     return site
 
@@ -46,7 +46,7 @@ def test_every_view_answers_503_with_the_progress(view: str) -> None:
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_every_page_shows_the_progress_and_opens_by_itself(address: str) -> None:
+def test_every_page_shows_the_progress_and_reloads(address: str) -> None:
     async def story() -> None:
         async with visiting(folding_site()) as client:
             found = await client.get(address)
@@ -61,7 +61,7 @@ def test_every_page_shows_the_progress_and_opens_by_itself(address: str) -> None
 
 
 @in_loop
-async def test_health_says_that_the_log_is_read_and_metrics_leave_its_figures_out() -> None:
+async def test_health_reports_the_first_fold_and_metrics_omit_its_figures() -> None:
     async with client_of(folding_site()) as client:
         ready, metrics = await client.get("/ready"), await client.get("/metrics")
     assert ready.status_code == 503
@@ -71,7 +71,7 @@ async def test_health_says_that_the_log_is_read_and_metrics_leave_its_figures_ou
 
 
 @in_loop
-async def test_a_stream_of_events_begins_when_the_log_is_read() -> None:
+async def test_an_event_stream_begins_after_the_first_fold() -> None:
     site = folding_site()
     source = events_of(Streams(site.timeline), None, StreamFilter())
     assert await anext(source) == b": reading the log, event 5 of 1000\n\n"
@@ -81,7 +81,7 @@ async def test_a_stream_of_events_begins_when_the_log_is_read() -> None:
 
 
 @in_loop
-async def test_a_socket_is_refused_until_the_log_is_read() -> None:
+async def test_a_websocket_is_refused_during_the_first_fold() -> None:
     async with served(folding_site()) as url, httpx.AsyncClient(timeout=PATIENCE_S) as client:
         upgrade = {
             "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",

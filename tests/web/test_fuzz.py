@@ -1,4 +1,4 @@
-"""Whatever is asked, an answer is one that the description names, and never a bug."""
+"""Any request gets an answer that the description allows, and never a bug."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 
 def described() -> dict[str, object]:
-    """The description, as anybody gets it."""
+    """Return the public description."""
     site = site_of([])
     app = application(site, gate_of(), Streams(site.timeline))
     return description(list(app.routes), "test")
@@ -42,7 +42,7 @@ SCHEMA = schemathesis.openapi.from_dict(described()).exclude(path=ENDLESS).exclu
 
 @contextmanager
 def in_a_thread() -> Iterator[str]:
-    """A server with an engine behind it, in a loop of its own; where it is."""
+    """Run a server with an engine in its own event loop; yield its address."""
     ready, ended = threading.Event(), threading.Event()
     at: list[str] = []
 
@@ -65,13 +65,13 @@ def in_a_thread() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """One server for all examples: what one did is what the next one finds."""
+    """One server for all examples, which share its state."""
     with in_a_thread() as address:
         yield address
 
 
 @SCHEMA.parametrize()
 @examples(EXAMPLES_MAX)
-def test_every_answer_is_one_that_is_described(case: schemathesis.Case, server: str) -> None:
+def test_every_answer_matches_the_description(case: schemathesis.Case, server: str) -> None:
     response = case.call(base_url=server, headers=BEARER)
     case.validate_response(response, checks=CHECKS)

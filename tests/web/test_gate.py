@@ -1,4 +1,4 @@
-"""Who gets in: tokens, cookies, hosts, origins; every route of the table states what protects it, and does."""
+"""Access control: tokens, cookies, hosts and origins; every route states its access and enforces it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from starlette.routing import Route
 
 from papertape.api.app import application
 from papertape.api.commands import KINDS
-from papertape.api.gate import ADDRESSES_MAX, WRONG_MAX, Access, FailedAttempts, Gate
-from papertape.api.guard import BODY_BYTES_MAX, HEADERS
+from papertape.api.gate import ADDRESSES_MAX, FAILED_ATTEMPTS_MAX, Access, FailedAttempts, Gate
 from papertape.api.hosts import AllowedHosts, is_loopback
 from papertape.api.login import local_path
+from papertape.api.middleware import BODY_BYTES_MAX, HEADERS
 from papertape.api.routes import GuardedRoute, GuardedSocket
 from papertape.api.streams import Streams
 from papertape.api.token import COOKIE_HOURS_MAX, Token
@@ -25,7 +25,7 @@ from papertape.ui.pages import pages
 from tests.events.tape import in_loop
 from tests.patience import stretched
 from tests.support import PROVING
-from tests.web.given import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, gate_of, site_of, told_day
+from tests.web.given import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-SITE = site_of(told_day())
+SITE = site_of(example_day())
 WRONG = 10_000 if PROVING else 3_000
 ORIGIN_HEADER = {"origin": ORIGIN}
 
 
 def routes() -> list[Any]:
-    """Every route of the application."""
+    """Return every route of the application."""
     streams = Streams(SITE.timeline)
     return list(application(SITE, gate_of(), streams, pages(SITE, streams)).routes)
 
 
 def requests_of(route: Any) -> tuple[str, str]:
-    """How a route is asked for."""
+    """Return the arguments of a request for a route."""
     names = {"strategy": "momentum", "name": "momentum", "symbol": "BTCUSDT", "seq": "9"}
     return route.method, route.path.format(**names)
 
 
 def whole(gate: Gate | None = None) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-    """A client of the API and all pages."""
+    """Yield a client of the API and all pages."""
     return client_of(SITE, gate, pages(SITE, Streams(SITE.timeline)))
 
 
@@ -64,7 +64,7 @@ COMMANDS = [one for one in routes() if isinstance(one, GuardedRoute) and one.acc
 # ---------------------------------------------------------------- the table
 
 
-def test_every_route_states_its_access_and_changes_nothing_by_reading() -> None:
+def test_every_route_states_its_access_and_reads_change_nothing() -> None:
     assert all(isinstance(one.access, Access) for one in routes())
     opened = {(getattr(one, "method", "FILES"), one.path) for one in routes() if one.access is Access.OPEN}
     assert opened == {
@@ -77,17 +77,17 @@ def test_every_route_states_its_access_and_changes_nothing_by_reading() -> None:
     assert all(one.live for one in routes() if "stream" in one.path or isinstance(one, GuardedSocket))
 
 
-def test_a_route_that_states_nothing_is_not_taken() -> None:
+def test_a_route_without_access_is_rejected() -> None:
     async def unguarded(_: Request) -> Response:
         return PlainTextResponse("anybody")
 
-    with pytest.raises(TypeError, match="does not say what protects it"):
+    with pytest.raises(TypeError, match="does not state its access"):
         application(SITE, gate_of(), Streams(SITE.timeline), [Route("/x", unguarded)])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("route", READERS, ids=lambda one: one.path)
 @in_loop
-async def test_reading_needs_the_token_where_one_is_configured(route: GuardedRoute) -> None:
+async def test_reading_needs_a_configured_token(route: GuardedRoute) -> None:
     method, path = requests_of(route)
     async with whole(gate_of(reading_open=False)) as client:
         refused = await client.request(method, path)
@@ -100,7 +100,7 @@ async def test_reading_needs_the_token_where_one_is_configured(route: GuardedRou
 
 @pytest.mark.parametrize("route", PAGES, ids=lambda one: one.path)
 @in_loop
-async def test_a_page_leads_to_the_login_where_a_token_is_configured(route: GuardedRoute) -> None:
+async def test_a_page_redirects_to_the_login_with_a_configured_token(route: GuardedRoute) -> None:
     method, path = requests_of(route)
     async with whole(gate_of(reading_open=False)) as client:
         led = await client.request(method, path)
@@ -110,7 +110,7 @@ async def test_a_page_leads_to_the_login_where_a_token_is_configured(route: Guar
 
 @pytest.mark.parametrize("route", COMMANDS, ids=lambda one: one.path)
 @in_loop
-async def test_commands_need_the_token_even_where_reading_is_free(route: GuardedRoute) -> None:
+async def test_commands_need_the_token_even_if_reading_is_open(route: GuardedRoute) -> None:
     body = {"actor": "anna", "reason": "test", "scope": "momentum", "trip_seq": 1}
     async with whole() as client:
         assert (await client.post(route.path, json=body)).status_code == 401
@@ -121,7 +121,7 @@ async def test_commands_need_the_token_even_where_reading_is_free(route: Guarded
 
 
 @in_loop
-async def test_every_answer_carries_the_headers_that_bind_browsers() -> None:
+async def test_every_answer_has_the_security_headers() -> None:
     async with client_of(SITE, raises=False) as client:
         for path in ("/live", "/nowhere", "/api/v1/arena", "/api/docs", "/api/v1/events?limit=nonsense"):
             answer = await client.get(path)
@@ -135,7 +135,7 @@ async def test_every_answer_carries_the_headers_that_bind_browsers() -> None:
 
 
 @in_loop
-async def test_a_browser_is_led_to_the_login_and_back() -> None:
+async def test_a_browser_is_redirected_to_the_login_and_back() -> None:
     async def home(_: Request) -> Response:
         return PlainTextResponse("home")
 
@@ -153,7 +153,7 @@ async def test_a_browser_is_led_to_the_login_and_back() -> None:
 
 
 @in_loop
-async def test_a_cookie_may_command_from_our_own_pages_only() -> None:
+async def test_a_cookie_allows_commands_only_from_our_own_pages() -> None:
     body = {"actor": "anna", "reason": "test"}
     async with client_of(SITE) as client:
         await client.post("/login", data={"token": TOKEN}, headers=ORIGIN_HEADER)
@@ -165,7 +165,7 @@ async def test_a_cookie_may_command_from_our_own_pages_only() -> None:
 
 
 @in_loop
-async def test_after_a_logout_the_cookie_is_worth_nothing() -> None:
+async def test_a_logout_invalidates_the_cookie() -> None:
     async with client_of(SITE, gate_of(reading_open=False)) as client:
         await client.post("/login", data={"token": TOKEN}, headers=ORIGIN_HEADER)
         kept = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
@@ -179,7 +179,7 @@ async def test_after_a_logout_the_cookie_is_worth_nothing() -> None:
 @pytest.mark.parametrize(
     "path", ["//evil.example", "https://evil.example", "/\\evil.example", "\\evil", "", "x", "/a\r\nset-cookie: b=c"]
 )
-def test_nobody_is_led_elsewhere_by_a_login(path: str) -> None:
+def test_a_login_never_redirects_to_another_site(path: str) -> None:
     assert local_path(path) == "/"
 
 
@@ -205,13 +205,13 @@ def test_nobody_is_led_elsewhere_by_a_login(path: str) -> None:
         ("0.0.0.0", "evil.example", False),
     ],
 )
-def test_only_own_names_are_taken(bound: str, host: str, taken: bool) -> None:
+def test_only_allowed_host_names_are_accepted(bound: str, host: str, taken: bool) -> None:
     trusted = ["box.lan"]
     assert AllowedHosts(bound, trusted).allows(host) is taken
 
 
 @in_loop
-async def test_a_name_that_was_pointed_at_this_machine_is_refused() -> None:
+async def test_dns_rebinding_is_refused() -> None:
     async with client_of(SITE) as client:
         for host in ("evil.example", "evil.example:8700", "127.0.0.1.evil.example", "x" * 5_000):
             refused = await client.get("/api/v1/arena", headers={"host": host, "origin": f"http://{host}"})
@@ -231,20 +231,20 @@ async def test_a_name_that_was_pointed_at_this_machine_is_refused() -> None:
         ("https://tape.home:80", "tape.home", False),
     ],
 )
-def test_a_port_that_goes_without_saying_is_no_other_origin(origin: str, host: str, *, same: bool) -> None:
+def test_a_default_port_is_the_same_origin(origin: str, host: str, *, same: bool) -> None:
     assert AllowedHosts.same_origin(origin, host) is same
 
 
 @pytest.mark.parametrize(
     ("address", "local"), [("localhost", True), ("127.0.0.2", True), ("::1", True), ("0.0.0.0", False), ("box", False)]
 )
-def test_what_no_other_machine_reaches(address: str, *, local: bool) -> None:
+def test_loopback_addresses(address: str, *, local: bool) -> None:
     assert is_loopback(address) is local
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "", "http://127.0.0.1:9", "file://", "a:b:c", "é"])
 @in_loop
-async def test_a_foreign_page_gets_nothing_even_where_reading_is_free(origin: str) -> None:
+async def test_a_cross_site_page_gets_nothing_even_if_reading_is_open(origin: str) -> None:
     async with client_of(SITE) as client:
         refused = await client.get("/api/v1/arena", headers={b"origin": origin.encode()})
         assert refused.status_code == 403
@@ -255,8 +255,8 @@ async def test_a_foreign_page_gets_nothing_even_where_reading_is_free(origin: st
 
 
 @in_loop
-async def test_thousands_of_wrong_tokens_are_refused_and_the_right_one_is_still_taken() -> None:
-    gate = gate_of(reading_open=False, late_s=0.0)
+async def test_thousands_of_wrong_tokens_are_refused_and_the_right_one_still_works() -> None:
+    gate = gate_of(reading_open=False, delay_s=0.0)
     chance = random.Random(1)
     counts: dict[int, int] = {}
     async with client_of(SITE, gate) as client:
@@ -272,16 +272,16 @@ async def test_thousands_of_wrong_tokens_are_refused_and_the_right_one_is_still_
                     answer = await client.post("/login", data={"token": token}, headers=ORIGIN_HEADER)
             assert "set-cookie" not in answer.headers
             counts[answer.status_code] = counts.get(answer.status_code, 0) + 1
-        assert counts == {401: WRONG_MAX, 429: WRONG - WRONG_MAX}
+        assert counts == {401: FAILED_ATTEMPTS_MAX, 429: WRONG - FAILED_ATTEMPTS_MAX}
         assert (await client.get("/api/v1/status", headers=BEARER)).status_code == 200
-    assert gate.wrongs.total == WRONG
-    assert len(gate.wrongs) == 1, "what is remembered is who asked, not what was tried"
+    assert gate.failed_attempts.total == WRONG
+    assert len(gate.failed_attempts) == 1, "what is remembered is who asked, not what was tried"
 
 
 @in_loop
-async def test_who_guesses_waits_and_nobody_else_does() -> None:
-    late_s = stretched(0.3)
-    gate = gate_of(reading_open=False, late_s=late_s)
+async def test_only_a_guesser_has_to_wait() -> None:
+    delay_s = stretched(0.3)
+    gate = gate_of(reading_open=False, delay_s=delay_s)
     async with client_of(SITE, gate) as client:
 
         async def seconds(token: str) -> tuple[int, float]:
@@ -289,38 +289,43 @@ async def test_who_guesses_waits_and_nobody_else_does() -> None:
             answer = await client.get("/api/v1/status", headers={"authorization": f"Bearer {token}"})
             return answer.status_code, time.monotonic() - begun_s
 
-        for _ in range(WRONG_MAX):
+        for _ in range(FAILED_ATTEMPTS_MAX):
             assert (await seconds(OTHER_TOKEN))[0] == 401
         (late, waited_s), (right, took_s) = await asyncio.gather(seconds(OTHER_TOKEN), seconds(TOKEN))
     assert (late, right) == (429, 200)
-    assert waited_s >= late_s > took_s
+    assert waited_s >= delay_s > took_s
 
 
-def test_what_is_remembered_of_wrong_tokens_is_bounded_and_passes() -> None:
+def test_the_record_of_failed_attempts_is_bounded_and_expires() -> None:
     now = 0.0
-    wrongs = FailedAttempts(lambda: now)
+    failed_attempts = FailedAttempts(lambda: now)
     for address in range(3 * ADDRESSES_MAX):
-        wrongs.note(f"10.{address >> 16}.{address >> 8 & 255}.{address & 255}")
-    assert len(wrongs) == ADDRESSES_MAX
-    assert [wrongs.note("10.0.0.1") for _ in range(WRONG_MAX + 1)] == [*[False] * WRONG_MAX, True]
-    assert [wrongs.note(f"2001:db8::{at:x}") for at in range(WRONG_MAX + 1)][-1], "a network counts as one"
+        failed_attempts.record(f"10.{address >> 16}.{address >> 8 & 255}.{address & 255}")
+    assert len(failed_attempts) == ADDRESSES_MAX
+    assert [failed_attempts.record("10.0.0.1") for _ in range(FAILED_ATTEMPTS_MAX + 1)] == [
+        *[False] * FAILED_ATTEMPTS_MAX,
+        True,
+    ]
+    assert [failed_attempts.record(f"2001:db8::{at:x}") for at in range(FAILED_ATTEMPTS_MAX + 1)][-1], (
+        "a network counts as one"
+    )
     now = 61.0
-    assert not wrongs.note("10.0.0.1")
+    assert not failed_attempts.record("10.0.0.1")
 
 
-def test_a_cookie_ends_with_its_time_and_with_another_token() -> None:
+def test_a_cookie_expires_and_ends_with_another_token() -> None:
     token, now_s = Token(TOKEN), 1_000_000_000
     cookie = token.cookie(now_s)
-    assert token.takes_cookie(cookie, now_s)
-    assert not token.takes_cookie(cookie, now_s + COOKIE_HOURS_MAX * 3_600)
-    assert not token.takes_cookie(cookie, now_s - 1)
-    assert not Token(OTHER_TOKEN).takes_cookie(cookie, now_s)
+    assert token.accepts_cookie(cookie, now_s)
+    assert not token.accepts_cookie(cookie, now_s + COOKIE_HOURS_MAX * 3_600)
+    assert not token.accepts_cookie(cookie, now_s - 1)
+    assert not Token(OTHER_TOKEN).accepts_cookie(cookie, now_s)
     made, nonce, proof = cookie.split(".")
-    assert not token.takes_cookie(f"{int(made) + 1}.{nonce}.{proof}", now_s)
+    assert not token.accepts_cookie(f"{int(made) + 1}.{nonce}.{proof}", now_s)
 
 
 @in_loop
-async def test_hostile_cookies_and_logins_are_refused_and_nothing_breaks() -> None:
+async def test_hostile_cookies_and_logins_are_refused() -> None:
     name = Token(TOKEN).cookie_name
     async with client_of(SITE, gate_of(reading_open=False)) as client:
         for value in ("x", "..", "é", "a=b;c=d", "9" * 4_000, '"', "\x7f"):
@@ -343,7 +348,7 @@ async def test_hostile_cookies_and_logins_are_refused_and_nothing_breaks() -> No
 
 
 @in_loop
-async def test_a_large_body_is_refused_whether_it_says_its_length_or_not() -> None:
+async def test_a_large_body_is_refused_with_and_without_a_declared_length() -> None:
     async def pieces() -> Any:
         for _ in range(64):
             yield b'{"actor": "' + b"x" * 1_024

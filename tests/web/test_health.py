@@ -1,4 +1,4 @@
-"""Alive, ready or rightly idle: the status says so, and if not, why not."""
+"""Liveness, readiness and idleness, with the reasons if the engine is not ready."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from papertape.projections.watchdog.watchdog import WatchdogView
 from tests.events.tape import in_loop
 from tests.projections.tape import DAY_0_MS, candle, configured, recorded, tripped
 from tests.telegram.bot_given import views_of
-from tests.web.given import BEARER, ListTimeline, client_of, gate_of, site_of, status, told_day
+from tests.web.given import BEARER, ListTimeline, client_of, example_day, gate_of, site_of, status
 
 RUNNING: list[Event] = [
     EngineStarted(DAY_0_MS, "1", "code", "config"),
@@ -29,14 +29,14 @@ STALE = DetectedProblem(AnomalyKind.DATA_STALE, "BTCUSDT", "no candle for 6m")
 GLOBAL = KillSwitchTripped(DAY_0_MS, "global", "manual", 1.0, 1.0, 1.0, 0.0, "anna", "odd")
 
 
-def dog(*troubles: DetectedProblem) -> WatchdogView:
-    """What the watchdog saw."""
+def watchdog_view(*troubles: DetectedProblem) -> WatchdogView:
+    """Return a watchdog's view with these problems."""
     anomalies: tuple[AnomalyCase, ...] = ()
     return WatchdogView(1, 1, anomalies, troubles, ())
 
 
 CASES: dict[str, tuple[list[Event], EngineStatus | None, list[str], str]] = {
-    "it trades": (RUNNING, status(dog=dog()), [], ""),
+    "it trades": (RUNNING, status(watchdog=watchdog_view()), [], ""),
     "without a watchdog too": (RUNNING, status(), [], ""),
     "no log": ([], None, ["no_log"], ""),
     "a fault": (RUNNING, None, ["stopped_by_fault"], ""),
@@ -52,8 +52,8 @@ CASES: dict[str, tuple[list[Event], EngineStatus | None, list[str], str]] = {
     "started again, not connected": ([*RUNNING, RUNNING[0]], status(), ["feed_lost"], ""),
     "the feed is lost": ([*RUNNING, LOST], status(), ["feed_lost"], ""),
     "the feed is back": ([*RUNNING, LOST, RUNNING[2]], status(), [], ""),
-    "a symbol is stale": (RUNNING, status(dog=dog(STALE)), ["feed_stale"], ""),
-    "too early to tell": (RUNNING, status(dog=dog(replace(STALE, covered=True))), [], ""),
+    "a symbol is stale": (RUNNING, status(watchdog=watchdog_view(STALE)), ["feed_stale"], ""),
+    "too early to tell": (RUNNING, status(watchdog=watchdog_view(replace(STALE, covered=True))), [], ""),
     "no room": (RUNNING, status(disk_free_bytes=DISK_BYTES_MIN - 1), ["log_not_writable"], ""),
     "ending": (RUNNING, status(ending=True), ["stopping"], ""),
     "all stopped": ([*RUNNING, GLOBAL], status(), [], "the global kill switch is tripped"),
@@ -71,7 +71,7 @@ def test_readiness(name: str) -> None:
     assert all(one.text for one in found.reasons)
 
 
-def test_views_that_are_far_behind_are_not_ready_and_say_how_far() -> None:
+def test_views_far_behind_are_not_ready_and_report_their_lag() -> None:
     found = readiness(views_of(RUNNING), status(), 4 + BEHIND_EVENTS_MAX + 1)
     assert [(one.code, one.text) for one in found.reasons] == [("recovering", "reading the log: 4/10,005")]
     assert not found.ready
@@ -79,8 +79,8 @@ def test_views_that_are_far_behind_are_not_ready_and_say_how_far() -> None:
     assert [one.code for one in unread.reasons] == ["recovering"], "how it ended was not read yet"
 
 
-class Said:
-    """An engine that says whatever the test says."""
+class EngineWithStatus:
+    """An engine with a given status."""
 
     def __init__(self, what: EngineStatus | None) -> None:
         self.what = what
@@ -90,12 +90,12 @@ class Said:
 
 
 def site_saying(events: list[Event], what: EngineStatus | None) -> Any:
-    """A site whose engine says this."""
-    return replace(site_of(recorded(events)), engine=Said(what))  # type: ignore[arg-type]
+    """Return a site whose engine has this status."""
+    return replace(site_of(recorded(events)), engine=EngineWithStatus(what))
 
 
 @in_loop
-async def test_the_status_of_an_answer_is_what_it_says() -> None:
+async def test_the_status_code_matches_the_readiness() -> None:
     for events, engine, codes, _ in CASES.values():
         async with client_of(site_saying(events, engine), gate_of(reading_open=False)) as client:
             ready = await client.get("/ready")
@@ -112,7 +112,7 @@ async def test_the_status_of_an_answer_is_what_it_says() -> None:
 
 @in_loop
 async def test_metrics_are_those_of_the_views() -> None:
-    site = site_of(told_day())
+    site = site_of(example_day())
     timeline = site.timeline
     assert isinstance(timeline, ListTimeline)
     hostile = 'momentum"} 1\npapertape_ready{x="\\'

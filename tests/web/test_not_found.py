@@ -1,4 +1,4 @@
-"""An address that does not exist, and a request that breaks off."""
+"""Unknown addresses and incomplete requests."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from tests.events.tape import in_loop
 from tests.ui.given import Elements, visiting
-from tests.web.given import BEARER, ORIGIN, gate_of, served, site_of, told_day
+from tests.web.given import BEARER, ORIGIN, example_day, gate_of, served, site_of
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 UNKNOWN = ("/nothing", "/strategy", "/api/v1/nothing", "/static/nothing.css", "/arena/", "//evil.example/")
 
 
 @pytest.mark.parametrize("address", UNKNOWN)
-def test_people_see_a_page_and_machines_a_problem(address: str) -> None:
+def test_browsers_get_a_page_and_programs_a_problem(address: str) -> None:
     async def story() -> None:
         async with visiting() as client:
             page = await client.get(f"{ORIGIN}{address}", headers=BROWSER)
@@ -30,7 +30,7 @@ def test_people_see_a_page_and_machines_a_problem(address: str) -> None:
 
 
 @in_loop
-async def test_the_page_of_an_unknown_address_needs_what_every_page_needs() -> None:
+async def test_the_page_of_an_unknown_address_has_the_access_of_every_page() -> None:
     async with visiting(gate=gate_of(reading_open=False)) as client:
         stranger = await client.get("/nothing", headers=BROWSER)
         owner = await client.get("/nothing", headers=BROWSER | BEARER)
@@ -49,11 +49,11 @@ async def test_the_address_is_shown_as_text() -> None:
 
 @pytest.mark.parametrize("route", ["/api/v1/commands/kill", "/login", "/nothing", "/api/v1/nothing"])
 @pytest.mark.parametrize("rest", [b"zz\r\nbroken\r\n", b"5\r\nab"])
-def test_a_chunked_body_that_breaks_off_is_no_bug(route: str, rest: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incomplete_chunked_body_is_not_a_bug(route: str, rest: bytes, caplog: pytest.LogCaptureFixture) -> None:
     kind = "application/json" if "commands" in route else "application/x-www-form-urlencoded"
 
     async def story() -> None:
-        async with served(site_of(told_day())) as at:
+        async with served(site_of(example_day())) as at:
             host, _, port = at.partition(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(
@@ -73,9 +73,9 @@ def test_a_chunked_body_that_breaks_off_is_no_bug(route: str, rest: bytes, caplo
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_body_that_breaks_off_beside_a_stream_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incomplete_body_beside_a_stream_is_not_a_bug(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
-        async with served(site_of(told_day())) as at:
+        async with served(site_of(example_day())) as at:
             host, _, port = at.partition(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(f"GET /api/v1/stream HTTP/1.1\r\nHost: {at}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())

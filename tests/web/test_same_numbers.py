@@ -27,14 +27,14 @@ NUMBER = re.compile(r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 async def shown(client: httpx.AsyncClient, path: str, seq: int) -> Any:
-    """The data of the API as of an event."""
+    """Return the data of the API as of an event."""
     answer = (await client.get(f"/api/v1/{path}", params={"as_of": seq})).json()
     assert answer["as_of"]["seq"] == seq
     return answer["data"]
 
 
 async def on_page(client: httpx.AsyncClient, path: str, seq: int) -> set[str]:
-    """Every number in the text of a page as of an event."""
+    """Return every number in the text of a page as of an event."""
     answer = await client.get(path, params={"as_of": seq})
     assert answer.status_code == 200
     text = unescape(TAG.sub(" ", answer.text)).replace("\u2212", "-").replace("\u00a0", " ")
@@ -42,12 +42,12 @@ async def on_page(client: httpx.AsyncClient, path: str, seq: int) -> set[str]:
 
 
 def in_chat(html: str) -> set[str]:
-    """Every number of a message."""
+    """Return every number of a message."""
     return set(NUMBER.findall(plain_text(html)))
 
 
 def of_positions(positions: list[dict[str, Any]], contracts: Mapping[str, ContractListed]) -> set[str]:
-    """How the numbers of open positions are written."""
+    """Return the formatted numbers of open positions."""
     found: set[str] = set()
     for one in positions:
         symbol = one["symbol"]
@@ -57,13 +57,13 @@ def of_positions(positions: list[dict[str, Any]], contracts: Mapping[str, Contra
 
 
 def numbers(text: str) -> set[str]:
-    """The numbers of a written amount, its unit left away."""
+    """Return the numbers of a formatted amount, without its unit."""
     return set(NUMBER.findall(text))
 
 
 @pytest.mark.parametrize("seq", [8, 12, 14, 20, 25, HEAD])
 @in_loop
-async def test_json_page_and_chat_say_the_same(seq: int) -> None:
+async def test_json_page_and_chat_show_the_same_numbers(seq: int) -> None:
     site = site_of(list(DAY))
     views = await site.timeline.as_of(seq)
     contracts = views.contracts.by_symbol

@@ -1,4 +1,4 @@
-"""Streams: from any event on, nothing missed and nothing twice; a bounded number; an end for whoever does not read."""
+"""Streams start after any event, without gaps or duplicates; their number is limited; clients must read."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 
-from papertape.api.sockets import MISTAKES_MAX
 from papertape.api.streams import Streams
+from papertape.api.websocket import MISTAKES_MAX
 from papertape.events.facts import RunnerPaused
 from tests.events.tape import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.tape import DAY_0_MS, candle, recorded
-from tests.web.given import ListTimeline, served, site_of, told_day
+from tests.web.given import ListTimeline, example_day, served, site_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-LOG = told_day()
+LOG = example_day()
 HEAD = len(LOG)
 MORE = [candle(500 + at, 100.0) for at in range(5)]
 
 
 def grow(site: Any, events: Any = MORE) -> None:
-    """The log grows."""
+    """Append events to the log."""
     timeline = site.timeline
     assert isinstance(timeline, ListTimeline)
     timeline.grow(recorded(events, timeline.head_seq + 1))
 
 
 async def told(lines: AsyncIterator[str], count: int) -> list[dict[str, Any]]:
-    """The next messages of a stream of server-sent events: their ids must be those of their events."""
+    """Return the next messages of a stream of server-sent events, and check their ids."""
     found: list[dict[str, Any]] = []
     last_id = ""
     while len(found) < count:
@@ -50,26 +50,26 @@ async def told(lines: AsyncIterator[str], count: int) -> list[dict[str, Any]]:
 
 
 def client_of(at: str) -> httpx.AsyncClient:
-    """Make a client of the server at an address."""
+    """Return a client of the server at an address."""
     return httpx.AsyncClient(base_url=f"http://{at}", timeout=PATIENCE_S)
 
 
 async def empty(streams: Streams) -> None:
-    """Wait until every seat is free."""
+    """Wait until every slot is free."""
     async with asyncio.timeout(PATIENCE_S):
         while streams.open:  # noqa: ASYNC110 - a seat tells nobody that it is free.
             await asyncio.sleep(0.02)
 
 
 async def seqs(client: httpx.AsyncClient, count: int, headers: dict[str, str] | None = None, **query: Any) -> list[int]:
-    """The seqs of the first messages of a stream."""
+    """Return the seqs of the first messages of a stream."""
     async with client.stream("GET", "/api/v1/stream", params=query, headers=headers or {}) as response:
         assert response.status_code == 200, await response.aread()
         return [one["seq"] for one in await told(response.aiter_lines(), count)]
 
 
 @in_loop
-async def test_a_stream_begins_behind_any_event_and_goes_on_with_what_comes() -> None:
+async def test_a_stream_begins_after_any_event_and_continues_with_new_ones() -> None:
     site = site_of(list(LOG))
     async with served(site) as at, client_of(at) as client:
         async with client.stream("GET", "/api/v1/stream", params={"after_seq": 3}) as response:
@@ -83,10 +83,12 @@ async def test_a_stream_begins_behind_any_event_and_goes_on_with_what_comes() ->
 
 
 @in_loop
-async def test_a_filtered_stream_tells_what_is_asked_for() -> None:
+async def test_a_filtered_stream_sends_the_matching_events() -> None:
     site = site_of(list(LOG))
     async with served(site) as at, client_of(at) as client:
-        query = {"after_seq": 0, "type": ["PositionOpened", "PositionClosed"], "strategy": "momentum"}
+        query: dict[str, Any] = {
+            "after_seq": 0, "type": ["PositionOpened", "PositionClosed"], "strategy": "momentum",
+        }  # fmt: skip
         async with client.stream("GET", "/api/v1/stream", params=query) as response:
             first = await told(response.aiter_lines(), 2)
         assert {one["type"] for one in first} <= {"PositionOpened", "PositionClosed"}
@@ -96,7 +98,7 @@ async def test_a_filtered_stream_tells_what_is_asked_for() -> None:
 
 
 @in_loop
-async def test_silence_is_kept_alive_and_says_where_to_resume() -> None:
+async def test_an_idle_stream_is_kept_alive_and_says_where_to_resume() -> None:
     site = site_of(list(LOG))
     streams = Streams(site.timeline, keep_alive_s=0.05)
     async with (
@@ -111,7 +113,7 @@ async def test_silence_is_kept_alive_and_says_where_to_resume() -> None:
 
 
 @in_loop
-async def test_a_seat_is_for_one_and_free_again_afterwards() -> None:
+async def test_a_slot_is_for_one_stream_and_free_afterwards() -> None:
     site = site_of(list(LOG))
     streams = Streams(site.timeline, streams_max=2)
     async with served(site, streams=streams) as at, client_of(at) as client:
@@ -131,13 +133,13 @@ async def test_a_seat_is_for_one_and_free_again_afterwards() -> None:
 
 
 @in_loop
-async def test_who_does_not_read_is_dropped_and_its_seat_is_free() -> None:
+async def test_a_client_that_does_not_read_is_dropped_and_frees_its_slot() -> None:
     site = site_of(list(LOG))
     streams = Streams(site.timeline, send_s_max=0.2)
     async with served(site, streams=streams) as at:
         host, _, port = at.partition(":")
         _, writer = await asyncio.open_connection(host, int(port), limit=1_024)
-        writer.transport.pause_reading()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(f"GET /api/v1/stream?after_seq=0 HTTP/1.1\r\nHost: {at}\r\n\r\n".encode())
         await writer.drain()
         for _ in range(400):
@@ -154,7 +156,7 @@ async def test_who_does_not_read_is_dropped_and_its_seat_is_free() -> None:
 
 
 @in_loop
-async def test_a_socket_tells_what_is_subscribed_to() -> None:
+async def test_a_websocket_sends_the_subscribed_events() -> None:
     site = site_of(list(LOG))
     async with asyncio.timeout(PATIENCE_S), served(site) as at, connect(f"ws://{at}/api/v1/ws") as socket:
         await socket.send(json.dumps({"types": ["CandleClosed"], "after_seq": 0}))
@@ -168,7 +170,7 @@ async def test_a_socket_tells_what_is_subscribed_to() -> None:
 
 
 @in_loop
-async def test_a_socket_that_keeps_talking_nonsense_is_closed() -> None:
+async def test_a_websocket_with_many_invalid_messages_is_closed() -> None:
     async with served(site_of(list(LOG))) as at, connect(f"ws://{at}/api/v1/ws") as socket:
         for _ in range(20):
             await socket.send(b"\xff\x00")
@@ -177,7 +179,7 @@ async def test_a_socket_that_keeps_talking_nonsense_is_closed() -> None:
 
 
 @in_loop
-async def test_a_page_of_another_site_gets_no_stream() -> None:
+async def test_a_cross_site_page_gets_no_stream() -> None:
     async with served(site_of(list(LOG))) as at, client_of(at) as client:
         refused = await client.get("/api/v1/stream", headers={"origin": "https://evil.example"})
         assert refused.status_code == 403

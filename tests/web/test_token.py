@@ -1,4 +1,4 @@
-"""The token: how many random bytes it holds, that it shows itself to nobody, and what its cookies are worth."""
+"""The token: its strength, its secrecy, and its cookies."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from tests.web.given import TOKEN
         "z" * 600,
     ],
 )
-def test_a_token_that_can_be_guessed_is_refused_without_being_shown(weak: str) -> None:
+def test_a_weak_token_is_refused_and_not_shown(weak: str) -> None:
     with pytest.raises(TokenWeak) as refused:
         Token(weak)
     assert not weak or weak not in str(refused.value)
 
 
 @pytest.mark.parametrize("strong", [string.ascii_letters[:43], string.hexdigits[:16] * 4])
-def test_a_token_of_thirty_two_bytes_is_taken(strong: str) -> None:
+def test_a_token_of_thirty_two_bytes_is_accepted(strong: str) -> None:
     assert Token(strong).matches(strong)
 
 
-def test_a_token_shows_itself_to_nobody() -> None:
+def test_a_token_is_never_shown() -> None:
     token = Token(new_token())
     assert repr(token) == f"{token}" == "<token>"
     assert new_token() != new_token()
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", "a.b.c", "1", "9" * 5_000, "é.ü", "1.x.", "\ud800.b.c"])
-def test_a_cookie_that_was_not_made_with_the_token_is_worth_nothing(value: str) -> None:
-    assert not Token(TOKEN).takes_cookie(value, int(time.time()))
+def test_a_cookie_of_another_token_is_invalid(value: str) -> None:
+    assert not Token(TOKEN).accepts_cookie(value, int(time.time()))

@@ -1,4 +1,4 @@
-"""`papertape ui` as a process: what it serves, what it refuses, how it ends, and beside a running engine."""
+"""`papertape ui` as a process: what it serves and refuses, how it ends, and how it works beside an engine."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ SIM = (
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **extra: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process, and its address, as soon as it answers."""
+def serving(folder: Path, *arguments: str, **extra: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the process; yield it and its address as soon as it answers."""
     with running(folder, "ui", "--port", "0", *arguments, **extra) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -54,7 +54,7 @@ def serving(folder: Path, *arguments: str, **extra: str) -> Iterator[tuple[subpr
 
 
 def answers(url: str) -> bool:
-    """Whether somebody is there."""
+    """Return whether a server answers."""
     try:
         return get(url).status_code == 200
     except httpx.TransportError:
@@ -62,7 +62,7 @@ def answers(url: str) -> bool:
 
 
 def wait_until(holds: Any, seconds: float = PATIENCE_S) -> None:
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until, "it never was"
@@ -70,7 +70,7 @@ def wait_until(holds: Any, seconds: float = PATIENCE_S) -> None:
 
 
 def seq_of(url: str) -> int:
-    """Where the views stand; 0 while the log is first read."""
+    """Return the seq of the views; 0 during the first fold."""
     answer = get(f"{url}/api/v1/status")
     seq: int = answer.json()["as_of"]["seq"] if answer.status_code == 200 else 0
     return seq
@@ -155,7 +155,7 @@ def test_of_a_thousand_clients_the_configured_number_is_served(tmp_path: Path) -
         assert ended_s(process, signal.SIGTERM) < stretched(ENDS_S_MAX)
 
 
-def test_an_address_that_others_reach_needs_a_token_of_the_owner(tmp_path: Path) -> None:
+def test_a_public_address_needs_a_configured_token(tmp_path: Path) -> None:
     write_log(tmp_path / "small.db")
     refused = papertape(tmp_path, "ui", "--db", "small.db", "--host", "0.0.0.0", "--port", "0")
     assert refused.returncode == 4
@@ -172,7 +172,7 @@ def test_an_address_that_others_reach_needs_a_token_of_the_owner(tmp_path: Path)
         assert get(f"{url}/live", headers={"host": "evil.example"}).status_code == 421
 
 
-def test_what_cannot_be_served_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_unservable_log_is_refused_by_name(tmp_path: Path) -> None:
     missing = papertape(tmp_path, "ui", "--db", "none.db", "--port", "0")
     assert (missing.returncode, missing.stderr) == (2, "error: there is no log at none.db\n")
     write_log(tmp_path / "small.db")
@@ -183,7 +183,7 @@ def test_what_cannot_be_served_is_refused_by_name(tmp_path: Path) -> None:
     assert port in refused.stderr
 
 
-def test_a_token_of_its_own_each_time(tmp_path: Path) -> None:
+def test_each_start_makes_its_own_token(tmp_path: Path) -> None:
     made = {ok(tmp_path, "token").strip() for _ in range(2)}
     assert len(made) == 2
     assert all(len(one) == 43 for one in made)
@@ -220,12 +220,12 @@ def test_beside_a_running_engine_it_follows_and_commands(tmp_path: Path) -> None
 
 
 def codes(client: httpx.Client) -> list[str]:
-    """Why it is not ready."""
+    """Return the reasons why it is not ready."""
     return [one["code"] for one in client.get("/ready").json()["reasons"]]
 
 
 async def first_of(url: str, headers: dict[str, str]) -> dict[str, Any]:
-    """The first event of a live stream."""
+    """Return the first event of a live stream."""
     async with (
         httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S) as client,
         client.stream("GET", "/api/v1/stream") as response,
@@ -258,7 +258,7 @@ def test_a_log_opened_by_hand_shows_the_configuration_of_its_engine_or_none(tmp_
 
     def shown(*arguments: str) -> str:
         with serving(tmp_path, "--db", "log.db", *arguments) as (_, url):
-            wait_until(lambda: get(f"{url}/api/v1/arena").json()["data"])
+            wait_until(lambda: get(f"{url}/api/v1/arena").json().get("data"))
             page, text = get(f"{url}/system").text, get(f"{url}/api/v1/config").json()["data"]["text"]
             assert ("seed 77" in page) == ("seed 77" in text)
             assert ("not known here" in page) == ("not known here" in text)

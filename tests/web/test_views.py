@@ -1,4 +1,4 @@
-"""The views as JSON: the same numbers as the folds, as of any event, in pages, and nothing twice."""
+"""The views as JSON: the numbers of the folds, as of any event, in pages without duplicates."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from papertape.api.app import VIEWS
+from papertape.api.event_search import run_search
 from papertape.api.gate import Access
 from papertape.api.routes import GuardedRoute
-from papertape.api.searching import run_search
 from papertape.events.log import Recorded
 from papertape.projections.folds.trades import write_trades_csv
 from papertape.projections.site.event_query import PAGE_EVENTS, EventFilter, Search, SearchResult
@@ -20,14 +20,14 @@ from papertape.projections.text.formats import utc
 from tests.alerts.given import closed_btc, opened_btc
 from tests.events.tape import in_loop
 from tests.projections.tape import candle, configured
-from tests.web.given import ListTimeline, client_of, site_of, told_day
+from tests.web.given import ListTimeline, client_of, example_day, site_of
 
 if TYPE_CHECKING:
     import httpx
     from starlette.requests import Request
     from starlette.responses import Response
 
-LOG = told_day()
+LOG = example_day()
 HEAD = len(LOG)
 NAMES = {"strategy": "momentum", "symbol": "BTCUSDT", "seq": "9"}
 PATHS = [f"/api/v1/{view.path.format(**NAMES)}" for view in VIEWS]
@@ -35,7 +35,7 @@ QUERIES = {"/api/v1/conditions": {"strategy": "momentum", "symbol": "BTCUSDT"}}
 
 
 def busy_log() -> list[Recorded]:
-    """The day, and forty more trades."""
+    """Return the example day with forty more trades."""
     log = list(LOG)
     for event in [opened_btc(), closed_btc()] * 40:
         log.append(Recorded(len(log) + 1, 0, 0, event))
@@ -43,20 +43,20 @@ def busy_log() -> list[Recorded]:
 
 
 async def shown(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
-    """The data of a good answer."""
+    """Return the data of a successful answer."""
     answer = await client.get(f"/api/v1/{path}", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
 
 
 def as_json(view: object) -> Any:
-    """A view as JSON shows it."""
+    """Return a view in its JSON form."""
     return msgspec.json.decode(msgspec.json.encode(view))
 
 
 @pytest.mark.parametrize("path", PATHS)
 @in_loop
-async def test_a_view_says_as_of_when_it_is_and_an_unchanged_one_costs_nothing(path: str) -> None:
+async def test_a_view_names_its_moment_and_an_unchanged_one_is_304(path: str) -> None:
     site, query = site_of(list(LOG)), QUERIES.get(path, {})
     async with client_of(site) as client:
         newest = await client.get(path, params=query)
@@ -76,7 +76,7 @@ async def test_a_view_says_as_of_when_it_is_and_an_unchanged_one_costs_nothing(p
 
 
 @in_loop
-async def test_an_answer_about_another_log_is_never_taken_for_this_one() -> None:
+async def test_the_etag_of_another_log_never_matches() -> None:
     one, other = site_of(list(LOG)), site_of(list(LOG))
     async with client_of(one) as client, client_of(other) as elsewhere:
         etag = (await client.get("/api/v1/arena")).headers["etag"]
@@ -140,7 +140,7 @@ async def test_pages_of_trades_hold_each_once_the_newest_first(choice: dict[str,
 
 
 @in_loop
-async def test_trades_are_chosen_by_the_time_of_their_exit() -> None:
+async def test_trades_are_filtered_by_exit_time() -> None:
     site = site_of(list(LOG))
     trades = site.timeline.views.trades.closed()
     moment = utc(trades[0].exit_time_ms)
@@ -186,7 +186,7 @@ async def test_pages_of_events_hold_each_once_in_their_order(order: str, query: 
 
 
 def takes(event: dict[str, Any], query: dict[str, Any]) -> bool:
-    """Whether an event is asked for."""
+    """Return whether an event matches."""
     kinds, symbol = query.get("type"), query.get("symbol")
     fits = event["type"] in kinds if kinds else query.get("all") or is_notable(LOG[event["seq"] - 1].event)
     own = symbol is None or symbol == event["symbol"] or symbol in event["fields"].get("symbols", ())
@@ -194,7 +194,7 @@ def takes(event: dict[str, Any], query: dict[str, Any]) -> bool:
 
 
 async def all_events() -> list[dict[str, Any]]:
-    """Every event, one by one."""
+    """Return every event, one by one."""
     async with client_of(site_of(list(LOG))) as client:
         return [await shown(client, f"events/{seq}") for seq in range(1, HEAD + 1)]
 
@@ -213,7 +213,7 @@ async def test_a_search_for_a_rare_event_finds_it_in_one_answer(order: str) -> N
 
 
 @in_loop
-async def test_a_search_in_vain_is_bounded_in_time_and_goes_on_where_it_stopped() -> None:
+async def test_a_search_without_hits_is_bounded_in_time_and_continues() -> None:
     log = [Recorded(1 + at, 0, 0, candle(at, 100.0)) for at in range(3 * PAGE_EVENTS)]
     timeline = site_of(log).timeline
     first = await run_search(Search(EventFilter(), {}, 1, len(log), 10), timeline, search_s_max=0.0)
@@ -223,7 +223,7 @@ async def test_a_search_in_vain_is_bounded_in_time_and_goes_on_where_it_stopped(
 
 
 @in_loop
-async def test_an_event_that_is_not_there_yet_is_not_shown() -> None:
+async def test_a_future_event_is_not_shown() -> None:
     async with client_of(site_of(list(LOG))) as client:
         for path in ("events/0", f"events/{HEAD + 1}", "events/20?as_of=19", f"why/{HEAD + 1}", "why/0"):
             assert (await client.get(f"/api/v1/{path}")).status_code == 404, path
@@ -243,7 +243,7 @@ async def test_a_chart_carries_the_fills_of_its_symbol() -> None:
 
 
 @in_loop
-async def test_what_is_wrong_is_a_problem_with_its_name() -> None:
+async def test_errors_are_problems_that_name_the_mistake() -> None:
     async def broken(_: Request) -> Response:
         raise ZeroDivisionError("secret details")
 

@@ -8,7 +8,7 @@
   const BARS_MIN = 32;
   const NARROW_PX = 600;
   const TITLED_MAX = 2;
-  /** A line takes part in the scale where it lies within this share of the candles' height above or below them. */
+  /** A line extends the price scale if it lies within this share of the candles' height above or below them. */
   const NEAR_VWAP = 0.2;
   const NEAR_LEVEL = 1;
   /** The distance in bars from the left edge at which older candles are fetched, and the most candles kept. */
@@ -84,7 +84,7 @@
     let funding = null;
     const signs = fills.on(element, made, candles);
 
-    /** The candles fill the scale. What lies near belongs on it too; what is far does not press them flat. */
+    /** The candles fill the price scale. Near lines extend it; distant ones do not, so that the candles stay readable. */
     function scaled(original) {
       const own = original();
       if (!own?.priceRange || !shown) return own;
@@ -148,7 +148,7 @@
       funding?.setData(ordered(points.map((one) => ({ ...one, time: Math.floor(one.time / step) * step })).filter((one) => known.has(one.time))));
     }
 
-    /** The newest value up to a candle: an indicator is not known of one that is still forming. */
+    /** The newest value up to a candle: a forming candle has no indicators yet. */
     const upTo = (values, index) => values.slice(0, index + 1).findLast((value) => value !== null && value !== undefined);
 
     function describe(time) {
@@ -180,20 +180,20 @@
 
     // ---------------------------------------------------------------- history
 
-    let asked = false;
-    let whole = false;
+    let fetching = false;
+    let complete = false;
 
     /** Fetch older candles when the left edge comes near. */
     async function reach(range) {
-      if (!range || !shown?.chart.candles.length || range.from > EDGE_BARS || asked || whole || shown.chart.candles.length >= KEPT_MAX) return;
-      asked = true;
+      if (!range || !shown?.chart.candles.length || range.from > EDGE_BARS || fetching || complete || shown.chart.candles.length >= KEPT_MAX) return;
+      fetching = true;
       try {
         const older = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
-        whole = older?.chart.candles.length === 0;
+        complete = older?.chart.candles.length === 0;
         if (older === null) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
-        else if (!whole) show(joined(older, shown));
+        else if (!complete) show(joined(older, shown));
       } finally {
-        asked = false;
+        fetching = false;
       }
     }
 

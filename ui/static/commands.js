@@ -1,11 +1,11 @@
-// Commands: forms that are sent as JSON, answered in words. A login without leaving its page when the token is wrong.
+// Forms: commands are sent as JSON and answered in text; a login stays on its page if the token is wrong.
 (() => {
   "use strict";
 
   const fields = {
     pause: (target) => ({ strategy: target }),
     resume: (target) => ({ strategy: target }),
-    close: (target, said) => ({ strategy: target, symbol: said.get("symbol") }),
+    close: (target, data) => ({ strategy: target, symbol: data.get("symbol") }),
     kill: (target) => ({ scope: target }),
     reset: (target) => {
       const at = target.lastIndexOf(":");
@@ -20,7 +20,7 @@
     answer.className = `answer ${kind}`;
   }
 
-  /** Why a request was refused, as the server says it. */
+  /** Return the server's reason for a refusal. */
   async function reason(response) {
     try {
       const problem = await response.json();
@@ -32,8 +32,8 @@
 
   async function command(form) {
     const kind = form.dataset.command;
-    const said = new FormData(form);
-    const body = { actor: "dashboard", reason: said.get("why").trim(), ...fields[kind](said.get("target") ?? "", said) };
+    const data = new FormData(form);
+    const body = { actor: "dashboard", reason: data.get("why").trim(), ...fields[kind](data.get("target") ?? "", data) };
     const response = await fetch(form.action, {
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -41,7 +41,7 @@
     });
     if (response.ok) {
       const accepted = await response.json();
-      say(form, `${done[kind]}. It is event ${accepted.first_seq.toLocaleString("en-US")} of the log.`, "good");
+      say(form, `${done[kind]}: event ${accepted.first_seq.toLocaleString("en-US")} of the log.`, "good");
       form.reset();
       document.activeElement?.blur();
       return;
@@ -57,7 +57,7 @@
     say(form, "Not logged in. Log in with the token first.", "bad");
     const link = document.createElement("a");
     link.href = `/login?next=${encodeURIComponent(window.location.pathname)}`;
-    link.textContent = " To the login.";
+    link.textContent = " Log in";
     form.querySelector(".answer").append(link);
   }
 
@@ -88,28 +88,28 @@
     say(form, `Process ${pid} was killed. Waiting for the engine to come back …`, "");
     while (Date.now() - sinceMs < BACK_S_MAX * 1000) {
       await pause(250);
-      const asked = await fetch("/pages/recovery").catch(() => null);
-      if (!asked?.ok) continue;
-      const found = await asked.json();
-      if (found.pid === pid) continue;
-      report(form, found);
+      const response = await fetch("/pages/recovery").catch(() => null);
+      if (!response?.ok) continue;
+      const recovery = await response.json();
+      if (recovery.pid === pid) continue;
+      report(form, recovery);
       return;
     }
-    say(form, `The engine is not back after ${BACK_S_MAX} s. It comes back by itself only where papertape up keeps it.`, "bad");
+    say(form, `The engine is not back after ${BACK_S_MAX} s. Only papertape up restarts it automatically.`, "bad");
   }
 
-  function report(form, found) {
+  function report(form, recovery) {
     const holder = form.parentElement.querySelector("[data-crash-report]");
     const put = (name, text) => { holder.querySelector(`[data-crash-${name}]`).textContent = text; };
     const count = (value) => value.toLocaleString("en-US");
-    put("seq", `event ${count(found.recovered_seq)}`);
-    put("before", found.digest_before);
-    put("after", found.digest_after);
-    put("events", count(found.replayed_events));
-    put("ms", `${found.recovery_ms.toFixed(1)} ms`);
-    put("verdict", found.same ? "✓ The same state, to the last bit." : "✗ The state differs. This must never be.");
+    put("seq", `event ${count(recovery.recovered_seq)}`);
+    put("before", recovery.digest_before);
+    put("after", recovery.digest_after);
+    put("events", count(recovery.replayed_events));
+    put("ms", `${recovery.recovery_ms.toFixed(1)} ms`);
+    put("verdict", recovery.same ? "✓ The same state, to the last bit." : "✗ The state differs. This is a bug.");
     holder.hidden = false;
-    say(form, `Process ${found.pid} is back.`, found.same ? "good" : "bad");
+    say(form, `Process ${recovery.pid} is back.`, recovery.same ? "good" : "bad");
   }
 
   document.addEventListener("submit", async (event) => {
@@ -123,7 +123,7 @@
     try {
       await work(form);
     } catch {
-      say(form, "The server did not answer. Nothing is known about what it did; look at the events.", "bad");
+      say(form, "The server did not answer. The command may have been executed: check the events.", "bad");
     } finally {
       button.disabled = false;
     }

@@ -1,16 +1,16 @@
-// What strategies did on a chart: where positions were opened and closed, a line between both, and the words under the cursor.
+// Trades on a chart: markers of entries and exits, a line between them, and details under the cursor.
 const fills = (() => {
   "use strict";
   const { color, seconds, number, signed } = palette;
   const TEXT_ROOM_PX = 62;
-  /** Where a result stands, away from its candle. */
+  /** The distance of a result from its candle. */
   const TEXT_FROM_PX = 10;
   const TEXT_TO_PX = 32;
-  const SAID_MAX = 6;
+  const TIP_LINES_MAX = 6;
   const words = (name) => name.replaceAll("_", " ");
   const arrow = (side) => (side === "long" ? "▲" : "▼");
 
-  /** Openings and closings by the candle in which they happened; what lies before the first candle is left out. */
+  /** Group entries and exits by candle; those before the first candle are omitted. */
   function grouped(found) {
     const step = found.chart.timeframe_ms;
     const places = new Map(found.chart.candles.map((one, index) => [one.open_time_ms, index]));
@@ -38,7 +38,7 @@ const fills = (() => {
     return won === group.all.length ? "--up" : won === 0 ? "--down" : "--warn";
   }
 
-  /** One sign a group. Results stand beside those that have the room; the others tell when they are pointed at. */
+  /** One marker per group. A result is written beside a marker if there is room; all are shown under the cursor. */
   function signs(groups, spacingPx, free) {
     const outs = groups.filter((group) => group.kind === "out");
     const roomy = new Set(
@@ -60,7 +60,7 @@ const fills = (() => {
     });
   }
 
-  function said(group, decimals) {
+  function describe(group, decimals) {
     return group.all.map((one) => {
       const side = `${arrow(one.side)} ${one.side}`;
       if (group.kind === "in") return [`${side} opened at ${number(one.entry_price_usdt, decimals)} by strategy ${one.strategy}`, ""];
@@ -69,8 +69,8 @@ const fills = (() => {
     });
   }
 
-  /** Dashed lines from each entry to its exit, won or lost by their colour. */
-  function ways(chart, series) {
+  /** Dashed lines from each entry to its exit, coloured by the result. */
+  function tradeLines(chart, series) {
     let lines = [];
     const draw = (target) => target.useMediaCoordinateSpace(({ context }) => {
       context.lineWidth = 1;
@@ -103,10 +103,10 @@ const fills = (() => {
     };
   }
 
-  /** Signs, lines and words on a chart of candles; `update` with new data, `point` at a moment or at none. */
+  /** Add markers, lines and a tooltip to a candle chart. `update` takes new data, `point` the cursor's position. */
   function on(element, chart, series) {
     const markers = LightweightCharts.createSeriesMarkers(series, []);
-    const connect = ways(chart, series);
+    const connect = tradeLines(chart, series);
     const tip = document.createElement("div");
     tip.className = "tip";
     tip.hidden = true;
@@ -116,7 +116,7 @@ const fills = (() => {
     let decimals = 2;
     let spacingPx = 0;
 
-    /** Whether a result can be read above or below its candle: no neighbour's candle lies there. */
+    /** Whether there is room for a result above or below its candle, without neighbouring candles. */
     function free(group) {
       const y = (price) => series.priceToCoordinate(price) ?? 0;
       const around = Math.ceil(TEXT_ROOM_PX / 2 / spacingPx);
@@ -135,7 +135,7 @@ const fills = (() => {
 
     function point(move) {
       const here = move.time === undefined ? [] : groups.filter((group) => group.time === move.time);
-      const lines = here.flatMap((group) => said(group, decimals)).slice(-SAID_MAX);
+      const lines = here.flatMap((group) => describe(group, decimals)).slice(-TIP_LINES_MAX);
       tip.hidden = lines.length === 0;
       if (tip.hidden) return;
       tip.classList.toggle("right", move.point.x < chart.timeScale().width() / 2);

@@ -1,10 +1,10 @@
-// What both charts share: colours of the page as a canvas needs them, the chart's look, and data that comes with the page.
+// Shared by both charts: the page's colours for a canvas, the chart's options, and the data from the page.
 const palette = (() => {
   "use strict";
   const probe = document.createElement("span");
   probe.hidden = true;
 
-  /** A custom property of the page as rgb, with an opacity. */
+  /** A CSS custom property as rgba, with an opacity. */
   function color(name, alpha = 1) {
     if (!probe.isConnected) document.body.append(probe);
     probe.style.color = `var(${name})`;
@@ -12,7 +12,7 @@ const palette = (() => {
     return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
   }
 
-  /** The JSON that an element of the page holds. It stands in no script: htmx leaves those out of what it puts into a page. */
+  /** The JSON in an element of the page. It is not in a script element because htmx omits those when it swaps. */
   function data(id) {
     const element = document.getElementById(id);
     return element ? JSON.parse(element.textContent) : null;
@@ -20,13 +20,13 @@ const palette = (() => {
 
   const seconds = (atMs) => Math.floor(atMs / 1000);
 
-  /** Points by rising time, the last of those with the same time. */
+  /** Sort points by time; of points with the same time, keep the last. */
   function ordered(points) {
     const byTime = new Map(points.map((point) => [point.time, point]));
     return [...byTime.values()].sort((one, other) => one.time - other.time);
   }
 
-  /** A chart in an element, in the page's colours. The library is named in the page's footer, not in the picture. */
+  /** Create a chart in the page's colours. The page's footer, not the chart, credits the library. */
   function chart(element, options = {}) {
     const line = color("--line");
     return LightweightCharts.createChart(element, {
@@ -52,7 +52,7 @@ const palette = (() => {
     });
   }
 
-  /** What a pane shows, in its corner. */
+  /** Write a pane's title into its corner. */
   function title(pane, text, vertAlign = "top") {
     const fontFamily = getComputedStyle(document.body).fontFamily;
     LightweightCharts.createTextWatermark(pane, {
@@ -62,7 +62,7 @@ const palette = (() => {
 
   const number = (value, digits) =>
     value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  /** With a sign where a digit says more than nothing. */
+  /** A number with its sign, unless it is written as zero. */
   const signed = (value, digits, unit = "") => {
     const text = number(Math.abs(value), digits);
     return `${/[1-9]/.test(text) ? (value < 0 ? "-" : "+") : ""}${text}${unit}`;
@@ -71,7 +71,7 @@ const palette = (() => {
   /** A UTC time to the minute, in the format of all pages. */
   const utc = (time) => new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ");
 
-  /** Names and values in a line: [name, value, tone of the value, class of both]. */
+  /** Write names and values into a line: [name, value, tone of the value, class of both]. */
   function write(line, parts) {
     line.replaceChildren(...parts.map(([name, value, tone = "", kind = ""]) => {
       const part = document.createElement("span");
@@ -104,7 +104,7 @@ const palette = (() => {
       at(move);
     });
 
-    function stand(logical) {
+    function moveTo(logical) {
       const time = scale.coordinateToTime(scale.logicalToCoordinate(logical) ?? -1);
       const bar = series().dataByIndex(logical, -1);
       if (time === null || !bar) return;
@@ -116,7 +116,7 @@ const palette = (() => {
 
     box.addEventListener("pointerdown", (event) => { touched = event.pointerType !== "mouse"; });
     made.subscribeClick((click) => {
-      if (touched && click.logical !== undefined) stand(click.logical);
+      if (touched && click.logical !== undefined) moveTo(click.logical);
     });
 
     box.addEventListener("keydown", (event) => {
@@ -128,25 +128,25 @@ const palette = (() => {
       const end = Math.min(edges[1], last);
       const from = place ?? end + 1;
       const step = event.shiftKey ? FAR : 1;
-      const wanted = { ArrowLeft: from - step, ArrowRight: from + step, Home: edges[0], End: end }[event.key];
+      const target = { ArrowLeft: from - step, ArrowRight: from + step, Home: edges[0], End: end }[event.key];
       if (event.key === "Escape") {
         made.clearCrosshairPosition();
         place = null;
         at({});
       }
-      if (wanted === undefined) return;
+      if (target === undefined) return;
       event.preventDefault();
-      const next = Math.min(Math.max(wanted, 0), last);
+      const next = Math.min(Math.max(target, 0), last);
       const beyond = Math.min(next - edges[0], 0) || Math.max(next - edges[1], 0);
       if (beyond) scale.setVisibleLogicalRange({ from: range.from + beyond, to: range.to + beyond });
-      stand(next);
+      moveTo(next);
       spoken.textContent = line.textContent;
     });
 
     return { remove: () => spoken.remove() };
   }
 
-  /** Draw now, again when new data came into one of the `holders`, and anew in other colours. */
+  /** Draw now, update after new data in one of the `holders`, and redraw when the theme changes. */
   function keepDrawn(plotId, dataId, holders, draw) {
     const element = document.getElementById(plotId);
     let drawn = null;

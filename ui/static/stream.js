@@ -46,7 +46,7 @@ const stream = (() => {
     };
   }
 
-  /** In the worker: one stream for all visible pages. */
+  /** In the worker: share one stream among all visible pages. */
   function share(scope) {
     const pages = new Map(); // The port of each page, and when it was last heard.
     const newest = new Map(); // The first messages for a page that joins an open stream.

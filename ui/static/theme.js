@@ -1,18 +1,18 @@
-// Before anything is drawn: the theme that was chosen here, else the one of the system.
+// Set the theme before the page is drawn: the stored one, else the system's.
 (() => {
   "use strict";
   const root = document.documentElement;
   const system = window.matchMedia("(prefers-color-scheme: light)");
-  const chosen = () => {
+  const stored = () => {
     try {
-      const kept = window.localStorage.getItem("theme");
-      return kept === "light" || kept === "dark" ? kept : null;
+      const theme = window.localStorage.getItem("theme");
+      return theme === "light" || theme === "dark" ? theme : null;
     } catch {
       return null;
     }
   };
   const apply = () => {
-    root.dataset.theme = chosen() ?? (system.matches ? "light" : "dark");
+    root.dataset.theme = stored() ?? (system.matches ? "light" : "dark");
     document.dispatchEvent(new Event("themechange"));
   };
   root.classList.add("scripted");
