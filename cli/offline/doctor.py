@@ -19,9 +19,9 @@ from rich.text import Text
 
 from papertape.cli.config.sections import FILE_NAME, bitget_settings, load_config
 from papertape.cli.environment.variables import network_problems, variable_problems
-from papertape.cli.log_finder import MARKS, Finding, Level
 from papertape.cli.log_reader import database_path, progress, read_backwards
 from papertape.cli.offline.doctor_alerts import alerts
+from papertape.cli.offline.doctor_finding import MARKS, Finding, Level
 from papertape.cli.render.config import problem_of
 from papertape.cli.render.console import emit, fields_of, stdout
 from papertape.engine.feeds.bitget.settings import BITGET

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.environment.variables import prepare_network
-from papertape.cli.log_finder import Finding
+from papertape.cli.offline.doctor_finding import Finding
 from papertape.cli.wiring import warn
 from papertape.engine.feeds.bitget.connection import ARGS_AN_HOUR_MAX, StreamConnection
 from papertape.engine.feeds.bitget.rest import BitgetRest

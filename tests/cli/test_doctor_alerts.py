@@ -19,7 +19,7 @@ from tests.web.given import status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from papertape.cli.log_finder import Finding
+    from papertape.cli.offline.doctor_finding import Finding
 
 GROUP, SUPERGROUP = -4_001_234_567, -1_001_557_912_345
 RIGHTS = "sendMessage: 400 Bad Request: not enough rights to send text messages to the chat"
