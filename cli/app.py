@@ -1,4 +1,4 @@
-"""The `papertape` application: build it from the table of commands; turn errors into one clear line and an exit code."""
+"""The `papertape` application, built from the table of commands. It turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from papertape.cli.commands.table import GROUPS, VERBS
 from papertape.cli.environment.early_signals import exit_on_signals
 from papertape.cli.environment.streams import prepare_streams, whole_output
 from papertape.cli.keeper.child import exit_with_parent
-from papertape.cli.keeper.status_board import leave_last_words
+from papertape.cli.keeper.status_board import write_last_error
 from papertape.events.errors import PapertapeError
 from papertape.events.text import replace_unsafe
 
@@ -52,7 +52,7 @@ class CommandGroup(TyperGroup):
             return super().main(*args, **extra)
         except PapertapeError as error:
             _print_error(error)
-            leave_last_words(os.environ, str(error))
+            write_last_error(os.environ, str(error))
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)

@@ -6,7 +6,6 @@ import runs some. So the handler also records its signal, and whoever takes over
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +34,8 @@ def was_signalled() -> bool:
 
 def call_on_stop(stop: Callable[[], None]) -> None:
     """Call `stop` in the running event loop on SIGTERM and SIGINT, and at once if a signal has already arrived."""
+    import asyncio  # noqa: PLC0415 - slow to import, and every command imports this module.
+
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
     if _received:
