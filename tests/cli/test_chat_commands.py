@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from papertape.cli.config.sections import Config, EngineSection, LogsSection
-from papertape.cli.service.engine_services import attendance
+from papertape.cli.service.engine_services import start_services
 from papertape.cli.service.engine_status import status_of
 from papertape.engine.ports.clock import ScaledClock, SystemClock
 from papertape.engine.startup import open_engine
@@ -94,12 +94,12 @@ async def talking(folder: Path) -> AsyncIterator[Chat]:
         async with open_engine(settings(db), [listed("X")], clock, warnings.append) as running:
             facts = [candle(0, 100.0, BUY), candle(1, 100.0, LEAVE), candle(2, 100.0), candle(3, 100.0, BUY)]
             await running.loop.take([*facts, candle(4, 100.0)])
-            async with attendance(running, config, feed, db) as attended:
+            async with start_services(running, config, feed, db) as services:
                 works = [asyncio.ensure_future(work()) for work in attended.watchers().values()]
                 serving = asyncio.ensure_future(running.desk.serve())
                 try:
-                    yield Chat(twin, lambda: status_of(running, attended.signs, attended))
-                    assert not attended.companions.dead
+                    yield Chat(twin, lambda: status_of(running, services.health, services))
+                    assert not services.tasks.dead
                 finally:
                     await running.finish()
                     await asyncio.wait_for(asyncio.gather(*works), PATIENCE_S)

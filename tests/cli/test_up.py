@@ -17,7 +17,7 @@ import pytest
 
 from papertape.cli.run_options import RunOptions
 from papertape.cli.service.up import run_arguments
-from tests.cli.test_keeper import is_alive, wait_for
+from tests.cli.test_process_supervisor import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
 from tests.patience import PATIENCE_S, stretched
 
@@ -51,8 +51,8 @@ def child_named(pid: int, verb: str) -> int:
     [
         (("--set", "risk.levrage=5"), 4, "error: --set risk.levrage=5: risk.levrage is an unknown key; did you mean"),
         (("--feed", "simm"), 2, "error: --feed simm: there are sim, file, bitget"),
-        (("--host", "127.0.0.256"), 4, "error: the address 127.0.0.256 is reached by other machines, so it needs a"),
-        (("--host", "0.0.0.0"), 4, "error: the address 0.0.0.0 is reached by other machines, so it needs a token"),
+        (("--host", "127.0.0.256"), 4, "error: other machines can reach the address 127.0.0.256, so it needs a"),
+        (("--host", "0.0.0.0"), 4, "error: other machines can reach the address 0.0.0.0, so it needs a token"),
         (("--port", "70000"), 2, "error: --port 70000: 0 to 65535"),
         (("--compare", "nowhere.db"), 2, "error: there is no log at nowhere.db"),
     ],

@@ -16,7 +16,7 @@ import httpx
 from papertape.api.listening import listen
 from papertape.cli.service.up import _serves
 from papertape.events.head_file import LogLock
-from tests.cli.test_keeper import is_alive, wait_for
+from tests.cli.test_process_supervisor import is_alive, wait_for
 from tests.cli.test_up import UP, child_named
 from tests.cli.written_log import write_log
 from tests.engine.processes import command, environment, running
@@ -133,7 +133,7 @@ def test_an_engine_waits_for_the_one_that_is_leaving_the_log_because_its_keeper_
         leaver.enter_context(LogLock(tmp_path / "log.db"))  # Nobody answers at the door any more.
         with running(tmp_path, "run", *UP[1:5], "--json", **kept) as engine:
             said = tmp_path / "stderr.txt"
-            wait_for(lambda: "is just leaving log.db" in said.read_text() or not is_alive(engine.pid))
+            wait_for(lambda: "to release log.db" in said.read_text() or not is_alive(engine.pid))
             leaver.close()
             assert engine.stdout is not None
             assert "EngineStarted" in engine.stdout.readline()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.cli.environment.variables import network_problems, readable_entries
-from tests.cli.test_attend import chat
+from tests.cli.test_engine_services import chat
 from tests.engine.processes import papertape, running
 
 if TYPE_CHECKING:

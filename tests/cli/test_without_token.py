@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.owner_channel import LOGGER, FileChannel, file_of_alerts
+from papertape.cli.service.owner_channel import LOGGER, FileChannel, alert_file
 from papertape.cli.service.unlogged_messages import UnloggedMessages
 from papertape.events.bus import Bus
 from papertape.projections.alerts.alert import AlertKind
@@ -45,7 +45,7 @@ class Listed:
 async def told_of(log: list[Recorded], folder: Path, heartbeat_html: str, fault_html: str) -> None:
     """What an engine without a token does with its log, a heartbeat and a fault."""
     async with AsyncExitStack() as stack:
-        tell = file_of_alerts(folder / "log.db.alerts.log", stack)
+        tell = alert_file(folder / "log.db.alerts.log", stack)
         bus = Bus(len(log))
         bus.close()
         notes = {len(log): NOTE}

@@ -87,7 +87,7 @@ def test_the_parameters_are_those_of_then_not_of_a_later_start(tmp_path: Path) -
 def test_where_conditions_cannot_be_said_the_numbers_are_and_why(tmp_path: Path) -> None:
     db = write_log(tmp_path / "log.db")
     gone = why_in_chat(db, ORDER, changed=True)
-    assert "momentum: there is no such strategy here, so its conditions are not shown" in gone
+    assert "momentum: this strategy is not installed here, so its conditions are not shown" in gone
     assert "adx 15m <code>31.5</code>" in gone
     behind = why_in_chat(db, ORDER, seen_until=ORDER - 1)
     assert "✓" not in behind, "views that have not come there do not know what was configured"

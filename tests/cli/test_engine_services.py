@@ -151,7 +151,7 @@ def test_what_is_asked_and_confirmed_in_the_chat_is_in_the_log_with_who_and_why(
             here.until(lambda text, number=number: text.count("✓ accepted: seq ") == number)
         here.until(lambda text: "ALL STRATEGIES STOPPED" in text and "ALL STRATEGIES RESET" in text)
         here.type("[Nothing]")
-        here.until(lambda text: "nobody offers a button [Nothing]" in text)
+        here.until(lambda text: "there is no button [Nothing]" in text)
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(PATIENCE_S) == 0, (tmp_path / "stderr.txt").read_text()
     for kind, (_, words) in zip(KINDS, ACTS.values(), strict=True):

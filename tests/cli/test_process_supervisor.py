@@ -24,10 +24,10 @@ STAYS = "exec sleep 60"
 
 @contextmanager
 def keeping(
-    folder: Path, engine: str, web: str = STAYS, ends_s_max: float = 8.0, shell: str = "/bin/sh"
+    folder: Path, engine: str, web: str = STAYS, stop_s_max: float = 8.0, shell: str = "/bin/sh"
 ) -> Iterator[subprocess.Popen[str]]:
     """A keeper at work; killed in the end if it is still there, and its scripts with it: they hold its pipe open."""
-    arguments = [sys.executable, "-m", "tests.cli.keeping", engine, web, str(ends_s_max), shell]
+    arguments = [sys.executable, "-m", "tests.cli.supervised_scripts", engine, web, str(stop_s_max), shell]
     process = subprocess.Popen(arguments, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -84,7 +84,7 @@ def test_a_killed_engine_is_started_again_at_once_and_its_page_notices_nothing(t
             assert wait_for(lambda: len(pids(tmp_path, "engine")) > number) < stretched(1.0)  # noqa: B023 - called at once.
         assert is_alive(web)
         _, said, _ = stopped(keeper)
-    assert said.count("the engine was ended by SIGKILL; it is started again at once\n") == 5
+    assert said.count("the engine was killed by SIGKILL; restarting it at once\n") == 5
     assert pids(tmp_path, "web") == [web]
 
 
@@ -100,8 +100,8 @@ def test_an_engine_that_hangs_is_killed_and_one_that_was_never_heard_is_waited_f
         time.sleep(1.5)
         assert is_alive(second)
         _, said, _ = stopped(keeper)
-    assert said.count("the engine lives but has not answered for long; it is killed\n") == 1
-    assert said.count("the engine was ended by SIGKILL; it is started again at once\n") == 1
+    assert said.count("the engine is running but does not answer; killing it\n") == 1
+    assert said.count("the engine was killed by SIGKILL; restarting it at once\n") == 1
     assert pids(tmp_path, "engine") == [first, second]
 
 
@@ -111,7 +111,7 @@ def test_a_page_that_died_is_started_again_and_the_engine_notices_nothing(tmp_pa
         life(tmp_path, "web", 6)
         assert is_alive(engine)
         _, said, _ = stopped(keeper)
-    assert said.count("the web ended with 1") == 5, "then it goes on without a word"
+    assert said.count("the web exited with 1") == 5, "then it goes on without a word"
     assert pids(tmp_path, "engine") == [engine]
 
 
@@ -125,7 +125,7 @@ def test_a_page_that_hangs_is_killed_and_the_engine_notices_nothing(tmp_path: Pa
         life(tmp_path, "web", 2)
         assert not is_alive(first)
         _, said, _ = stopped(keeper)
-    assert said.count("the web lives but has not answered for long; it is killed\n") == 1
+    assert said.count("the web is running but does not answer; killing it\n") == 1
     assert pids(tmp_path, "engine") == [engine]
 
 
@@ -152,8 +152,8 @@ def test_the_page_outlives_an_engine_whose_log_is_damaged(tmp_path: Path) -> Non
         web = life(tmp_path, "web", 1)
         assert keeper.stdout is not None
         said = keeper.stdout.readline()
-        assert said.startswith("the engine ended with 5, and is not started again: the log is damaged")
-        assert said.endswith("; the web stays up, Ctrl-C ends it\n")
+        assert said.startswith("the engine exited with 5; it is not restarted: the log is damaged")
+        assert said.endswith("; the web stays up until Ctrl-C\n")
         assert is_alive(web)
         assert keeper.poll() is None
         assert stopped(keeper)[0] == 5
@@ -236,13 +236,13 @@ def test_a_signal_that_comes_as_soon_as_it_is_heard_is_not_lost() -> None:
 
 
 def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
-    with keeping(tmp_path, "trap '' TERM; touch deaf; while :; do sleep 0.05; done", ends_s_max=0.5) as keeper:
+    with keeping(tmp_path, "trap '' TERM; touch deaf; while :; do sleep 0.05; done", stop_s_max=0.5) as keeper:
         engine = life(tmp_path, "engine", 1)
         wait_for((tmp_path / "deaf").exists)
         code, said, took_s = stopped(keeper)
         assert 0.5 <= took_s < stretched(2.0)
         assert code == 128 + signal.SIGKILL
-        assert "the engine did not end within 0.5 s and is killed" in said
+        assert "the engine did not stop within 0.5 s; killing it" in said
         assert not is_alive(engine)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papertape.cli.keeper.hang_detector import ASKS_MIN, HangDetector
+from papertape.cli.keeper.hang_detector import PROBES_MIN, HangDetector
 
 
 class Patient:
@@ -51,7 +51,7 @@ def test_a_keeper_that_slept_for_an_hour_asks_first() -> None:
     patient = Patient()
     assert not patient.gone_after(10.0)
     patient.is_well = False
-    for _ in range(ASKS_MIN - 1):
+    for _ in range(PROBES_MIN - 1):
         assert not patient.gone_after(3_600.0, 3_600.0)
 
 

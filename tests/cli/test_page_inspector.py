@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from papertape.cli.app import app
 from papertape.cli.explainer import Explainer
 from papertape.cli.render.strategies import parameters_schema, strategy_views
-from papertape.cli.service.page_inspector import LOOK_S_MAX, LogInspector
+from papertape.cli.service.page_inspector import QUERY_S_MAX, LogInspector
 from papertape.engine.runner_settings import RunnerSettings, runner_configurations
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import LogBusy, UsageError
@@ -56,11 +56,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def inspector_of(db: Path, look_s_max: float = LOOK_S_MAX) -> AsyncIterator[LogInspector]:
+async def inspector_of(db: Path, query_s_max: float = QUERY_S_MAX) -> AsyncIterator[LogInspector]:
     """An inspector beside a timeline, as the web process has them."""
     timeline = LogTimeline(lambda: (make_tail(db, 0.005), LogThread(lambda: SqliteLogReader(db))), Views)
     running = asyncio.ensure_future(timeline.run())
-    inspector = LogInspector(db, STRATEGIES, timeline, look_s_max)
+    inspector = LogInspector(db, STRATEGIES, timeline, query_s_max)
     try:
         await timeline.wait_beyond(recorded(db)[-1].seq - 1)
         yield inspector
@@ -127,7 +127,7 @@ def test_nobody_waits_long_for_a_log_that_is_being_read(db: Path) -> None:
     head = recorded(db)[-1].seq
 
     async def use(_: LogInspector) -> None:
-        async with inspector_of(db, look_s_max=0.0) as hurried:
+        async with inspector_of(db, query_s_max=0.0) as hurried:
             with pytest.raises(LogBusy, match=f"for the first time: event [0-9,]+ of {head:,}; ask again"):
                 await hurried.digest(head)
 
@@ -197,7 +197,7 @@ def test_a_chart_shows_the_numbers_of_the_orders_in_it(db: Path) -> None:
                 event.readings["rsi"],
             )
             assert len(chart.candles) == len(chart.vwap) == len(chart.rsi)
-        with pytest.raises(UsageError, match="there is no symbol 'ZZZ'; there are: AAA, BBB, CCC"):
+        with pytest.raises(UsageError, match="unknown symbol 'ZZZ'; the log has: AAA, BBB, CCC"):
             await inspector.chart(5, "ZZZ", FIVE_MINUTES_MS, 300)
         with pytest.raises(UsageError, match="there are no candles of 60000 ms; there are 5m"):
             await inspector.chart(5, "AAA", 60_000, 300)
@@ -240,7 +240,7 @@ def test_another_log_at_the_same_path_is_read_from_its_beginning(tmp_path: Path)
         before = await inspector.digest(9)
         take_its_place(other, path)
         assert await inspector.digest(9) == before
-        with pytest.raises(UsageError, match="the log holds the events 1 to 9"):
+        with pytest.raises(UsageError, match="the log contains events 1 to 9"):
             await inspector.digest(12)
 
     async def main() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.engine_client import KEPT_S, EngineClient
+from papertape.cli.service.engine_client import CACHED_S, EngineClient
 from papertape.cli.service.engine_status import make_status_report
 from papertape.engine.control_socket import STATUS_S_MAX, ControlServer, EngineNotRunning, request_status, socket_path
 from papertape.engine.ports.clock import ManualClock
@@ -118,7 +118,7 @@ async def test_it_is_asked_once_a_second_however_many_want_to_know(tmp_path: Pat
             door = EngineClient(db, clock)
             found = await asyncio.gather(*[door.status() for _ in range(50)])
             assert asked == 1 and found[0] is not None and set(found) == {found[0]}
-            clock.now_s += KEPT_S
+            clock.now_s += CACHED_S
             await door.status()
             assert asked == 2
 
