@@ -111,14 +111,14 @@ class KnownNames:
         require_known(strategy, self.strategies, "strategy", "the log has")
 
 
-def require_known(name: str | None, names: Iterable[str], noun: str, there: str = "choose from") -> None:
+def require_known(name: str | None, names: Iterable[str], noun: str, there: str = "there are") -> None:
     """Raise UsageError for an unknown name, with the known names and the most similar one."""
     listed = list(names)
     if name is None or name in listed:
         return
     close = get_close_matches(name.lower(), [one.lower() for one in listed], n=1)
     meant = next((f"did you mean {one}? " for one in listed if close and one.lower() == close[0]), "")
-    raise UsageError(f"unknown {noun} {name!r}; {meant}{there}: {', '.join(listed) or 'none yet'}")
+    raise UsageError(f"there is no {noun} {name!r}; {meant}{there}: {', '.join(listed) or 'none yet'}")
 
 
 def check_names(reader: SqliteLogReader, symbol: str | None, strategy: str | None) -> None:

@@ -324,7 +324,7 @@ def runner_settings(config: Config, strategies: dict[str, Strategy]) -> dict[str
     names = enabled_names(config)
     for name in names or ():
         if name not in strategies:
-            raise ConfigError(f"unknown strategy {name!r}; choose from {', '.join(strategies)}")
+            raise ConfigError(f"there is no strategy {name!r}; there are: {', '.join(strategies)}")
     return {name: _settings(config, name) for name in (strategies if names is None else names)}
 
 

@@ -64,8 +64,11 @@ class BackupSchedule:
     async def run(self) -> None:
         """Make backups until the bus is closed."""
         await asyncio.to_thread(remove_leftovers, self._folder)
-        while not await closed_within(self._bus, self._clock, CHECK_EVERY_S):
+        while True:
+            is_closed = await closed_within(self._bus, self._clock, CHECK_EVERY_S)
             self._uptime_s += CHECK_EVERY_S
+            if is_closed:
+                return
             since_ms = self._since_newest_ms()
             if self._uptime_s >= self._not_before_s and (since_ms is None or since_ms >= self._every_ms):
                 await self._try()

@@ -121,7 +121,7 @@ class EngineServices:
     # ------------------------------------------------------------ the services
 
     def watchers(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Return all services by name, each restarted if it fails. Raise ConfigError for an invalid secret or interval."""
+        """Return all services by name, restarted if they fail. Raise ConfigError for an invalid token or interval."""
         self._lag.start()
         self._stack.callback(self._lag.stop)
         timeframes_ms, settings = self._timeframes_ms(), self._config.watchdog

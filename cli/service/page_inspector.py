@@ -110,7 +110,7 @@ class LogInspector:
         contract = self._contracts().get(symbol)
         if contract is None:
             symbols = ", ".join(self._contracts()) or "none yet"
-            raise UsageError(f"unknown symbol {symbol!r}; the log has: {symbols}")
+            raise UsageError(f"there is no symbol {symbol!r}; the log has: {symbols}")
         if not 1 <= seq <= self._timeline.head_seq:
             raise UsageError(f"there is no event {seq:,}: the log contains events 1 to {self._timeline.head_seq:,}")
         charts = self._current_log().charts

@@ -95,7 +95,7 @@ async def talking(folder: Path) -> AsyncIterator[Chat]:
             facts = [candle(0, 100.0, BUY), candle(1, 100.0, LEAVE), candle(2, 100.0), candle(3, 100.0, BUY)]
             await running.loop.take([*facts, candle(4, 100.0)])
             async with start_services(running, config, feed, db) as services:
-                works = [asyncio.ensure_future(work()) for work in attended.watchers().values()]
+                works = [asyncio.ensure_future(work()) for work in services.watchers().values()]
                 serving = asyncio.ensure_future(running.desk.serve())
                 try:
                     yield Chat(twin, lambda: status_of(running, services.health, services))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from papertape.cli.offline.doctor_exchange import ExchangeCheckResult, findings, check_exchange
+from papertape.cli.offline.doctor_exchange import ExchangeCheckResult, check_exchange, findings
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.ports.clock import SystemClock
 from papertape.sandbox.bitget.faults import BitgetFault

@@ -66,7 +66,7 @@ def test_help_shows_an_example_and_json(verb: str) -> None:
 def test_help_states_the_exit_codes() -> None:
     shown = " ".join(ok("--help").split())
     for text in (
-        "0 ok",
+        "0 success",
         "1 a difference",
         "2 wrong usage",
         "3 another engine",
@@ -197,7 +197,7 @@ def test_why_goes_from_a_fill_to_its_candle_with_the_conditions_in_force(db: Pat
     shown = ok("why", FILL, "--db", db)
     assert f"seq {FILL} " in shown
     assert "✓ 15m ADX: 31.5 >= 31" in shown
-    assert "read: close 101, highest 100" in shown
+    assert "readings: close 101, highest 100" in shown
     assert "seq 6 " in shown
     assert "changed since" not in shown
 
@@ -358,7 +358,7 @@ def test_the_doctor_finds_a_good_log_good(db: Path) -> None:
     assert {finding["level"] for finding in findings} <= {"ok", "warn"}
     by_name = {finding["name"]: finding["text"] for finding in findings}
     assert by_name["sqlite mode"] == "journal_mode wal, synchronous full"
-    assert by_name["chain"] == "the whole chain holds: 6 commits"
+    assert by_name["chain"] == "the whole chain is intact: 6 commits"
     assert "15 events" in by_name["log"]
 
 

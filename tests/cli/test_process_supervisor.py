@@ -166,7 +166,7 @@ def test_what_the_owner_has_to_mend_is_looked_at_again_now_and_then(tmp_path: Pa
     with keeping(tmp_path, f"exit {code}") as keeper:
         assert keeper.stdout is not None
         said = keeper.stdout.readline()
-        assert said.startswith(f"the engine ended with {code}; it is started again in 300 s (")
+        assert said.startswith(f"the engine exited with {code}; restarting it in 300 s (")
         assert is_alive(life(tmp_path, "web", 1))
         assert stopped(keeper)[0] == code
 
@@ -176,7 +176,7 @@ def test_faults_that_come_back_are_told_five_times_and_tried_until_they_heal(tmp
     with keeping(tmp_path, f"test -e healed && exec sleep 60; exit {code}") as keeper:
         assert keeper.stdout is not None
         lines = [keeper.stdout.readline() for _ in range(5)]
-        assert lines[0].startswith(f"the engine ended with {code}; it is started again in 0.25 s")
+        assert lines[0].startswith(f"the engine exited with {code}; restarting it in 0.25 s")
         assert "it is retried as long as it takes, at most every 300 s" in lines[4]
         (tmp_path / "healed").touch()
         assert is_alive(life(tmp_path, "engine", 6))
@@ -189,7 +189,7 @@ def test_a_program_that_cannot_even_be_started_is_tried_again(tmp_path: Path) ->
     """As where Python itself lies on a disk that is not mounted yet."""
     with keeping(tmp_path, STAYS, shell="./sh") as keeper:
         assert keeper.stdout is not None
-        assert "ended with 127: could not be started: No such file or directory" in keeper.stdout.readline()
+        assert "exited with 127: could not be started: No such file or directory" in keeper.stdout.readline()
         (tmp_path / "sh").symlink_to("/bin/sh")
         assert is_alive(life(tmp_path, "engine", 1))
         assert is_alive(life(tmp_path, "web", 1))

@@ -93,6 +93,6 @@ def test_a_killed_one_returns_at_once_and_after_pauses_where_it_is_killed_all_th
 
 
 def test_ends_are_told_in_words() -> None:
-    assert describe_exit(5) == "ended with 5"
+    assert describe_exit(5) == "exited with 5"
     assert describe_exit(-signal.SIGSEGV) == "was killed by SIGSEGV"
     assert describe_exit(-63) == "was killed by signal 63"
