@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from papertape.cli.config.sections import load_config, strategies_of
-from papertape.cli.explainer import Explainer
+from papertape.cli.explainer import Explainer, condition_views
 from papertape.cli.log_reader import read_forwards
 from papertape.engine.inspect.entry_conditions import entry_conditions as conditions_of
 from papertape.engine.recovery import recover
@@ -30,16 +30,14 @@ from papertape.projections.folds.log_diff import (
     market_difference,
 )
 from papertape.projections.host import fold
-from papertape.projections.text.causes import ConditionView
 from papertape.projections.text.causes import cause_chain as chain_of
 from papertape.projections.text.event_lines import line
 from papertape.projections.text.reasons import hold_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from papertape.engine.kernel.strategy import Condition as KernelCondition
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.reducer.state import EngineState
     from papertape.events.log import Recorded
@@ -108,7 +106,7 @@ class _Side:
         chain = chain_of(decision.seq, self._event, self.folds.contracts.by_symbol)
         return DecisionReasons(
             causes=tuple(self.folds.describe_event(link.recorded) for link in chain.links[1:]),
-            conditions=_plain(self._explainer.explanation(decision).conditions),
+            conditions=condition_views(self._explainer.explanation(decision).conditions),
         )
 
     def _event(self, seq: int) -> Recorded:
@@ -125,7 +123,7 @@ class _Side:
         found = next(one for one in conditions_of(world, event.strategy, event.symbol) if one.side == event.side)
         late = [LATE] if isinstance(candle.event, CandleClosed) and candle.event.timing is Timing.LATE else []
         holds = (*late, *(hold_words(one.reason, one.detail) for one in found.holds))
-        return DecisionReasons((self.folds.describe_event(candle),), _plain(found.conditions), holds)
+        return DecisionReasons((self.folds.describe_event(candle),), condition_views(found.conditions), holds)
 
     def _candle(self, symbol: str, at_ms: int) -> Recorded | None:
         """Return the candle of this log that closed at `at_ms`."""
@@ -141,7 +139,3 @@ class _Side:
             return recover(self.reader, self._snapshots, self._strategies, seq).world
         except ConfigError:
             return None
-
-
-def _plain(conditions: Iterable[KernelCondition]) -> tuple[ConditionView, ...]:
-    return tuple(ConditionView(one.name, one.value, one.relation, one.threshold, one.met) for one in conditions)

@@ -82,12 +82,14 @@ def examine(
     db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool
 ) -> Iterator[Finding]:
     """Yield the findings of all checks; a check that is impossible is a finding too."""
+    from papertape.cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
+
     yield _python()
     yield _sqlite()
     yield from _extras()
     yield _configuration(config)
     yield from _environment(config, sets)
-    yield from _page(config, sets)
+    yield from page(config, sets)
     try:
         path = database_path(db, config)
     except ConfigError:
@@ -142,12 +144,6 @@ def _configuration(config: Path | None) -> Finding:
     is_file = config is not None or Path(FILE_NAME).exists()
     source = str(config or FILE_NAME) if is_file else f"no {FILE_NAME} here, using the defaults"
     return Finding("ok", "configuration", source)
-
-
-def _page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
-    from papertape.cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
-
-    yield from page(config, sets)
 
 
 def _environment(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:

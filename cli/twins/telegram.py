@@ -38,9 +38,9 @@ async def _serve(port: int, host: str) -> None:
     twin = TelegramTwin(SystemClock(), host=host, port=port, on_received=_print_request)
     try:
         async with twin:
-            _print_line(
+            write_message(
                 f"Telegram stand-in at {twin.api_url}: TELEGRAM_BOT_TOKEN={TOKEN} "
-                f"TELEGRAM_CHAT_ID={CHAT_ID} papertape run --set telegram.api_url={twin.api_url}"
+                f"TELEGRAM_CHAT_ID={CHAT_ID} papertape run --set telegram.api_url={twin.api_url}\n"
             )
             _listen(twin, asyncio.get_running_loop())
             await stop.wait()
@@ -54,7 +54,7 @@ def _print_request(received: ReceivedRequest) -> None:
         return
     text = received.arguments.get("text") or received.arguments.get("caption") or ""
     line = " ".join(f"{received.status or 'no answer'} {received.method} {text} {received.description}".split())
-    _print_line(line[:LINE_CHARS_MAX])
+    write_message(f"{line[:LINE_CHARS_MAX]}\n")
 
 
 def _listen(twin: TelegramTwin, loop: asyncio.AbstractEventLoop) -> None:
@@ -80,8 +80,4 @@ def _send_line(twin: TelegramTwin, line: str) -> None:
     if buttons:
         twin.press(buttons[-1])
     else:
-        _print_line(f"there is no button {line}")
-
-
-def _print_line(line: str) -> None:
-    write_message(f"{line}\n")
+        write_message(f"there is no button {line}\n")
