@@ -1,4 +1,4 @@
-"""A keeper of two shell scripts, as a process: `python -m tests.cli.supervised_scripts ENGINE WEB SECONDS SHELL`.
+"""A supervisor of two shell scripts, as a process: `python -m tests.cli.supervised_scripts ENGINE WEB SECONDS SHELL`.
 
 The engine answers while there is a file `engine.answers`, the page while there is `web.answers`. The keeper takes over
 what others leave behind, as the first process of a container does.
@@ -22,12 +22,12 @@ SILENT_S_MAX = 0.6
 
 
 def script(name: str, text: str, slot: Slot, shell: str) -> Program:
-    """A program that notes its pid in a file before it does anything."""
+    """Return a program that first writes its pid to a file."""
     return Program(name, [shell, "-c", f"echo $$ >> {name}.pids; {text}"], dict(os.environ), slot)
 
 
 def tell(text: str) -> None:
-    """A line for the test."""
+    """Print a line for the test."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""The configuration: what is read, and how every mistake is named."""
+"""The configuration: how it is read, and how every mistake is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor says of the data that a feed refused, and of who reaches the page."""
+"""The doctor's findings about refused data, and about who can reach the page."""
 
 from __future__ import annotations
 

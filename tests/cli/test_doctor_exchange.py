@@ -1,4 +1,4 @@
-"""What the doctor says of an exchange's contracts, against the stand-in in real time."""
+"""The doctor's findings about an exchange's contracts, against the stand-in in real time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BTC, ETH, NOPE = "BTCUSDT", "ETHUSDT", "NOPEUSDT"
 
 
 async def looked_at() -> tuple[BitgetSettings, ExchangeCheckResult]:
-    """What is seen of an exchange that has one good contract and one that cannot be read."""
+    """Check an exchange with one valid contract and one that cannot be read."""
     async with BitgetTwin(SimTwinMarket((BTC, ETH)), SystemClock()) as twin:
         twin.faults.on(BitgetFault.ODD_CONTRACT, symbol=ETH, value={"minTradeUSDT": ""})
         settings = BitgetSettings(symbols=(BTC, ETH, NOPE), rest_url=twin.rest_url, ws_url=twin.ws_url)

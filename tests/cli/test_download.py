@@ -31,7 +31,7 @@ FROM_MS = 1_767_571_200_000
 
 
 class Serving(threading.Thread):
-    """A twin in a loop of its own."""
+    """Yield a twin in its own event loop."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""The running engine says what it is, and crashes where that is a game: through the door beside its log."""
+"""The running engine's control socket: its status, and a crash where that is allowed."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ CSV = "open_time_ms,open,high,low,close,volume\n"
 
 
 def as_port(door: EngineClient) -> EnginePort:
-    """It is what the pages stand on, says the type checker."""
+    """Let the type checker compare the client with the port."""
     return door
 
 
 class Hand:
-    """A clock that is turned by hand."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

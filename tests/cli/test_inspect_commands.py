@@ -1,4 +1,4 @@
-"""The verbs that read a log, run as a user runs them on a small log."""
+"""The commands that read a log, run as a user runs them on a small log."""
 
 from __future__ import annotations
 

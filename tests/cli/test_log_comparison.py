@@ -23,7 +23,7 @@ SIM = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Logs of one market: undisturbed, killed and started again, under another limit, with other outages."""
+    """Write logs of one market: undisturbed, killed and restarted, with another limit, with other outages."""
     made = tmp_path_factory.mktemp("logs")
     ok(made, *SIM, "--db", "a.db")
     run_and_kill(made, 1.5, *SIM, "--db", "killed.db")

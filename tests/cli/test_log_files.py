@@ -1,4 +1,4 @@
-"""What the programs say: on stderr for people or machines, in rotating files, with the seq and never with a token."""
+"""The programs' own logging: on stderr for people or machines, in rotating files, with the seq, without tokens."""
 
 from __future__ import annotations
 

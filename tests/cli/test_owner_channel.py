@@ -1,4 +1,4 @@
-"""What no event stands for reaches the owner: one heartbeat that is edited, a fault, a ping to somebody outside."""
+"""Messages that no event causes reach the owner: an edited heartbeat, a fault, a ping to an outside service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keeper as a process, over two scripts: who dies returns, who cannot does not, and nothing is left behind."""
+"""The supervisor as a process, of two scripts: it restarts them if possible, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STAYS = "exec sleep 60"
 def keeping(
     folder: Path, engine: str, web: str = STAYS, stop_s_max: float = 8.0, shell: str = "/bin/sh"
 ) -> Iterator[subprocess.Popen[str]]:
-    """A keeper at work; killed in the end if it is still there, and its scripts with it: they hold its pipe open."""
+    """Yield a running supervisor; at the end kill it and its scripts, which hold its pipe open."""
     arguments = [sys.executable, "-m", "tests.cli.supervised_scripts", engine, web, str(stop_s_max), shell]
     process = subprocess.Popen(arguments, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
     try:
@@ -40,13 +40,13 @@ def keeping(
 
 
 def pids(folder: Path, name: str) -> list[int]:
-    """The pids of all lives of a script so far."""
+    """Return the pids of all runs of a script so far."""
     path = folder / f"{name}.pids"
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -54,7 +54,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for(what: Callable[[], bool]) -> float:
-    """The seconds until it holds."""
+    """Wait for a condition; return the seconds it took."""
     started = time.monotonic()
     while not what():
         assert time.monotonic() - started < PATIENCE_S, "it never came"
@@ -63,13 +63,13 @@ def wait_for(what: Callable[[], bool]) -> float:
 
 
 def life(folder: Path, name: str, number: int) -> int:
-    """The pid of a script's life of that number, as soon as it has begun."""
+    """Wait for the script's run of this number, and return its pid."""
     wait_for(lambda: len(pids(folder, name)) >= number)
     return pids(folder, name)[number - 1]
 
 
 def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, str, float]:
-    """Ask the keeper to end; its code, what it said, and the seconds it took."""
+    """Ask the supervisor to stop; return its exit code, its output and the seconds it took."""
     started = time.monotonic()
     process.send_signal(number)
     said, _ = process.communicate(timeout=PATIENCE_S)
@@ -140,7 +140,7 @@ def test_twenty_kills_of_the_page_within_a_minute_do_not_stop_it(tmp_path: Path)
 
 
 def test_a_page_that_somebody_else_asked_to_end_is_started_again(tmp_path: Path) -> None:
-    """As a watcher of the machine's memory does: the page ends well, and yet its work is not done."""
+    """A memory watcher may do so: the page exits with 0, although its work is not done."""
     with keeping(tmp_path, STAYS, "trap 'exit 0' TERM; while :; do sleep 0.05; done") as keeper:
         os.kill(life(tmp_path, "web", 1), signal.SIGTERM)
         life(tmp_path, "web", 2)
@@ -186,7 +186,7 @@ def test_faults_that_come_back_are_told_five_times_and_tried_until_they_heal(tmp
 
 
 def test_a_program_that_cannot_even_be_started_is_tried_again(tmp_path: Path) -> None:
-    """As where Python itself lies on a disk that is not mounted yet."""
+    """Python itself may be on a disk that is not mounted yet."""
     with keeping(tmp_path, STAYS, shell="./sh") as keeper:
         assert keeper.stdout is not None
         assert "exited with 127: could not be started: No such file or directory" in keeper.stdout.readline()
@@ -247,7 +247,7 @@ def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
 
 
 def test_what_a_child_started_ends_with_it_and_no_zombie_stays(tmp_path: Path) -> None:
-    """The script's own child is an orphan after the kill, and the keeper the one who has to bury it."""
+    """The script's own child is an orphan after the kill, and the supervisor must reap it."""
     with keeping(tmp_path, "sleep 60 & echo $! >> left.pids; wait") as keeper:
         life(tmp_path, "left", 1)
         os.kill(life(tmp_path, "engine", 1), signal.SIGKILL)

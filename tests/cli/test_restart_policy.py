@@ -1,4 +1,4 @@
-"""When a process is started again: a killed one at once, a faulty one after a pause, on a damaged log never."""
+"""When a process is restarted: after a kill at once, after a failure with a pause, after a damaged log never."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHORT_S = 1.0
 
 
 def lives(code: int, *lived_s: float) -> list[RestartAfter | PermanentStop]:
-    """What is decided after each of the lives, one right behind the other."""
+    """Return the decision after each of several runs in a row."""
     restarts, at_s, verdicts = RestartPolicy(), 0.0, []
     for seconds in lived_s:
         verdicts.append(restarts.next_step(ProcessRun(code, at_s, at_s + seconds)))
@@ -34,7 +34,7 @@ def lives(code: int, *lived_s: float) -> list[RestartAfter | PermanentStop]:
 
 
 def pauses(verdicts: list[RestartAfter | PermanentStop]) -> list[float]:
-    """The pauses, where each verdict is one."""
+    """Return the pauses of verdicts that are all restarts."""
     return [one.after_s for one in verdicts if isinstance(one, RestartAfter)]
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM ends every process within two seconds, whatever it waits for; and no coroutine is left behind."""
+"""SIGTERM ends every process within two seconds, whatever it waits for, and no coroutine is left unawaited."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNSHARE = shutil.which("unshare")
 
 @contextmanager
 def silent_host() -> Iterator[str]:
-    """An address that accepts every connection and never answers."""
+    """Yield an address that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
@@ -131,7 +131,7 @@ def run_with_dropped_signal(folder: Path, function: str, *arguments: str) -> sub
 
 
 def test_a_signal_whose_exception_python_drops_ends_an_engine_all_the_same(tmp_path: Path) -> None:
-    """Every import runs the callback of a weak reference, which lets no exception out."""
+    """Every import runs a weak reference's callback, which drops exceptions."""
     done = run_with_dropped_signal(tmp_path, "_run_engine", "run", *MARKET)
     assert "Exception ignored in" in done.stderr
     assert done.returncode == 0
@@ -199,14 +199,14 @@ def test_the_first_process_of_a_container_heeds_it_too(tmp_path: Path) -> None:
 
 
 def _handles_sigterm(pid: int) -> bool:
-    """Whether a process has a handler for SIGTERM."""
+    """Return whether a process has a handler for SIGTERM."""
     status = Path(f"/proc/{pid}/status").read_text()
     handled = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(handled >> (signal.SIGTERM - 1) & 1)
 
 
 def _first_child(pid: int) -> str:
-    """The command line of a process's first child."""
+    """Return the command line of a process's first child."""
     found = children(pid)
     return Path(f"/proc/{found[0]}/cmdline").read_text() if found else ""
 

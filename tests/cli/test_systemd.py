@@ -1,4 +1,4 @@
-"""What systemd hears of the keeper, on a real datagram socket, and what it needs of the unit."""
+"""The supervisor's messages to systemd on a real datagram socket, and the unit file."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Manager:
         self.socket.settimeout(PATIENCE_S)
 
     def next(self) -> str:
-        """The next word, as soon as it comes."""
+        """Wait for the next message and return it."""
         return self.socket.recv(2_048).decode()
 
     def until(self, word: str) -> list[str]:
-        """The words before the one that begins so, which comes within a while."""
+        """Return the messages before the next one that begins with a text."""
         deadline, before = time.monotonic() + PATIENCE_S, []
         while not (said := self.next()).startswith(word):
             assert time.monotonic() < deadline, f"{word} never came"
@@ -48,7 +48,7 @@ class Manager:
         return before
 
     def is_silent_for(self, seconds: float) -> bool:
-        """Whether nothing comes, once what was under way has come."""
+        """Return whether no further message arrives."""
         time.sleep(0.5)
         self.socket.setblocking(False)
         try:
@@ -101,7 +101,7 @@ def test_a_page_that_fails_again_and_again_is_no_reason_to_end_an_engine(tmp_pat
 
 
 def test_what_no_restart_mends_is_no_reason_for_one(tmp_path: Path, manager: Manager) -> None:
-    """The page goes on saying what is wrong."""
+    """The page continues to show the reason."""
     (tmp_path / "engine.up").touch()
     with keeping(tmp_path, "exit 4"):
         manager.until("READY=1")

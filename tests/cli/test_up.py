@@ -29,12 +29,12 @@ UP = (
 
 
 def children(pid: int) -> list[int]:
-    """The pids of a process's children."""
+    """Return the pids of a process's children."""
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def child_named(pid: int, verb: str) -> int:
-    """The child that runs a verb, as soon as it is there."""
+    """Wait for the child that runs a command, and return its pid."""
     found: list[int] = []
 
     def is_there() -> bool:
@@ -107,7 +107,7 @@ def test_its_page_shows_another_log_beside_it(tmp_path: Path) -> None:
 
 
 def _page(url: str) -> str:
-    """A page, empty as long as there is none."""
+    """Return a page; an empty text while there is none."""
     try:
         return httpx.get(url, timeout=PATIENCE_S).text
     except httpx.TransportError:
@@ -154,7 +154,7 @@ def test_the_engine_has_the_terminal_and_says_where_the_page_is(tmp_path: Path) 
 
 
 def _read_until(descriptor: int, what: bytes) -> bytes:
-    """What a terminal shows until then, or until nobody writes any more."""
+    """Return a terminal's output until a text appears or nobody writes any more."""
     seen, ends_s = b"", time.monotonic() + PATIENCE_S
     while what not in seen and time.monotonic() < ends_s:
         try:

@@ -1,4 +1,4 @@
-"""The page that `papertape up` keeps: there while the engine is not, and never refused."""
+"""The page of `papertape up`: available while the engine is down, and never refused."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ IDLE = ("--set", "feed.sim.days=1", "feed.sim.symbols=BTCUSDT", "feed.sim.warm_u
 
 
 def address(process: subprocess.Popen[str]) -> str:
-    """Where the page is, as the first line says."""
+    """Return the page's address from the first line."""
     assert process.stdout is not None
     return process.stdout.readline().split()[1]
 
 
 def get(url: str) -> httpx.Response:
-    """One request on a connection of its own."""
+    """Send one request on a new connection."""
     return httpx.get(url, timeout=PATIENCE_S)
 
 
@@ -79,7 +79,7 @@ def test_the_page_shows_a_log_that_another_engine_holds(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_outlived_and_the_page_says_why_the_engine_is_down(tmp_path: Path) -> None:
-    """A limit of the file size is the disk; lifting it is making room."""
+    """A limit of the file size stands for a full disk; lifting it frees space."""
     full = (DISK_BYTES, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
     options = (*UP, "--set", "logs.folder=")
 

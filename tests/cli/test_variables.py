@@ -1,4 +1,4 @@
-"""A bad variable is refused by name before anything is touched; what others put there is read as far as it can be."""
+"""An invalid variable is refused by name before any file is touched; NO_PROXY is read as far as possible."""
 
 from __future__ import annotations
 
