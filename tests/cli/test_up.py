@@ -50,10 +50,10 @@ def child_named(pid: int, verb: str) -> int:
     ("arguments", "code", "said"),
     [
         (("--set", "risk.levrage=5"), 4, "error: --set risk.levrage=5: risk.levrage is an unknown key; did you mean"),
-        (("--feed", "simm"), 2, "error: --feed simm: there are sim, file, bitget"),
+        (("--feed", "simm"), 2, "error: --feed simm: must be one of sim, file, bitget"),
         (("--host", "127.0.0.256"), 4, "error: other machines can reach the address 127.0.0.256, so it needs a"),
         (("--host", "0.0.0.0"), 4, "error: other machines can reach the address 0.0.0.0, so it needs a token"),
-        (("--port", "70000"), 2, "error: --port 70000: 0 to 65535"),
+        (("--port", "70000"), 2, "error: --port 70000: must be 0 to 65535"),
         (("--compare", "nowhere.db"), 2, "error: there is no log at nowhere.db"),
     ],
 )

@@ -68,8 +68,8 @@ def test_the_page_shows_a_log_that_another_engine_holds(tmp_path: Path) -> None:
         url = address(keeper)
         assert keeper.stdout is not None
         said = [keeper.stdout.readline() for _ in range(2)][-1]
-        assert said.startswith("papertape: the engine ended with 3: another engine holds ")
-        assert "it is started again in 0.25 s" in said, "the other one may leave at any time"
+        assert said.startswith("papertape: the engine exited with 3: another engine holds ")
+        assert "restarting it in 0.25 s" in said, "the other one may leave at any time"
         wait_for(lambda: get(f"{url}/").status_code == 200)
         wait_for(lambda: get(f"{url}/ready").status_code == 200)  # The other engine trades.
         started = time.monotonic()
@@ -99,7 +99,7 @@ def test_a_full_disk_is_outlived_and_the_page_says_why_the_engine_is_down(tmp_pa
             wait_for(lambda: get(f"{url}/ready").status_code == 503)
             [reason] = get(f"{url}/ready").json()["reasons"]
             assert reason["code"] == "stopped_by_fault"
-            assert reason["text"].startswith("the engine ended with 1: ")
+            assert reason["text"].startswith("the engine exited with 1: ")
             assert get(f"{url}/").status_code == 200
             resource.prlimit(keeper.pid, resource.RLIMIT_FSIZE, (full[1], full[1]))
             wait_for(lambda: get(f"{url}/ready").status_code == 200)
