@@ -60,7 +60,7 @@ test-browser: setup  ## The pages in a real browser; pictures of them in build/s
 	@$(BIN)/pytest -n 0 -m browser tests/browser
 
 test-deploy: setup  ## deploy.sh end to end, compose.yaml, the systemd unit, an upgrade and the way back
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "not browser and not image" tests/deploy tests/cli/test_notify.py
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "not browser and not image" tests/deploy tests/cli/test_systemd.py
 
 test-image: setup  ## The Dockerfile built for real by buildah, and what it makes, run (root, buildah, debootstrap)
 	@$(BIN)/pytest -n 0 -rs -m image tests/image

@@ -1,6 +1,6 @@
-"""The command line: verbs, configuration, and the one place that builds the object graph."""
+"""The command line: its commands, the configuration, and the one place that builds the object graph."""
 
 from typing import Final
 
 INTERRUPTED: Final = 130
-"""The exit code after a Ctrl-C."""
+"""The exit code after Ctrl-C."""

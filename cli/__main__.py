@@ -1,4 +1,4 @@
-"""`papertape`, and `python -m papertape`: light, so that a Ctrl-C while all the rest is imported ends quietly too."""
+"""`papertape` and `python -m papertape`: imports little, so that Ctrl-C during the slow imports also ends quietly."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from papertape.cli import INTERRUPTED
 
 
 def main() -> None:
-    """The entry point `papertape`."""
+    """Run `papertape`."""
     try:
-        from papertape.cli.app import main as run  # noqa: PLC0415 - it is what takes its time.
+        from papertape.cli.app import main as run  # noqa: PLC0415 - slow to import.
 
         run()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`papertape`: the application of verbs, and how errors become one clear line and an exit code."""
+"""The `papertape` application, built from the table of commands. It turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typer.core import TyperGroup
 from papertape.cli import INTERRUPTED
 from papertape.cli.arguments import expand
 from papertape.cli.commands.table import GROUPS, VERBS
+from papertape.cli.environment.early_signals import exit_on_signals
 from papertape.cli.environment.streams import prepare_streams, whole_output
 from papertape.cli.keeper.child import exit_with_parent
-from papertape.cli.keeper.status_board import leave_last_words
+from papertape.cli.keeper.status_board import write_last_error
 from papertape.events.errors import PapertapeError
 from papertape.events.text import replace_unsafe
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXIT_CODES = (
-    "Exit codes: 0 ok, 1 a difference or a failure, 2 wrong usage or no log, 3 another engine holds the log, "
-    "4 bad configuration, 5 the log is damaged"
+    "Exit codes: 0 success, 1 a difference or a failure, 2 wrong usage or no log, 3 another engine holds the log, "
+    "4 invalid configuration, 5 damaged log"
 )
 WRONG_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """The exception that typer raises for an invalid command line; it has no public name."""
@@ -33,25 +34,25 @@ _EXAMPLE = "Example: papertape arena --db data/papertape.db"
 
 
 class CommandGroup(TyperGroup):
-    """The group of all verbs: a `PapertapeError` becomes its text in red on stderr and its exit code."""
+    """The group of all commands. It prints a `PapertapeError` in red on stderr and exits with the error's code."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        """Read the command line."""
+        """Parse the command line."""
         with _printable_refusal():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Parse the command's own arguments, and call the command."""
+        """Parse the command's own arguments and call it."""
         with _printable_refusal():
             return super().invoke(ctx)
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command line. Ctrl-C ends quietly with 130."""
+        """Run a command line. Ctrl-C exits quietly with 130."""
         try:
             return super().main(*args, **extra)
         except PapertapeError as error:
             _print_error(error)
-            leave_last_words(os.environ, str(error))
+            write_last_error(os.environ, str(error))
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
@@ -73,15 +74,15 @@ def _print_error(error: PapertapeError) -> None:
     stderr().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"papertape {version()}")
         raise typer.Exit
 
 
 def version() -> str:
-    """The installed version; `unknown` for a source tree that is not installed."""
-    from importlib import metadata  # noqa: PLC0415 - slow, and rarely asked for.
+    """Return the installed version, or `unknown` for a source tree that is not installed."""
+    from importlib import metadata  # noqa: PLC0415 - slow to import and rarely needed.
 
     try:
         return metadata.version("papertape")
@@ -90,17 +91,17 @@ def version() -> str:
 
 
 VersionOption = Annotated[
-    bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
 ]
 
 
 def papertape(version: VersionOption = False) -> None:
-    """An event-sourced paper-trading engine: the log is the truth, everything else is a fold over it."""
+    """Trade on paper with an event-sourced engine: the log is the truth, and everything else is a fold over it."""
 
 
 def _application() -> typer.Typer:
-    """All verbs of the table, each under its heading."""
-    made = typer.Typer(
+    """Build the application with every command of the table under its heading."""
+    application = typer.Typer(
         name="papertape",
         cls=CommandGroup,
         no_args_is_help=True,
@@ -110,32 +111,27 @@ def _application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog=f"{EXIT_CODES}\n\n{_EXAMPLE}",
     )
-    made.callback()(papertape)
-    groups = {"": made}
+    application.callback()(papertape)
+    groups = {"": application}
     for heading, verbs in VERBS.items():
         for verb in verbs:
             group, _, name = verb.name.rpartition(" ")
             example = f"Example: {verb.example}"
             if group not in groups:
                 groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], epilog=example)
-                made.add_typer(groups[group], name=group, rich_help_panel=heading)
+                application.add_typer(groups[group], name=group, rich_help_panel=heading)
             groups[group].command(name, epilog=example, rich_help_panel=heading)(verb.call)
-    return made
+    return application
 
 
 app = _application()
 
 
-def _end(number: int, frame: object) -> None:  # noqa: ARG001
-    """Exit with the code of a process that a signal ended."""
-    sys.exit(128 + number)
-
-
 def main() -> None:
-    """The entry point `papertape`."""
+    """Run the command line of this process."""
     prepare_streams()
-    if os.getpid() == 1:  # The first process of a container gets only the signals that it has a handler for.
-        signal.signal(signal.SIGTERM, _end)
+    if os.getpid() == 1:  # The first process of a container receives only signals that it handles.
+        exit_on_signals([signal.SIGTERM], lambda number: 128 + number)
     exit_with_parent()
     with whole_output():
         app(args=expand(sys.argv[1:]), prog_name="papertape")

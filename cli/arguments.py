@@ -1,4 +1,4 @@
-"""Arguments as people write them: several values behind one option, moments of time, speeds."""
+"""Arguments as people write them: several values after one option, times, speeds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--strategy", "--symbols"})
-SEVERAL_VERBS = frozenset({"run", "up", "backtest", "doctor", "twin"})
+SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "doctor", "twin"})
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
-    """Repeat an option before each of its values: `--candles A B` is `--candles A --candles B`."""
+    """Repeat an option before each of its values: `--candles A B` becomes `--candles A --candles B`."""
     if not arguments or arguments[0] not in SEVERAL_VERBS:
         return list(arguments)
     expanded: list[str] = []
@@ -31,17 +31,17 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
 
 def moment_ms(text: str, option: str) -> int:
-    """Return the UTC milliseconds of a moment. Raises UsageError that names the option and the accepted forms."""
+    """Return the UTC milliseconds of a time. Raise UsageError with the option and the accepted forms if it is none."""
     from papertape.projections.text import formats  # noqa: PLC0415 - `papertape --help` must not import a command's modules.
 
-    found = formats.moment_ms(text)
-    if found is None:
+    time_ms = formats.moment_ms(text)
+    if time_ms is None:
         raise UsageError(f"{option} {text!r}: not a time; write {formats.MOMENT_FORMS}")
-    return found
+    return time_ms
 
 
 def speed_of(text: str | None) -> float | None:
-    """Market seconds a wall second; `max` is 0, as fast as the engine takes facts. None stays None."""
+    """Return market seconds per wall second: 0 for `max`, as fast as the engine accepts facts; None for None."""
     if text is None:
         return None
     if text == "max":
@@ -51,5 +51,5 @@ def speed_of(text: str | None) -> float | None:
     except ValueError:
         speed = -1.0
     if not 0.0 < speed < 1e9:
-        raise UsageError(f"--speed {text}: a number above 0 (1 is real time) or max")
+        raise UsageError(f"--speed {text}: must be a number above 0 (1 is real time) or max")
     return speed

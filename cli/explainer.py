@@ -1,4 +1,4 @@
-"""Explaining a decision: the strategy's own conditions, with the parameters that were in force at its seq."""
+"""Explain a decision by the strategy's own conditions, with the parameters that were in force at its seq."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Explanation(Struct, frozen=True):
-    """The numbers of a decision, and the conditions where its strategy names them."""
+    """The readings of a decision, and its conditions if its strategy states them."""
 
     readings: dict[str, float] = {}
     conditions: list[Condition] = []
@@ -37,7 +37,7 @@ NOTHING_DECIDED = Explanation()
 
 
 class Explainer:
-    """Explains orders and refused signals; `notes` says what could not be explained, and why."""
+    """Explain orders and refused signals. `notes` lists what could not be explained, and why."""
 
     def __init__(self, reader: SqliteLogReader, config: Path | None) -> None:
         self._reader = reader
@@ -47,7 +47,7 @@ class Explainer:
         self.notes: list[str] = []
 
     def explanation(self, recorded: Recorded) -> Explanation:
-        """The explanation of one event; nothing for one that is no decision."""
+        """Return the explanation of an event; an empty one if the event is not a decision."""
         if not isinstance(recorded.event, OrderPlaced | OrderRejected):
             return NOTHING_DECIDED
         if recorded.seq not in self._known:
@@ -57,27 +57,27 @@ class Explainer:
         return self._known[recorded.seq]
 
     def _conditions(self, event: OrderPlaced | OrderRejected, seq: int) -> list[Condition]:
-        strategy, configured = self._there().get(event.strategy), self._in_force(event.strategy, seq)
-        found, note = conditions_then(event, strategy, configured)
+        strategy, configured = self._known_strategies().get(event.strategy), self._in_force(event.strategy, seq)
+        conditions, note = conditions_then(event, strategy, configured)
         if note:
             self._note(note)
-        return found
+        return conditions
 
     def _in_force(self, name: str, seq: int) -> RunnerConfigured | None:
-        """The configuration a strategy ran under when the event at `seq` was decided."""
+        """Return the configuration that a strategy ran under when the event at `seq` was decided."""
         for recorded in read_backwards(self._reader, seq):
             event = recorded.event
             if isinstance(event, RunnerConfigured) and event.strategy == name:
                 return event
         return None
 
-    def _there(self) -> dict[str, Strategy]:
-        """The strategies there are; without those of the owner when the configuration is wrong."""
+    def _known_strategies(self) -> dict[str, Strategy]:
+        """Return all strategies, or only the built-in ones if the configuration is invalid."""
         if self._strategies is None:
             try:
                 self._strategies = strategies_of(load_config(self._config))
             except ConfigError as error:
-                self._note(f"only built-in strategies are explained: {error}")
+                self._note(f"only built-in strategies can be explained: {error}")
                 self._strategies = load_strategies()
         return self._strategies
 
@@ -89,38 +89,38 @@ class Explainer:
 def conditions_then(
     event: OrderPlaced | OrderRejected, strategy: Strategy | None, configured: RunnerConfigured | None
 ) -> tuple[list[Condition], str]:
-    """The conditions of a decided entry under the configuration of then; and what is to be said of them, or nothing."""
+    """Return the conditions of an entry decision under its configuration, and a note about them or an empty text."""
     if strategy is None or configured is None or strategy.explain is None:
-        return [], f"{event.strategy}: {_lacking(strategy, configured)}, so its conditions are not shown"
+        return [], f"{event.strategy}: {_obstacle(strategy, configured)}, so its conditions are not shown"
     values = configured.symbol_parameters.get(event.symbol, configured.parameters)
     try:
         params = msgspec.convert(values, strategy.parameters)
         reading = msgspec.convert(event.readings, strategy.reading, strict=False)
     except msgspec.ValidationError as error:
-        return [], f"{event.strategy} was changed since, its conditions cannot be shown: {error}"
+        return [], f"{event.strategy} has changed since, so its conditions cannot be shown: {error}"
     changed = configured.code_digest != code_digest([strategy])
-    note = f"{event.strategy}: its code was changed since; the conditions are those of the code of today"
+    note = f"{event.strategy}: its code has changed since; the conditions are those of the current code"
     return strategy.explain(reading, params, 1 if event.side == "long" else -1), note if changed else ""
 
 
 def make_explainer(strategies: Mapping[str, Strategy]) -> Explain:
-    """What explains entries for whoever shows chains: the pages, the API, the chat."""
+    """Return the function that explains entries in cause chains of the pages, the API and the chat."""
 
     def explain(
         event: OrderPlaced | OrderRejected, configured: RunnerConfigured | None
     ) -> tuple[tuple[Shown, ...], str]:
-        found, note = conditions_then(event, strategies.get(event.strategy), configured)
-        return condition_views(found), note
+        conditions, note = conditions_then(event, strategies.get(event.strategy), configured)
+        return condition_views(conditions), note
 
     return explain
 
 
-def condition_views(found: Sequence[Condition]) -> tuple[Shown, ...]:
-    """A strategy's conditions as they are shown."""
-    return tuple(Shown(**asdict(one)) for one in found)
+def condition_views(conditions: Sequence[Condition]) -> tuple[Shown, ...]:
+    """Return a strategy's conditions as views."""
+    return tuple(Shown(**asdict(one)) for one in conditions)
 
 
-def _lacking(strategy: Strategy | None, configured: RunnerConfigured | None) -> str:
+def _obstacle(strategy: Strategy | None, configured: RunnerConfigured | None) -> str:
     if strategy is None:
-        return "there is no such strategy here"
-    return "it explains nothing" if configured is not None else "the log does not say its parameters"
+        return "this strategy is not installed here"
+    return "it states no conditions" if configured is not None else "the log does not contain its parameters"

@@ -1,4 +1,4 @@
-"""`papertape compare`: two logs read to their ends, and why they part where they do."""
+"""`papertape compare`: read two logs to their ends, and explain their first different decision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from papertape.cli.config.sections import load_config, strategies_of
-from papertape.cli.explainer import Explainer
+from papertape.cli.explainer import Explainer, condition_views
 from papertape.cli.log_reader import read_forwards
 from papertape.engine.inspect.entry_conditions import entry_conditions as conditions_of
 from papertape.engine.recovery import recover
@@ -30,26 +30,24 @@ from papertape.projections.folds.log_diff import (
     market_difference,
 )
 from papertape.projections.host import fold
-from papertape.projections.text.causes import ConditionView
 from papertape.projections.text.causes import cause_chain as chain_of
 from papertape.projections.text.event_lines import line
 from papertape.projections.text.reasons import hold_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from papertape.engine.kernel.strategy import Condition as KernelCondition
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.reducer.state import EngineState
     from papertape.events.log import Recorded
     from papertape.projections.folds.log_diff import Divergence
 
-LATE: Final = "the candle came late, and a late one opens nothing"
+LATE: Final = "the candle was late, and a late candle opens no position"
 
 
 def compare_logs(db_a: Path, db_b: Path, config: Path | None) -> Comparison:
-    """Two logs side by side. Raises what opening a log raises."""
+    """Compare two logs. Raise LogMissing, LogForeign or LogDamaged if one cannot be opened."""
     strategies = strategies_of(load_config(config))
     with closing(SqliteLogReader(db_a)) as reader_a, closing(SqliteLogReader(db_b)) as reader_b:
         a, b = (_Side(*one, config, strategies) for one in ((reader_a, db_a), (reader_b, db_b)))
@@ -73,7 +71,7 @@ def _explained(difference: DecisionDifference, parting: Divergence, a: _Side, b:
 
 
 def _market(decision: Recorded | None, a: _Side, b: _Side) -> MarketDifference | None:
-    """The first fact that only one of the logs has, or has otherwise, of the symbol that was decided on."""
+    """Return the first fact about the decision's symbol that differs between the logs or is in only one of them."""
     symbol = getattr(decision.event, "symbol", "") if decision is not None else ""
     if decision is None or not symbol:
         return None
@@ -98,24 +96,24 @@ class _Side:
         fold([self.folds], read_forwards(reader))
 
     def words_of(self, event: Event | None) -> str | None:
-        """An event in words; None where there is none."""
+        """Return an event in words; None for None."""
         return None if event is None else line(event, self.folds.contracts.by_symbol).text
 
     def reasons(self, decision: Recorded | None, others: Recorded | None) -> DecisionReasons:
-        """Why this side decided so; where only the other one decided an entry, why this one did not."""
+        """Return the reasons of this side's decision or, if only the other side decided an entry, why this did not."""
         if decision is None:
             return self._why_not(others.event) if others is not None else DecisionReasons()
         chain = chain_of(decision.seq, self._event, self.folds.contracts.by_symbol)
         return DecisionReasons(
             causes=tuple(self.folds.describe_event(link.recorded) for link in chain.links[1:]),
-            conditions=_plain(self._explainer.explanation(decision).conditions),
+            conditions=condition_views(self._explainer.explanation(decision).conditions),
         )
 
     def _event(self, seq: int) -> Recorded:
         return self.reader.read(seq - 1, 1)[0]
 
     def _why_not(self, event: Event) -> DecisionReasons:
-        """The conditions of an entry as they stood here on the candle on which the other log saw them met."""
+        """Return the conditions of an entry in this log, at the candle at which the other log saw them met."""
         if not isinstance(event, OrderPlaced | OrderRejected):
             return DecisionReasons()
         candle = self._candle(event.symbol, event.at_ms)
@@ -125,10 +123,10 @@ class _Side:
         found = next(one for one in conditions_of(world, event.strategy, event.symbol) if one.side == event.side)
         late = [LATE] if isinstance(candle.event, CandleClosed) and candle.event.timing is Timing.LATE else []
         holds = (*late, *(hold_words(one.reason, one.detail) for one in found.holds))
-        return DecisionReasons((self.folds.describe_event(candle),), _plain(found.conditions), holds)
+        return DecisionReasons((self.folds.describe_event(candle),), condition_views(found.conditions), holds)
 
     def _candle(self, symbol: str, at_ms: int) -> Recorded | None:
-        """The candle of this log that closed then."""
+        """Return the candle of this log that closed at `at_ms`."""
         for recorded in read_forwards(self.reader):
             event = recorded.event
             if isinstance(event, CandleClosed) and event.symbol == symbol and event.at_ms >= at_ms:
@@ -136,12 +134,8 @@ class _Side:
         return None
 
     def _world(self, seq: int) -> EngineState | None:
-        """What the engine knew; None where a strategy of the log is not there."""
+        """Return the engine's state at `seq`; None if a strategy of the log is not installed."""
         try:
             return recover(self.reader, self._snapshots, self._strategies, seq).state
         except ConfigError:
             return None
-
-
-def _plain(conditions: Iterable[KernelCondition]) -> tuple[ConditionView, ...]:
-    return tuple(ConditionView(one.name, one.value, one.relation, one.threshold, one.met) for one in conditions)

@@ -1,4 +1,4 @@
-"""Opening a log to read it, and going over it forwards, backwards, and with a progress bar where it takes long."""
+"""Open a log to read it forwards or backwards, with a progress bar if that takes long."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ PROGRESS_STEP_EVENTS = 10_000
 
 
 def database_path(db: Path | None, config: Path | None) -> Path:
-    """The log's file: the one named, else that of the configuration. Raises ConfigError."""
+    """Return the log file: `db`, or else the configuration's. Raise ConfigError."""
     if db is not None:
         return db
-    from papertape.cli.config.sections import load_config  # noqa: PLC0415 - a log that is named needs no configuration.
+    from papertape.cli.config.sections import load_config  # noqa: PLC0415 - not needed if the log is named.
 
     return load_config(config).database
 
 
 @contextmanager
 def open_log(db: Path | None, config: Path | None) -> Iterator[SqliteLogReader]:
-    """A reader of the log, closed afterwards. Raises LogMissing, LogForeign, LogDamaged, ConfigError."""
+    """Yield a reader of the log and close it. Raise LogMissing, LogForeign, LogDamaged or ConfigError."""
     with closing(SqliteLogReader(database_path(db, config))) as reader:
         yield reader
 
 
 def read_forwards(reader: SqliteLogReader, after_seq: int = 0, head: Head | None = None) -> Iterator[Recorded]:
-    """The events beyond `after_seq` up to the head as it stands now: an engine may go on writing."""
+    """Yield the events after `after_seq` up to the current head; an engine may continue to write."""
     until_seq = (reader.head() if head is None else head).seq
     with progress(until_seq - after_seq) as step:
         for commit in reader.commits(after_seq):
@@ -55,7 +55,7 @@ def read_forwards(reader: SqliteLogReader, after_seq: int = 0, head: Head | None
 
 
 def read_backwards(reader: SqliteLogReader, from_seq: int) -> Iterator[Recorded]:
-    """The events at and before `from_seq`, newest first."""
+    """Yield the events at and before `from_seq`, newest first."""
     with progress(from_seq) as step:
         until = from_seq
         while until > 0:
@@ -66,7 +66,7 @@ def read_backwards(reader: SqliteLogReader, from_seq: int) -> Iterator[Recorded]
 
 
 def fold_log(reader: SqliteLogReader, projections: Sequence[Projection]) -> Head:
-    """Fold the whole log into the projections; the head they stand on."""
+    """Fold the whole log into the projections and return the head that they have reached."""
     head = reader.head()
     fold(projections, read_forwards(reader, head=head))
     return head
@@ -74,7 +74,7 @@ def fold_log(reader: SqliteLogReader, projections: Sequence[Projection]) -> Head
 
 @contextmanager
 def progress(events: int) -> Iterator[Callable[[int], None]]:
-    """Tells how many events are done: a bar on stderr when there are many and somebody watches."""
+    """Yield a function that reports the number of finished events to a progress bar, shown only for many events."""
     if events <= PROGRESS_EVENTS_MIN:
         yield lambda _: None
         return
@@ -91,14 +91,14 @@ def progress(events: int) -> Iterator[Callable[[int], None]]:
 
 
 class KnownNames:
-    """Fold of the symbols and strategies that a log knows, in the order of their appearance."""
+    """Fold of the symbols and strategies in a log, in order of appearance."""
 
     def __init__(self) -> None:
         self.symbols: dict[str, None] = {}
         self.strategies: dict[str, None] = {}
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Apply one event."""
         event = recorded.event
         if type(event) is CandleClosed or isinstance(event, ContractListed):
             self.symbols[event.symbol] = None
@@ -106,13 +106,13 @@ class KnownNames:
             self.strategies[event.strategy] = None
 
     def check(self, symbol: str | None, strategy: str | None) -> None:
-        """Raises UsageError for a name that the log does not know."""
+        """Raise UsageError for a name that is not in the log."""
         require_known(symbol, self.symbols, "symbol", "the log has")
         require_known(strategy, self.strategies, "strategy", "the log has")
 
 
 def require_known(name: str | None, names: Iterable[str], noun: str, there: str = "there are") -> None:
-    """Raises UsageError, with the known names and the one that was probably meant, for an unknown name."""
+    """Raise UsageError for an unknown name, with the known names and the most similar one."""
     listed = list(names)
     if name is None or name in listed:
         return
@@ -122,7 +122,7 @@ def require_known(name: str | None, names: Iterable[str], noun: str, there: str 
 
 
 def check_names(reader: SqliteLogReader, symbol: str | None, strategy: str | None) -> None:
-    """Like `KnownNames.check`, reading the log only as far as it must."""
+    """Do what `KnownNames.check` does, but read the log only as far as necessary."""
     if symbol is None and strategy is None:
         return
     names = KnownNames()
@@ -135,14 +135,14 @@ def check_names(reader: SqliteLogReader, symbol: str | None, strategy: str | Non
 
 
 def contracts_of(reader: SqliteLogReader, events: Iterable[Recorded]) -> Contracts:
-    """The contracts of the symbols in `events`: from the first page of the log, where an engine lists them.
+    """Return the contracts of the symbols in `events` from the first page of the log, where an engine lists them.
 
-    The whole log is read only when one is not listed there. A contract that was listed anew later on may show
-    with the decimals of its first listing.
+    Read the whole log only if one is not listed there. A contract that was listed again later may be shown with the
+    decimals of its first listing.
     """
     contracts = Contracts()
     fold([contracts], reader.read(0, READ_EVENTS_MAX))
-    wanted = {symbol for recorded in events if (symbol := getattr(recorded.event, "symbol", None)) is not None}
-    if not wanted <= contracts.by_symbol.keys():
+    symbols = {symbol for recorded in events if (symbol := getattr(recorded.event, "symbol", None)) is not None}
+    if not symbols <= contracts.by_symbol.keys():
         fold_log(reader, [contracts])
     return contracts

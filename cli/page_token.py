@@ -1,7 +1,7 @@
-"""Who gets in: the token the owner has given, or one that is made for this session.
+"""Access to the page: by the owner's token, or by one that is generated for the session.
 
-On this machine alone anybody may look, and commands need the session's token. An address that others reach needs a
-token of the owner's for everything.
+On a loopback address anybody may read, and commands need the session's token. An address that other machines can
+reach needs the owner's token for everything.
 """
 
 from __future__ import annotations
@@ -20,35 +20,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SESSION_VARIABLE: Final = "PAPERTAPE_SESSION_TOKEN"
-"""How the keeper hands over the token of its session, which outlives a restart of the page."""
+"""The environment variable with the supervisor's session token, which survives a restart of the page."""
 
 
 class PageAccess(Struct, frozen=True):
-    """The token; whether looking is free; and the token's text where it was made here and has to be told."""
+    """The token, whether reading needs none, and the token's text if it was generated here and must be shown."""
 
     token: Token
     reading_open: bool
-    made: str = ""
+    generated: str = ""
 
 
 def resolve_access(variables: Mapping[str, str], bound: str) -> PageAccess:
-    """How to get in where the page is served on `bound`.
+    """Return the access to a page that is served on the address `bound`.
 
-    Raises ConfigError for an address that others reach without a token of the owner's, TokenWeak, SecretUnreadable.
+    Raise ConfigError if other machines can reach the address and the owner has set no token; TokenWeak,
+    SecretUnreadable.
     """
-    given = secret(variables, TOKEN_VARIABLE)
-    if given:
-        return PageAccess(Token(given), reading_open=False)
+    own = secret(variables, TOKEN_VARIABLE)
+    if own:
+        return PageAccess(Token(own), reading_open=False)
     if not is_loopback(bound):
         raise ConfigError(
-            f"the address {bound} is reached by other machines, so it needs a token: `papertape token` makes one, "
-            f"{TOKEN_VARIABLE} or {TOKEN_VARIABLE}_FILE gives it, in the environment or in .env"
+            f"other machines can reach the address {bound}, so it needs a token: create one with `papertape token`, "
+            f"and set it as {TOKEN_VARIABLE} or {TOKEN_VARIABLE}_FILE in the environment or in .env"
         )
     session = variables.get(SESSION_VARIABLE, "")
-    made = session or new_token()
-    return PageAccess(Token(made), reading_open=True, made="" if session else made)
+    token = session or new_token()
+    return PageAccess(Token(token), reading_open=True, generated="" if session else token)
 
 
 def web_variables(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment over the `.env` file in the configuration's folder. Raises SecretUnreadable."""
+    """Merge the `.env` file in the configuration's folder with the environment. Raise SecretUnreadable."""
     return variables_of(environment, folder / ".env", (TOKEN_VARIABLE,))

@@ -1,4 +1,4 @@
-"""Progress bars on stderr, on a terminal only, for work that takes long."""
+"""Progress bars for long work, on stderr and only on a terminal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar that is told how far the work has come; silent where nobody looks."""
+    """Yield a function that moves the bar to the given count; without a terminal it does nothing."""
     if not sys.stderr.isatty():
-        yield lambda done: None  # noqa: ARG005 - nobody looks
+        yield lambda _: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from papertape.cli.render.console import stderr  # noqa: PLC0415 - only for a terminal
+    from papertape.cli.render.console import stderr  # noqa: PLC0415 - only for a terminal.
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr(), transient=True) as progress:

@@ -1,4 +1,4 @@
-"""What a command line asks an engine for; light, so that a keeper and a page need no engine to read it."""
+"""The options of `run` and `up`, and the configuration they result in; light enough for the supervisor and the page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitg
 
 
 class RunOptions(Struct, frozen=True):
-    """What the command line says."""
+    """The options on the command line of `run` or `up`."""
 
     config: Path | None
     feed: str | None
@@ -36,29 +36,28 @@ class RunOptions(Struct, frozen=True):
     new_log: bool = False
 
 
-def config_with_options(asked: RunOptions) -> Config:
-    """The configuration with everything the command line says."""
-    sets = [*asked.sets, *([f"feed.sim.seed={asked.seed}"] if asked.seed is not None else [])]
-    config = with_files(load_config(asked.config, sets), asked.candles, asked.funding, asked.open_interest)
-    feed, speed = replace(config.feed, kind=_kind(asked.feed, config)), speed_of(asked.speed)
+def config_with_options(options: RunOptions) -> Config:
+    """Return the configuration with the command line's options applied. Raise ConfigError or UsageError."""
+    sets = [*options.sets, *([f"feed.sim.seed={options.seed}"] if options.seed is not None else [])]
+    config = with_files(load_config(options.config, sets), options.candles, options.funding, options.open_interest)
+    feed, speed = replace(config.feed, kind=_kind(options.feed, config)), speed_of(options.speed)
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
 
 
-def _kind(asked: str | None, config: Config) -> Literal["sim", "file", "bitget"]:
-    """The feed that is asked for. Raises UsageError for one that there is not."""
-    if asked is None:
+def _kind(name: str | None, config: Config) -> Literal["sim", "file", "bitget"]:
+    if name is None:
         return config.feed.kind
     for kind in FEED_KINDS:
-        if asked == kind:
+        if name == kind:
             return kind
-    raise UsageError(f"--feed {asked}: there are {', '.join(FEED_KINDS)}")
+    raise UsageError(f"--feed {name}: must be one of {', '.join(FEED_KINDS)}")
 
 
 def is_attended(config: Config) -> bool:
-    """A market that is played as fast as it can is a rehearsal: nobody is told of it, and nothing is kept of it."""
+    """Return whether the owner is notified of this run and logs are kept: not for a market played at full speed."""
     return config.feed.kind == BITGET or config.feed.speed > 0.0
 
 
 def logs_folder(config: Config) -> Path | None:
-    """Where the programs' own log files are; None where none are kept."""
+    """Return the folder of the programs' own log files; None if none are written."""
     return config.folder / config.logs.folder if config.logs.folder and is_attended(config) else None

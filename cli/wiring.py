@@ -1,4 +1,4 @@
-"""The object graph: from a configuration to a feed and an engine's settings. Nothing else builds them."""
+"""The object graph: build a feed and an engine's settings from a configuration. Nothing else builds them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REFUSALS_SHOWN_MAX = 10
 
 
 def warn(text: str) -> None:
-    """Say something that stops nothing: on stderr, and in the log files where there are any."""
+    """Print a warning to stderr, and to the log files if there are any."""
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").warning(text)
     else:
@@ -61,7 +61,7 @@ def note(text: str) -> None:
 
 
 def make_feed(config: Config, clock: Clock) -> Feed:
-    """The configured feed. Raises UsageError for a file feed without candles."""
+    """Return the configured feed. Raise UsageError for a file feed without candles."""
     if config.feed.kind == "bitget":
         from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
 
@@ -74,9 +74,9 @@ def make_feed(config: Config, clock: Clock) -> Feed:
 
 
 def file_feed(config: Config, clock: Clock, quick: QuickReader = csv_polars.candles) -> FileFeed:
-    """The recorded market, its files read by the `quick` reader. Raises UsageError when there are none."""
+    """Return the recorded market, its files read by the `quick` reader. Raise UsageError if there are none."""
     if not config.feed.file.candles:
-        raise UsageError("--feed file needs --candles FILE..., or feed.file.candles in the configuration")
+        raise UsageError("--feed file needs candles: name files with --candles FILE... or feed.file.candles")
     settings = file_settings(config)
     feed = FileFeed(settings, clock, quick)
     check_period(feed, settings.start_ms, settings.end_ms)
@@ -104,64 +104,63 @@ def _words(start_ms: int | None, end_ms: int | None) -> str:
 
 
 def check_address(url: str, key: str, schemes: tuple[str, ...]) -> None:
-    """Raises ConfigError for an address that cannot be one."""
+    """Raise ConfigError if an address has another scheme."""
     if not url.startswith(schemes):
         raise ConfigError(f"{key} = {url!r}: must begin with {' or '.join(schemes)}")
 
 
 def warm_up_ms(config: Config) -> int:
-    """The history that the slowest indicator of the enabled strategies needs, and half of that beyond.
+    """Return one and a half times the history that the slowest indicator of the enabled strategies needs.
 
-    Raises ConfigError for an enabled strategy that is not there.
+    Raise ConfigError for an unknown strategy.
     """
     strategies, spans_ms = strategies_of(config), [0]
-    for name, said in runner_settings(config, strategies).items():
-        own = [said.parameters | changed for changed in said.symbol_parameters.values()]
-        spans_ms += [_history_ms(strategies[name], parameters) for parameters in (said.parameters, *own)]
+    for name, settings in runner_settings(config, strategies).items():
+        by_symbol = [settings.parameters | changed for changed in settings.symbol_parameters.values()]
+        spans_ms += [_history_ms(strategies[name], parameters) for parameters in (settings.parameters, *by_symbol)]
     return max(spans_ms) * 3 // 2
 
 
-def _history_ms(strategy: Strategy, given: dict[str, int | float]) -> int:
-    """How long the candles take that a strategy needs under these parameters."""
-    needed, filter_needed = strategy.candles_needed(msgspec.convert(given, strategy.parameters))
+def _history_ms(strategy: Strategy, parameters: dict[str, int | float]) -> int:
+    """Return the duration of the candles that a strategy needs with these parameters."""
+    needed, filter_needed = strategy.candles_needed(msgspec.convert(parameters, strategy.parameters))
     return max(needed * strategy.timeframe_ms, filter_needed * strategy.filter_timeframe_ms)
 
 
 def make_runners(
     config: Config, strategies: dict[str, Strategy], base_ms: int, warn: Callable[[str], None]
 ) -> dict[str, RunnerSettings]:
-    """The settings of every strategy that can run on this base timeframe; those left out are named in a warning.
+    """Return the settings of every strategy that can run on this base timeframe, with a warning about the others.
 
-    Raises ConfigError when none can.
+    Raise ConfigError if none can run.
     """
     names, too_fine = split_by_timeframe(strategies, enabled_names(config), base_ms)
     if too_fine and not names:
         raise ConfigError(no_runnable_strategy_text(strategies, too_fine, base_ms))
     if too_fine:
-        warn(f"left out, as they need finer candles: {', '.join(too_fine)}")
+        warn(f"not running, because they need finer candles: {', '.join(too_fine)}")
     settings = runner_settings(config, strategies)
     return {name: settings[name] for name in names}
 
 
 def make_engine_settings(config: Config, db: Path, base_ms: int, warn: Callable[[str], None]) -> EngineSettings:
-    """What the engine needs besides its feed."""
+    """Return everything that the engine needs besides its feed."""
     strategies = strategies_of(config)
-    runners = make_runners(config, strategies, base_ms, warn)
     return EngineSettings(
         db=db,
         version=version("papertape"),
         strategies=strategies,
-        runners=runners,
+        runners=make_runners(config, strategies, base_ms, warn),
         config_digest=config_digest(config),
         snapshot_every_events=config.engine.snapshot_every_events,
     )
 
 
 def with_files(config: Config, candles: list[str], funding: list[str], open_interest: list[str]) -> Config:
-    """The configuration with files from the command line; they are relative to where one stands."""
+    """Return the configuration with the files of the command line, which are relative to the working directory."""
 
-    def absolute(given: list[str]) -> tuple[str, ...]:
-        return tuple(rebase_path(one, Path.cwd()) for one in given)
+    def absolute(names: list[str]) -> tuple[str, ...]:
+        return tuple(rebase_path(one, Path.cwd()) for one in names)
 
     if not (candles or funding or open_interest):
         return config

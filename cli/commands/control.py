@@ -1,4 +1,4 @@
-"""The verbs that command: pause, resume, close, kill, reset. What they do is imported when they are called."""
+"""The commands to an engine: pause, resume, close, kill, reset. The work is imported when they are called."""
 # ruff: noqa: PLC0415 - an engine is slow to import.
 
 from __future__ import annotations
@@ -7,25 +7,25 @@ from typing import Annotated
 
 import typer
 
-from papertape.cli.commands.options import ConfigOption, DbOption
+from papertape.cli.commands.options import ConfigOption, DbOption, WhoOption
 
 ALL = "all"
 GLOBAL_SCOPE = "global"
-Why = Annotated[str, typer.Option(help="The reason, for the log.")]
-Who = Annotated[str, typer.Option(help="Who decides it; without it the user of this machine.")]
-StrategyOrAll = Annotated[str, typer.Argument(metavar="[STRATEGY]", help="Which strategy; all without it.")]
+SCOPE_HELP = "The strategy whose kill switch is meant, or global."
+WhyOption = Annotated[str, typer.Option(help="The reason, for the log.")]
+StrategyOrAll = Annotated[str, typer.Argument(metavar="[STRATEGY]", help="The strategy (default: all).")]
 
 
-def _resolve_owner(given: str) -> str:
+def _resolve_owner(name: str) -> str:
     from papertape.cli.offline.send_command import owner
 
-    return given or owner()
+    return name or owner()
 
 
 def pause(
-    why: Why, strategy: StrategyOrAll = ALL, who: Who = "", db: DbOption = None, config: ConfigOption = None
+    why: WhyOption, strategy: StrategyOrAll = ALL, who: WhoOption = "", db: DbOption = None, config: ConfigOption = None
 ) -> None:
-    """Open nothing more with a strategy, or with all. Open positions go on."""
+    """Stop a strategy, or all, from opening positions. Open positions stay managed."""
     from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Pause
 
@@ -33,7 +33,7 @@ def pause(
 
 
 def resume(
-    why: Why, strategy: StrategyOrAll = ALL, who: Who = "", db: DbOption = None, config: ConfigOption = None
+    why: WhyOption, strategy: StrategyOrAll = ALL, who: WhoOption = "", db: DbOption = None, config: ConfigOption = None
 ) -> None:
     """End a pause. A tripped kill switch stays tripped."""
     from papertape.cli.offline.send_command import submit_command
@@ -43,14 +43,14 @@ def resume(
 
 
 def close(
-    why: Why,
+    why: WhyOption,
     strategy: StrategyOrAll = ALL,
-    symbol: Annotated[str, typer.Option(metavar="SYMBOL", help="Only in this symbol.")] = ALL,
-    who: Who = "",
+    symbol: Annotated[str, typer.Option(metavar="SYMBOL", help="Only this symbol.")] = ALL,
+    who: WhoOption = "",
     db: DbOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Leave open positions at the next open: of a strategy, in a symbol, or all there are."""
+    """Close open positions at the next open: of one strategy, of one symbol, or all."""
     from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Close
 
@@ -58,13 +58,13 @@ def close(
 
 
 def kill(
-    why: Why,
-    scope: Annotated[str, typer.Argument(metavar="[STRATEGY|global]", help="Whose kill switch.")] = GLOBAL_SCOPE,
-    who: Who = "",
+    why: WhyOption,
+    scope: Annotated[str, typer.Argument(metavar="[STRATEGY|global]", help=SCOPE_HELP)] = GLOBAL_SCOPE,
+    who: WhoOption = "",
     db: DbOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Trip a kill switch by hand: nothing is opened until a human resets it. Open positions go on."""
+    """Trip a kill switch by hand: no position is opened until you reset it. Open positions stay managed."""
     from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Kill
 
@@ -72,16 +72,16 @@ def kill(
 
 
 def reset(
-    scope: Annotated[str, typer.Argument(metavar="STRATEGY|global", help="Whose kill switch.")],
-    trip: Annotated[int, typer.Option(metavar="SEQ", help="The trip that is reset; `positions` names it.")],
-    why: Why,
-    who: Who = "",
+    scope: Annotated[str, typer.Argument(metavar="STRATEGY|global", help=SCOPE_HELP)],
+    trip: Annotated[int, typer.Option(metavar="SEQ", help="The trip to reset; `papertape positions` shows its seq.")],
+    why: WhyOption,
+    who: WhoOption = "",
     db: DbOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """End a kill switch's trip. A reset names the trip it ends; a stale or second one is refused.
+    """Reset a kill switch. A reset names the trip that it ends; a stale or repeated one is refused.
 
-    Session and day begin again from the equity as it stands.
+    Session and day start again from the current equity.
     """
     from papertape.cli.offline.send_command import submit_command
     from papertape.events.commands import Reset

@@ -1,5 +1,5 @@
-"""The verbs that read: their options and help. What they do is imported when they are called."""
-# ruff: noqa: PLC0415 - `papertape --help` must not load what no verb was asked for; typer reads hints.
+"""The commands that read a log or check the installation: their options. The work is imported when they are called."""
+# ruff: noqa: PLC0415 - `papertape --help` must not import what only a command needs; typer reads hints.
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ TABLE_TRADES = 30
 def log(
     db: DbOption = None,
     types: Annotated[
-        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only this type of event. May be repeated.")
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type. May be repeated.")
     ] = None,
     symbol: SymbolOption = None,
     strategy: StrategyOption = None,
     from_seq: Annotated[
         int | None,
-        typer.Option("--from", min=1, metavar="SEQ", help="Forward from here; without it the newest events."),
+        typer.Option("--from", min=1, metavar="SEQ", help="The first event (default: show the newest events)."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many events.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="Also candles, rates and open interest.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with new events until Ctrl-C.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show at most N events.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Include candles, rates and open interest.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Show new events until Ctrl-C.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the events of the log in words.
 
-    The newest ones, oldest first; with --json one object a line.
+    Shows the newest events, oldest first; with --json one object per line.
     """
     from papertape.cli.log_reader import open_log
     from papertape.cli.render.events import show_log
     from papertape.projections.site.event_query import EventFilter
 
     with open_log(db, config) as reader:
-        wanted = EventFilter(frozenset(types or ()), symbol, strategy, everything)
-        show_log(reader, wanted, from_seq=from_seq, limit=limit, follow=follow, as_json=as_json)
+        selection = EventFilter(frozenset(types or ()), symbol, strategy, everything)
+        show_log(reader, selection, from_seq=from_seq, limit=limit, follow=follow, as_json=as_json)
 
 
 def why(
@@ -51,7 +51,7 @@ def why(
 ) -> None:
     """Show why an event happened.
 
-    Its causes back to the candle, with the readings and conditions of every decision.
+    Shows its causes back to the candle, with the readings and conditions of every decision.
     """
     from papertape.cli.log_reader import open_log
     from papertape.cli.render.explanation import show_why
@@ -63,7 +63,7 @@ def why(
 def arena(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Rank the strategies by net return.
 
-    Measures of few trades are dim: they are counts, not verdicts.
+    Figures that rest on few trades are dim: they are counts, not verdicts.
     """
     from papertape.cli.log_reader import open_log
     from papertape.cli.render.arena import show_arena
@@ -78,10 +78,12 @@ def trades(
     symbol: SymbolOption = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, metavar="N", help=f"The newest N; tables show {TABLE_TRADES}, files all."),
+        typer.Option(
+            "--limit", min=1, metavar="N", help=f"The newest N trades (default: {TABLE_TRADES} in a table, else all)."
+        ),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file instead, oldest first; - is stdout.")
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file, oldest first; - is stdout.")
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -109,39 +111,39 @@ def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOpt
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A log's file.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="The first log file.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The second log file.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the decisions of two logs.
 
-    Seqs, starts and stops, and times of the machine do not count. Shows both arenas and the first decision that
-    differs, with its causes and conditions. Ends with 1 when the logs differ.
+    Ignores seqs, starts, stops and wall-clock times. Shows both arenas and the first different decision, with its
+    causes and conditions. Exits with 1 if the logs differ.
     """
     from papertape.cli.log_comparison import compare_logs
 
-    found = compare_logs(a, b, config)
+    comparison = compare_logs(a, b, config)
     if as_json:
         from papertape.cli.render.console import emit
 
-        emit(found)
+        emit(comparison)
     else:
         from papertape.cli.render.comparison import show_comparison
 
-        show_comparison(found)
-    if not found.equal:
+        show_comparison(comparison)
+    if not comparison.equal:
         raise typer.Exit(1)
 
 
 def strategies(
-    name: Annotated[str | None, typer.Argument(help="One strategy, with its parameters.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The strategy to show (default: list all).")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the strategies, or one with its parameters.
+    """List the strategies, or show one with its parameters.
 
-    Each parameter with its default, valid range, unit and meaning.
+    Shows each parameter with its default, valid range, unit and meaning.
     """
     from papertape.cli.render.strategies import show_strategies
 
@@ -149,12 +151,14 @@ def strategies(
 
 
 def config_check(
-    file: Annotated[Path | None, typer.Argument(help="The configuration; without it ./papertape.toml.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="The configuration file (default: ./papertape.toml, or the defaults).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a configuration.
 
-    Prints a summary when it is valid, else every mistake with its line, and ends with 4.
+    Shows a summary if it is valid; else shows every mistake with its line and exits with 4.
     """
     from papertape.cli.render.config import show_config
 
@@ -163,17 +167,19 @@ def config_check(
 
 def doctor(
     db: DbOption = None,
-    full: Annotated[bool, typer.Option("--full", help="Check the whole chain of the log, not its last rows.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Check the log's whole chain, not only its newest part.")
+    ] = False,
     exchange: Annotated[
-        bool, typer.Option("--exchange", help="Look at the live market too, where the configuration names none.")
+        bool, typer.Option("--exchange", help="Check the exchange even if the configured feed is not live.")
     ] = False,
     sets: SetOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the installation, the log, the configuration and, where it is live, the market.
+    """Check the installation, the configuration, the log and, for a live feed, the exchange.
 
-    Each line says ok, warn or fail, and what to do. Ends with 1 when something failed.
+    Each line says ok, warn or fail, and what to do. Exits with 1 if a check fails.
     """
     from papertape.cli.offline.doctor import show_findings
 

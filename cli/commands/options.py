@@ -1,4 +1,4 @@
-"""The options that verbs share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ import typer
 
 DbOption = Annotated[
     Path | None,
-    typer.Option("--db", metavar="FILE", help="The log's file; without it engine.db of the configuration."),
+    typer.Option("--db", metavar="FILE", help="The log file (default: engine.db of the configuration)."),
 ]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The configuration; without it ./papertape.toml or the defaults."),
+    typer.Option(
+        "--config", metavar="FILE", help="The configuration file (default: ./papertape.toml, or the defaults)."
+    ),
 ]
 CompareOption = Annotated[
-    Path | None, typer.Option("--compare", metavar="FILE", help="Another log, shown beside this one.")
+    Path | None, typer.Option("--compare", metavar="FILE", help="Another log to compare with on the page.")
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a key for this run: --set risk.leverage=5. May be repeated."
-    ),
+    typer.Option("--set", metavar="KEY=VALUE...", help="Set configuration keys for this run, such as risk.leverage=5."),
 ]
+HostOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="The page's address (default: web.host of the configuration).")
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="The page's port; 0 picks a free one (default: web.port of the configuration)."),
+]
+WhoOption = Annotated[str, typer.Option(help="Who decides this (default: the user of this machine).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 StrategyOption = Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="Only this strategy.")]
 SymbolOption = Annotated[str | None, typer.Option("--symbol", metavar="SYMBOL", help="Only this symbol.")]

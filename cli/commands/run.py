@@ -1,4 +1,4 @@
-"""The verbs that run, replay and prove: their options. What they do is imported only when they are called."""
+"""The commands that run, replay and verify: their options. The work is imported when they are called."""
 
 from __future__ import annotations
 
@@ -7,21 +7,36 @@ from typing import Annotated
 
 import typer
 
-from papertape.cli.commands.options import CompareOption, ConfigOption, DbOption, JsonOption
+from papertape.cli.commands.options import (
+    CompareOption,
+    ConfigOption,
+    DbOption,
+    HostOption,
+    JsonOption,
+    PortOption,
+    SetOption,
+)
 
-Candles = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Candle files (CSV, CSV.gz).")]
+Candles = Annotated[
+    list[str] | None, typer.Option(metavar="FILE...", help="Candle files (.csv, .csv.gz), also as SYMBOL=FILE.")
+]
 Funding = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Files of funding settlements.")]
 OpenInterest = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Files of open interest.")]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE...", help="Change single keys: risk.leverage=5.")
+Feed = Annotated[
+    str | None,
+    typer.Option(metavar="sim|file|bitget", help="A simulated, recorded or live market (default: feed.kind)."),
 ]
-Feed = Annotated[str | None, typer.Option(metavar="sim|file|bitget", help="Which market.")]
-Speed = Annotated[str | None, typer.Option(metavar="X|max", help="Market seconds a second.")]
-UntilEnd = Annotated[bool, typer.Option("--until-end", help="End when the market ends.")]
+Speed = Annotated[
+    str | None,
+    typer.Option(metavar="X|max", help="Market seconds per second; max is as fast as possible (default: feed.speed)."),
+]
+UntilEnd = Annotated[bool, typer.Option("--until-end", help="Exit when the market ends.")]
 NewLog = Annotated[
     bool, typer.Option("--new-log", help="Start a new log if the log file is missing; move its remains aside.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Which simulated market.")]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="The seed of the simulated market (default: feed.sim.seed).")
+]
 
 
 def run(
@@ -35,12 +50,12 @@ def run(
     until_end: UntilEnd = False,
     seed: Seed = None,
     new_log: NewLog = False,
-    sets: Sets = None,
+    sets: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch a market, trade on paper, write every event to the log.
+    """Watch a market, trade on paper, and write every event to the log.
 
-    SIGTERM and Ctrl-C stop it within 2 seconds. Started again, it goes on exactly where it was.
+    SIGTERM and Ctrl-C stop it within 2 seconds. When it is started again, it continues exactly where it stopped.
     """
     from papertape.cli.run_options import RunOptions  # noqa: PLC0415 - engines are slow to import.
     from papertape.cli.service.engine import start  # noqa: PLC0415 - likewise.
@@ -60,34 +75,41 @@ def up(
     until_end: UntilEnd = False,
     seed: Seed = None,
     new_log: NewLog = False,
-    sets: Sets = None,
-    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where the page is served.")] = None,
-    port: Annotated[int | None, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = None,
+    sets: SetOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
     compare: CompareOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run an engine and its page, and keep both alive.
+    """Run an engine and its page, and keep both running.
 
-    Each is a process of its own, started again when it died. The page stays up when the engine cannot go on, and says
-    why. SIGTERM and Ctrl-C end both within 2 seconds.
+    Each is a process that is restarted if it dies. If the engine cannot continue, the page stays up and says why.
+    SIGTERM and Ctrl-C stop both within 2 seconds.
     """
     from papertape.cli.run_options import RunOptions  # noqa: PLC0415 - engines are slow to import.
     from papertape.cli.service.up import run_supervised  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    asked = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log)
-    raise typer.Exit(run_supervised(asked, host, port, compare, as_json=as_json))
+    options = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log)
+    raise typer.Exit(run_supervised(options, host, port, compare, as_json=as_json))
 
 
 def backtest(
     candles: Candles = None,
     funding: Funding = None,
     open_interest: OpenInterest = None,
-    strategy: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="These strategies alone.")] = None,
-    sets: Sets = None,
-    start: Annotated[str | None, typer.Option("--from", metavar="T", help="Candles before only warm up.")] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="T", help="Nothing is read from here on.")] = None,
-    engine: Annotated[str, typer.Option(metavar="auto|python|compiled", help="Which engine.")] = "auto",
+    strategy: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="Only these strategies.")] = None,
+    sets: SetOption = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="The start of trading, UTC; earlier candles only warm up."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the files).")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="auto|python|compiled", help="How to compute; every choice gives the same result.")
+    ] = "auto",
     after_trip: Annotated[
         str,
         typer.Option(
@@ -98,33 +120,37 @@ def backtest(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Write the closed trades; open positions go to FILE.open.csv."),
     ] = None,
-    db: Annotated[Path | None, typer.Option(metavar="OUT", help="Write a full log.")] = None,
+    db: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a complete log, which other commands can read.")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run strategies over recorded candles with the kernel that runs live, and show what came of it.
+    """Run strategies over recorded candles with the kernel of the live engine, and show the results.
 
-    T is 2025-01-31, 20250131, 2025-01-31T12:00 in UTC, or seconds (10 digits) or milliseconds (13) since 1970.
+    TIME is 2025-01-31, 20250131, 2025-01-31T12:00 in UTC, or seconds (10 digits) or milliseconds (13) since 1970.
     """
     from papertape.cli.offline.backtest import BacktestOptions, show  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    asked = BacktestOptions(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip)
-    show(asked, as_json=as_json)
+    options = BacktestOptions(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip)
+    show(options, as_json=as_json)
 
 
 def replay(
     db: DbOption = None,
-    to: Annotated[int | None, typer.Option(metavar="SEQ", help="As of this event.")] = None,
+    to: Annotated[int | None, typer.Option(metavar="SEQ", help="As of this event (default: the newest).")] = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="As of this market time, UTC.")] = None,
-    digest: Annotated[bool, typer.Option("--digest", help="Print the digest of the state alone.")] = False,
-    from_start: Annotated[bool, typer.Option("--from-start", help="Use no snapshot.")] = False,
+    digest: Annotated[bool, typer.Option("--digest", help="Show only the digest of the state.")] = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Fold from the first event, without a snapshot.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show accounts, positions, orders and kill switches as of an event, folded from the log again.
+    """Show accounts, positions, orders and kill switches as of an event, folded again from the log.
 
-    Nothing is decided again (`verify` does that), so this works also after a strategy was changed.
+    It makes no decision again (`verify` does), so it also works after a strategy has changed.
     """
     from papertape.cli.offline.replay import show  # noqa: PLC0415 - likewise.
 
@@ -132,9 +158,9 @@ def replay(
 
 
 def verify(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Prove a log: check its hash chain, fold it again, make every decision again and compare.
+    """Verify a log: check its hash chain, fold it again, make every decision again and compare.
 
-    Exit code 1 at the first difference, 5 at a damaged row.
+    Exits with 1 at the first difference, with 5 at a damaged row.
     """
     from papertape.cli.offline.verify import prove  # noqa: PLC0415 - likewise.
 

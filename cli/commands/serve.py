@@ -1,28 +1,24 @@
-"""The verbs of the page: `ui` and `token`. What they do is imported when they are called."""
+"""The commands of the page: `ui` and `token`. The work is imported when they are called."""
 # ruff: noqa: PLC0415 - a server and an engine's parts are slow to import.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from papertape.cli.commands.options import CompareOption, ConfigOption, DbOption, SetOption
+from papertape.cli.commands.options import CompareOption, ConfigOption, DbOption, HostOption, PortOption, SetOption
 
 
 def ui(
     db: DbOption = None,
-    host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Where it listens; without it web.host of the configuration.")
-    ] = None,
-    port: Annotated[int | None, typer.Option(metavar="N", help="On which port; 0 is any free one.")] = None,
+    host: HostOption = None,
+    port: PortOption = None,
     compare: CompareOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Serve the pages and the API of a log: a running engine's, or a backtest's.
+    """Serve the pages and the API of a log, of a running engine or of a backtest.
 
-    The log is only read, so this may come and go beside an engine. SIGTERM and Ctrl-C end it within 2 seconds.
+    It only reads the log, so it may start and stop beside an engine. SIGTERM and Ctrl-C end it within 2 seconds.
     """
     from papertape.cli.service.page import show
 
@@ -30,7 +26,7 @@ def ui(
 
 
 def token() -> None:
-    """Print a fresh token of 32 random bytes, for PAPERTAPE_TOKEN."""
+    """Generate a token of 32 random bytes for PAPERTAPE_TOKEN."""
     from papertape.api.token import new_token
 
     typer.echo(new_token())

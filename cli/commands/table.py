@@ -1,4 +1,4 @@
-"""Every verb of `papertape`, in the order of the help and under its headings. A new verb is one line here."""
+"""Every command of `papertape`, in the order of the help and under its headings. A new command is one line here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Verb(NamedTuple):
-    """A verb as it is typed, what it calls, and a command line that works, for its help."""
+    """A command as it is typed, the function it calls, and a working command line for its help."""
 
     name: str
     call: Callable[..., None]
@@ -32,12 +32,12 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("replay", replay, "papertape replay --at 2025-01-03T12:00"),
         Verb("verify", verify, "papertape verify --db data/demo.db"),
     ),
-    "Command an engine, running or not": (
+    "Control an engine, running or not": (
         Verb("pause", pause, 'papertape pause momentum --why "news at 14:30"'),
-        Verb("resume", resume, 'papertape resume momentum --why "the news are out"'),
+        Verb("resume", resume, 'papertape resume momentum --why "the news is out"'),
         Verb("close", close, 'papertape close momentum --symbol BTCUSDT --why "weekend"'),
         Verb("kill", kill, 'papertape kill --why "something is odd"'),
-        Verb("reset", reset, 'papertape reset momentum --trip 16608 --why "looked at its trades"'),
+        Verb("reset", reset, 'papertape reset momentum --trip 16608 --why "reviewed its trades"'),
     ),
     "Read a log": (
         Verb("arena", arena, "papertape arena --json"),
@@ -69,6 +69,6 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("doctor", doctor, "papertape doctor --full"),
     ),
 }
-"""The verbs by heading. A name of two words is a verb of a group."""
-GROUPS = {"twin": "Serve a stand-in of an exchange or a chat.", "config": "Look at the configuration."}
-"""What the help says of a group."""
+"""The commands by heading. The first of two words names a group."""
+GROUPS = {"twin": "Serve a local stand-in for Bitget or Telegram.", "config": "Check the configuration."}
+"""The help of each group."""

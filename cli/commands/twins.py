@@ -1,4 +1,4 @@
-"""The verb `twin`: stand-ins of exchanges on this machine. The work is imported when it is asked for."""
+"""The commands `twin bitget` and `twin telegram`: their options. The work is imported when they are called."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ from typing import Annotated
 
 import typer
 
+TwinPort = Annotated[int, typer.Option(metavar="N", help="The port; 0 picks a free one.", min=0, max=65_535)]
+TwinHost = Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")]
+
 
 def bitget(
-    port: Annotated[int, typer.Option(metavar="N", help="The port; 0 is any free one.", min=0, max=65_535)] = 8_701,
-    host: Annotated[str, typer.Option(help="The address.")] = "127.0.0.1",
-    speed: Annotated[float, typer.Option(metavar="X", help="Market seconds a second.")] = 1.0,
-    symbols: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="What is traded there.")] = None,
-    candles: Annotated[
-        list[str] | None, typer.Option(metavar="FILE...", help="Serve recorded candles, moved to now.")
+    port: TwinPort = 8_701,
+    host: TwinHost = "127.0.0.1",
+    speed: Annotated[float, typer.Option(metavar="X", help="Market seconds per second.")] = 1.0,
+    symbols: Annotated[
+        list[str] | None, typer.Option(metavar="SYMBOL...", help="The symbols (default: those of the Bitget feed).")
     ] = None,
-    faults: Annotated[int | None, typer.Option(metavar="SEED", help="Misbehave, in a way the seed decides.")] = None,
-    seed: Annotated[int, typer.Option(help="Which simulated market.")] = 7,
+    candles: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE...", help="Serve recorded candles, shifted to now, instead of a simulated market."),
+    ] = None,
+    faults: Annotated[
+        int | None, typer.Option(metavar="SEED", help="Inject faults; the seed decides which and when.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="The seed of the simulated market.")] = 7,
 ) -> None:
-    """Serve a stand-in of Bitget's public market on this machine, to try the live feed without the internet.
+    """Serve a local stand-in for Bitget's public market, to try the live feed without the internet.
 
-    It speaks the exchange's protocol and keeps its limits. Point the engine to the addresses it prints.
+    It speaks the exchange's protocol and enforces its limits. Point the engine to the addresses that it prints.
     """
     from papertape.cli.twins.bitget import serve_bitget  # noqa: PLC0415 - its server is imported only here.
 
@@ -28,10 +36,10 @@ def bitget(
 
 
 def telegram(
-    port: Annotated[int, typer.Option(metavar="N", help="The port; 0 is any free one.", min=0, max=65_535)] = 8_702,
-    host: Annotated[str, typer.Option(help="The address.")] = "127.0.0.1",
+    port: TwinPort = 8_702,
+    host: TwinHost = "127.0.0.1",
 ) -> None:
-    """Serve a stand-in of Telegram's Bot API on this machine, and print what it receives."""
+    """Serve a local stand-in for Telegram's Bot API, and print the messages that it receives."""
     from papertape.cli.twins.telegram import serve_telegram  # noqa: PLC0415 - likewise.
 
     serve_telegram(port, host)

@@ -1,4 +1,4 @@
-"""From a TOML file to a `Config`: syntax, keys, values, and how the sections fit together."""
+"""Load a `Config` from a TOML file: check its syntax, keys and values, and whether the sections fit together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from papertape.cli.config.sections import (
     StrategySection,
     TelegramSection,
 )
-from papertape.cli.config.toml_lines import TomlLocations, places
+from papertape.cli.config.toml_lines import TomlLocations, locate_keys
 from papertape.cli.config.validation import ConfigProblem, error_of, moment_ms, unknown_key_text, validate_value
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.table_source import table_source
@@ -47,11 +47,11 @@ Tree = dict[str, Any]
 FILE_BYTES_MAX = 4 << 20
 _AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _GLOBAL = "global_"
-_SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade these alone; empty: all")
+_SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade only these symbols; empty: all")
 
 
 def schema(strategies: Mapping[str, Strategy]) -> ConfigTable:
-    """Everything a configuration may hold, given the strategies there are."""
+    """Return the table of everything that a configuration may contain, with these strategies."""
     markets: dict[str, type[msgspec.Struct]] = {"sim": SimSection, "file": FileSection, "bitget": BitgetSection}
     feed = table_of_sections(FeedSection, **{name: table_of(kind) for name, kind in markets.items()})
     named = table_of_sections(StrategiesSection, **{name: _strategy_table(one) for name, one in strategies.items()})
@@ -76,7 +76,7 @@ def schema(strategies: Mapping[str, Strategy]) -> ConfigTable:
 
 
 def table_of_sections(kind: type[msgspec.Struct], **sections: ConfigTable) -> ConfigTable:
-    """A Struct's own keys, and tables in the place of its other fields."""
+    """Return the table of a Struct, with `sections` in place of the fields of these names."""
     own = [name for name in kind.__struct_fields__ if name not in sections and name != "by_name"]
     plain = msgspec.defstruct("Own", [_field(kind, name) for name in own])
     return ConfigTable({**table_of(plain).keys, **sections})
@@ -95,23 +95,23 @@ def _strategy_table(strategy: Strategy) -> ConfigTable:
 
 
 def _own_risk() -> ConfigTable:
-    """What may be risked by one strategy alone; the global limits belong to all."""
+    """Return the risk keys that one strategy may override: all but the global limits."""
     return ConfigTable({name: key for name, key in table_of(RiskSettings).keys.items() if not name.startswith(_GLOBAL)})
 
 
 def read_config(path: Path) -> Config:
-    """The configuration in a file. Raises ConfigError."""
+    """Read the configuration in a file. Raise ConfigError."""
     text = _text(path)
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax(path, text, str(error))) from error
-    found = places(text)
-    return config_of(tree, path, lambda problem: f"{path}:{found.line_of(plain(problem.path), problem.item)}")
+    lines = locate_keys(text)
+    return config_of(tree, path, lambda problem: f"{path}:{lines.line_of(plain(problem.path), problem.item)}")
 
 
 def plain(path: tuple[str, ...]) -> tuple[str, ...]:
-    """The path of a key without the place in its list."""
+    """Return the path of a key without list indexes."""
     return tuple(part.partition("[")[0] for part in path)
 
 
@@ -119,7 +119,7 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such configuration file") from None
+        raise ConfigError(f"{path}: this configuration file does not exist") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > FILE_BYTES_MAX:
@@ -132,25 +132,25 @@ def _text(path: Path) -> str:
 
 
 def _syntax(path: Path, text: str, message: str) -> str:
-    """A syntax error with its line; a key that stands twice is named."""
-    found = places(text)
-    said = _AT_LINE.search(message)
+    """Return the text of a syntax error with its line; a duplicate key is named."""
+    lines = locate_keys(text)
+    place = _AT_LINE.search(message)
     reason = _AT_LINE.sub("", message).removesuffix(" (at end of document)")
-    if found.twice and ("overwrite" in reason or "twice" in reason):
-        (key, line), *_ = found.twice
-        return f"{path}:{line}: {'.'.join(key)} stands twice, first in line {found.lines[key]}"
-    if said is None:
-        line = found.unclosed or len(text.rstrip().splitlines()) or 1
+    if lines.duplicates and ("overwrite" in reason or "twice" in reason):
+        (key, line), *_ = lines.duplicates
+        return f"{path}:{line}: duplicate key {'.'.join(key)}, first set in line {lines.lines[key]}"
+    if place is None:
+        line = lines.unclosed or len(text.rstrip().splitlines()) or 1
         return f"{path}:{line}: not TOML: {reason}"
-    return f"{path}:{said[1]}: not TOML: {reason}, column {said[2]}: {_line(found, int(said[1]))}"
+    return f"{path}:{place[1]}: not TOML: {reason}, column {place[2]}: {_line(lines, int(place[1]))}"
 
 
-def _line(found: TomlLocations, line: int) -> str:
-    return found.text[line - 1].strip()[:80] if line <= len(found.text) else ""
+def _line(lines: TomlLocations, line: int) -> str:
+    return lines.text[line - 1].strip()[:80] if line <= len(lines.text) else ""
 
 
 def config_of(tree: Tree, path: Path | None, place: Callable[[ConfigProblem], str]) -> Config:
-    """The configuration of a decoded file. Raises ConfigError with every problem, each where `place` says."""
+    """Return the configuration of a decoded file. Raise ConfigError with every problem at the place `place` returns."""
     problems = list[ConfigProblem]()
     try:
         strategies = strategies_in(tree, path)
@@ -167,24 +167,24 @@ def config_of(tree: Tree, path: Path | None, place: Callable[[ConfigProblem], st
 
 
 def strategies_in(tree: Tree, path: Path | None) -> dict[str, Strategy]:
-    """The strategies there are for a decoded file at `path`, those of its folders included. Raises ConfigError."""
+    """Return the built-in strategies and those in the folders of a decoded file at `path`. Raise ConfigError."""
     folder = path.parent if path else Path()
     return load_strategies([folder / one for one in _folders(tree)])
 
 
 def _folders(tree: Tree) -> list[str]:
-    """The strategy folders, before anything is checked: what else may stand there depends on them."""
+    """Return the strategy folders of an unchecked tree: the valid keys depend on them."""
     section = tree.get("strategies")
-    given = section.get("folders") if isinstance(section, dict) else None
-    return [one for one in given if isinstance(one, str)] if isinstance(given, list | tuple) else []
+    folders = section.get("folders") if isinstance(section, dict) else None
+    return [one for one in folders if isinstance(one, str)] if isinstance(folders, list | tuple) else []
 
 
 def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[ConfigProblem]:
-    """What is wrong although every value is right by itself."""
+    """Yield the problems between values that are valid by themselves."""
     yield from _unknown_names(tree.get("strategies", {}).get("enabled", ()), strategies)
     feed = tree.get("feed", {})
     if 0 < (hours := feed.get("sim", {}).get("outage_every_hours", 0)) < OUTAGE_EVERY_HOURS_MIN:
-        text = f"= {hours}: must be 0 for none, or {OUTAGE_EVERY_HOURS_MIN} or more"
+        text = f"= {hours}: must be 0 for no outages, or {OUTAGE_EVERY_HOURS_MIN} or more"
         yield ConfigProblem(("feed", "sim", "outage_every_hours"), text)
     try:
         watched = _watched(feed)
@@ -192,7 +192,7 @@ def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[ConfigP
         yield ConfigProblem(("feed", "file", "candles"), f"= {value_text(feed['file']['candles'])}: {error}")
         return
     if not watched:
-        yield ConfigProblem(("feed", "file", "candles"), '= []: must name at least one file when feed.kind is "file"')
+        yield ConfigProblem(("feed", "file", "candles"), '= []: must name at least one file if feed.kind is "file"')
         return
     files = feed.get("file", {})
     start_ms, end_ms = moment_ms(files.get("start", "")), moment_ms(files.get("end", ""))
@@ -208,7 +208,7 @@ def _unknown_names(enabled: Iterable[str], strategies: Mapping[str, Strategy]) -
     for at, name in enumerate(names):
         path = ("strategies", f"enabled[{at}]")
         if name == ALL_STRATEGIES and len(names) > 1:
-            yield ConfigProblem(path, f'= "{name}": must stand alone, or name the strategies', name)
+            yield ConfigProblem(path, f'= "{name}": must be the only item; remove it or the other names', name)
         elif name != ALL_STRATEGIES and name not in strategies:
             yield ConfigProblem(
                 path, f'= "{name}" {unknown_key_text(name, [*strategies, ALL_STRATEGIES], "strategy")}', name
@@ -216,7 +216,7 @@ def _unknown_names(enabled: Iterable[str], strategies: Mapping[str, Strategy]) -
 
 
 def _watched(feed: Tree) -> list[str]:
-    """The symbols of the market that is chosen."""
+    """Return the symbols of the configured market."""
     kind = feed.get("kind", "sim")
     if kind != "file":
         defaults = BitgetSection().symbols if kind == BITGET else SimSection().symbols
@@ -226,12 +226,12 @@ def _watched(feed: Tree) -> list[str]:
 
 def _unwatched(section: Tree, strategies: Mapping[str, Strategy], watched: list[str]) -> Iterable[ConfigProblem]:
     for name in strategies:
-        said = section.get(name, {})
-        for at, symbol in enumerate(said.get("only_symbols", ())):
+        table = section.get(name, {})
+        for at, symbol in enumerate(table.get("only_symbols", ())):
             if symbol not in watched:
                 path = ("strategies", name, f"only_symbols[{at}]")
                 yield ConfigProblem(path, f'= "{symbol}" {unknown_key_text(symbol, watched, "symbol")}', symbol)
-        for symbol in said.get("symbols", {}):
+        for symbol in table.get("symbols", {}):
             if symbol not in watched:
                 yield ConfigProblem(
                     ("strategies", name, "symbols", symbol), unknown_key_text(symbol, watched, "symbol")
@@ -240,10 +240,10 @@ def _unwatched(section: Tree, strategies: Mapping[str, Strategy], watched: list[
 
 def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config:
     section = tree.get("strategies", {})
-    said = {
+    configured = {
         name: _strategy_section(section[name], strategy) for name, strategy in strategies.items() if name in section
     }
-    by_name = {name: one for name, one in said.items() if one != StrategySection()}
+    by_name = {name: one for name, one in configured.items() if one != StrategySection()}
     own = {key: section[key] for key in ("enabled", "folders") if key in section}
     sections = {key: value for key, value in tree.items() if key != "strategies"}
     return msgspec.structs.replace(
@@ -253,27 +253,21 @@ def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config
     )
 
 
-def _strategy_section(given: Tree, strategy: Strategy) -> StrategySection:
-    """What differs from the defaults; what is said of a symbol stands as it is."""
-    given = dict(given)
-    only, symbols, risk = tuple(given.pop("only_symbols", ())), given.pop("symbols", {}), given.pop("risk", {})
-    whole = _typed(given, strategy)
+def _strategy_section(table: Tree, strategy: Strategy) -> StrategySection:
+    """Return a strategy's section without parameters that equal their defaults; those of a symbol all stay."""
+    values = {name: value for name, value in table.items() if name not in ("only_symbols", "symbols", "risk")}
     defaults = msgspec.structs.asdict(strategy.parameters())
     return StrategySection(
-        parameters={name: value for name, value in whole.items() if value != defaults[name]},
-        symbols={symbol: _typed(values, strategy) for symbol, values in symbols.items() if values},
-        only_symbols=only,
-        risk=_of_risk(risk),
+        parameters={
+            name: value for name, value in _typed(values, strategy.parameters).items() if value != defaults[name]
+        },
+        symbols={symbol: _typed(own, strategy.parameters) for symbol, own in table.get("symbols", {}).items() if own},
+        only_symbols=tuple(table.get("only_symbols", ())),
+        risk=_typed(table.get("risk", {}), RiskSettings),
     )
 
 
-def _of_risk(given: Tree) -> dict[str, int | float]:
-    """What is said of the risk, as its own types."""
-    typed = msgspec.structs.asdict(msgspec.convert(given, RiskSettings))
-    return {name: typed[name] for name in given}
-
-
-def _typed(given: Tree, strategy: Strategy) -> dict[str, int | float]:
-    """The given parameters as their own types: a whole number where a float is kept becomes one."""
-    typed = msgspec.structs.asdict(msgspec.convert(given, strategy.parameters))
-    return {name: typed[name] for name in given}
+def _typed(values: Tree, kind: type[msgspec.Struct]) -> dict[str, int | float]:
+    """Return the values with the types of the Struct's fields: a whole number becomes a float in a float field."""
+    typed = msgspec.structs.asdict(msgspec.convert(values, kind))
+    return {name: typed[name] for name in values}

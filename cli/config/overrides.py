@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE`: single keys of a configuration changed for one run, checked like the file."""
+"""`--set KEY=VALUE`: set single keys of a configuration for one run, with the same checks as for the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Tree = dict[str, Any]
 def set_values(config: Config, sets: Sequence[str]) -> Config:
     """See `cli.config.sections.apply_sets`."""
     tree, file = _tree(config), Path(config.file) if config.file else None
-    said: dict[TomlPath, str] = {}
+    places: dict[TomlPath, str] = {}
     for one in sets:
         key, equals, text = one.partition("=")
         path, where = split_key(key), f"--set {one}"
@@ -33,23 +33,21 @@ def set_values(config: Config, sets: Sequence[str]) -> Config:
             raise UsageError(f"{where}: must be KEY=VALUE, as in --set momentum.breakout_lookback=30")
         full, node = _resolved(path, schema(strategies_in(tree, file)), where)
         _put(tree, full, _value(text, node, full, where))
-        said[full] = where
-    return config_of(tree, file, lambda problem: said.get(plain(problem.path), " ".join(said.values())))
+        places[full] = where
+    return config_of(tree, file, lambda problem: places.get(plain(problem.path), " ".join(places.values())))
 
 
 def _tree(config: Config) -> Tree:
-    """A configuration as a file would hold it."""
+    """Return a configuration as the tree of its file."""
     tree: Tree = msgspec.to_builtins(config)
     del tree["file"]
-    by_name = tree["strategies"].pop("by_name")
-    for name, said in by_name.items():
-        own = {"symbols": said["symbols"], "only_symbols": said["only_symbols"], "risk": said["risk"]}
-        tree["strategies"][name] = {**said["parameters"], **own}
+    for name, section in tree["strategies"].pop("by_name").items():
+        tree["strategies"][name] = {**section.pop("parameters"), **section}
     return tree
 
 
 def _resolved(path: tuple[str, ...], known: ConfigTable, where: str) -> tuple[tuple[str, ...], ConfigKey]:
-    """The full path of a key, and the key. A strategy's name may stand without `strategies.` before it."""
+    """Return the full path of a key, and the key. `strategies.` before a strategy's name may be omitted."""
     named = known.keys["strategies"]
     sections = list(known.keys)
     full = path
@@ -65,7 +63,7 @@ def _resolved(path: tuple[str, ...], known: ConfigTable, where: str) -> tuple[tu
         table = node
         node = table.at(name) if isinstance(table, ConfigTable) else None
         if node is None:
-            text = unknown_key_text(name, table.keys, table.noun) if isinstance(table, ConfigTable) else "holds no keys"
+            text = unknown_key_text(name, table.keys, table.noun) if isinstance(table, ConfigTable) else "has no keys"
             raise error_of([ConfigProblem(full[: depth + 1], text)], lambda _: where)
     if not isinstance(node, ConfigKey):
         raise error_of([ConfigProblem(full, "is a table, not a key")], lambda _: where)
@@ -80,7 +78,7 @@ def _put(tree: Tree, path: tuple[str, ...], value: object) -> None:
 
 
 def _value(text: str, key: ConfigKey, path: tuple[str, ...], where: str) -> object:
-    """The text as the key's type reads it."""
+    """Parse the text as the key's type."""
     try:
         match key.kind:
             case "whole number":

@@ -1,6 +1,6 @@
-"""What a configuration may hold: a tree of tables and keys, read from the Structs that are configured.
+"""The schema of the configuration: a tree of tables and keys, derived from the Structs that are configured.
 
-One description serves reading, `--set`, the help on strategies and the tests of the example file.
+Loading, `--set`, the help on strategies, the reference and the tests of the example file all use it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Kind = Literal["whole number", "number", "text", "choice", "list", "moment"]
 PLURAL: dict[Kind, str] = {
     "whole number": "a whole number",
     "number": "a number",
-    "text": "a text",
+    "text": "a string",
     "choice": "one of the known words",
-    "list": "a list of texts",
+    "list": "a list of strings",
     "moment": "a date like 2025-01-01 or 20250101, a time like 2025-01-01T12:00:00Z, or a Unix time in s or ms",
 }
 
 
 class ConfigKey(Struct, frozen=True):
-    """A key with its type, default, valid range, unit and meaning. Bounds are None where there are none."""
+    """A key with its type, default, valid range, unit and meaning. A missing bound is None."""
 
     kind: Kind
     default: Any
@@ -44,14 +44,14 @@ class ConfigKey(Struct, frozen=True):
 
 
 class ConfigTable(Struct, frozen=True):
-    """A table: its known keys, and what every other key holds where any name may stand (symbols)."""
+    """A table: its known keys, and the node of every other key if any name is valid (symbols)."""
 
     keys: dict[str, ConfigKey | ConfigTable]
     noun: str = "key"
     rest: ConfigKey | ConfigTable | None = None
 
     def at(self, name: str) -> ConfigKey | ConfigTable | None:
-        """What stands behind a name; None where nothing may."""
+        """Return the node under a name; None for an invalid name."""
         return self.keys.get(name, self.rest)
 
 
@@ -59,34 +59,34 @@ Node = ConfigKey | ConfigTable
 
 
 def table_of(kind: type[Struct], noun: str = "key") -> ConfigTable:
-    """The table that a Struct describes. Raises ConfigError for a field of a type that no key has."""
+    """Return the table that a Struct describes. Raise ConfigError for a field whose type no key has."""
     fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
     return ConfigTable({field.name: _key(kind, field) for field in fields}, noun)
 
 
 def _key(kind: type[Struct], field: msgspec.inspect.Field) -> ConfigKey:
-    """A field with what its annotation says of it."""
+    """Return the key of a field, with the metadata of its annotation."""
     info, extra, meaning = field.type, {}, ""
     if isinstance(info, msgspec.inspect.Metadata):
         extra, meaning = info.extra or {}, (info.extra_json_schema or {}).get("description", "")
         info = info.type
-    said = {"default": field.default, "unit": extra.get("unit", ""), "meaning": meaning}
+    common = {"default": field.default, "unit": extra.get("unit", ""), "meaning": meaning}
     match info:
         case msgspec.inspect.IntType():
-            return ConfigKey("whole number", **_bounds(info), **said)
+            return ConfigKey("whole number", **_bounds(info), **common)
         case msgspec.inspect.FloatType():
-            return ConfigKey("number", **_bounds(info), **said)
+            return ConfigKey("number", **_bounds(info), **common)
         case msgspec.inspect.LiteralType():
-            return ConfigKey("choice", choices=tuple(str(value) for value in info.values), **said)
+            return ConfigKey("choice", choices=tuple(str(value) for value in info.values), **common)
         case msgspec.inspect.StrType():
             empty = not info.min_length
-            return ConfigKey("moment" if extra.get("moment") else "text", may_be_empty=empty, **said)
+            return ConfigKey("moment" if extra.get("moment") else "text", may_be_empty=empty, **common)
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StrType(pattern=pattern)):
             return ConfigKey(
-                "list", pattern=pattern or "", may_be_empty=not info.min_length, items_max=info.max_length, **said
+                "list", pattern=pattern or "", may_be_empty=not info.min_length, items_max=info.max_length, **common
             )
         case _:
-            raise ConfigError(f"{kind.__module__}.{kind.__name__}.{field.name}: no key can hold a {info}")
+            raise ConfigError(f"{kind.__module__}.{kind.__name__}.{field.name}: no key can have the type {info}")
 
 
 def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> Mapping[str, Any]:
@@ -94,7 +94,7 @@ def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> Mappin
 
 
 def range_text(key: ConfigKey) -> str:
-    """The valid range in words: `1 to 500 candles`, `above 0 to 50 %`, `"sim" or "file"`."""
+    """Return the valid range in words: `1 to 500 candles`, `above 0 to 50 %`, `"sim" or "file"`."""
     if key.choices:
         return " or ".join(f'"{choice}"' for choice in key.choices)
     if key.kind not in ("whole number", "number"):
@@ -110,12 +110,12 @@ def _bound(word: str, bound: float | None) -> str:
 
 
 def number_text(value: float) -> str:
-    """A number as one writes it: 1000000, 0.02, -5."""
+    """Return a number without a needless fraction: 1000000, 0.02, -5."""
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def value_text(value: object) -> str:
-    """A value as it stands in a TOML file."""
+    """Return a value as a TOML file contains it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):

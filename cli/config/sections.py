@@ -1,7 +1,7 @@
-"""The configuration: `papertape.toml` as typed, frozen sections, every mistake named with its line.
+"""The configuration: `papertape.toml` as typed, frozen sections. Every mistake is reported with its line.
 
-Paths in it (the log, market files, strategy folders) are relative to the folder of the file. A parameter that
-equals its default is dropped: two files that mean the same are the same configuration.
+Its paths (the log, market files, strategy folders) are relative to the folder of the file. A parameter that equals its
+default is dropped: two files with the same meaning are the same configuration.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from papertape.projections.watchdog.settings import WatchdogSettings
 FILE_NAME = "papertape.toml"
 ALL_STRATEGIES = "all"
 WAIT_SHARE = 0.8
-"""Most symbols wait for a few during this part of the time in which a candle is on time."""
+"""Complete symbols wait for incomplete ones during this share of the time in which a candle is on time."""
 DAYS_MAX = 36_500
 SEED_MAX = 2**32 - 1
 FEED_SPEED_MAX = 1_000_000.0
@@ -51,19 +51,19 @@ Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 
 
 class EngineSection(Struct, frozen=True):
-    """Where the log is kept, and how often the state is saved beside it."""
+    """The log file, and how often a snapshot of the state is saved beside it."""
 
-    db: Annotated[str, Meta(min_length=1, description="the log's file")] = "data/papertape.db"
+    db: Annotated[str, Meta(min_length=1, description="the log file")] = "data/papertape.db"
     snapshot_every_events: Annotated[
         int,
-        Meta(ge=100, le=10_000_000, description="a snapshot is saved after so many events", extra={"unit": "events"}),
+        Meta(ge=100, le=10_000_000, description="save a snapshot after this many events", extra={"unit": "events"}),
     ] = 5_000
 
 
 class SimSection(Struct, frozen=True):
-    """The simulated market: the same seed shows the same market on every machine."""
+    """The simulated market: the same seed yields the same market on every machine."""
 
-    seed: Annotated[int, Meta(ge=0, le=SEED_MAX, description="which market")] = 7
+    seed: Annotated[int, Meta(ge=0, le=SEED_MAX, description="the seed of the simulated market")] = 7
     symbols: Annotated[
         tuple[Symbol, ...], Meta(min_length=1, max_length=SYMBOLS_MAX, description="the symbols, in this order")
     ] = tuple(KNOWN)
@@ -72,29 +72,32 @@ class SimSection(Struct, frozen=True):
         int, Meta(ge=0, le=WARM_UP_DAYS_MAX, description="history before the start", extra={"unit": "days"})
     ] = 2
     days: Annotated[
-        int, Meta(ge=0, le=DAYS_MAX, description="length from the start on; 0 is without end", extra={"unit": "days"})
+        int, Meta(ge=0, le=DAYS_MAX, description="length from the start; 0: without end", extra={"unit": "days"})
     ] = 0
     outage_every_hours: Annotated[
         int,
         Meta(
             ge=0,
             le=OUTAGE_EVERY_HOURS_MAX,
-            description="most spans of so many hours hold an outage of the feed; 0 is none",
+            description="most spans of this many hours contain a feed outage; 0: no outages",
             extra={"unit": "hours"},
         ),
     ] = OUTAGE_EVERY_HOURS
 
 
 class FileSection(Struct, frozen=True):
-    """A recorded market from files named `exchange_SYMBOL_kind_...`, or given as `SYMBOL=path`."""
+    """A recorded market from files that are named `exchange_SYMBOL_kind_...` or written as `SYMBOL=path`."""
 
-    candles: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of candles")] = ()
-    funding: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of settlements")] = ()
+    candles: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="candle files")] = ()
+    funding: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of funding settlements")] = ()
     open_interest: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of open interest")] = ()
-    start: Annotated[str, Meta(description="candles before it only warm up; empty: none", extra={"moment": True})] = ""
-    end: Annotated[str, Meta(description="nothing is read from here on; empty: all", extra={"moment": True})] = ""
+    start: Annotated[
+        str,
+        Meta(description="the start of trading; earlier candles only warm up; empty: none", extra={"moment": True}),
+    ] = ""
+    end: Annotated[str, Meta(description="the end; empty: the end of the files", extra={"moment": True})] = ""
     timeframe: Annotated[
-        Literal["auto", "1m", "5m", "15m", "1h"], Meta(description="base timeframe; auto: as the files show it")
+        Literal["auto", "1m", "5m", "15m", "1h"], Meta(description="base timeframe; auto: that of the files")
     ] = "auto"
 
 
@@ -104,54 +107,56 @@ class BitgetSection(Struct, frozen=True):
     symbols: Annotated[
         tuple[Symbol, ...], Meta(min_length=1, max_length=500, description="the symbols, in this order")
     ] = DEFAULT_SYMBOLS
-    timeframe: Annotated[Literal["1m", "5m", "15m", "1h"], Meta(description="of the candles that are recorded")] = "1m"
-    rest_url: Annotated[str, Meta(min_length=1, description="where its REST service is")] = REST_URL
-    ws_url: Annotated[str, Meta(min_length=1, description="where its public socket is")] = WS_URL
+    timeframe: Annotated[Literal["1m", "5m", "15m", "1h"], Meta(description="timeframe of the recorded candles")] = "1m"
+    rest_url: Annotated[str, Meta(min_length=1, description="address of the REST API")] = REST_URL
+    ws_url: Annotated[str, Meta(min_length=1, description="address of the public WebSocket")] = WS_URL
     warm_up_days: Annotated[
         float,
         Meta(
             ge=0.0,
             le=60.0,
-            description="history before the first start; 0: as the strategies need it",
+            description="history before the first start; 0: as much as the strategies need",
             extra={"unit": "days"},
         ),
     ] = 0.0
     catch_up_days_max: Annotated[
         float,
-        Meta(gt=0.0, le=90.0, description="the longest absence that is made up for", extra={"unit": "days"}),
+        Meta(
+            gt=0.0, le=90.0, description="the longest absence whose candles are fetched later", extra={"unit": "days"}
+        ),
     ] = 30.0
     requests_per_s: Annotated[
-        float, Meta(ge=0.2, le=20.0, description="REST requests; the exchange takes 20", extra={"unit": "1/s"})
+        float, Meta(ge=0.2, le=20.0, description="REST requests per second; Bitget allows 20", extra={"unit": "1/s"})
     ] = 10.0
     request_timeout_s: Annotated[
-        float, Meta(ge=1.0, le=60.0, description="an answer takes no longer", extra={"unit": "s"})
+        float, Meta(ge=1.0, le=60.0, description="the longest wait for an answer", extra={"unit": "s"})
     ] = 10.0
     symbols_a_connection: Annotated[
-        int, Meta(ge=1, le=90, description="symbols that share a connection, two channels each")
+        int, Meta(ge=1, le=90, description="symbols per connection, with two channels each")
     ] = 24
     settle_s: Annotated[
-        float, Meta(ge=0.0, le=10.0, description="wait for corrections of a candle that closed", extra={"unit": "s"})
+        float, Meta(ge=0.0, le=10.0, description="the wait for corrections of a closed candle", extra={"unit": "s"})
     ] = 2.0
     grace_s: Annotated[
         float,
-        Meta(ge=0.0, le=20.0, description="then a candle the stream did not finish is asked for", extra={"unit": "s"}),
+        Meta(ge=0.0, le=20.0, description="the wait before an unfinished candle is requested", extra={"unit": "s"}),
     ] = 3.0
     on_time_s: Annotated[
-        float, Meta(ge=5.0, le=55.0, description="a candle known later opens nothing", extra={"unit": "s"})
+        float, Meta(ge=5.0, le=55.0, description="a candle that arrives later opens no position", extra={"unit": "s"})
     ] = 30.0
     declare_s: Annotated[
-        float, Meta(ge=20.0, le=120.0, description="what is missing longer is declared", extra={"unit": "s"})
+        float, Meta(ge=20.0, le=120.0, description="a candle missing for longer is declared a gap", extra={"unit": "s"})
     ] = 90.0
     silence_s: Annotated[
-        float, Meta(ge=10.0, le=60.0, description="a connection without a message is renewed", extra={"unit": "s"})
+        float, Meta(ge=10.0, le=60.0, description="a connection silent for longer is renewed", extra={"unit": "s"})
     ] = 45.0
     rotate_hours: Annotated[
-        float, Meta(ge=0.1, le=23.9, description="a connection is replaced after so long", extra={"unit": "h"})
+        float, Meta(ge=0.1, le=23.9, description="a connection is replaced after this time", extra={"unit": "h"})
     ] = 23.0
 
 
 class FeedSection(Struct, frozen=True):
-    """Which market is watched, and how fast it goes."""
+    """The watched market and its speed."""
 
     kind: Annotated[Literal["sim", "file", "bitget"], Meta(description="simulated, recorded or live market")] = "sim"
     speed: Annotated[
@@ -159,7 +164,7 @@ class FeedSection(Struct, frozen=True):
         Meta(
             ge=0.0,
             le=FEED_SPEED_MAX,
-            description="market seconds a second; 0 is as fast as it can",
+            description="market seconds per second; 0: as fast as possible",
             extra={"unit": "x"},
         ),
     ] = 0.0
@@ -171,27 +176,30 @@ class FeedSection(Struct, frozen=True):
 class TelegramSection(Struct, frozen=True):
     """How the owner is reached. Token and chat are secrets: they come from the environment or `.env`."""
 
-    api_url: Annotated[str, Meta(min_length=1, description="where the Bot API is")] = "https://api.telegram.org"
+    api_url: Annotated[str, Meta(min_length=1, description="address of the Bot API")] = "https://api.telegram.org"
     dead_mans_switch_url: Annotated[
-        str, Meta(description="asked for with every heartbeat, so that somebody outside notices its end; empty: none")
+        str,
+        Meta(description="requested with every heartbeat, so that an outside service notices a failure; empty: none"),
     ] = ""
 
 
 class BackupSection(Struct, frozen=True):
-    """Backups that the engine makes of its log. A simulated market's log is backed up by hand only."""
+    """Backups that the engine makes of its log. The log of a simulated market is backed up only by hand."""
 
     every_hours: Annotated[
-        float, Meta(ge=0.0, le=720.0, description="a backup so often; 0 is never", extra={"unit": "h"})
+        float, Meta(ge=0.0, le=720.0, description="time between backups; 0: never", extra={"unit": "h"})
     ] = 24.0
-    folder: Annotated[str, Meta(min_length=1, description="where to, seen from the log's folder")] = "backups"
-    keep: Annotated[int, Meta(ge=1, le=1_000, description="the newest are kept", extra={"unit": "backups"})] = 7
+    folder: Annotated[str, Meta(min_length=1, description="the folder, relative to the log's folder")] = "backups"
+    keep: Annotated[
+        int, Meta(ge=1, le=1_000, description="how many of the newest to keep", extra={"unit": "backups"})
+    ] = 7
 
 
-Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description="what is less is left out")]
+Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least level that is written")]
 
 
 class LevelsSection(Struct, frozen=True):
-    """How much each module says in the files. `events` says every event of interest in words, with its seq."""
+    """The level of each module in the log files. `events` writes every notable event in words, with its seq."""
 
     engine: Level = "info"
     feed: Level = "info"
@@ -202,23 +210,27 @@ class LevelsSection(Struct, frozen=True):
 
 
 class LogsSection(Struct, frozen=True):
-    """What the programs say of themselves, beside the events: how, where to, how much."""
+    """The programs' own log files, beside the events: their format, folder, size and levels."""
 
     format: Annotated[
-        Literal["text", "json"], Meta(description="lines on stderr for people, or one JSON object each")
+        Literal["text", "json"], Meta(description="lines on stderr: readable text, or one JSON object each")
     ] = "text"
-    folder: Annotated[str, Meta(description="rotating files, seen from this file's folder; empty: none")] = "logs"
+    folder: Annotated[
+        str, Meta(description="the folder of rotating files, relative to this file's folder; empty: no files")
+    ] = "logs"
     file_bytes_max: Annotated[
-        int, Meta(ge=10_000, le=1 << 30, description="a file is full then", extra={"unit": "bytes"})
+        int, Meta(ge=10_000, le=1 << 30, description="the size at which a file is rotated", extra={"unit": "bytes"})
     ] = 10_000_000
-    files_kept: Annotated[int, Meta(ge=1, le=100, description="full files are kept", extra={"unit": "files"})] = 5
+    files_kept: Annotated[
+        int, Meta(ge=1, le=100, description="how many rotated files to keep", extra={"unit": "files"})
+    ] = 5
     levels: LevelsSection = LevelsSection()
 
 
 class StrategySection(Struct, frozen=True):
-    """What is said about one strategy: parameters that differ from the defaults, and those of single symbols.
+    """The section of one strategy: parameters that differ from their defaults, and parameters of single symbols.
 
-    `only_symbols` empty means all. `risk` stands in place of the keys of `[risk]` for this strategy alone.
+    An empty `only_symbols` means all. `risk` overrides keys of `[risk]` for this strategy.
     """
 
     parameters: dict[str, int | float] = {}
@@ -228,17 +240,17 @@ class StrategySection(Struct, frozen=True):
 
 
 class StrategiesSection(Struct, frozen=True):
-    """Which strategies run, where the owner's own are found, and what is said about each."""
+    """The strategies that run, the folders of the owner's own, and the section of each."""
 
     enabled: Annotated[
-        tuple[str, ...], Meta(min_length=1, description='names, or "all" that can run on the base timeframe')
+        tuple[str, ...], Meta(min_length=1, description='names, or "all": every one that can run on the base timeframe')
     ] = (ALL_STRATEGIES,)
-    folders: Annotated[tuple[str, ...], Meta(description="folders with strategies of your own")] = ()
+    folders: Annotated[tuple[str, ...], Meta(description="folders with your own strategies")] = ()
     by_name: dict[str, StrategySection] = {}
 
 
 class Config(Struct, frozen=True):
-    """Everything the owner decides. `file` is where it was read, empty for the defaults."""
+    """Everything that the owner decides. `file` is the file it was read from, empty for the defaults."""
 
     engine: EngineSection = EngineSection()
     feed: FeedSection = FeedSection()
@@ -260,7 +272,7 @@ class Config(Struct, frozen=True):
 
     @property
     def database(self) -> Path:
-        """The log's file."""
+        """The log file."""
         return self.folder / self.engine.db
 
     @property
@@ -270,12 +282,12 @@ class Config(Struct, frozen=True):
 
 
 def load_config(path: str | Path | None = None, sets: list[str] | tuple[str, ...] = ()) -> Config:
-    """The configuration at `path`, with `--set` changes applied.
+    """Return the configuration at `path`, with `--set` changes applied.
 
-    Without a path it is `./papertape.toml` if there is one, else the defaults. Raises ConfigError naming file,
-    line, key, value and valid range of everything that is wrong, UsageError for a `--set` that is not KEY=VALUE.
+    Without a path it is `./papertape.toml` if that exists, else the defaults. Raise ConfigError with the file, line,
+    key, value and valid range of every mistake, or UsageError for a `--set` that is not KEY=VALUE.
     """
-    from papertape.cli.config.loader import read_config  # noqa: PLC0415 - the reader builds the sections above.
+    from papertape.cli.config.loader import read_config  # noqa: PLC0415 - the loader imports this module.
 
     if path is None and not Path(FILE_NAME).exists():
         config = Config()
@@ -285,9 +297,9 @@ def load_config(path: str | Path | None = None, sets: list[str] | tuple[str, ...
 
 
 def apply_sets(config: Config, sets: list[str] | tuple[str, ...]) -> Config:
-    """The configuration with single keys changed: `momentum.breakout_lookback=30`, `risk.leverage=5`.
+    """Return the configuration with single keys changed: `momentum.breakout_lookback=30`, `risk.leverage=5`.
 
-    Raises UsageError for what is not KEY=VALUE, ConfigError for an unknown key or a bad value.
+    Raise UsageError for a text that is not KEY=VALUE, ConfigError for an unknown key or an invalid value.
     """
     from papertape.cli.config.overrides import set_values  # noqa: PLC0415 - likewise.
 
@@ -295,39 +307,39 @@ def apply_sets(config: Config, sets: list[str] | tuple[str, ...]) -> Config:
 
 
 def strategies_of(config: Config) -> dict[str, Strategy]:
-    """All strategies there are, the owner's own included. Raises ConfigError for a file that cannot be loaded."""
+    """Return the built-in strategies and the owner's own. Raise ConfigError for a file that cannot be loaded."""
     return load_strategies(config.strategy_folders)
 
 
 def enabled_names(config: Config) -> tuple[str, ...] | None:
-    """The strategies asked for by name; None for all that can run."""
+    """Return the names of the enabled strategies; None for all that can run."""
     return None if config.strategies.enabled == (ALL_STRATEGIES,) else config.strategies.enabled
 
 
 def runner_settings(config: Config, strategies: dict[str, Strategy]) -> dict[str, RunnerSettings]:
-    """The settings of every enabled strategy, in the order of running.
+    """Return the settings of every enabled strategy, in the order in which they run.
 
-    Raises ConfigError when an enabled one is not among `strategies`.
+    Raise ConfigError if an enabled one is not among `strategies`.
     """
     names = enabled_names(config)
     for name in names or ():
         if name not in strategies:
-            raise ConfigError(f"strategy {name!r} is unknown; there are {', '.join(strategies)}")
+            raise ConfigError(f"there is no strategy {name!r}; there are: {', '.join(strategies)}")
     return {name: _settings(config, name) for name in (strategies if names is None else names)}
 
 
 def _settings(config: Config, name: str) -> RunnerSettings:
-    said = config.strategies.by_name.get(name, StrategySection())
+    section = config.strategies.by_name.get(name, StrategySection())
     return RunnerSettings(
-        parameters=said.parameters,
-        symbol_parameters=said.symbols,
-        symbols=said.only_symbols or None,
-        risk=msgspec.structs.replace(config.risk, **said.risk),
+        parameters=section.parameters,
+        symbol_parameters=section.symbols,
+        symbols=section.only_symbols or None,
+        risk=msgspec.structs.replace(config.risk, **section.risk),
     )
 
 
 def sim_settings(config: Config) -> SimSettings:
-    """The simulated market as its feed takes it."""
+    """Return the settings of the simulated feed."""
     sim = config.feed.sim
     return SimSettings(
         seed=sim.seed,
@@ -342,7 +354,7 @@ def sim_settings(config: Config) -> SimSettings:
 
 
 def file_settings(config: Config) -> FileSettings:
-    """The recorded market as its feed takes it, its paths resolved."""
+    """Return the settings of the recorded feed, with resolved paths."""
     files = config.feed.file
     return FileSettings(
         candles=_resolved(config.folder, files.candles),
@@ -357,7 +369,7 @@ def file_settings(config: Config) -> FileSettings:
 
 
 def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
-    """The live market as its feed takes it; `warm_up_ms` counts where the configuration leaves it to the strategies."""
+    """Return the settings of the live feed; `warm_up_ms` applies if the configuration leaves it to the strategies."""
     bitget = config.feed.bitget
     days_ms = int(bitget.warm_up_days * DAY_MS)
     return BitgetSettings(
@@ -382,13 +394,13 @@ def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
     )
 
 
-def _resolved(folder: Path, given: tuple[str, ...]) -> tuple[str, ...]:
-    """`path` and `SYMBOL=path` with the path seen from the configuration's folder."""
-    return tuple(rebase_path(one, folder) for one in given)
+def _resolved(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
+    """Resolve each `path` or `SYMBOL=path` against the configuration's folder."""
+    return tuple(rebase_path(one, folder) for one in files)
 
 
 def config_digest(config: Config) -> str:
-    """A digest of what the configuration says, whichever file said it."""
+    """Return a digest of the configuration's values, whichever file they came from."""
     plain = repair_texts(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
     content = msgspec.json.encode(plain, order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -1,7 +1,6 @@
-"""Where the keys of a TOML file stand: the line of every table and key, which `tomllib` does not tell.
+"""Find the line of every table and key of a TOML file, which `tomllib` does not report.
 
-The text is scanned line by line, without its values: only their extent counts. It serves messages, so a text
-that `tomllib` refuses may be scanned too.
+The scanner goes line by line and skips values. It serves error messages, so it also scans texts that `tomllib` refuses.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ _MARK = re.compile(r"""\"""|'''|"(?:\\.|[^"\\])*"|'[^']*'|[\[\]{}#]""")
 
 
 class TomlLocations(Struct):
-    """The lines of all tables and keys, keys that stand twice, and the line of a value that never ends (0: none)."""
+    """The lines of all tables and keys, duplicate keys, and the line of a value that never ends (0 if none)."""
 
     lines: dict[Path, int] = field(default_factory=dict)
-    twice: list[tuple[Path, int]] = field(default_factory=list)
+    duplicates: list[tuple[Path, int]] = field(default_factory=list)
     unclosed: int = 0
     text: list[str] = field(default_factory=list)
 
     def line_of(self, path: Path, item: str = "") -> int:
-        """The line of a key, or of the nearest table above it; of `item` where a list's item is meant."""
+        """Return the line of a key, of `item` in its list, or of the nearest table above it."""
         while path and path not in self.lines:
             path = path[:-1]
         first = self.lines.get(path, 1)
@@ -35,7 +34,7 @@ class TomlLocations(Struct):
 
 
 class _Extent(Struct):
-    """How deep in brackets, or in which multi-line string, the scanner is."""
+    """The scanner's bracket depth, and the delimiter of the multi-line string it is in."""
 
     depth: int = 0
     delimiter: str = ""
@@ -45,7 +44,7 @@ class _Extent(Struct):
         return self.depth > 0 or bool(self.delimiter)
 
     def feed(self, text: str) -> None:
-        """Go over the rest of a line that belongs to a value."""
+        """Scan the rest of a line that belongs to a value."""
         at = 0
         while True:
             if self.delimiter:
@@ -68,13 +67,13 @@ class _Extent(Struct):
             self.depth -= 1
 
 
-def places(text: str) -> TomlLocations:
+def locate_keys(text: str) -> TomlLocations:
     """Scan a TOML text."""
-    found = TomlLocations(text=text.splitlines())
+    locations = TomlLocations(text=text.splitlines())
     named: set[Path] = set()
     table: Path = ()
     extent = _Extent()
-    for number, line in enumerate(found.text, start=1):
+    for number, line in enumerate(locations.text, start=1):
         if extent.open:
             extent.feed(line)
             continue
@@ -84,17 +83,17 @@ def places(text: str) -> TomlLocations:
             continue
         path = path if header else table + path
         table = path if header else table
-        _note(found, named, path, number)
+        _note(locations, named, path, number)
         if not header:
             extent.feed(rest)
-            found.unclosed = number if extent.open else 0
+            locations.unclosed = number if extent.open else 0
     if not extent.open:
-        found.unclosed = 0
-    return found
+        locations.unclosed = 0
+    return locations
 
 
 def _key(text: str) -> tuple[Path, str]:
-    """The dotted key a line begins with, and what follows it; empty where there is none."""
+    """Return the dotted key at the start of a line, and the rest; both empty if there is no key."""
     key = _DOTTED.match(text)
     if key is None:
         return (), ""
@@ -102,14 +101,13 @@ def _key(text: str) -> tuple[Path, str]:
 
 
 def split_key(text: str) -> Path:
-    """A dotted key in its parts; a part in quotes may hold dots."""
+    """Split a dotted key; a quoted part may contain dots."""
     return tuple(part[1:-1] if part[0] in "\"'" else part for part in _PARTS.findall(text))
 
 
-def _note(found: TomlLocations, named: set[Path], path: Path, line: int) -> None:
+def _note(locations: TomlLocations, named: set[Path], path: Path, line: int) -> None:
     if path in named:
-        found.twice.append((path, line))
+        locations.duplicates.append((path, line))
     named.add(path)
-    found.lines.setdefault(path, line)
-    for length in range(1, len(path)):
-        found.lines.setdefault(path[:length], line)
+    for length in range(1, len(path) + 1):
+        locations.lines.setdefault(path[:length], line)

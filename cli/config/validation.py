@@ -1,7 +1,6 @@
-"""Checking a configuration's values against what may stand there, and saying what is wrong.
+"""Validate a configuration's values against the schema, and describe every problem.
 
-A `ConfigProblem` knows the path of its key; where that key stands (a line of a file, a `--set`) is added by the one
-who knows the source.
+A `ConfigProblem` contains the path of its key; the caller, who knows the source, adds the line or the `--set`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import re
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from msgspec import Struct
 
@@ -30,7 +29,7 @@ KNOWN_MAX = 24
 
 
 class ConfigProblem(Struct, frozen=True):
-    """One mistake: the key's full path, what is wrong with it, and the item of a list where one is meant."""
+    """One mistake: the key's full path, what is wrong with it, and the list item if only that is wrong."""
 
     path: Path
     text: str
@@ -38,35 +37,35 @@ class ConfigProblem(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The path as one writes it."""
+        """The dotted path."""
         return ".".join(self.path)
 
 
 def error_of(problems: Iterable[ConfigProblem], place: Callable[[ConfigProblem], str]) -> ConfigError:
-    """All problems as one error, a line each; `place` says where a problem stands."""
+    """Return all problems as one error with a line each; `place` returns the place of a problem."""
     lines = [f"{place(problem)}: {problem.name} {problem.text}" for problem in problems]
     more = len(lines) - PROBLEMS_MAX
     return ConfigError("\n".join([*lines[:PROBLEMS_MAX], *([f"... and {more} more"] if more > 0 else [])]))
 
 
 def validate_value(value: object, node: Node, path: Path, problems: list[ConfigProblem]) -> Any:
-    """The value in its plain form; what is wrong with it is added to `problems`."""
+    """Return the value in its plain form, and add its problems to `problems`."""
     if isinstance(node, ConfigTable):
         return _checked_table(value, node, path, problems)
-    found: list[str] = []
-    plain = _checked_key(value, node, path, problems, found)
-    problems.extend(ConfigProblem(path, f"= {_short(value)}: {text}{_default(node)}") for text in found)
+    faults: list[str] = []
+    plain = _checked_key(value, node, path, problems, faults)
+    problems.extend(ConfigProblem(path, f"= {_short(value)}: {text}{_default(node)}") for text in faults)
     return plain
 
 
 def unknown_key_text(name: str, known: Iterable[str], noun: str) -> str:
-    """`is an unknown key; did you mean x? There are a, b, c`."""
+    """Return `is an unknown key; did you mean x? Choose from: a, b, c`."""
     names = list(known)
     close = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
     meant = next((n for n in names if close and n.lower() == close[0]), "")
     shown = ", ".join(names[:KNOWN_MAX]) + (", ..." if len(names) > KNOWN_MAX else "")
-    hint = f"did you mean {meant}? " if meant else ""
-    return f"is an unknown {noun}; {hint}There are: {shown}" if meant else f"is an unknown {noun}; there are: {shown}"
+    hint = f"did you mean {meant}? Choose" if meant else "choose"
+    return f"is an unknown {noun}; {hint} from: {shown}"
 
 
 def _checked_table(value: object, table: ConfigTable, path: Path, problems: list[ConfigProblem]) -> dict[str, Any]:
@@ -74,29 +73,31 @@ def _checked_table(value: object, table: ConfigTable, path: Path, problems: list
         problems.append(ConfigProblem(path, f"= {_short(value)}: must be a table"))
         return {}
     plain = {}
-    for name, given in value.items():
+    for name, item in value.items():
         node = table.at(name)
         if node is None:
             problems.append(ConfigProblem((*path, name), unknown_key_text(name, table.keys, table.noun)))
         else:
-            plain[name] = validate_value(given, node, (*path, name), problems)
+            plain[name] = validate_value(item, node, (*path, name), problems)
     return plain
 
 
-def _checked_key(value: object, key: ConfigKey, path: Path, problems: list[ConfigProblem], found: list[str]) -> object:
+def _checked_key(value: object, key: ConfigKey, path: Path, problems: list[ConfigProblem], faults: list[str]) -> object:
     match key.kind:
         case "whole number" | "number":
-            found += _number_faults(value, key)
+            faults += _number_faults(value, key)
         case "choice":
             if value not in key.choices:
-                found.append(f"must be {range_text(key)}")
+                faults.append(f"must be {range_text(key)}")
         case "text":
             if not isinstance(value, str) or not (value or key.may_be_empty):
-                found.append("must be a text" + ("" if key.may_be_empty else " that is not empty"))
+                faults.append(f"must be {PLURAL['text']}" if key.may_be_empty else "must be a string that is not empty")
         case "list":
-            return _checked_list(value, key, path, problems, found)
+            return _checked_list(value, key, path, problems, faults)
         case "moment":
-            return _checked_moment(value, key, found)
+            return _checked_moment(value, key, faults)
+        case _:
+            assert_never(key.kind)
     return value
 
 
@@ -116,27 +117,27 @@ def _number_faults(value: object, key: ConfigKey) -> list[str]:
 
 
 def _checked_list(
-    value: object, key: ConfigKey, path: Path, problems: list[ConfigProblem], found: list[str]
+    value: object, key: ConfigKey, path: Path, problems: list[ConfigProblem], faults: list[str]
 ) -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        found.append(f"must be {PLURAL['list']}")
+        faults.append(f"must be {PLURAL['list']}")
         return []
     items = [str(item) for item in value]
     if not items and not key.may_be_empty:
-        found.append("must not be empty")
+        faults.append("must not be empty")
     if key.items_max is not None and len(items) > key.items_max:
-        found.append(f"holds {len(items)}, at most {key.items_max}")
+        faults.append(f"has {len(items)} items, but at most {key.items_max} are allowed")
     for place, item in enumerate(items):
         name = (*path[:-1], f"{path[-1]}[{place}]")
         if item in items[:place]:
-            problems.append(ConfigProblem(name, f"= {_short(item)}: stands twice", item))
+            problems.append(ConfigProblem(name, f"= {_short(item)}: is a duplicate", item))
         elif not item or (key.pattern and not re.search(key.pattern, item)):
-            must = "must be written like BTCUSDT: capitals and digits" if key.pattern else "must not be empty"
+            must = "must be capital letters and digits, like BTCUSDT" if key.pattern else "must not be empty"
             problems.append(ConfigProblem(name, f"= {_short(item)}: {must}", item))
     return items
 
 
-def _checked_moment(value: object, key: ConfigKey, found: list[str]) -> str:
+def _checked_moment(value: object, key: ConfigKey, faults: list[str]) -> str:
     if value == "" and key.default == "":
         return ""
     at_ms = _moment_ms(value)
@@ -144,7 +145,7 @@ def _checked_moment(value: object, key: ConfigKey, found: list[str]) -> str:
         moment = datetime.fromtimestamp(at_ms / 1_000, UTC)
         if 1971 <= moment.year <= 2099:
             return moment_text(moment)
-    found.append(f"must be {range_text(key)}, in whole minutes, from 1971 to 2099")
+    faults.append(f"must be {range_text(key)}, in whole minutes, from 1971 to 2099")
     return str(key.default)
 
 
@@ -156,12 +157,12 @@ def _moment_ms(value: object) -> int | None:
 
 
 def moment_text(moment: datetime) -> str:
-    """The one spelling of a time: the day alone at midnight, else the time in UTC."""
+    """Return the canonical spelling of a time: only the day at midnight, else the time in UTC."""
     return f"{moment:%Y-%m-%d}" if moment.hour == moment.minute == 0 else f"{moment:%Y-%m-%dT%H:%M:00Z}"
 
 
 def moment_ms(text: str) -> int | None:
-    """UTC milliseconds of a checked time; None for an empty text."""
+    """Return the UTC milliseconds of a valid time; None for an empty text."""
     return formats.moment_ms(text) if text else None
 
 

@@ -1,4 +1,4 @@
-"""Detect a kept process that is running but no longer answers; only killing it helps."""
+"""Detect a supervised process that is running but no longer answers; only killing it helps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SILENT_S_MAX: Final = 60.0
-"""So long without an answer is no long commit and no busy machine."""
-ASKS_MIN: Final = 6
-"""So many questions without an answer: a machine that slept for a minute has asked only once."""
+"""Neither a long commit nor a busy machine explains a longer silence."""
+PROBES_MIN: Final = 6
+"""The probes that must fail in a row: a machine that slept for a minute has sent only one."""
 
 
 class HangDetector:
-    """Asks at intervals. Only who has answered once in this life can hang: a start may take its time."""
+    """Probe a process at intervals. Only a process that has answered once can hang: a start may take long."""
 
     def __init__(
         self,
@@ -23,18 +23,18 @@ class HangDetector:
         silent_s_max: float = SILENT_S_MAX,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`answers` asks, and waits for an answer no longer than a moment."""
+        """Probe with `answers`, which waits only a moment for an answer."""
         self._answers, self._clock_s = answers, clock_s
-        self._ask_s, self._asked_s = silent_s_max / ASKS_MIN, -silent_s_max
+        self._interval_s, self._probed_s = silent_s_max / PROBES_MIN, -silent_s_max
         self._unanswered: int | None = None
 
     @property
-    def look_s(self) -> float:
-        """After so long it wants to ask again; sooner while nothing was heard of this life."""
-        return self._ask_s if self._unanswered is not None else self._ask_s / ASKS_MIN
+    def interval_s(self) -> float:
+        """The time between two probes; shorter until the first answer."""
+        return self._interval_s if self._unanswered is not None else self._interval_s / PROBES_MIN
 
     @property
-    def was_heard(self) -> bool:
+    def has_answered(self) -> bool:
         """Whether the current process has answered yet."""
         return self._unanswered is not None
 
@@ -43,11 +43,11 @@ class HangDetector:
         self._unanswered = None
 
     def is_hung(self) -> bool:
-        """Whether who answered once has been silent for too long; asks where it is time to."""
-        if self._clock_s() - self._asked_s >= self.look_s:
-            self._asked_s = self._clock_s()
+        """Probe if it is time; return whether the process has answered before and been silent for too long."""
+        if self._clock_s() - self._probed_s >= self.interval_s:
+            self._probed_s = self._clock_s()
             if self._answers():
                 self._unanswered = 0
             elif self._unanswered is not None:
                 self._unanswered += 1
-        return self._unanswered is not None and self._unanswered >= ASKS_MIN
+        return self._unanswered is not None and self._unanswered >= PROBES_MIN

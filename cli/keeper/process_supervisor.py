@@ -1,8 +1,8 @@
-"""The keeper: starts the engine and the web as processes of their own, and starts again whichever died.
+"""The supervisor: start the engine and the page as processes, and restart them when they die.
 
-One loop waits for signals: an end of a child, a wish to stop. Each child leads a process group, so that whatever
-it started ends with it. As the first process of a container it also reaps what others left behind. It goes on for as
-long as it takes (`cli.keeper.restart_policy`), and says why the engine is down where the page and systemd see it.
+One loop waits for signals: the end of a child, or a request to stop. Each child leads a process group, so that whatever
+it started ends with it. As the first process of a container it also reaps orphans. It retries for as long as it takes
+(`cli.keeper.restart_policy`), and reports why the engine is down to the page and to systemd.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from papertape.cli.environment.early_signals import was_signalled
 from papertape.cli.keeper.restart_policy import (
     ENDED_WELL,
     STEADY_S,
@@ -35,21 +36,21 @@ if TYPE_CHECKING:
     from papertape.cli.keeper.hang_detector import HangDetector
     from papertape.cli.keeper.systemd import SystemdNotifier
 
-ENDS_S_MAX: Final = 8.0
-"""An engine may need some seconds for its last words; then it is killed, and the log is whole all the same."""
-KILLED_S_MAX: Final = 60.0
+STOP_S_MAX: Final = 8.0
+"""A stopping engine may need some seconds for its report; then it is killed, which does not damage the log."""
+KILL_S_MAX: Final = 60.0
 SIGNALS_READ_MAX: Final = 64
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SUPERVISOR_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 INHERITED_FD: Final = 3
 NOT_STARTED: Final = 127
 """The exit code that a shell reports for a command that could not be started."""
-WORDS_CHARS_MAX: Final = 300
+ERROR_CHARS_MAX: Final = 300
 
 
 class Program(Struct, frozen=True):
-    """What to start: its name for the owner, command line, complete environment, and slot for its last words.
+    """A program to start: its name for the owner, command line, complete environment, and slot for its last error.
 
-    `inherits` is a descriptor that it gets as number 3. `is_silent`: nobody reads what it prints.
+    `inherits` is a descriptor that it gets as number 3. `is_silent`: nobody reads its output.
     """
 
     name: str
@@ -61,61 +62,63 @@ class Program(Struct, frozen=True):
 
 
 class SupervisedProcess(Struct):
-    """A program and its current process, if any. `pulse` tells whether the process still answers."""
+    """A program and its current process, if any. `hangs` detects whether the process still answers."""
 
     program: Program
-    pulse: HangDetector
+    hangs: HangDetector
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     pid: int | None = None
     started_s: float = 0.0
     due_s: float | None = 0.0
-    """When it is to be started; None while it runs, and when it is not started any more."""
+    """When to start it; None while it runs and after a permanent stop."""
     ended: PermanentStop | None = None
     code: int = 0
     """The exit code of the last process."""
-    asked_to_end: bool = False
+    is_stopping: bool = False
 
 
 class ProcessSupervisor:
-    """Keeps an engine and its page alive until the engine's work is done or a signal comes."""
+    """Keep an engine and its page running until the engine finishes or a signal arrives."""
 
     def __init__(
         self,
         engine: tuple[Program, HangDetector],
-        web: tuple[Program, HangDetector],
-        tell: Callable[[str], None],
+        page: tuple[Program, HangDetector],
+        report: Callable[[str], None],
         notify: SystemdNotifier,
         board: StatusBoard,
-        ends_s_max: float = ENDS_S_MAX,
+        stop_s_max: float = STOP_S_MAX,
     ) -> None:
-        """`tell` informs the owner, `notify` the service manager, and `board` the kept processes."""
-        self._engine, self._web = SupervisedProcess(*engine), SupervisedProcess(*web, RestartPolicy(may_end=False))
-        self._tell, self._notify, self._board, self._ends_s_max = tell, notify, board, ends_s_max
+        """Report to the owner with `report`, to the service manager with `notify`, to the processes on `board`."""
+        self._engine, self._page = SupervisedProcess(*engine), SupervisedProcess(*page, RestartPolicy(may_end=False))
+        self._both = (self._engine, self._page)
+        self._report, self._notify, self._board, self._stop_s_max = report, notify, board, stop_s_max
         self._stopping = False
 
     def run(self) -> int:
-        """Run both; the engine's exit code where it stopped by itself, else how it ended when it was asked to."""
-        with _signals() as coming:
+        """Run both; return the engine's exit code."""
+        with _signals() as incoming:
+            self._stopping = was_signalled()
             try:
                 while not self._is_over():
                     self._start_due()
-                    self._look()
-                    # A failing page is no reason to end a trading engine.
-                    self._notify.turn(lives=not self._engine.restarts.is_failing, status=self._board.read("outage"))
-                    if self._wait(coming):
+                    self._check()
+                    # A failing page is no reason to restart a trading engine.
+                    self._notify.update(lives=not self._engine.restarts.is_failing, status=self._board.read("outage"))
+                    if self._wait(incoming):
                         self._stopping = True
                     self._reap()
             finally:
                 self._notify.stopping()
-                self._end_all(coming)
-        return self._code()
+                self._stop_all(incoming)
+        return self._exit_code()
 
     def _is_over(self) -> bool:
-        """A page that is left alone with a finished log stays up, but nothing is kept for nobody."""
+        """Return whether to stop. After an engine's failure the page stays up, but not after its success."""
         done = self._engine.ended
-        return self._stopping or (done is not None and (not done.why or self._web.ended is not None))
+        return self._stopping or (done is not None and (not done.why or self._page.ended is not None))
 
-    def _code(self) -> int:
+    def _exit_code(self) -> int:
         ended = self._engine.ended
         code = self._engine.code if ended is None else ended.code
         return code if code >= 0 else 128 - code
@@ -124,116 +127,116 @@ class ProcessSupervisor:
 
     def _start_due(self) -> None:
         now_s = time.monotonic()
-        for kept in (self._web, self._engine):
-            if kept.due_s is not None and kept.due_s <= now_s:
-                kept.due_s, kept.started_s = None, now_s
-                self._board.write(kept.program.slot, "")
-                kept.pulse.begin()
+        for process in (self._page, self._engine):
+            if process.due_s is not None and process.due_s <= now_s:
+                process.due_s, process.started_s = None, now_s
+                self._board.write(process.program.slot, "")
+                process.hangs.begin()
                 try:
-                    kept.pid = _spawn(kept.program, self._board.descriptor)
+                    process.pid = _spawn(process.program, self._board.descriptor)
                 except OSError as error:  # No memory, no process left, or Python itself is on a missing mount.
-                    self._board.write(kept.program.slot, f"could not be started: {error.strerror}")
-                    self._decide(kept, NOT_STARTED)
+                    self._board.write(process.program.slot, f"could not be started: {error.strerror}")
+                    self._decide(process, NOT_STARTED)
 
-    def _look(self) -> None:
-        """Kill a process that hangs, which costs the log nothing. Note a process that has recovered."""
-        for kept in (self._engine, self._web):
-            if kept.pid is None:
+    def _check(self) -> None:
+        """Kill a process that hangs, which does not damage the log. Note a process that has recovered."""
+        for process in self._both:
+            if process.pid is None:
                 continue
-            if kept.pulse.is_hung():
-                self._tell(f"the {kept.program.name} lives but has not answered for long; it is killed")
-                _signal_group(kept.pid, signal.SIGKILL)
-                kept.pulse.begin()
-            elif kept.pulse.was_heard and time.monotonic() - kept.started_s >= STEADY_S:
-                if kept.restarts.settle():
-                    self._tell(f"the {kept.program.name}is stable again")
-                if kept is self._engine:
+            if process.hangs.is_hung():
+                self._report(f"the {process.program.name} is running but does not answer; killing it")
+                _signal_group(process.pid, signal.SIGKILL)
+                process.hangs.begin()
+            elif process.hangs.has_answered and time.monotonic() - process.started_s >= STEADY_S:
+                if process.restarts.settle():
+                    self._report(f"the {process.program.name} is stable again")
+                if process is self._engine:
                     self._board.write("outage", "")
 
-    def _wait(self, coming: socket.socket) -> bool:
-        """Wait for a signal or until somebody is due; whether it was one to stop."""
-        both, now_s = (self._engine, self._web), time.monotonic()
-        due_s = [kept.due_s - now_s for kept in both if kept.due_s is not None]
-        looks_s = [kept.pulse.look_s for kept in both if kept.pid is not None]
-        seconds = max(0.0, min([*due_s, *looks_s, self._notify.look_s]))
-        return any(number in STOP_SIGNALS for number in _receive_signals(coming, seconds))
+    def _wait(self, incoming: socket.socket) -> bool:
+        """Wait for a signal or until a process or a probe is due; return whether a signal requested a stop."""
+        now_s = time.monotonic()
+        due_s = [process.due_s - now_s for process in self._both if process.due_s is not None]
+        probes_s = [process.hangs.interval_s for process in self._both if process.pid is not None]
+        seconds = max(0.0, min([*due_s, *probes_s, self._notify.interval_s]))
+        return any(number in SUPERVISOR_SIGNALS for number in _receive_signals(incoming, seconds))
 
     # ------------------------------------------------------------ ends
 
     def _reap(self) -> None:
-        """Take note of whoever has ended; strangers too, whose parents are gone."""
-        while (found := _reap_child()) is not None:
-            pid, code = found
-            for kept in (self._engine, self._web):
-                if kept.pid == pid:
-                    self._note(kept, code)
+        """Reap all children that have ended, including orphans of other processes."""
+        while (child := _reap_child()) is not None:
+            pid, code = child
+            for process in self._both:
+                if process.pid == pid:
+                    self._note_end(process, code)
 
-    def _note(self, kept: SupervisedProcess, code: int) -> None:
-        assert kept.pid is not None, "only a running one ends"
-        _signal_group(kept.pid, signal.SIGKILL)  # What it started and left behind.
-        kept.pid = None
-        if kept.asked_to_end:
-            # One that was asked before it could listen had not begun yet.
-            kept.ended = PermanentStop(ENDED_WELL if code == -signal.SIGTERM else code)
+    def _note_end(self, process: SupervisedProcess, code: int) -> None:
+        assert process.pid is not None, "only a running process ends"
+        _signal_group(process.pid, signal.SIGKILL)  # Whatever it started and left behind.
+        process.pid = None
+        if process.is_stopping:
+            # SIGTERM ended a process that had not installed its handler yet, so it had not begun any work.
+            process.ended = PermanentStop(ENDED_WELL if code == -signal.SIGTERM else code)
             return
-        self._decide(kept, code)
+        self._decide(process, code)
 
-    def _decide(self, kept: SupervisedProcess, code: int) -> None:
+    def _decide(self, process: SupervisedProcess, code: int) -> None:
         """Decide whether to restart a process that ended, and report it."""
-        now_s, kept.code = time.monotonic(), code
-        verdict = kept.restarts.next_step(ProcessRun(code, kept.started_s, now_s, kept.pulse.was_heard))
+        now_s, process.code = time.monotonic(), code
+        verdict = process.restarts.next_step(ProcessRun(code, process.started_s, now_s, process.hangs.has_answered))
         if isinstance(verdict, RestartAfter):
-            kept.due_s = now_s + verdict.after_s
-            ended, pause = f"the {kept.program.name} {self._describe_end(kept)}", _pause(verdict)
-            text = f"{ended}; it is started again until it stays up"  # It stays the same after each try.
+            process.due_s = now_s + verdict.after_s
+            end = f"the {process.program.name} {self._describe_end(process)}"
+            text = f"{end}; restarting it until it stays up"  # The same after each try.
             if not verdict.quiet:
-                self._tell(f"{ended}; it is started again {pause}")
+                self._report(f"{end}; restarting it {_pause(verdict)}")
         else:
-            kept.ended = verdict
-            text = self._tell_end(kept, verdict)
-        if kept is self._engine and kept.due_s != now_s:
+            process.ended = verdict
+            text = self._report_end(process, verdict)
+        if process is self._engine and process.due_s != now_s:
             self._board.write("outage", text)
 
-    def _describe_end(self, kept: SupervisedProcess) -> str:
-        """Describe how a process ended, with its last words."""
-        words = redact(" ".join(self._board.read(kept.program.slot).split()))[:WORDS_CHARS_MAX]
-        return describe_exit(kept.code) + (f": {words}" if words else "")
+    def _describe_end(self, process: SupervisedProcess) -> str:
+        """Describe how a process ended, with its last error."""
+        error = redact(" ".join(self._board.read(process.program.slot).split()))[:ERROR_CHARS_MAX]
+        return describe_exit(process.code) + (f": {error}" if error else "")
 
-    def _tell_end(self, kept: SupervisedProcess, verdict: PermanentStop) -> str:
+    def _report_end(self, process: SupervisedProcess, verdict: PermanentStop) -> str:
         """Report a permanent end that has a reason, and return the reported text."""
         if not verdict.why:
             return ""
-        name, other = kept.program.name, self._web if kept is self._engine else self._engine
-        rest = f"; the {other.program.name} stays up, Ctrl-C ends it" if other.ended is None else ""
-        text = f"the {name} {self._describe_end(kept)}, and is not started again: {verdict.why}{rest}"
-        self._tell(text)
+        other = self._page if process is self._engine else self._engine
+        rest = f"; the {other.program.name} stays up until Ctrl-C" if other.ended is None else ""
+        text = f"the {process.program.name} {self._describe_end(process)}; it is not restarted: {verdict.why}{rest}"
+        self._report(text)
         return text
 
-    def _end_all(self, coming: socket.socket) -> None:
-        """Ask whoever runs to end, wait, and kill whoever is still there."""
-        for kept in (self._engine, self._web):
-            if kept.pid is not None:
-                kept.asked_to_end = True
-                _signal_group(kept.pid, signal.SIGTERM)
-        ends_s = time.monotonic() + self._ends_s_max
-        while any(kept.pid is not None for kept in (self._engine, self._web)):
+    def _stop_all(self, incoming: socket.socket) -> None:
+        """Ask the running processes to stop, wait, and kill those that have not stopped in time."""
+        for process in self._both:
+            if process.pid is not None:
+                process.is_stopping = True
+                _signal_group(process.pid, signal.SIGTERM)
+        ends_s = time.monotonic() + self._stop_s_max
+        while any(process.pid is not None for process in self._both):
             if (left_s := ends_s - time.monotonic()) <= 0.0:
                 self._kill_all()
-                left_s = KILLED_S_MAX
-            _receive_signals(coming, left_s)
+                left_s = KILL_S_MAX
+            _receive_signals(incoming, left_s)
             self._reap()
 
     def _kill_all(self) -> None:
-        for kept in (self._engine, self._web):
-            if kept.pid is not None:
-                self._tell(f"the {kept.program.name} did not end within {self._ends_s_max:g} s and is killed")
-                _signal_group(kept.pid, signal.SIGKILL)
+        for process in self._both:
+            if process.pid is not None:
+                self._report(f"the {process.program.name} did not stop within {self._stop_s_max:g} s; killing it")
+                _signal_group(process.pid, signal.SIGKILL)
 
 
-def _pause(again: RestartAfter) -> str:
+def _pause(restart: RestartAfter) -> str:
     """Describe when the process is restarted."""
-    pause = f"in {again.after_s:g} s" if again.after_s else "at once"
-    return f"{pause} ({again.note})" if again.note else pause
+    pause = f"in {restart.after_s:g} s" if restart.after_s else "at once"
+    return f"{pause} ({restart.note})" if restart.note else pause
 
 
 def _spawn(program: Program, board_fd: int) -> int:
@@ -252,13 +255,13 @@ def _spawn(program: Program, board_fd: int) -> int:
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    """Signal a child and all that it started. That they are gone already is no matter."""
+    """Signal a child and everything it started, unless they have already ended."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
 def _reap_child() -> tuple[int, int] | None:
-    """A child that has ended, with its exit code; None where none has."""
+    """Return the pid and exit code of a child that has ended; None if there is none."""
     try:
         pid, status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -266,32 +269,34 @@ def _reap_child() -> tuple[int, int] | None:
     return (pid, os.waitstatus_to_exitcode(status)) if pid else None
 
 
-def _receive_signals(coming: socket.socket, seconds: float) -> bytes:
-    """The numbers of the signals that came, after at most so many seconds."""
-    ready, _, _ = select.select([coming], [], [], seconds)
-    return coming.recv(SIGNALS_READ_MAX) if ready else b""
+def _receive_signals(incoming: socket.socket, seconds: float) -> bytes:
+    """Wait at most `seconds`; return the numbers of the signals that arrived."""
+    ready, _, _ = select.select([incoming], [], [], seconds)
+    return incoming.recv(SIGNALS_READ_MAX) if ready else b""
 
 
 @contextmanager
 def _signals() -> Iterator[socket.socket]:
-    """A socket on which the numbers of signals arrive; afterwards all is as before."""
-    coming, noted = socket.socketpair()
-    coming.setblocking(False)
-    noted.setblocking(False)
-    # A hang-up that was to be ignored (nohup) is ignored.
-    heard = [one for one in STOP_SIGNALS if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
-    # The socket comes first: a signal whose handler was there before it would be lost, and nobody would ever end.
-    before = signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, _ignore_signal) for number in (*heard, signal.SIGCHLD)}
+    """Yield a socket that receives the numbers of signals; restore the previous handlers at the end."""
+    incoming, outgoing = socket.socketpair()
+    incoming.setblocking(False)
+    outgoing.setblocking(False)
+    # If SIGHUP is ignored (nohup), it stays ignored.
+    handled = [
+        one for one in SUPERVISOR_SIGNALS if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN
+    ]
+    # The socket comes before the handlers: a signal handled without the socket would be lost.
+    before = signal.set_wakeup_fd(outgoing.fileno(), warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, _ignore_signal) for number in (*handled, signal.SIGCHLD)}
     try:
-        yield coming
+        yield incoming
     finally:
         signal.set_wakeup_fd(before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        coming.close()
-        noted.close()
+        incoming.close()
+        outgoing.close()
 
 
 def _ignore_signal(number: int, frame: object) -> None:
-    """The number arrives on the socket; nothing else is to be done."""
+    """Do nothing: the number arrives on the socket."""

@@ -16,9 +16,9 @@ from msgspec import Struct
 ENDED_WELL: Final = 0
 STOPS: Final = {5: "the log is damaged, or newer than this version"}
 """Exit codes after which an engine is not restarted."""
-OWNER_MENDS: Final = {2: "what was asked for cannot be done", 4: "the configuration is wrong"}
+OWNER_MENDS: Final = {2: "the command line is invalid or the log is missing", 4: "the configuration is invalid"}
 """Exit codes that only the owner can fix; one try every five minutes notices the fix."""
-FAULTS_TOLD_MAX: Final = 5
+FAULTS_REPORTED_MAX: Final = 5
 """The number of failures in a row that are reported; the last report announces the silence."""
 STEADY_S: Final = 30.0
 """A process that was up for this long was healthy: its end is unrelated to the previous one."""
@@ -56,7 +56,7 @@ class RestartAfter(Struct, frozen=True):
 
 
 class PermanentStop(Struct, frozen=True):
-    """It is not started again. `why` is empty where it ended well and on purpose."""
+    """Do not restart it. `why` is empty if it finished its work."""
 
     code: int
     why: str = ""
@@ -66,7 +66,7 @@ class RestartPolicy:
     """The restarts of one process: at once after a kill, with doubling pauses after failures."""
 
     def __init__(self, *, may_end: bool = True) -> None:
-        """`may_end`: the process may finish its work, or stop for good at a damaged log. The page does neither."""
+        """Let the process finish, or stop for good at a damaged log, if it `may_end`. The page does neither."""
         self._may_end = may_end
         self._faults = 0
         self._waits = 0
@@ -75,27 +75,27 @@ class RestartPolicy:
     @property
     def is_failing(self) -> bool:
         """Whether so many starts in a row have failed that further failures are not reported."""
-        return self._faults >= FAULTS_TOLD_MAX
+        return self._faults >= FAULTS_REPORTED_MAX
 
     def settle(self) -> bool:
         """Note that the process has been up for `STEADY_S`; return whether that ends a reported failure."""
-        was_told = self.is_failing or self._waits > 0
+        was_reported = self.is_failing or self._waits > 0
         self._faults = self._waits = 0
-        return was_told
+        return was_reported
 
-    def next_step(self, life: ProcessRun) -> RestartAfter | PermanentStop:
+    def next_step(self, run: ProcessRun) -> RestartAfter | PermanentStop:
         """Return what to do after a run of the process has ended."""
-        if life.code == ENDED_WELL and self._may_end:
-            return PermanentStop(life.code)
-        if life.code in STOPS and self._may_end:
-            return PermanentStop(life.code, STOPS[life.code])
-        if life.is_steady:
+        if run.code == ENDED_WELL and self._may_end:
+            return PermanentStop(run.code)
+        if run.code in STOPS and self._may_end:
+            return PermanentStop(run.code, STOPS[run.code])
+        if run.is_steady:
             self.settle()
-        if life.code in OWNER_MENDS or life.code in STOPS:
+        if run.code in OWNER_MENDS or run.code in STOPS:
             self._waits += 1
-            why = (OWNER_MENDS | STOPS)[life.code]
+            why = (OWNER_MENDS | STOPS)[run.code]
             return RestartAfter(PAUSE_S_MAX, f"{why}; this is reported once", quiet=self._waits > 1)
-        if life.code == -signal.SIGKILL and not self._is_killed_often(life):
+        if run.code == -signal.SIGKILL and not self._is_killed_often(run):
             return RestartAfter(0.0)
         return self._after_fault()
 
@@ -103,23 +103,23 @@ class RestartPolicy:
         self._faults += 1
         pause_s = min(PAUSE_S_MAX, PAUSE_S * 2.0 ** min(self._faults - 1, DOUBLINGS_MAX))
         note = ""
-        if self._faults == FAULTS_TOLD_MAX:
+        if self._faults == FAULTS_REPORTED_MAX:
             note = (
-                f"after {FAULTS_TOLD_MAX} failures in a row it is retried as long as it takes, at most every "
+                f"after {FAULTS_REPORTED_MAX} failures in a row it is retried as long as it takes, at most every "
                 f"{PAUSE_S_MAX:g} s and without further messages until it stays up"
             )
-        return RestartAfter(pause_s, note, quiet=self._faults > FAULTS_TOLD_MAX)
+        return RestartAfter(pause_s, note, quiet=self._faults > FAULTS_REPORTED_MAX)
 
-    def _is_killed_often(self, life: ProcessRun) -> bool:
-        self._kills_s.append(life.ended_s)
-        return len(self._kills_s) == KILLS_MAX and life.ended_s - self._kills_s[0] < KILLS_WINDOW_S
+    def _is_killed_often(self, run: ProcessRun) -> bool:
+        self._kills_s.append(run.ended_s)
+        return len(self._kills_s) == KILLS_MAX and run.ended_s - self._kills_s[0] < KILLS_WINDOW_S
 
 
 def describe_exit(code: int) -> str:
-    """How a process ended, in words."""
+    """Describe how a process ended."""
     if code >= 0:
-        return f"ended with {code}"
+        return f"exited with {code}"
     try:
-        return f"was ended by {signal.Signals(-code).name}"
+        return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
-        return f"was ended by signal {-code}"
+        return f"was killed by signal {-code}"

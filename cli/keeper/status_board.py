@@ -1,7 +1,7 @@
-"""Short messages between the keeper and its processes, in memory, so that they work with a full disk.
+"""Short messages between the supervisor and its processes, in memory, so that they work with a full disk.
 
-The keeper creates the board and passes it on as an open descriptor. A process writes its last words there; the keeper
-writes why the engine is down, and the page shows it.
+The supervisor creates the board and passes it on as an open descriptor. A process writes its last error there; the
+supervisor writes why the engine is down, and the page shows it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 BOARD_FD: Final = 4
 SLOT_BYTES_MAX: Final = 1_024
 OWN_FD_MIN: Final = 10
-"""The keeper's own descriptor of the board must not collide with the descriptors of a child."""
+"""The supervisor's own descriptor of the board must not collide with the descriptors of a child."""
 KEEPER: Final = "PAPERTAPE_KEEPER"
-"""The environment variable with the keeper's pid."""
+"""The environment variable with the supervisor's pid."""
 SLOT: Final = "PAPERTAPE_BOARD_SLOT"
-"""The environment variable with the slot for a process's last words."""
+"""The environment variable with the slot for a process's last error."""
 
 Slot = Literal["engine", "page", "outage", "log"]
 SLOTS: Final[tuple[Slot, ...]] = ("engine", "page", "outage", "log")
@@ -58,15 +58,15 @@ def new_board() -> StatusBoard:
 
 
 def own_board(environment: Mapping[str, str]) -> StatusBoard | None:
-    """Return the board that the keeper passed to this process, or None.
+    """Return the board that the supervisor passed to this process, or None.
 
-    A child of a kept process inherits the variables but has another parent; its descriptor may be any file.
+    A child of a supervised process inherits the variables but has another parent; its descriptor may be any file.
     """
     return StatusBoard(BOARD_FD) if SLOT in environment and environment.get(KEEPER) == str(os.getppid()) else None
 
 
-def leave_last_words(environment: Mapping[str, str], text: str) -> None:
-    """Write why this process ends to the board, where the keeper reads it."""
+def write_last_error(environment: Mapping[str, str], text: str) -> None:
+    """Write why this process ends to the board, where the supervisor reads it."""
     board, slot = own_board(environment), environment.get(SLOT)
     for one in SLOTS:
         if board is not None and one == slot:

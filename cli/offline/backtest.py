@@ -43,9 +43,9 @@ SPARKLINE_POINTS = 60
 
 
 class StrategyResult(Struct, frozen=True):
-    """One strategy: its measures, those of its closed trades by symbol, and what stopped it, if anything did.
+    """One strategy: its figures, those of its closed trades by symbol, and what stopped it, if anything did.
 
-    Open positions are marked at their symbols' last close. Seqs are 0, as there is no log.
+    Open positions are marked at their symbols' last close. Seqs are 0, because there is no log.
     """
 
     strategy: str
@@ -59,9 +59,9 @@ class StrategyResult(Struct, frozen=True):
 
 
 class BacktestResult(Struct, frozen=True):
-    """The figures of a backtest. A requested limit is None where the files' own range applies.
+    """The figures of a backtest. A requested limit is None if the files' own range applies.
 
-    `resets` counts the trips that `--after-trip continue` reset, the global ones too.
+    `resets` counts the trips that `--after-trip continue` reset, including global ones.
     """
 
     engine: str
@@ -85,7 +85,7 @@ class FinalState(Struct, frozen=True):
 
 
 class BacktestOptions(Struct, frozen=True):
-    """What the command line says."""
+    """The options on the command line."""
 
     config: Path | None
     candles: list[str]
@@ -101,24 +101,24 @@ class BacktestOptions(Struct, frozen=True):
     after_trip: str = "stop"
 
 
-def show(asked: BacktestOptions, *, as_json: bool) -> None:
-    """Run the strategies over the files and show what came of it."""
-    if asked.db is not None and asked.db.exists():
-        raise UsageError(f"--db {asked.db}: there is a file already; a backtest writes a log of its own")
-    config = _configured(asked)
-    if asked.db is not None:
-        admit_log(asked.db, config, way_on=ANOTHER)
-    _check_outputs(asked, config)
-    result, feed = _run(config, asked)
-    ending = _ending(result)
-    if asked.trades is not None:
-        marked_at_ms = {data.symbol: data.until_ms for data in ending.coverage.data()}
-        said = write_trades(asked.trades, ending.trades.closed(), ending.portfolio.positions(), marked_at_ms)
-        if said:
-            warn(said)
-    if asked.db is not None:
-        _write(result, asked.db, config)
-    summary = _summary(result, feed, ending)
+def show(options: BacktestOptions, *, as_json: bool) -> None:
+    """Run the strategies over the files and show the results."""
+    if options.db is not None and options.db.exists():
+        raise UsageError(f"--db {options.db}: this file already exists; a backtest writes a new log")
+    config = _configured(options)
+    if options.db is not None:
+        admit_log(options.db, config, way_on=ANOTHER)
+    _check_outputs(options, config)
+    result, feed = _run(config, options)
+    final = _final_state(result)
+    if options.trades is not None:
+        marked_at_ms = {data.symbol: data.until_ms for data in final.coverage.data()}
+        note = write_trades(options.trades, final.trades.closed(), final.portfolio.positions(), marked_at_ms)
+        if note:
+            warn(note)
+    if options.db is not None:
+        _write(result, options.db, config)
+    summary = _summary(result, feed, final)
     if as_json:
         emit(summary)
         return
@@ -127,37 +127,38 @@ def show(asked: BacktestOptions, *, as_json: bool) -> None:
     show_backtest(summary, {contract.symbol: contract for contract in result.tape.contracts})
 
 
-def _check_outputs(asked: BacktestOptions, config: Config) -> None:
+def _check_outputs(options: BacktestOptions, config: Config) -> None:
     """Raise UsageError for outputs that cannot be written, before anything is computed."""
-    inputs = read_files(config, asked.config)
-    if asked.db is not None:
-        make_folder(asked.db)
-        check_output("--db", asked.db, inputs)
-    if asked.trades is not None:
-        written = [] if asked.db is None else log_files(asked.db)
-        check_output("--trades", asked.trades, inputs, written)
-        if not asked.trades.exists() or asked.trades.is_file():
-            check_output("--trades", open_path(asked.trades), inputs, written)
+    inputs = read_files(config, options.config)
+    if options.db is not None:
+        make_folder(options.db)
+        check_output("--db", options.db, inputs)
+    if options.trades is not None:
+        written = [] if options.db is None else log_files(options.db)
+        check_output("--trades", options.trades, inputs, written)
+        if not options.trades.exists() or options.trades.is_file():
+            check_output("--trades", open_path(options.trades), inputs, written)
 
 
-def _configured(asked: BacktestOptions) -> Config:
-    """The configuration with everything the command line says."""
-    config = with_files(load_config(asked.config, asked.sets), asked.candles, asked.funding, asked.open_interest)
+def _configured(options: BacktestOptions) -> Config:
+    """Return the configuration with the command line's options applied."""
+    loaded = load_config(options.config, options.sets)
+    config = with_files(loaded, options.candles, options.funding, options.open_interest)
     files = config.feed.file
-    files = replace(files, start=files.start if asked.start is None else asked.start)
-    files = replace(files, end=files.end if asked.end is None else asked.end)
+    files = replace(files, start=files.start if options.start is None else options.start)
+    files = replace(files, end=files.end if options.end is None else options.end)
     strategies = config.strategies
-    if asked.strategy:
-        strategies = replace(strategies, enabled=tuple(asked.strategy))
+    if options.strategy:
+        strategies = replace(strategies, enabled=tuple(options.strategy))
     return replace(config, feed=replace(config.feed, kind="file", file=files), strategies=strategies)
 
 
-def _run(config: Config, asked: BacktestOptions) -> tuple[Backtest, FileFeed]:
+def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, FileFeed]:
     """Read the files and run the strategies over them."""
     files = config.feed.file
-    start_ms = moment_ms(files.start, "--from") if files.start or asked.start is not None else None
-    end_ms = moment_ms(files.end, "--to") if files.end or asked.end is not None else None
-    with import_ahead(asked.engine) as quick:
+    start_ms = moment_ms(files.start, "--from") if files.start or options.start is not None else None
+    end_ms = moment_ms(files.end, "--to") if files.end or options.end is not None else None
+    with import_ahead(options.engine) as quick:
         feed = _feed(config, quick)
     check_period(feed, start_ms, end_ms)
     report_files(feed, start_ms, end_ms, warn)
@@ -165,17 +166,17 @@ def _run(config: Config, asked: BacktestOptions) -> tuple[Backtest, FileFeed]:
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
     with progress_bar("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
-        result = run_backtest(feed, strategies, runners, asked.engine, start_ms, end_ms, progress, asked.after_trip)
+        result = run_backtest(feed, strategies, runners, options.engine, start_ms, end_ms, progress, options.after_trip)
     return result, feed
 
 
 def _feed(config: Config, quick: QuickReader) -> FileFeed:
-    """The feed over the whole files; which part of them counts is the tape's to say."""
+    """Return the feed over the whole files; the tape selects the period."""
     whole = replace(config.feed.file, start="", end="")
     return file_feed(replace(config, feed=replace(config.feed, file=whole)), SystemClock(), quick)
 
 
-def _ending(result: Backtest) -> FinalState:
+def _final_state(result: Backtest) -> FinalState:
     """Fold the state at the end of a run."""
     portfolio, trades = Portfolio(), Trades()
     coverage = Coverage(portfolio)
@@ -183,8 +184,7 @@ def _ending(result: Backtest) -> FinalState:
     return FinalState(portfolio, trades, coverage)
 
 
-def _summary(result: Backtest, feed: FileFeed, ending: FinalState) -> BacktestResult:
-    """The whole run in figures."""
+def _summary(result: Backtest, feed: FileFeed, final: FinalState) -> BacktestResult:
     runners = zip(result.world.runners, result.summaries, result.equities, strict=True)
     return BacktestResult(
         engine=result.engine,
@@ -195,20 +195,19 @@ def _summary(result: Backtest, feed: FileFeed, ending: FinalState) -> BacktestRe
         requested_from_ms=result.tape.start_ms,
         requested_until_ms=result.tape.end_ms,
         resets=result.resets,
-        data=ending.coverage.data(),
-        strategies=tuple(_strategy(runner, course, equities, ending) for runner, course, equities in runners),
+        data=final.coverage.data(),
+        strategies=tuple(_strategy(runner, course, equities, final) for runner, course, equities in runners),
     )
 
 
-def _strategy(runner: Runner, course: EquitySummary, equities: Sequence[float], ending: FinalState) -> StrategyResult:
-    """One strategy in figures."""
-    name, portfolio, trades = runner.strategy.name, ending.portfolio, ending.trades
+def _strategy(runner: Runner, course: EquitySummary, equities: Sequence[float], final: FinalState) -> StrategyResult:
+    name, portfolio, trades = runner.strategy.name, final.portfolio, final.trades
     held = portfolio.positions(name)
     step = max(1, len(equities) // SPARKLINE_POINTS)
     return StrategyResult(
         strategy=name,
         stopped=portfolio.account(name).why,
-        coverage=ending.coverage.of(name),
+        coverage=final.coverage.of(name),
         performance=performance(
             trades.closed(name),
             course.day_equities_usdt,
@@ -228,8 +227,8 @@ def _strategy(runner: Runner, course: EquitySummary, equities: Sequence[float], 
 
 
 def _write(result: Backtest, path: Path, config: Config) -> None:
-    """Write the run as a log that every other verb can open."""
-    from papertape.cli.offline.backtest_log import write_log  # noqa: PLC0415 - only when it is asked for
+    """Write the run as a log that every other command can open."""
+    from papertape.cli.offline.backtest_log import write_log  # noqa: PLC0415 - rarely needed.
 
     with progress_bar("writing the log", result.facts.total) as on_progress, whole_log(path) as half:
         run_tasks(lambda: write_log(result, half, config, on_progress))

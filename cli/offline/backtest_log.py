@@ -1,4 +1,4 @@
-"""A backtest as a log: the same rows a live engine would have written."""
+"""Write a backtest as a log, with the same rows that a live engine would have written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`papertape backup` and `papertape restore`: a log carried away, and brought back."""
+"""`papertape backup` and `papertape restore`: make a proved copy of a log, and restore it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CURSORS_SUFFIX = ".cursors"
 
 
 class RestoreReport(Struct, frozen=True):
-    """A log that was put back. `aside` is the folder with what was there, `epoch_seq` where a new epoch began, or 0."""
+    """A restored log. `aside` is the folder with the replaced files, `epoch_seq` the seq of a new epoch, or 0."""
 
     db: Path
     seq: int
@@ -44,28 +44,28 @@ class RestoreReport(Struct, frozen=True):
 
 
 def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | None, *, as_json: bool) -> None:
-    """Make a backup, and say what was proved. Raises BackupFailed, LogError, UsageError."""
+    """Make a backup and report the proof. Raise BackupFailed, LogError or UsageError."""
     loaded = load_config(config)
-    path, kept = db or loaded.database, loaded.backup.keep if keep is None else keep
-    if not 1 <= kept <= KEEP_MAX:
-        raise UsageError(f"--keep {kept}: must be 1 to {KEEP_MAX}")
+    path, newest = db or loaded.database, loaded.backup.keep if keep is None else keep
+    if not 1 <= newest <= KEEP_MAX:
+        raise UsageError(f"--keep {newest}: must be 1 to {KEEP_MAX}")
     folder = to or real_path(path).parent / loaded.backup.folder
     with progress_bar("proving the copy", 0) as on_progress:
-        made = make_backup(
-            path, folder, kept, strategies_of(loaded), snapshot_store(path, warn), SystemClock().now_ms(), on_progress
+        backup = make_backup(
+            path, folder, newest, strategies_of(loaded), snapshot_store(path, warn), SystemClock().now_ms(), on_progress
         )
     if as_json:
-        emit(made)
+        emit(backup)
     else:
-        say(_made_words(made))
+        say(_backup_text(backup))
 
 
-def _made_words(made: CompletedBackup) -> str:
+def _backup_text(backup: CompletedBackup) -> str:
     lines = [
-        f"{made.path}",
-        f"{made.seq:,} events, {made.bytes / 1e6:,.1f} MB, in {made.took_ms / 1_000.0:.2f} s",
-        f"put back and folded from its first event: digest {made.digest}, that of the living log",
-        *[f"let go of {path.name}" for path in made.let_go],
+        f"{backup.path}",
+        f"{backup.seq:,} events, {backup.bytes / 1e6:,.1f} MB, in {backup.took_ms / 1_000.0:.2f} s",
+        f"restored and folded from its first event: digest {backup.digest}, the same as the log's",
+        *[f"deleted the old backup {path.name}" for path in backup.let_go],
     ]
     return "\n".join(lines) + "\n"
 
@@ -73,36 +73,36 @@ def _made_words(made: CompletedBackup) -> str:
 def restore(
     backup: Path, db: Path | None, config: Path | None, why: str, who: str, *, new_epoch: bool, as_json: bool
 ) -> None:
-    """Put a backup back. Raises LogHeld, LogNewer (without `new_epoch`), LogDamaged, LogError."""
+    """Restore a backup. Raise LogHeld, LogNewer (without `new_epoch`), LogDamaged or LogError."""
     path = db or load_config(config).database
     if new_epoch and not why.strip():
-        raise UsageError("--new-epoch needs --why: the reason is kept in the log")
+        raise UsageError("--new-epoch needs --why, the reason for the log")
     clock = SystemClock()
-    there = ExistingLog(path)
+    current = ExistingLog(path)
     positions, epoch_seq = stored_positions(_cursors(path)), 0
 
     def amend(staged: Path, head: Head) -> Head:
-        """The cursors as they were by then, and the word of a new epoch, are there with the log itself."""
+        """Rewind the cursors and record the new epoch before the log is in place."""
         nonlocal epoch_seq
         _set_cursors(_cursors(staged), rewind_positions(positions, head.seq))
-        if not new_epoch or not there.known_seq:
+        if not new_epoch or not current.known_seq:
             return head
-        fact = EpochBegan(clock.now_ms(), head.seq, head.hash.hex(), there.known_seq, who or owner(), why)
-        began = run_tasks(lambda: _begin_epoch(staged, fact, clock))
-        epoch_seq = began.seq
-        return began
+        fact = EpochBegan(clock.now_ms(), head.seq, head.hash.hex(), current.known_seq, who or owner(), why)
+        epoch = run_tasks(lambda: _begin_epoch(staged, fact, clock))
+        epoch_seq = epoch.seq
+        return epoch
 
     try:
         head, aside = put_back(backup, path, replace_newer=new_epoch, now_ms=clock.now_ms(), amend=amend)
     except LogNewer as newer:
         raise LogNewer(
-            f"{newer}; --new-epoch puts the older one in its place, moves the newer one aside and says so in the log"
+            f"{newer}; --new-epoch replaces it by the older one, moves it aside and records that in the log"
         ) from None
-    found = RestoreReport(path, head.seq, head.hash.hex(), aside, epoch_seq)
+    report = RestoreReport(path, head.seq, head.hash.hex(), aside, epoch_seq)
     if as_json:
-        emit(found)
+        emit(report)
     else:
-        say(_restored_words(found))
+        say(_restore_text(report))
 
 
 def _cursors(db: Path) -> Path:
@@ -128,10 +128,10 @@ async def _begin_epoch(db: Path, fact: EpochBegan, clock: SystemClock) -> Head:
         await log.close()
 
 
-def _restored_words(found: RestoreReport) -> str:
-    lines = [f"{found.db} holds {found.seq:,} events again, every row of them checked"]
-    if found.aside is not None:
-        lines.append(f"what was there was moved to {found.aside}")
-    if found.epoch_seq:
-        lines.append(f"a new epoch began at seq {found.epoch_seq:,}")
+def _restore_text(report: RestoreReport) -> str:
+    lines = [f"restored {report.seq:,} events to {report.db}; every row was checked"]
+    if report.aside is not None:
+        lines.append(f"the previous files were moved to {report.aside}")
+    if report.epoch_seq:
+        lines.append(f"a new epoch began at seq {report.epoch_seq:,}")
     return "\n".join(lines) + "\n"

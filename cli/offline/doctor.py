@@ -1,4 +1,4 @@
-"""`papertape doctor`: is the machine fit, is the log whole, is the configuration valid."""
+"""`papertape doctor`: check the machine, the configuration and the log."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from rich.text import Text
 
 from papertape.cli.config.sections import FILE_NAME, bitget_settings, load_config
 from papertape.cli.environment.variables import network_problems, variable_problems
-from papertape.cli.log_finder import MARKS, Finding, Level
 from papertape.cli.log_reader import database_path, progress, read_backwards
 from papertape.cli.offline.doctor_alerts import alerts
-from papertape.cli.render.config import problem_of
+from papertape.cli.offline.doctor_finding import MARKS, Finding, Level
 from papertape.cli.render.console import emit, fields_of, stdout
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.startup import snapshot_store
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 PYTHON_MIN = (3, 11)
 SQLITE_MIN = (3, 37, 0)
-"""The first one with STRICT tables."""
+"""The first version with STRICT tables."""
 DISK_FREE_FAIL_BYTES = 100 << 20
 DISK_FREE_WARN_BYTES = 2 << 30
 YEAR_MIN, YEAR_MAX = 2025, 2100
@@ -51,14 +50,14 @@ CLOCK_DRIFT_SECONDS_MAX = 0.5
 CLOCK_BACK_MS_MAX = 1_000
 TAIL_EVENTS_MAX = 50_000
 REFUSED_SHOWN_MAX = 5
-EXTRAS = {"numba": "compiled backtests", "polars": "quick reading of large files", "uvloop": "a quicker event loop"}
+EXTRAS = {"numba": "compiled backtests", "polars": "fast reading of large files", "uvloop": "a faster event loop"}
 SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 
 
 def show_findings(
     db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool, as_json: bool
 ) -> bool:
-    """Show everything that was found; False when something failed."""
+    """Show all findings; return False if a check failed."""
     findings = list(examine(db, config, sets, exchange=exchange, full=full))
     if as_json:
         emit([fields_of(finding) for finding in findings])
@@ -82,32 +81,38 @@ def _print(findings: list[Finding]) -> None:
 def examine(
     db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool
 ) -> Iterator[Finding]:
-    """Look at everything, one after the other; a check that cannot be made is a finding too."""
+    """Yield the findings of all checks; a check that is impossible is a finding too."""
+    from papertape.cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
+
     yield _python()
     yield _sqlite()
     yield from _extras()
     yield _configuration(config)
     yield from _environment(config, sets)
-    yield from _page(config, sets)
+    yield from page(config, sets)
     try:
         path = database_path(db, config)
     except ConfigError:
-        yield Finding("warn", "log", "not looked at: the configuration does not say where it is", "give --db FILE")
+        yield Finding(
+            "warn", "log", "not checked: the configuration that names it is invalid", "name it with --db FILE"
+        )
         yield _clock(0)
         return
     yield _disk(path)
-    yield from _exchange(config, sets, asked=exchange)
+    yield from _exchange(config, sets, is_requested=exchange)
     yield from alerts(path, config.parent if config is not None else Path())
     try:
         yield from _log(path, full=full)
     except LogMissing as error:
-        yield Finding("warn", "log", str(error), "it is created when an engine starts; or give --db FILE")
+        yield Finding(
+            "warn", "log", str(error), "start an engine, which creates it, or name another log with --db FILE"
+        )
         yield _clock(0)
     except LogForeign as error:
-        yield Finding("fail", "log", str(error), "give --db the file of a log; this one was left untouched")
+        yield Finding("fail", "log", str(error), "name a log with --db FILE; this file was not changed")
     except LogError as error:
         yield Finding(
-            "fail", "log", str(error), "keep the file as it is and go back to a backup that `doctor --full` passes"
+            "fail", "log", str(error), "keep the file as it is, and restore a backup that passes `doctor --full`"
         )
 
 
@@ -125,55 +130,49 @@ def _sqlite() -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
-    """Found without being imported: that would take seconds."""
+    """Find the extras without importing them, which would take seconds."""
     for name, purpose in EXTRAS.items():
-        if find_spec(name) is None:
-            yield Finding("ok", name, f"not installed; everything works without it, it is for {purpose}")
-        else:
-            yield Finding("ok", name, f"installed, for {purpose}")
+        installed = "not installed; optional" if find_spec(name) is None else "installed"
+        yield Finding("ok", name, f"{installed}, for {purpose}")
 
 
 def _configuration(config: Path | None) -> Finding:
-    problem = problem_of(config)
-    if problem:
-        return Finding("fail", "configuration", problem, "correct these keys; `papertape config check` looks again")
-    found = config is not None or Path(FILE_NAME).exists()
-    return Finding("ok", "configuration", str(config or FILE_NAME) if found else f"no {FILE_NAME} here, the defaults")
-
-
-def _page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
-    from papertape.cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
-
-    yield from page(config, sets)
+    try:
+        load_config(config)
+    except ConfigError as error:
+        return Finding("fail", "configuration", str(error), "correct this; `papertape config check` checks it again")
+    is_file = config is not None or Path(FILE_NAME).exists()
+    source = str(config or FILE_NAME) if is_file else f"no {FILE_NAME} here, using the defaults"
+    return Finding("ok", "configuration", source)
 
 
 def _environment(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
-    """Yield findings about the environment; none if the configuration is wrong, which is reported elsewhere."""
+    """Yield findings about the environment; none if the configuration is invalid, which is reported elsewhere."""
     try:
         problems = list(variable_problems(load_config(config, tuple(sets)), os.environ))
     except ConfigError:
         return
     for problem in problems:
-        yield Finding("fail", "environment", problem, "correct or unset it; an engine refuses to start with it")
+        yield Finding("fail", "environment", problem, "correct or unset it; an engine does not start with it")
     if not problems:
         yield Finding("ok", "environment", "all variables are valid")
 
 
-def _exchange(config: Path | None, sets: Sequence[str], *, asked: bool) -> Iterator[Finding]:
-    """The live market, where somebody asks for it or the configuration names it."""
+def _exchange(config: Path | None, sets: Sequence[str], *, is_requested: bool) -> Iterator[Finding]:
+    """Yield findings about the live market if it is requested or configured."""
     try:
         loaded = load_config(config, tuple(sets))
     except ConfigError:
-        return  # Told already, as a finding of its own.
-    if loaded.feed.kind != BITGET and not asked:
+        return  # Reported by its own check.
+    if loaded.feed.kind != BITGET and not is_requested:
         return
     if problems := list(network_problems(os.environ)):
         yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; the exchange was not contacted")
         return
-    from papertape.cli.offline.doctor_exchange import findings, look_at_exchange  # noqa: PLC0415 - its clients are slow to import.
+    from papertape.cli.offline.doctor_exchange import check_exchange, findings  # noqa: PLC0415 - its clients are slow to import.
 
     settings = bitget_settings(loaded)
-    yield from findings(settings, look_at_exchange(settings))
+    yield from findings(settings, check_exchange(settings))
 
 
 def _disk(path: Path) -> Finding:
@@ -183,31 +182,29 @@ def _disk(path: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / 1e9:,.1f} GB free at {path.parent}"
     if not os.access(folder, os.W_OK):
-        return Finding("warn", "disk", f"{text}, not writable for this user", "an engine must be able to write there")
+        return Finding("warn", "disk", f"{text}, not writable for this user", "give the engine's user write access")
     if free < DISK_FREE_WARN_BYTES:
         level: Level = "fail" if free < DISK_FREE_FAIL_BYTES else "warn"
-        return Finding(level, "disk", text, "make room: the engine stops when a commit cannot be written")
+        return Finding(level, "disk", text, "free some space: the engine stops if it cannot write a commit")
     return Finding("ok", "disk", text)
 
 
 def _clock(newest_ms: int) -> Finding:
-    """The wall clock: a sane year, steady against the monotonic clock, and not before the newest commit."""
+    """Check the wall clock: a plausible year, steady against the monotonic clock, and not before the newest commit."""
     wall, steady = time.time(), time.monotonic()
     time.sleep(CLOCK_PROBE_SECONDS)
     drift = abs((time.time() - wall) - (time.monotonic() - steady))
     now_ms = time.time_ns() // 1_000_000
     text = f"{utc(now_ms)} UTC"
     if not YEAR_MIN <= datetime.now(UTC).year <= YEAR_MAX:
-        return Finding("fail", "clock", text, "set the clock; a running NTP client keeps it right")
+        return Finding("fail", "clock", text, "set the clock; an NTP client keeps it right")
     if newest_ms - now_ms > CLOCK_BACK_MS_MAX:
         ahead = duration(newest_ms - now_ms)
         return Finding(
-            "fail", "clock", f"{text}, but the newest commit is {ahead} later", "the clock went back: set it"
+            "fail", "clock", f"{text}, but the newest commit is {ahead} later", "set the clock: it has gone back"
         )
     if drift > CLOCK_DRIFT_SECONDS_MAX:
-        return Finding(
-            "warn", "clock", f"{text}, it jumped by {drift:.1f} s while being looked at", "look at the NTP client"
-        )
+        return Finding("warn", "clock", f"{text}, jumped by {drift:.1f} s during the check", "check the NTP client")
     return Finding("ok", "clock", text)
 
 
@@ -222,21 +219,17 @@ def _log(path: Path, *, full: bool) -> Iterator[Finding]:
         yield _refused(reader, head.seq)
         newest = next(read_backwards(reader, head.seq), None)
         yield _clock(newest.recorded_at_ms if newest else 0)
-        yield from _snapshots(snapshot_store(path, _unheard).folder, head.seq, reader.hash_at)
-
-
-def _unheard(_: str) -> None:
-    """Nothing is asked of the store but where it is."""
+        yield from _snapshots(snapshot_store(path, lambda _: None).folder, head.seq, reader.hash_at)
 
 
 def _mode(path: Path) -> Finding:
-    """The journal mode is kept in the file. How durable a commit is, the writer reads back itself at every start."""
+    """Check the journal mode, which the file stores. The writer checks the durability of commits at every start."""
     with closing(connect_to_read(path)) as connection:
         mode = _pragma(connection, "journal_mode")
         synchronous = SYNCHRONOUS.get(int(_pragma(connection, "synchronous")), "unknown")
     text = f"journal_mode {mode}, synchronous {synchronous}"
     if mode != "wal":
-        return Finding("fail", "sqlite mode", text, "another program changed it; an engine sets wal at its next start")
+        return Finding("fail", "sqlite mode", text, "start an engine, which sets it to wal: another program changed it")
     return Finding("ok", "sqlite mode", text)
 
 
@@ -250,13 +243,13 @@ def _head(path: Path, seq: int) -> Finding:
     text = f"{path}: {seq:,} events, {size:,.1f} MB"
     if seq and read_head(path) is None:
         return Finding(
-            "warn", "log", f"{text}; its head file is missing or torn", "a cut tail could not be noticed now"
+            "warn", "log", f"{text}; its head file is missing or damaged", "start an engine, which writes it again"
         )
     return Finding("ok", "log", text)
 
 
 def _chain(reader: SqliteLogReader, head_seq: int, *, full: bool) -> Finding:
-    """Every row against the one before; raises LogDamaged at the first that does not hold."""
+    """Check every row against the previous one. Raise LogDamaged at the first mismatch."""
     after = 0 if full else max(0, head_seq - TAIL_EVENTS_MAX)
     rows = 0
     with progress(head_seq - after) as step:
@@ -265,8 +258,9 @@ def _chain(reader: SqliteLogReader, head_seq: int, *, full: bool) -> Finding:
             step(commit.seq - after)
             if commit.last_seq >= head_seq:
                 break
-    what = "the whole chain" if after == 0 else f"the chain from seq {after + 1:,} on"
-    return Finding("ok", "chain", f"{what} holds: {rows:,} commits" + ("" if after == 0 else "; --full checks all"))
+    part = "the whole chain" if after == 0 else f"the chain from seq {after + 1:,} on"
+    more = "" if after == 0 else "; --full checks all of it"
+    return Finding("ok", "chain", f"{part} is intact: {rows:,} commits{more}")
 
 
 def _read_back(path: Path, head_seq: int) -> Finding:
@@ -285,35 +279,34 @@ def _read_back(path: Path, head_seq: int) -> Finding:
 
 
 def _refused(reader: SqliteLogReader, head_seq: int) -> Finding:
-    """What the feed did not take since the engine's newest start, as far as the tail of the log tells."""
-    feeding = MarketStatus()
+    """Report the data that the feed refused since the engine's newest start, as far as the log's tail shows."""
+    market = MarketStatus()
     for commit in reader.commits(max(0, head_seq - TAIL_EVENTS_MAX)):
-        fold([feeding], commit.recorded())
+        fold([market], commit.recorded())
         if commit.last_seq >= head_seq:
             break
-    refused = sorted(feeding.refusals(), key=lambda one: -one.count)[:REFUSED_SHOWN_MAX]
-    named = ", ".join(f"{one.count:,} times {reason_words(one.reason)}" for one in refused)
+    refused = sorted(market.refusals(), key=lambda one: -one.count)[:REFUSED_SHOWN_MAX]
+    counts = ", ".join(f"{one.count:,} times {reason_words(one.reason)}" for one in refused)
     many = [one for one in refused if one.newest_count > REFUSED_AN_HOUR_MAX]
     if not many:
-        return Finding("ok", "refused data", named or "none that the log knows of")
+        return Finding("ok", "refused data", counts or "none in the log")
     often = f"{many[0].newest_count:,} of them within the hour before {utc(many[0].at_ms)} UTC: {many[0].newest}"
-    advice = "where this goes on the exchange may have changed; `papertape log --type DataRefused` has all of it"
-    return Finding("warn", "refused data", f"{named}; {often}", advice)
+    advice = "see `papertape log --type DataRefused`; if it continues, the exchange may have changed"
+    return Finding("warn", "refused data", f"{counts}; {often}", advice)
 
 
 def _snapshots(folder: Path, head_seq: int, hash_at: Callable[[int], bytes | None]) -> Iterator[Finding]:
-    """The snapshots by name: each must stand where a commit of this log ends."""
-    found = sorted(folder.glob("*.snapshot"), reverse=True)
-    seqs = [int(path.stem) for path in found if path.stem.isdecimal()]
+    """Check the names of the snapshots: the seq of each must be the end of a commit of this log."""
+    snapshots = sorted(folder.glob("*.snapshot"), reverse=True)
+    seqs = [int(path.stem) for path in snapshots if path.stem.isdecimal()]
     stray = [seq for seq in seqs if seq > head_seq or hash_at(seq) is None]
     refused = len(list(folder.glob("*.refused")))
     newest = f", the newest at seq {seqs[0]:,}" if seqs else ""
-    text = f"{len(found)} in {folder}{newest}"
+    text = f"{len(snapshots)} in {folder}{newest}"
     if stray:
-        yield Finding(
-            "warn", "snapshots", f"{text}; seq {stray[0]:,} is not of this log", "an engine sets it aside itself"
-        )
+        text = f"{text}; seq {stray[0]:,} does not belong to this log"
+        yield Finding("warn", "snapshots", text, "do nothing: the next engine sets it aside")
     elif refused:
-        yield Finding("warn", "snapshots", f"{text}; {refused} were set aside", "delete *.refused when you know why")
+        yield Finding("warn", "snapshots", f"{text}; {refused} were set aside", "delete *.refused once you know why")
     else:
         yield Finding("ok", "snapshots", text)

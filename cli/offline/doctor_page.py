@@ -1,4 +1,4 @@
-"""What the doctor says of the page: who reaches it, and what they need."""
+"""The doctor's check of the page: who can reach it, and what they need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from papertape.api.hosts import is_loopback
 from papertape.api.token import TOKEN_VARIABLE
 from papertape.cli.config.sections import load_config
-from papertape.cli.log_finder import Finding
+from papertape.cli.offline.doctor_finding import Finding
 from papertape.cli.page_token import resolve_access, web_variables
 from papertape.events.errors import ConfigError
 
@@ -18,26 +18,23 @@ if TYPE_CHECKING:
 
 
 def page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
-    """One finding; none where the configuration is wrong, which is told already."""
+    """Yield one finding; none if the configuration is invalid, which is reported elsewhere."""
     try:
         loaded = load_config(config, tuple(sets))
     except ConfigError:
         return
     host, port = loaded.web.host, loaded.web.port
-    where = f"{host}, port {port}"
+    address = f"{host}, port {port}"
     try:
-        found = resolve_access(web_variables(os.environ, loaded.folder), host)
+        access = resolve_access(web_variables(os.environ, loaded.folder), host)
     except ConfigError as error:
-        yield Finding("fail", "page", f"{where}: {error}", "give it a token, or let it listen on 127.0.0.1")
+        yield Finding("fail", "page", f"{address}: {error}", "set a token, or let the page listen on 127.0.0.1")
         return
-    if found.reading_open:
-        yield Finding("ok", "page", f"{where}, this machine alone: reading is free, commands need the session's token")
+    if access.reading_open:
+        yield Finding("ok", "page", f"{address}, only this machine: reading is free, commands need the session's token")
     elif is_loopback(host):
-        yield Finding("ok", "page", f"{where}, this machine alone: everything needs {TOKEN_VARIABLE}")
+        yield Finding("ok", "page", f"{address}, only this machine: everything needs {TOKEN_VARIABLE}")
     else:
-        yield Finding(
-            "ok",
-            "page",
-            f"{where}, other machines reach it: everything needs {TOKEN_VARIABLE}",
-            "" if loaded.web.proxies else "a proxy that ends TLS keeps the token from being read on the way",
-        )
+        advice = "" if loaded.web.proxies else "put a TLS proxy in front, so that nobody can read the token on its way"
+        text = f"{address}, other machines can reach it: everything needs {TOKEN_VARIABLE}"
+        yield Finding("ok", "page", text, advice)

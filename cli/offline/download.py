@@ -1,4 +1,4 @@
-"""`papertape download`: a market's history into files, and what came of it."""
+"""`papertape download`: download a market's history into files, and report gaps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ANY_DAY: Final = "????-??-??"
 
 
 class DownloadOptions(Struct, frozen=True):
-    """What the command line says."""
+    """The options on the command line."""
 
     symbol: str
     start: str
@@ -51,24 +51,24 @@ class DownloadOptions(Struct, frozen=True):
 
 
 class DownloadJob(Struct, frozen=True):
-    """One file to be made."""
+    """One file to download."""
 
-    wanted: DownloadRequest
+    request: DownloadRequest
     out: Path
 
 
-def show(asked: DownloadOptions, *, as_json: bool) -> None:
-    """Download what is asked for and show what came of each file."""
-    settings = replace(bitget_settings(load_config(asked.config)), speed=1.0)
-    if asked.rest_url is not None:
-        settings = replace(settings, rest_url=_checked_url(asked.rest_url))
+def show(options: DownloadOptions, *, as_json: bool) -> None:
+    """Download the files and show a report of each."""
+    settings = replace(bitget_settings(load_config(options.config)), speed=1.0)
+    if options.rest_url is not None:
+        settings = replace(settings, rest_url=_checked_url(options.rest_url))
     prepare_network(warn)
     failures: list[PapertapeError] = []
-    for job in _jobs(asked):
+    for job in _jobs(options):
         try:
-            report = run_tasks(partial(_run, job, asked, settings, quiet=as_json))
+            report = run_tasks(partial(_run, job, options, settings, quiet=as_json))
         except (MarketDataError, ExchangeRefused) as error:
-            # What the exchange does not have of one kind says nothing about the others.
+            # The exchange may lack one kind of data and have the others.
             failures.append(error)
             continue
         if as_json:
@@ -81,92 +81,93 @@ def show(asked: DownloadOptions, *, as_json: bool) -> None:
         raise failures[0] if len(failures) == 1 else MarketDataError("; ".join(map(str, failures)))
 
 
-async def _run(job: DownloadJob, asked: DownloadOptions, settings: BitgetSettings, *, quiet: bool) -> DownloadReport:
-    source = _source(asked, settings)
+async def _run(job: DownloadJob, options: DownloadOptions, settings: BitgetSettings, *, quiet: bool) -> DownloadReport:
+    source = _source(options, settings)
     try:
         with _bar(job, quiet=quiet) as on_progress:
-            return await download(job.wanted, source, job.out, SystemClock(), on_progress)
+            return await download(job.request, source, job.out, SystemClock(), on_progress)
     finally:
         await source.close()
 
 
-def _source(asked: DownloadOptions, settings: BitgetSettings) -> DownloadSource:
-    if asked.exchange == BITGET:
+def _source(options: DownloadOptions, settings: BitgetSettings) -> DownloadSource:
+    if options.exchange == BITGET:
         from papertape.engine.feeds.download.bitget import BitgetSource  # noqa: PLC0415 - only the client that is needed.
 
         return BitgetSource(settings, SystemClock())
     from papertape.engine.feeds.download.ccxt import CcxtSource  # noqa: PLC0415 - likewise.
 
-    return CcxtSource(asked.exchange, SystemClock(), asked.rest_url)
+    return CcxtSource(options.exchange, SystemClock(), options.rest_url)
 
 
 def _bar(job: DownloadJob, *, quiet: bool) -> AbstractContextManager[Callable[[int, int], None]]:
-    """A bar of percents on a terminal."""
+    """Return a progress bar in percent."""
     if quiet:
         return nullcontext(lambda _done_ms, _of_ms: None)
-    return _percents(f"{job.wanted.symbol} {job.wanted.kind}")
+    return _percents(f"{job.request.symbol} {job.request.kind}")
 
 
 @contextmanager
-def _percents(what: str) -> Iterator[Callable[[int, int], None]]:
-    with progress_bar(what, 100) as told:
-        yield lambda done_ms, of_ms: told(100 * done_ms // max(1, of_ms))
+def _percents(title: str) -> Iterator[Callable[[int, int], None]]:
+    with progress_bar(title, 100) as on_progress:
+        yield lambda done_ms, of_ms: on_progress(100 * done_ms // max(1, of_ms))
 
 
-# ---------------------------------------------------------------- what is asked for
+# ---------------------------------------------------------------- the files
 
 
-def _jobs(asked: DownloadOptions) -> list[DownloadJob]:
-    """The files to be made. Raises UsageError for whatever cannot be asked."""
-    kinds = tuple(DownloadKind) if asked.kind == ALL else tuple(kind for kind in DownloadKind if kind == asked.kind)
+def _jobs(options: DownloadOptions) -> list[DownloadJob]:
+    """Return the files to download. Raise UsageError for invalid options."""
+    kinds = tuple(DownloadKind) if options.kind == ALL else tuple(one for one in DownloadKind if one == options.kind)
     if not kinds:
-        raise UsageError(f"--kind {asked.kind}: there are {', '.join(DownloadKind)} and {ALL}")
-    if asked.out is not None and len(kinds) > 1:
-        raise UsageError(f"--out {asked.out}: {ALL} makes three files; leave it out, or ask for one kind")
-    if re.fullmatch(SYMBOL_PATTERN, asked.symbol) is None:
-        raise UsageError(f"--symbol {asked.symbol}: write it as the exchange does, like BTCUSDT")
-    from_ms, until_ms = _range(asked)
-    found = [_job(asked, kind, from_ms, until_ms) for kind in kinds]
-    missing = [job for job in found if not job.out.exists()]
+        raise UsageError(f"--kind {options.kind}: must be one of {', '.join(DownloadKind)}, {ALL}")
+    if options.out is not None and len(kinds) > 1:
+        raise UsageError(f"--out {options.out}: --kind {ALL} writes three files; omit --out, or choose one kind")
+    if re.fullmatch(SYMBOL_PATTERN, options.symbol) is None:
+        raise UsageError(f"--symbol {options.symbol}: must be capital letters and digits, like BTCUSDT")
+    from_ms, until_ms = _range(options)
+    jobs = [_job(options, kind, from_ms, until_ms) for kind in kinds]
+    missing = [job for job in jobs if not job.out.exists()]
     if not missing:
-        raise UsageError(f"{found[0].out}: there is a file already; remove it, or name another one with --out")
+        raise UsageError(f"{jobs[0].out}: this file already exists; remove it, or name another one with --out")
     return missing
 
 
-def _range(asked: DownloadOptions) -> tuple[int, int | None]:
-    from_ms = moment_ms(asked.start, "--from")
-    until_ms = None if asked.end is None else moment_ms(asked.end, "--to")
+def _range(options: DownloadOptions) -> tuple[int, int | None]:
+    from_ms = moment_ms(options.start, "--from")
+    until_ms = None if options.end is None else moment_ms(options.end, "--to")
     if until_ms is not None and until_ms <= from_ms:
-        raise UsageError(f"--to {asked.end} is not after --from {asked.start}")
+        raise UsageError(f"--to {options.end}: must be later than --from {options.start}")
     return from_ms, until_ms
 
 
-def _job(asked: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int | None) -> DownloadJob:
-    if asked.timeframe not in TIMEFRAMES_MS:
-        raise UsageError(f"--timeframe {asked.timeframe}: there are {', '.join(TIMEFRAMES_MS)}")
-    out = asked.out or _named(asked, kind, from_ms, until_ms)
+def _job(options: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int | None) -> DownloadJob:
+    if options.timeframe not in TIMEFRAMES_MS:
+        raise UsageError(f"--timeframe {options.timeframe}: must be one of {', '.join(TIMEFRAMES_MS)}")
+    out = options.out or _default_path(options, kind, from_ms, until_ms)
     if not out.name.endswith(SUFFIXES):
-        raise UsageError(f"--out {out}: the name ends with {', '.join(SUFFIXES)}")
+        raise UsageError(f"--out {out}: the name must end with {', '.join(SUFFIXES)}")
     if out.suffix == ".parquet" and find_spec("polars") is None:
         raise UsageError(f"--out {out}: Parquet needs polars: pip install 'papertape[research]'")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {out.parent}")
-    return DownloadJob(DownloadRequest(kind, asked.symbol, TIMEFRAMES_MS[asked.timeframe], from_ms, until_ms), out)
+    timeframe_ms = TIMEFRAMES_MS[options.timeframe]
+    return DownloadJob(DownloadRequest(kind, options.symbol, timeframe_ms, from_ms, until_ms), out)
 
 
-def _named(asked: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int | None) -> Path:
-    """The file's name; a download without --to that began on another day goes on under the name it has."""
+def _default_path(options: DownloadOptions, kind: DownloadKind, from_ms: int, until_ms: int | None) -> Path:
+    """Return the default path; a download without --to that began on another day continues under its own name."""
     words = {
-        DownloadKind.CANDLES: asked.timeframe,
+        DownloadKind.CANDLES: options.timeframe,
         DownloadKind.FUNDING: kind.value,
-        DownloadKind.MARK: f"{kind}_{asked.timeframe}",
+        DownloadKind.MARK: f"{kind}_{options.timeframe}",
     }
-    begin = f"{asked.exchange}_{asked.symbol}_{words[kind]}_{_day(from_ms)}_"
+    prefix = f"{options.exchange}_{options.symbol}_{words[kind]}_{_day(from_ms)}_"
     if until_ms is None:
-        begun = sorted(Path().glob(f"{begin}{ANY_DAY}.csv.gz.part"))
-        if begun:
-            return begun[-1].with_suffix("")
-    return Path(f"{begin}{_day(SystemClock().now_ms() if until_ms is None else until_ms)}.csv.gz")
+        partial_files = sorted(Path().glob(f"{prefix}{ANY_DAY}.csv.gz.part"))
+        if partial_files:
+            return partial_files[-1].with_suffix("")
+    return Path(f"{prefix}{_day(SystemClock().now_ms() if until_ms is None else until_ms)}.csv.gz")
 
 
 def _day(time_ms: int) -> str:
@@ -176,5 +177,5 @@ def _day(time_ms: int) -> str:
 def _checked_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--rest-url {url}: an address like https://api.bitget.com")
+        raise UsageError(f"--rest-url {url}: must be an address like https://api.bitget.com")
     return url

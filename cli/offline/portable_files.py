@@ -1,4 +1,4 @@
-"""Files of exported events: JSON lines and CSV, both also gzipped, and Parquet where polars is installed."""
+"""Files of exported events: JSON lines and CSV, both also gzipped, and Parquet if polars is installed."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 FORMATS: Final = ("jsonl", "csv", "parquet")
 LINE_CHARS_MAX: Final = 4_000_000
 PARQUET_ROWS: Final = 50_000
-"""So many rows are held at once."""
+"""The most rows in memory at once."""
 
 
-def format_of(path: Path, asked: str | None = None) -> str:
-    """The format of a file: the one asked for, else by its name. Raises UsageError for one that there is not."""
+def format_of(path: Path, option: str | None = None) -> str:
+    """Return the format of a file: `option`, or else by its name. Raise UsageError for an unknown format."""
     name = path.name.removesuffix(".gz")
-    found = asked or name.rpartition(".")[2]
-    if found not in FORMATS:
-        raise UsageError(f"{found or path.name} is no format: there are {', '.join(FORMATS)}")
-    if found == "parquet" and find_spec("polars") is None:
-        raise UsageError("parquet needs polars: install papertape[research], or export csv or jsonl")
-    return found
+    form = option or name.rpartition(".")[2]
+    if form not in FORMATS:
+        raise UsageError(f"{form or path.name}: unknown format; choose from {', '.join(FORMATS)} with --format")
+    if form == "parquet" and find_spec("polars") is None:
+        raise UsageError("Parquet needs polars: pip install 'papertape[research]', or choose csv or jsonl")
+    return form
 
 
 def write_rows(path: Path, rows: Iterable[Row], form: str) -> None:
-    """Write a new file; it is there whole or not at all. Raises UsageError where it is there already or cannot be."""
+    """Write a new file, completely or not at all. Raise UsageError if it exists or cannot be written."""
     if path.exists():
-        raise UsageError(f"{path} is there already")
+        raise UsageError(f"{path} already exists; name a new file")
     half = path.with_name(f".{path.name}.{os.getpid()}.half")
     try:
         if form == "parquet":
@@ -60,7 +60,7 @@ def write_rows(path: Path, rows: Iterable[Row], form: str) -> None:
 
 
 def read_rows(path: Path, form: str) -> Iterator[Row]:
-    """The rows of a file. Raises PortableDamaged with the line that is wrong, UsageError where there is no file."""
+    """Yield the rows of a file. Raise PortableDamaged with the damaged line, or UsageError if there is no file."""
     try:
         if form == "parquet":
             yield from _read_parquet(path)
@@ -70,7 +70,7 @@ def read_rows(path: Path, form: str) -> Iterator[Row]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     except (EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise PortableDamaged(f"{path} is torn: {error}") from error
+        raise PortableDamaged(f"{path} is damaged: {error}") from error
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
     pages = []
     while page := list(islice(remaining, PARQUET_ROWS)):
         pages.append(pl.DataFrame([astuple(row) for row in page], schema=schema, orient="row"))
-    packed = BytesIO()  # polars names a full disk otherwise than as an OSError.
+    packed = BytesIO()  # polars reports a full disk by another error than OSError.
     (pl.concat(pages) if pages else pl.DataFrame(schema=schema)).write_parquet(packed)
     path.write_bytes(packed.getbuffer())
 

@@ -1,4 +1,4 @@
-"""`papertape refold`: whether this version reads a log as another one did."""
+"""`papertape refold`: check whether this version folds a log to the same state as another version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIGEST_CHARS = 32
 
 
 class RefoldReport(Struct, frozen=True):
-    """A log folded from its first event. `upcast` counts the events of old shapes, which are read as newer ones."""
+    """The result of folding a log from its first event. `upcast` counts the events that are read as newer shapes."""
 
     seq: int
     digest: str
@@ -33,30 +33,31 @@ class RefoldReport(Struct, frozen=True):
 
 
 def refold(db: Path | None, config: Path | None, expect: str, seq: int | None, *, as_json: bool) -> None:
-    """Fold and compare. Raises LogDiffers where the digests differ and no event of an old shape says why."""
+    """Fold and compare. Raise LogDiffers if the digests differ and no event of an old shape explains it."""
     if len(expect) != DIGEST_CHARS or not set(expect) <= set("0123456789abcdef"):
-        raise UsageError(f"--expect {expect}: a digest is {DIGEST_CHARS} hexadecimal digits")
+        raise UsageError(f"--expect {expect}: must be {DIGEST_CHARS} hexadecimal digits")
     loaded = load_config(config)
     with closing(SqliteLogReader(db or loaded.database)) as reader:
         head = reader.head().seq
         until = head if seq is None else seq
         if not 1 <= until <= head:
-            raise UsageError(f"--to {until}: the log holds the events 1 to {head}")
+            raise UsageError(f"--to {until}: the log contains events 1 to {head}")
         with progress_bar("folding", until) as on_progress:
             digest = state_digest(recover(reader, None, strategies_of(loaded), until, on_progress).state)
-        found = RefoldReport(until, digest, expect, digest == expect, reader.old_tags() if digest != expect else {})
+        report = RefoldReport(until, digest, expect, digest == expect, reader.old_tags() if digest != expect else {})
     if as_json:
-        emit(found)
+        emit(report)
     else:
-        say(_words(found))
-    if not found.same and not found.upcast:
+        say(_text(report))
+    if not report.same and not report.upcast:
         raise LogDiffers(f"this version folds the log to {digest} at seq {until}, not to {expect}")
 
 
-def _words(found: RefoldReport) -> str:
-    if found.same:
-        return f"the same state at seq {found.seq:,}: digest {found.digest}\n"
-    if not found.upcast:
-        return f"another state at seq {found.seq:,}: digest {found.digest} instead of {found.expected}\n"
-    shapes = "".join(f"  {count:,} events {tag} are read as a newer shape\n" for tag, count in found.upcast.items())
-    return f"another state at seq {found.seq:,}: digest {found.digest} instead of {found.expected}, because\n{shapes}"
+def _text(report: RefoldReport) -> str:
+    if report.same:
+        return f"the same state at seq {report.seq:,}: digest {report.digest}\n"
+    difference = f"another state at seq {report.seq:,}: digest {report.digest} instead of {report.expected}"
+    if not report.upcast:
+        return f"{difference}\n"
+    shapes = "".join(f"  {count:,} events {tag} are read as a newer shape\n" for tag, count in report.upcast.items())
+    return f"{difference}, because\n{shapes}"

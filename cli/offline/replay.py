@@ -1,4 +1,4 @@
-"""`papertape replay`: the past, looked at again."""
+"""`papertape replay`: show the state as of an event or a market time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ReplayReport(Struct, frozen=True):
-    """The state as of one event. `digest` is that of everything the engine knew then."""
+    """The state as of one event. `digest` covers everything that the engine knew then."""
 
     seq: int
     digest: str
@@ -59,8 +59,8 @@ def show(
     with closing(SqliteLogReader(path)) as reader:
         seq = _as_of(reader, to, None if at is None else moment_ms(at, "--at"))
         store = None if from_start else snapshot_store(path, warn)
-        found = _recover(loaded, reader, store, seq)
-        digest = state_digest(found.state)
+        recovered = _recover(loaded, reader, store, seq)
+        digest = state_digest(recovered.state)
         if only_digest:
             say(f"{digest}\n")
             return
@@ -68,33 +68,32 @@ def show(
         fold([portfolio, contracts], _until(reader, seq))
     state = portfolio.view()
     if as_json:
-        emit(ReplayReport(seq, digest, found.snapshot_seq, found.replayed_events, found.took_ms, state))
+        emit(ReplayReport(seq, digest, recovered.snapshot_seq, recovered.replayed_events, recovered.took_ms, state))
         return
     from papertape.cli.render.accounts import show_accounts  # noqa: PLC0415 - tables are slow to import.
 
-    show_accounts(state, contracts.by_symbol, digest, found)
+    show_accounts(state, contracts.by_symbol, digest, recovered)
 
 
 def _recover(config: Config, reader: SqliteLogReader, store: SnapshotStore | None, seq: int) -> RecoveredState:
-    """The world at `seq`, with a bar where somebody looks."""
     with progress_bar("replaying", seq) as on_progress:
         return recover(reader, store, strategies_of(config), seq, on_progress)
 
 
 def _as_of(reader: SqliteLogReader, to: int | None, at_ms: int | None) -> int:
-    """The seq that is meant: as given, the last event before a market time, or the head."""
+    """Return the seq to replay to: `to`, the last event before a market time, or the head."""
     head = reader.head().seq
     if to is not None and at_ms is not None:
-        raise UsageError("--to and --at name two events; give one of them")
+        raise UsageError("use either --to or --at, not both")
     if to is not None:
         if not 1 <= to <= head:
-            raise UsageError(f"--to {to}: the log holds the events 1 to {head}")
+            raise UsageError(f"--to {to}: the log contains events 1 to {head}")
         return to
     return head if at_ms is None else _seq_at(reader, at_ms, head)
 
 
 def _seq_at(reader: SqliteLogReader, at_ms: int, head: int) -> int:
-    """The last event that was known at `at_ms`. Raises UsageError where the log begins later."""
+    """Return the seq of the last event that was known at `at_ms`. Raise UsageError if the log begins later."""
     moment = MarketTimeCutoff(at_ms)
     for commit in reader.commits():
         for recorded in commit.recorded():
@@ -106,7 +105,7 @@ def _seq_at(reader: SqliteLogReader, at_ms: int, head: int) -> int:
 
 
 def _until(reader: SqliteLogReader, seq: int) -> Iterator[Recorded]:
-    """The events up to `seq`."""
+    """Yield the events up to `seq`."""
     for commit in reader.commits():
         for recorded in commit.recorded():
             if recorded.seq > seq:

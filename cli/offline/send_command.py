@@ -1,4 +1,4 @@
-"""Commands from a terminal: to the engine that runs on the log, or, where none does, into the log itself."""
+"""Send a command from a terminal to the engine that runs on the log or, if none does, write it to the log."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
     from papertape.events.commands import Accepted, Command
 
 
-def submit_command(db: Path | None, config: Path | None, asked: Command) -> None:
-    """Have a command taken, and say where it stands in the log.
+def submit_command(db: Path | None, config: Path | None, command: Command) -> None:
+    """Submit a command, and print its seqs in the log.
 
-    Raises CommandRefused where it does not fit the state, LogHeld when another process holds the log and takes none.
+    Raise CommandRefused if it does not fit the state, LogHeld if another process holds the log and accepts none.
     """
     loaded = load_config(config)
     path = db or loaded.database
     settings = EngineSettings(path, version("papertape"), strategies_of(loaded), {})
-    accepted, where = run_tasks(lambda: _submit(path, settings, asked))
+    accepted, outcome = run_tasks(lambda: _submit(path, settings, command))
     span = f"seq {accepted.first_seq}" + (f" to {accepted.last_seq}" if accepted.last_seq > accepted.first_seq else "")
-    write_message(f"taken {where}: {span} of {path}\n")
+    write_message(f"{outcome}: {span} of {path}\n")
 
 
-async def _submit(path: Path, settings: EngineSettings, asked: Command) -> tuple[Accepted, str]:
+async def _submit(path: Path, settings: EngineSettings, command: Command) -> tuple[Accepted, str]:
     try:
-        return await send_command(path, asked), "by the running engine"
+        return await send_command(path, command), "accepted by the running engine"
     except EngineNotRunning:
         pass
     try:
-        return await submit_offline(settings, asked, SystemClock(), warn), "into the log"
+        return await submit_offline(settings, command, SystemClock(), warn), "written to the log"
     except LogHeld as held:
-        raise LogHeld(f"{held}; it takes no commands from the terminal") from None
+        raise LogHeld(f"{held}; it accepts no commands from the terminal") from None
 
 
 def owner() -> str:
-    """Who gives the command, where nothing else is said: the name of the user of this machine."""
+    """Return the name of this machine's user, who gives the command unless --who names somebody else."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""`papertape verify`: a log, proved."""
+"""`papertape verify`: prove a log."""
 
 from __future__ import annotations
 
@@ -23,35 +23,34 @@ if TYPE_CHECKING:
 
 
 def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
-    """Prove the log and print what was found. Raises LogDiffers behind the first difference."""
+    """Prove the log and print the result. Raise LogDiffers after the first difference."""
     loaded = load_config(config)
     path = db or loaded.database
     started = time.perf_counter()
     with closing(SqliteLogReader(path)) as reader, progress_bar("verifying", reader.head().seq) as on_progress:
         reader.verify_tail()
-        found = verify(reader, snapshot_store(path, warn), strategies_of(loaded), on_progress)
+        report = verify(reader, snapshot_store(path, warn), strategies_of(loaded), on_progress)
     seconds = time.perf_counter() - started
     if as_json:
-        emit({**asdict(found), "seconds": seconds})
+        emit({**asdict(report), "seconds": seconds})
     else:
-        say(_words(found, seconds))
-    if found.difference is not None:
-        raise LogDiffers(f"the log and the code part ways at seq {found.difference.seq}")
+        say(_text(report, seconds))
+    if report.difference is not None:
+        raise LogDiffers(f"the log and the code differ at seq {report.difference.seq}")
 
 
-def _words(found: VerificationReport, seconds: float) -> str:
-    """The proof in words."""
+def _text(report: VerificationReport, seconds: float) -> str:
     lines = [
-        f"{found.events:,} events, {found.decisions:,} decisions made again, {found.snapshots} snapshots compared",
+        f"{report.events:,} events, {report.decisions:,} decisions made again, {report.snapshots} snapshots compared",
         f"{seconds:.2f} seconds",
-        f"digest {found.digest}",
+        f"digest {report.digest}",
     ]
-    if found.changed_code is not None:
-        lines.append(f"a part of the log was written by other code ({found.changed_code})")
-    if found.difference is None:
+    if report.changed_code is not None:
+        lines.append(f"part of the log was written by other code ({report.changed_code})")
+    if report.difference is None:
         lines.append("every decision is the same")
     else:
-        lines.append(f"first difference at seq {found.difference.seq}")
-        lines.append(f"  recorded: {found.difference.recorded}")
-        lines.append(f"  decided:  {found.difference.decided}")
+        lines.append(f"first difference at seq {report.difference.seq}")
+        lines.append(f"  recorded: {report.difference.recorded}")
+        lines.append(f"  decided:  {report.difference.decided}")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""`papertape arena`: the strategies side by side, ranked by net return."""
+"""`papertape arena`: the strategies ranked by net return."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich.text import Text
 
 from papertape.cli.log_reader import fold_log
 from papertape.cli.render.console import (
+    FEW_TRADES_NOTE,
     NOTHING,
     QUIET,
     Column,
@@ -17,14 +18,15 @@ from papertape.cli.render.console import (
     notes,
     optional,
     percent_cell,
+    percents,
     plain,
+    print_table,
     sparkline,
     state_cell,
     stdout,
-    table,
+    trade_count,
 )
 from papertape.projections.folds.arena import Arena, ArenaRow
-from papertape.projections.folds.performance import FEW_TRADES
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.text.formats import gain, money, utc
@@ -38,7 +40,7 @@ SPARKLINE_COLUMNS = 16
 
 
 def show_arena(reader: SqliteLogReader, *, as_json: bool) -> None:
-    """Show the arena as it stands at the head of the log."""
+    """Show the arena at the head of the log."""
     portfolio, trades = Portfolio(), Trades()
     head = fold_log(reader, [portfolio, trades])
     rows = Arena(portfolio, trades).rows()
@@ -47,43 +49,36 @@ def show_arena(reader: SqliteLogReader, *, as_json: bool) -> None:
         return
     console = stdout()
     if not rows:
-        notes(console, [f"No strategies yet: none of the {head.seq:,} events of the log configures one."])
+        notes(console, [f"No strategies yet: none of the log's {head.seq:,} events configures one."])
         return
     at = f" at {utc(portfolio.at_ms)} UTC" if portfolio.at_ms else ", before the first candle"
-    made, left_out = table(arena_columns(rows), console, f"Arena{at}, seq {head.seq:,}")
-    console.print(made)
-    few = (
-        f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts" if any(row.few_trades for row in rows) else ""
-    )
-    notes(console, [*(f"{row.strategy}: {row.why}" for row in rows if row.why), few, left_out])
+    hidden = print_table(arena_columns(rows), console, f"Arena{at}, seq {head.seq:,}")
+    few = FEW_TRADES_NOTE if any(row.few_trades for row in rows) else ""
+    notes(console, [*(f"{row.strategy}: {row.why}" for row in rows if row.why), few, hidden])
 
 
 def arena_columns(rows: Sequence[ArenaRow]) -> list[Column]:
-    """All columns; the rank says which stay where there is little room."""
+    """Return all columns; the rank decides which stay on a narrow terminal."""
     return [
         Column("#", plain(row.rank for row in rows)),
         Column("strategy", plain(row.strategy for row in rows), justify="left"),
         Column("state", [state_cell(row.state) for row in rows], justify="left"),
         Column("net", [percent_cell(row.net_return_percent) for row in rows]),
         Column("equity USDT", plain(money(row.equity_usdt) for row in rows)),
-        Column("trades", [_count(row) for row in rows]),
-        Column("won", _measures(rows, optional((row.win_rate_percent for row in rows), ".1f"), " %"), rank=1),
-        Column("PF", _measures(rows, [_profit_factor(row) for row in rows]), rank=2),
+        Column("trades", [trade_count(row) for row in rows]),
+        Column("won", _dimmed(rows, percents(row.win_rate_percent for row in rows)), rank=1),
+        Column("PF", _dimmed(rows, [_profit_factor(row) for row in rows]), rank=2),
         Column("USDT/trade", [gain_cell(row.expectancy_usdt) for row in rows], rank=4),
-        Column("95 %", _measures(rows, [_interval(row) for row in rows]), rank=9),
+        Column("95 %", _dimmed(rows, [_interval(row) for row in rows]), rank=9),
         Column("Sharpe", optional((row.sharpe for row in rows), ".2f"), rank=3),
-        Column("max DD", plain(f"{row.max_drawdown_percent:.2f} %" for row in rows), rank=1),
-        Column("DD", plain(f"{row.current_drawdown_percent:.2f} %" for row in rows), rank=7),
+        Column("max DD", percents((row.max_drawdown_percent for row in rows), ".2f"), rank=1),
+        Column("DD", percents((row.current_drawdown_percent for row in rows), ".2f"), rank=7),
         Column("fees", plain(money(row.fees_usdt) for row in rows), rank=5),
         Column("funding", [gain_cell(row.funding_usdt) for row in rows], rank=6),
         Column("slippage", plain(money(row.slippage_usdt) for row in rows), rank=8),
         Column("open", plain(row.open_positions for row in rows), rank=3),
-        Column("course", [sparkline(row.sparkline, SPARKLINE_COLUMNS) for row in rows], rank=4, justify="left"),
+        Column("equity", [sparkline(row.sparkline, SPARKLINE_COLUMNS) for row in rows], rank=4, justify="left"),
     ]
-
-
-def _count(row: ArenaRow) -> Text:
-    return Text(f"{row.trades:,}{'*' if row.few_trades else ' '}")
 
 
 def _profit_factor(row: ArenaRow) -> Text:
@@ -98,7 +93,6 @@ def _interval(row: ArenaRow) -> Text:
     return Text(f"{gain(row.expectancy_low_usdt)} to {gain(row.expectancy_high_usdt)}")
 
 
-def _measures(rows: Sequence[ArenaRow], cells: Sequence[Text], unit: str = "") -> list[Text]:
-    """The cells with their unit, dim where they rest on few trades."""
-    shown = [cell if cell is NOTHING else Text(f"{cell.plain}{unit}") for cell in cells]
-    return [Text(cell.plain, style=QUIET if row.few_trades else "") for row, cell in zip(rows, shown, strict=True)]
+def _dimmed(rows: Sequence[ArenaRow], cells: Sequence[Text]) -> list[Text]:
+    """Dim the cells that rest on few trades."""
+    return [Text(cell.plain, style=QUIET if row.few_trades else "") for row, cell in zip(rows, cells, strict=True)]

@@ -1,25 +1,24 @@
-"""A backtest on a terminal: each strategy's measures and course, then its trades by symbol."""
+"""A backtest on a terminal: each strategy's figures and equity, then its trades by symbol."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from papertape.cli.render.console import (
-    NOTHING,
+    FEW_TRADES_NOTE,
     Column,
     gain_cell,
     notes,
     optional,
     percent_cell,
+    percents,
     plain,
+    print_table,
     sparkline,
     stdout,
-    table,
+    trade_count,
 )
 from papertape.cli.render.positions import position_columns
-from papertape.projections.folds.performance import FEW_TRADES
 from papertape.projections.text.formats import duration, money, utc
 
 if TYPE_CHECKING:
@@ -36,24 +35,22 @@ SPARKLINE_COLUMNS = 24
 
 
 def show_backtest(result: BacktestResult, contracts: dict[str, ContractListed]) -> None:
-    """Show each strategy's measures and coverage, the open positions, and the trades by symbol."""
+    """Show each strategy's figures and coverage, the open positions, and the trades by symbol."""
     console = stdout()
     rate = result.facts / result.seconds if result.seconds > 0.0 else 0.0
     title = f"Backtest of {', '.join(result.symbols)}: {result.facts:,} facts in {result.seconds:.2f} s"
-    made, left_out = table(_columns(result.strategies), console, f"{title}, {result.engine} ({rate:,.0f} a second)")
-    console.print(made)
+    hidden = print_table(_columns(result.strategies), console, f"{title}, {result.engine} ({rate:,.0f} per second)")
     held = (line for one in result.strategies for line in _open_lines(one))
     refused = f"{result.refused_rows:,} rows of the files were refused" if result.refused_rows else ""
     resets = f"kill switches were reset {result.resets:,} times, at the next UTC day" if result.resets else ""
-    few = any(one.performance.few_trades for one in result.strategies)
-    marked = f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts" if few else ""
+    few = FEW_TRADES_NOTE if any(one.performance.few_trades for one in result.strategies) else ""
     early = (f"{data.words}; open positions in it are marked at that close" for data in result.data if data.ends_early)
-    notes(console, [*held, *early, resets, refused, marked, left_out])
+    notes(console, [*held, *early, resets, refused, few, hidden])
     _show_coverage(console, result)
     _show_open(console, result, contracts)
     rows = [(one.strategy, symbol) for one in result.strategies for symbol in one.by_symbol]
     if len(result.symbols) > 1:
-        console.print(table(_symbol_columns(result, rows), console, "By symbol")[0])
+        print_table(_symbol_columns(result, rows), console, "By symbol")
 
 
 def _open_lines(one: StrategyResult) -> Iterator[str]:
@@ -62,13 +59,13 @@ def _open_lines(one: StrategyResult) -> Iterator[str]:
         symbols = ", ".join(f"{position.side} {position.symbol}" for position in one.open_positions)
         yield f"{one.strategy} still holds {symbols}, marked at the last close"
     for order in one.pending_orders:
-        yield f"{one.strategy} has a pending order:  {order.action} {order.side} {order.symbol} at the next open"
+        yield f"{one.strategy} has a pending order: {order.action} {order.side} {order.symbol} at the next open"
 
 
 def _show_coverage(console: Console, result: BacktestResult) -> None:
     """Show how much of the period each strategy could trade and did, its trips, and its refused signals."""
     coverages = [one.coverage for one in result.strategies]
-    console.print(table(_coverage_columns(coverages), console, f"Coverage, requested {_requested(result)}")[0])
+    print_table(_coverage_columns(coverages), console, f"Coverage, requested {_requested(result)}")
     notes(console, (line for coverage in coverages for line in _coverage_lines(coverage)))
 
 
@@ -91,7 +88,7 @@ def _coverage_columns(coverages: Sequence[CoverageView]) -> list[Column]:
             plain(_period(one.traded_from_ms, one.traded_until_ms) for one in coverages),
             justify="left",
         ),
-        Column("entries allowed", [_percent(one.entries_allowed_percent) for one in coverages]),
+        Column("entries allowed", percents(one.entries_allowed_percent for one in coverages)),
         Column("trips", plain(f"{len(one.trips):,}" for one in coverages), rank=3),
         Column("resets", plain(f"{one.resets:,}" for one in coverages), rank=4),
         Column("refused signals", plain(f"{one.refused_signals:,}" for one in coverages), rank=2),
@@ -122,51 +119,47 @@ def _show_open(console: Console, result: BacktestResult, contracts: dict[str, Co
     positions = [position for one in result.strategies for position in one.open_positions]
     if positions:
         columns = [column for column in position_columns(positions, contracts) if column.title != "seq"]
-        console.print(table(columns, console, "Open at the end, marked at the last close")[0])
+        print_table(columns, console, "Open at the end, marked at the last close")
 
 
 def _columns(results: Sequence[StrategyResult]) -> list[Column]:
-    """The measures; the rank says which stay where there is little room."""
-    found = [one.performance for one in results]
+    """Return the figures; the rank decides which stay on a narrow terminal."""
+    figures = [one.performance for one in results]
     return [
         Column("strategy", plain(one.strategy for one in results), justify="left"),
-        Column("net", [percent_cell(one.net_return_percent) for one in found]),
-        Column("equity USDT", plain(money(one.end_equity_usdt) for one in found)),
-        Column("trades", [Text(f"{one.trades:,}{'*' if one.few_trades else ' '}") for one in found]),
-        Column("won", [_percent(one.win_rate_percent) for one in found], rank=1),
-        Column("PF", optional((one.profit_factor for one in found), ".2f"), rank=2),
-        Column("USDT/trade", [gain_cell(one.expectancy_usdt) for one in found], rank=4),
-        Column("R", optional((one.expectancy_r for one in found), "+.2f"), rank=6),
-        Column("Sharpe", optional((one.sharpe for one in found), ".2f"), rank=3),
-        Column("Sortino", optional((one.sortino for one in found), ".2f"), rank=9),
-        Column("max DD", plain(f"{one.max_drawdown_percent:.2f} %" for one in found), rank=1),
-        Column("exposure", plain(f"{one.exposure_percent:.1f} %" for one in found), rank=8),
-        Column("fees", plain(money(one.fees_usdt) for one in found), rank=5),
-        Column("funding", [gain_cell(one.funding_usdt) for one in found], rank=7),
-        Column("slippage", plain(money(one.slippage_usdt) for one in found), rank=8),
+        Column("net", [percent_cell(one.net_return_percent) for one in figures]),
+        Column("equity USDT", plain(money(one.end_equity_usdt) for one in figures)),
+        Column("trades", [trade_count(one) for one in figures]),
+        Column("won", percents(one.win_rate_percent for one in figures), rank=1),
+        Column("PF", optional((one.profit_factor for one in figures), ".2f"), rank=2),
+        Column("USDT/trade", [gain_cell(one.expectancy_usdt) for one in figures], rank=4),
+        Column("R", optional((one.expectancy_r for one in figures), "+.2f"), rank=6),
+        Column("Sharpe", optional((one.sharpe for one in figures), ".2f"), rank=3),
+        Column("Sortino", optional((one.sortino for one in figures), ".2f"), rank=9),
+        Column("max DD", percents((one.max_drawdown_percent for one in figures), ".2f"), rank=1),
+        Column("exposure", percents(one.exposure_percent for one in figures), rank=8),
+        Column("fees", plain(money(one.fees_usdt) for one in figures), rank=5),
+        Column("funding", [gain_cell(one.funding_usdt) for one in figures], rank=7),
+        Column("slippage", plain(money(one.slippage_usdt) for one in figures), rank=8),
         Column("equity", [sparkline(one.sparkline, SPARKLINE_COLUMNS) for one in results], rank=4, justify="left"),
     ]
 
 
 def _symbol_columns(result: BacktestResult, rows: Sequence[tuple[str, str]]) -> list[Column]:
-    """Closed trades by strategy and symbol."""
+    """Return the columns of closed trades by strategy and symbol."""
     by_name = {one.strategy: one for one in result.strategies}
-    found = [by_name[strategy].by_symbol[symbol] for strategy, symbol in rows]
+    figures = [by_name[strategy].by_symbol[symbol] for strategy, symbol in rows]
     return [
         Column("strategy", plain(strategy for strategy, _ in rows), justify="left"),
         Column("symbol", plain(symbol for _, symbol in rows), justify="left"),
-        Column("net USDT", [gain_cell(one.net_usdt) for one in found]),
-        Column("trades", plain(f"{one.trades:,}" for one in found)),
-        Column("won", [_percent(one.win_rate_percent) for one in found]),
-        Column("PF", optional((one.profit_factor for one in found), ".2f"), rank=1),
-        Column("USDT/trade", [gain_cell(one.expectancy_usdt) for one in found], rank=2),
-        Column("holding", [_holding(one.mean_holding_ms) for one in found], rank=3),
+        Column("net USDT", [gain_cell(one.net_usdt) for one in figures]),
+        Column("trades", plain(f"{one.trades:,}" for one in figures)),
+        Column("won", percents(one.win_rate_percent for one in figures)),
+        Column("PF", optional((one.profit_factor for one in figures), ".2f"), rank=1),
+        Column("USDT/trade", [gain_cell(one.expectancy_usdt) for one in figures], rank=2),
+        Column("holding", plain(_holding(one.mean_holding_ms) for one in figures), rank=3),
     ]
 
 
-def _percent(value: float | None) -> Text:
-    return NOTHING if value is None else Text(f"{value:.1f} %")
-
-
-def _holding(value: float | None) -> Text:
-    return NOTHING if value is None else Text(duration(int(value)))
+def _holding(value: float | None) -> str:
+    return "-" if value is None else duration(int(value))

@@ -1,4 +1,4 @@
-"""`papertape compare` on a terminal: both arenas in one table, then the first difference and what led to it."""
+"""`papertape compare` on a terminal: both arenas in one table, then the first difference and its causes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from papertape.cli.render.console import (
     notes,
     percent_cell,
     plain,
+    print_table,
     stdout,
-    table,
 )
 from papertape.cli.render.explanation import condition_line, number_text
 from papertape.projections.text.formats import money, utc
@@ -40,32 +40,30 @@ if TYPE_CHECKING:
     )
 
 
-def show_comparison(found: Comparison) -> None:
-    """Print it."""
+def show_comparison(comparison: Comparison) -> None:
+    """Print a comparison."""
     console = stdout()
-    for letter, extent in (("A", found.a), ("B", found.b)):
+    for letter, extent in (("A", comparison.a), ("B", comparison.b)):
         console.print(_extent(letter, extent))
-    made, left_out = table(_columns(found.pairs), console, "")
     console.print()
-    console.print(made)
-    notes(console, [left_out])
+    notes(console, [print_table(_columns(comparison.pairs), console)])
     console.print()
-    if found.difference is not None:
-        _show_difference(console, found, found.difference)
-    elif found.equal:
+    if comparison.difference is not None:
+        _show_difference(console, comparison, comparison.difference)
+    elif comparison.equal:
         console.print(Text("The same strategies made the same decisions.", style=GOOD))
     else:
-        console.print(Text("No decision differs, but a strategy runs in one log only.", style=BAD))
+        console.print(Text("No decision differs, but a strategy runs in only one of the logs.", style=BAD))
 
 
 def _extent(letter: str, extent: LogExtent) -> Text:
     until = f"to {utc(extent.until_ms)} UTC" if extent.until_ms else "without a candle"
-    said = f"  {extent.name}  {until}, seq {extent.head_seq:,}, {extent.decisions:,} decisions"
-    return Text.assemble((letter, HEADLINE), said)
+    text = f"  {extent.name}  {until}, seq {extent.head_seq:,}, {extent.decisions:,} decisions"
+    return Text.assemble((letter, HEADLINE), text)
 
 
 def _columns(pairs: Iterable[StrategyPair]) -> list[Column]:
-    """Each measure twice, side by side."""
+    """Return the columns with each figure twice, side by side."""
     rows = [pair for pair in pairs if pair.a is not None or pair.b is not None]
     return [
         Column("strategy", plain(pair.strategy for pair in rows), justify="left"),
@@ -90,25 +88,25 @@ def _shared(pair: StrategyPair) -> Text:
     return Text(f"{pair.same_decisions:,} the same, then differ at {utc(pair.differs_at_ms)}", style=BAD)
 
 
-def _show_difference(console: Console, found: Comparison, difference: DecisionDifference) -> None:
+def _show_difference(console: Console, comparison: Comparison, difference: DecisionDifference) -> None:
     title = f"First difference: {difference.scope}, decision {difference.number:,}, {utc(difference.at_ms)} UTC"
     console.print(Text(title, style=HEADLINE))
     for letter in ("A", "B"):
-        console.print(_tree(letter, found, difference))
+        console.print(_tree(letter, comparison, difference))
     for name, fields in (("differs in", difference.fields), ("runs under", difference.settings)):
         notes(console, [f"{name} {one.name}: {_value(one.a)} in A, {_value(one.b)} in B" for one in fields])
     if difference.market is not None:
-        market, nothing = difference.market, "nothing of that time"
+        market, nothing = difference.market, "nothing at that time"
         text = f"the market differs from {utc(market.at_ms)} UTC on: A has {market.a or nothing}; B has "
         notes(console, [f"{text}{market.b or nothing}"])
 
 
-def _tree(letter: str, found: Comparison, difference: DecisionDifference) -> Tree:
-    """What one side decided, its causes below it; or why it did not."""
+def _tree(letter: str, comparison: Comparison, difference: DecisionDifference) -> Tree:
+    """Return one side's decision with its causes, or why it made none."""
     mine, reasons, extent = (
-        (difference.a, difference.reasons_a, found.a)
+        (difference.a, difference.reasons_a, comparison.a)
         if letter == "A"
-        else (difference.b, difference.reasons_b, found.b)
+        else (difference.b, difference.reasons_b, comparison.b)
     )
     decided = difference.kind in ("other", f"only_{letter.lower()}")
     if decided and mine is not None:
@@ -121,7 +119,7 @@ def _tree(letter: str, found: Comparison, difference: DecisionDifference) -> Tre
 
 def _silence(letter: str, following: DescribedEvent | None, difference: DecisionDifference, extent: LogExtent) -> str:
     if difference.ended == letter.lower():
-        return f"the market ends before, at {utc(extent.until_ms)} UTC"
+        return f"the market ends earlier, at {utc(extent.until_ms)} UTC"
     if following is None:
         return "no such decision, and none after it"
     return f"no such decision; the next is seq {following.seq:,} at {utc(following.at_ms)} UTC: {following.text}"
@@ -137,8 +135,8 @@ def _add_reasons(root: Tree, reasons: DecisionReasons) -> None:
         root.add(Text(f"held back: {hold}"))
 
 
-def _event_text(before: str, told: DescribedEvent, style: str) -> Text:
-    return Text.assemble(before, (f"seq {told.seq:,}  {utc(told.at_ms)}  ", QUIET), (told.text, style))
+def _event_text(prefix: str, event: DescribedEvent, style: str) -> Text:
+    return Text.assemble(prefix, (f"seq {event.seq:,}  {utc(event.at_ms)}  ", QUIET), (event.text, style))
 
 
 def _value(value: Value) -> str:

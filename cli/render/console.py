@@ -1,6 +1,6 @@
-"""How the verbs write: consoles, JSON, tables that fit, and the few colours there are.
+"""How the commands write: consoles, JSON, tables that fit the terminal, and the few colours.
 
-A colour never stands alone: results carry their sign, states their name.
+Colour never carries meaning alone: results have a sign, states a name.
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ from rich.text import Text
 
 from papertape.cli.render.event_json import json_line
 from papertape.events.text import UNSAFE, replace_unsafe
+from papertape.projections.folds.performance import FEW_TRADES
 from papertape.projections.text.formats import gain, gain_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from papertape.projections.folds.arena import ArenaRow
+    from papertape.projections.folds.performance import Performance
+
 PIPE_COLUMNS = 140
-"""The width where no terminal says one."""
+"""The width without a terminal."""
 WRAPPED_COLUMNS = 36
-"""The least width of a column whose text may wrap, where it is longer."""
+"""The width that a column needs if its text may wrap."""
 GOOD, BAD, DOUBT, QUIET, HEADLINE = "green", "red", "yellow", "dim", "bold"
 STATES = {"active": ("● active", GOOD), "stopped": ("■ stopped", "bold red"), "paused": ("‖ paused", DOUBT)}
 STYLES = {
@@ -44,12 +48,14 @@ STYLES = {
     "good": GOOD,
     "engine": "cyan",
 }
+SIDES = {"long": "▲ long", "short": "▼ short"}
+FEW_TRADES_NOTE = f"* fewer than {FEW_TRADES} closed trades: counts, not verdicts"
 NOTHING = Text("-", style=QUIET)
 BARS = "▁▂▃▄▅▆▇█"
 
 
 class SafeConsole(Console):
-    """A console that sends only its own control sequences to the terminal, never those of a text."""
+    """A console that sends only its own control sequences to the terminal, never those in a text."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render with each unsafe character replaced."""
@@ -59,25 +65,25 @@ class SafeConsole(Console):
 
 
 def stdout() -> Console:
-    """Where results go."""
+    """Return the console for results."""
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     return SafeConsole(highlight=False, width=None if known else PIPE_COLUMNS)
 
 
 def stderr() -> Console:
-    """Where errors, notes and progress go."""
+    """Return the console for errors, notes and progress."""
     return SafeConsole(stderr=True, highlight=False)
 
 
 def emit(value: object) -> None:
-    """Write one line of JSON; paths are texts."""
+    """Write one line of JSON; paths become strings."""
     sys.stdout.write(json_line(value))
 
 
 class Column(Struct, frozen=True):
-    """A column. Rank 0 always stays; the others come by rank where there is room, equal ranks together.
+    """A column. Rank 0 always stays; the others are added by rank if they fit, equal ranks together.
 
-    `wraps`: a long text may.
+    `wraps`: a long text may wrap.
     """
 
     title: str
@@ -88,28 +94,35 @@ class Column(Struct, frozen=True):
 
     @property
     def width(self) -> int:
-        """The cells of a terminal it needs, the space beside it included."""
+        """The needed width in terminal cells, including the space beside it."""
         widest = max(cell_len(self.title), *(cell.cell_len for cell in self.cells), 1) + 2
         return min(widest, WRAPPED_COLUMNS) if self.wraps else widest
 
 
 def fit_columns(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
-    """The columns that fit, and the titles of those that do not."""
-    kept: set[int] = set()
+    """Return the columns that fit, and the titles of those that do not."""
+    ranks: set[int] = set()
     left = width
     for rank in sorted({column.rank for column in columns}):
         needed = sum(column.width for column in columns if column.rank == rank)
         if rank == 0 or needed <= left:
-            kept.add(rank)
+            ranks.add(rank)
             left -= needed
-    shown = [column for column in columns if column.rank in kept]
-    return shown, [column.title for column in columns if column.rank not in kept]
+    shown = [column for column in columns if column.rank in ranks]
+    return shown, [column.title for column in columns if column.rank not in ranks]
+
+
+def print_table(columns: Sequence[Column], console: Console, title: str = "") -> str:
+    """Print a table of the columns that fit; return a sentence about those that do not, or an empty text."""
+    fitting, hidden = table(columns, console, title)
+    console.print(fitting)
+    return hidden
 
 
 def table(columns: Sequence[Column], console: Console, title: str = "") -> tuple[Table, str]:
-    """A table of the columns that fit, and a sentence on those that do not."""
-    kept, left_out = fit_columns(columns, console.width)
-    made = Table(
+    """Return a table of the columns that fit, and a sentence about those that do not."""
+    shown, hidden = fit_columns(columns, console.width)
+    grid = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -119,58 +132,68 @@ def table(columns: Sequence[Column], console: Console, title: str = "") -> tuple
         title_style=HEADLINE,
         header_style=HEADLINE,
     )
-    for column in kept:
-        made.add_column(column.title, justify=column.justify, no_wrap=not column.wraps)
-    for row in zip(*(column.cells for column in kept), strict=True):
-        made.add_row(*row)
-    note = f"a wider terminal shows also: {', '.join(left_out)}" if left_out else ""
-    return made, note
+    for column in shown:
+        grid.add_column(column.title, justify=column.justify, no_wrap=not column.wraps)
+    for row in zip(*(column.cells for column in shown), strict=True):
+        grid.add_row(*row)
+    return grid, f"a wider terminal also shows: {', '.join(hidden)}" if hidden else ""
 
 
 def notes(console: Console, texts: Iterable[str]) -> None:
-    """What stands below a table, quietly."""
+    """Print the texts that are not empty below a table, dimmed."""
     for text in texts:
         if text:
             console.print(Padding(Text(text, style=QUIET), (0, 0, 0, 2)))
 
 
 def plain(values: Iterable[object], style: str = "") -> list[Text]:
-    """Cells of text."""
+    """Return cells of text."""
     return [Text(str(value), style=style) for value in values]
 
 
-def optional(values: Iterable[float | None], form: str) -> list[Text]:
-    """Cells of numbers, a dash where there is none."""
-    return [NOTHING if value is None else Text(format(value, form)) for value in values]
+def optional(values: Iterable[float | None], form: str, unit: str = "") -> list[Text]:
+    """Return cells of numbers, with a dash for None."""
+    return [NOTHING if value is None else Text(f"{value:{form}}{unit}") for value in values]
+
+
+def percents(values: Iterable[float | None], form: str = ".1f") -> list[Text]:
+    """Return cells of percentages without a sign, with a dash for None."""
+    return optional(values, form, " %")
+
+
+def trade_count(figures: ArenaRow | Performance) -> Text:
+    """Return the cell of a number of trades, with an asterisk if there are few."""
+    return Text(f"{figures.trades:,}{'*' if figures.few_trades else ' '}")
 
 
 def gain_cell(value: float | None) -> Text:
-    """A result in USDT with sign and colour."""
-    return NOTHING if value is None else Text(gain(value), style=_colour(value))
+    """Return the cell of a result in USDT, with sign and colour."""
+    return NOTHING if value is None else Text(gain(value), style=gain_colour(value))
 
 
 def percent_cell(value: float) -> Text:
-    """A result in percent with sign and colour."""
-    return Text(gain_percent(value), style=_colour(value))
+    """Return the cell of a result in percent, with sign and colour."""
+    return Text(gain_percent(value), style=gain_colour(value))
 
 
 def signed_cell(value: float | None, form: str) -> Text:
-    """A number with sign and colour."""
-    return NOTHING if value is None else Text(format(value, form), style=_colour(value))
+    """Return the cell of a number, with sign and colour."""
+    return NOTHING if value is None else Text(format(value, form), style=gain_colour(value))
 
 
-def _colour(value: float) -> str:
+def gain_colour(value: float) -> str:
+    """Return the colour of a result."""
     return GOOD if value > 0.0 else BAD if value < 0.0 else ""
 
 
 def state_cell(state: str) -> Text:
-    """A strategy's state by name, with its mark."""
+    """Return the cell of a strategy's state, with its mark."""
     text, style = STATES[state]
     return Text(text, style=style)
 
 
 def sparkline(values: Sequence[float], width: int) -> Text:
-    """A course in one line of `width` characters, from its least to its largest value."""
+    """Return a curve as one line of `width` characters, from its least to its greatest value."""
     if len(values) < 2:
         return NOTHING
     picked = [values[i * (len(values) - 1) // (width - 1)] for i in range(width)]
@@ -180,6 +203,6 @@ def sparkline(values: Sequence[float], width: int) -> Text:
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """A view as plain data under its field names."""
-    plain_value: dict[str, Any] = msgspec.to_builtins(value)
-    return plain_value
+    """Return a view as plain data under its field names."""
+    fields: dict[str, Any] = msgspec.to_builtins(value)
+    return fields

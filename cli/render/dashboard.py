@@ -1,4 +1,4 @@
-"""The engine on a terminal: arena, positions and the last events, a few times a second."""
+"""The live view of an engine on a terminal: arena, positions and the latest events, a few times per second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from papertape.cli.keeper.child import PAGE
 from papertape.cli.render.arena import arena_columns
-from papertape.cli.render.console import BAD, GOOD, QUIET, STYLES, stdout, table
+from papertape.cli.render.console import BAD, GOOD, QUIET, STYLES, gain_colour, stdout, table
 from papertape.cli.render.positions import market_lines, position_columns
 from papertape.projections.folds.arena import Arena
 from papertape.projections.folds.contracts import Contracts
@@ -41,26 +41,26 @@ RATE_WINDOW_S = 5.0
 
 
 class RecentEvents:
-    """The newest events of interest in words."""
+    """The newest notable events in words."""
 
     def __init__(self, contracts: Contracts) -> None:
         self._contracts = contracts
         self.lines: deque[tuple[Recorded, EventLine]] = deque(maxlen=LAST_EVENTS)
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Apply one event."""
         if is_notable(recorded.event):
             self.lines.append((recorded, event_line(recorded, self._contracts.by_symbol)))
 
 
 class EventRate:
-    """Events a second over the last seconds."""
+    """Events per second over the last seconds."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, int]] = deque()
 
     def at(self, now_s: float, seq: int) -> float:
-        """The rate now, when the log stands at `seq`."""
+        """Return the current rate, with the log at `seq`."""
         self._marks.append((now_s, seq))
         while len(self._marks) > 1 and now_s - self._marks[0][0] > RATE_WINDOW_S:
             self._marks.popleft()
@@ -69,7 +69,7 @@ class EventRate:
 
 
 class Dashboard:
-    """Everything the live view shows, as folds over the log."""
+    """Everything that the live view shows, as folds over the log."""
 
     def __init__(self, feed: str, speed: float) -> None:
         self.feed, self.speed = feed, speed
@@ -79,7 +79,7 @@ class Dashboard:
         self.folds: list[Projection] = [self.contracts, self.portfolio, self.trades, self.last]
 
     def frame(self, console: Console, seq: int, head_seq: int, rate: float) -> Group:
-        """One picture of the state at `seq`."""
+        """Return a picture of the state at `seq`."""
         view = self.portfolio.view()
         parts: list[RenderableType] = [_header(view, self.feed, self.speed, head_seq, rate)]
         if seq < head_seq:
@@ -93,16 +93,14 @@ class Dashboard:
         return Group(*parts)
 
     def _positions(self, console: Console, view: PortfolioView) -> Group | Text:
-        """Open positions, or why there is none."""
         if not view.positions:
-            return Text(" No open positions: no strategy sees its conditions met.\n", style=QUIET)
+            return Text(" No open positions: no strategy's entry conditions are met.\n", style=QUIET)
         shown = view.positions[:POSITIONS_SHOWN_MAX]
         hidden = len(view.positions) - len(shown)
-        made = table(position_columns(shown, self.contracts.by_symbol), console, " Open positions")[0]
-        return Group(made, Text(f" and {hidden} more", style=QUIET)) if hidden else Group(made)
+        positions = table(position_columns(shown, self.contracts.by_symbol), console, " Open positions")[0]
+        return Group(positions, Text(f" and {hidden} more", style=QUIET)) if hidden else Group(positions)
 
     def _events(self, console: Console) -> Panel:
-        """The newest events, the newest last."""
         text = Text(no_wrap=True, overflow="ellipsis")
         for recorded, line in self.last.lines:
             text.append(f"{recorded.seq:>9,}  {utc(recorded.event.at_ms)[5:]}  ", style=QUIET)
@@ -110,30 +108,30 @@ class Dashboard:
         if not self.last.lines:
             text.append("waiting for the first event", style=QUIET)
         text.rstrip()
-        return Panel(text, title="Last events", title_align="left", border_style=QUIET, width=console.width)
+        return Panel(text, title="Latest events", title_align="left", border_style=QUIET, width=console.width)
 
 
 def _header(view: PortfolioView, feed: str, speed: float, seq: int, rate: float) -> Panel:
-    """Paper, market time, speed, progress, money, and what is stopped."""
-    pace = f"{speed:g}x" if speed > 0.0 else "as fast as it can"
+    """Return the header: market time, speed, progress, equity, and tripped kill switches."""
+    pace = f"{speed:g}x" if speed > 0.0 else "as fast as possible"
     market = f"{utc(view.at_ms)} UTC" if view.at_ms else "before the first candle"
     result = view.equity_usdt - view.capital_usdt
     text = Text.assemble(
         ("PAPER", "bold reverse"), f"  {feed}  {market}  {pace}  ", (f"seq {seq:,}  {rate:,.0f} events/s\n", QUIET),
         "equity ", (f"{money(view.equity_usdt)} USDT", "bold"), "  ",
         (f"{gain(result)} ({gain_percent(100.0 * result / view.capital_usdt if view.capital_usdt else 0.0)})",
-         GOOD if result > 0.0 else BAD if result < 0.0 else ""),
+         gain_colour(result)),
         f"  today {gain(view.day_result_usdt)}  {len(view.positions)} open  ",
     )  # fmt: skip
     stopped = ", ".join(trip.scope for trip in view.trips)
-    text.append(f"■ stopped: {stopped}" if stopped else "● no kill switch tripped", style=BAD if stopped else GOOD)
+    text.append(f"■ stopped: {stopped}" if stopped else "● no kill switch is tripped", style=BAD if stopped else GOOD)
     if page := os.environ.get(PAGE):
         text.append(f"\n{page}", style="bold")
     return Panel(text, title="papertape", title_align="left", border_style=QUIET)
 
 
 async def watch(running: Engine, config: Config) -> None:
-    """Show the engine until it ends; the log is followed from its beginning, so that the arena is whole."""
+    """Show the engine until it ends; follow the log from its beginning, so that the arena is complete."""
     screen, console = Dashboard(config.feed.kind, config.feed.speed), stdout()
     cursor, reader = Cursor(), running.log.reader()
     following = asyncio.ensure_future(follow(reader, running.bus, screen.folds, cursor))

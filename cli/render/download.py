@@ -1,4 +1,4 @@
-"""What came of a download, in a few lines: how many rows, what is missing, what the exchange does not have."""
+"""The report of a download: how many rows it has, what is missing, and what the exchange does not have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KIND_WORDS = {"candles": "candles", "funding": "settlements", "mark": "candles o
 
 
 def show_report(report: DownloadReport) -> None:
-    """Show one file."""
+    """Show the report of one file."""
     console = stdout()
     console.print(Text(report.file, style=HEADLINE), soft_wrap=True)
     notes(console, [_rows(report)])
@@ -30,7 +30,7 @@ def show_report(report: DownloadReport) -> None:
 
 def _rows(report: DownloadReport) -> str:
     length = "" if report.kind == "funding" else f" of {TIMEFRAME_NAMES[report.timeframe_ms]}"
-    resumed = f", {report.resumed_rows:,} of them from before" if report.resumed_rows else ""
+    resumed = f", {report.resumed_rows:,} of them from an earlier run" if report.resumed_rows else ""
     size = Path(report.file).stat().st_size
     span = f"{utc(report.first_ms)} to {utc(report.last_ms)} UTC"
     return f"{report.rows:,} {KIND_WORDS[report.kind]}{length}, {span}, {size:,} bytes{resumed}"
@@ -38,8 +38,8 @@ def _rows(report: DownloadReport) -> str:
 
 def _holes(report: DownloadReport) -> str:
     if not report.hole_count:
-        return "no holes"
-    holes = "1 hole" if report.hole_count == 1 else f"{report.hole_count:,} holes"
+        return "no gaps"
+    holes = "1 gap" if report.hole_count == 1 else f"{report.hole_count:,} gaps"
     least = "at least " if report.kind == "funding" else ""
     return f"{holes}, {least}{report.missing:,} rows missing"
 
@@ -55,4 +55,4 @@ def _refused(report: DownloadReport) -> str:
     if not report.refused:
         return ""
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(report.refused.items()))
-    return f"refused as no fact: {reasons}"
+    return f"refused rows: {reasons}"

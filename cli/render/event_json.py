@@ -1,4 +1,4 @@
-"""JSON output of the commands; small, so that an engine without a terminal need not import colours."""
+"""JSON output of the commands; a small module, so that an engine without a terminal does not import rich."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UTF_8: Final = frozenset({"utf-8", "utf8"})
 
 
 def json_line(value: object) -> str:
-    """Return a value as one line of JSON, safe for the encoding and the terminal; paths become texts."""
+    """Return a value as one line of JSON, safe for the encoding and the terminal; paths become strings."""
     try:
         text = msgspec.json.encode(value, enc_hook=fspath).decode()
     except UnicodeEncodeError:  # A lone surrogate: a file name need not be UTF-8.
@@ -38,6 +38,6 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def json_fields(recorded: Recorded) -> dict[str, Any]:
-    """An event under the names of its fields, behind its place in the log."""
+    """Return an event's seq, type, time and cause, and its fields by name."""
     place = {"seq": recorded.seq, "type": type_name(recorded.event), "at_ms": recorded.event.at_ms}
     return {**place, "cause": recorded.cause, **asdict(recorded.event)}

@@ -1,4 +1,4 @@
-"""The engine without a terminal: one line per event of interest, as words or as an object."""
+"""The output of an engine without a terminal: one line per notable event, or one JSON object per event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class EventLineFold:
-    """A projection that turns each event it takes into a line."""
+    """A projection that turns events into lines."""
 
     def __init__(self, contracts: dict[str, ContractListed], as_json: bool) -> None:
         self.contracts = contracts
@@ -32,7 +32,7 @@ class EventLineFold:
         self._lines: list[str] = []
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Apply one event."""
         event = recorded.event
         if isinstance(event, ContractListed):
             self.contracts[event.symbol] = event
@@ -43,13 +43,13 @@ class EventLineFold:
             self._lines.append(replace_unsafe(f"{recorded.seq:>9}  {utc(event.at_ms)}  {line.icon} {line.text}\n"))
 
     def drain(self) -> str:
-        """The lines since this was asked last."""
+        """Return and forget the lines so far."""
         lines, self._lines = self._lines, []
         return "".join(lines)
 
 
 class Pipe:
-    """A pipe with a thread of its own: a reader that is slow, stopped or gone does not hold up the engine."""
+    """A pipe with its own thread: a reader that is slow, stopped or gone does not block the engine."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -59,7 +59,7 @@ class Pipe:
         Thread(target=self._write, name="stdout", daemon=True).start()
 
     async def write(self, text: str) -> None:
-        """Wait until the text is written. Raises OSError when nobody reads any more."""
+        """Wait until the text is written. Raise OSError if nobody reads any more."""
         if text:
             written = self._loop.create_future()
             self._waiting.put((text.encode(sys.stdout.encoding, "replace"), written))
@@ -79,7 +79,7 @@ class Pipe:
 
 
 def _settle(written: asyncio.Future[None], failure: OSError | None) -> None:
-    """Tell whoever still waits."""
+    """Resolve the future unless its waiter has gone."""
     if written.done():
         return
     if failure is None:
@@ -89,16 +89,16 @@ def _settle(written: asyncio.Future[None], failure: OSError | None) -> None:
 
 
 async def print_events(running: Engine, as_json: bool) -> None:
-    """Follow the log from where this start began, line by line."""
-    before = {event.symbol: event for event in running.loop.state.listed}
-    lines, out = EventLineFold(before, as_json), Pipe(sys.stdout.fileno())
+    """Print the events from this start on, line by line."""
+    listed = {event.symbol: event for event in running.loop.state.listed}
+    lines, out = EventLineFold(listed, as_json), Pipe(sys.stdout.fileno())
     recovered = running.recovered
     cursor, reader = Cursor(recovered.seq), running.log.reader()
     try:
         if not as_json:
             await out.write(
                 f"papertape: seq {recovered.seq}, {recovered.replayed_events} events replayed "
-                f"behind the snapshot at {recovered.snapshot_seq} in {recovered.took_ms:.0f} ms\n"
+                f"after the snapshot at {recovered.snapshot_seq} in {recovered.took_ms:.0f} ms\n"
             )
         while await running.bus.wait_beyond(cursor.seq) > cursor.seq:
             events = reader.read(cursor.seq, FOLLOW_EVENTS_MAX)
@@ -106,6 +106,6 @@ async def print_events(running: Engine, as_json: bool) -> None:
             fold([lines], events)
             await out.write(lines.drain())
     except OSError as error:
-        warn(f"stdout takes no more lines, the engine goes on without: {error.strerror}")
+        warn(f"stdout is closed, so the engine continues without printing events: {error.strerror}")
     finally:
         reader.close()

@@ -1,4 +1,4 @@
-"""`papertape log`: the events in words, or as JSON lines, and following a living log."""
+"""`papertape log`: show events in words or as JSON lines, and follow a growing log."""
 
 from __future__ import annotations
 
@@ -30,46 +30,46 @@ NARROW_COLUMNS = 60
 
 
 def show_log(
-    reader: SqliteLogReader, wanted: EventFilter, *, from_seq: int | None, limit: int, follow: bool, as_json: bool
+    reader: SqliteLogReader, selection: EventFilter, *, from_seq: int | None, limit: int, follow: bool, as_json: bool
 ) -> None:
-    """Show events, and go on with new ones when following. Raises UsageError for an unknown name."""
-    for kind in sorted(wanted.types):
+    """Show events and, if following, new ones as they come. Raise UsageError for an unknown name."""
+    for kind in sorted(selection.types):
         require_known(kind, map(type_name, EVENT_TYPES), "event type")
-    check_names(reader, wanted.symbol, wanted.strategy)
+    check_names(reader, selection.symbol, selection.strategy)
     head = reader.head()
-    found = _read_matching(reader, wanted, from_seq, 0 if follow and from_seq else limit, head)
-    writer = _Json() if as_json else _Lines(contracts_of(reader, found), len(f"{head.seq:,}"))
-    writer.write(found)
+    events = _read_matching(reader, selection, from_seq, 0 if follow and from_seq else limit, head)
+    writer = _Json() if as_json else _Lines(contracts_of(reader, events), len(f"{head.seq:,}"))
+    writer.write(events)
     if follow:
-        _follow(reader, wanted, writer, head.seq if from_seq is None else from_seq - 1)
-    elif not found and not as_json:
-        notes(stdout(), [_nothing(wanted, head.seq)])
+        _follow(reader, selection, writer, head.seq if from_seq is None else from_seq - 1)
+    elif not events and not as_json:
+        notes(stdout(), [_nothing(selection, head.seq)])
 
 
 def _read_matching(
-    reader: SqliteLogReader, wanted: EventFilter, from_seq: int | None, limit: int, head: Head
+    reader: SqliteLogReader, selection: EventFilter, from_seq: int | None, limit: int, head: Head
 ) -> list[Recorded]:
-    """What there is already, oldest first: the newest, or those from a seq on."""
+    """Read the newest events, or those from a seq on; oldest first."""
     if from_seq is None:
-        return list(islice(filter(wanted.matches, read_backwards(reader, head.seq)), limit))[::-1]
-    return list(islice(filter(wanted.matches, read_forwards(reader, from_seq - 1, head)), limit))
+        return list(islice(filter(selection.matches, read_backwards(reader, head.seq)), limit))[::-1]
+    return list(islice(filter(selection.matches, read_forwards(reader, from_seq - 1, head)), limit))
 
 
-def _nothing(wanted: EventFilter, head_seq: int) -> str:
+def _nothing(selection: EventFilter, head_seq: int) -> str:
     if not head_seq:
         return "The log is empty: no engine has written to it yet."
-    hint = "" if wanted.everything or wanted.types else " Candles, rates and open interest are shown with --all."
-    return f"None of the {head_seq:,} events of the log is one of those asked for.{hint}"
+    hint = "" if selection.everything or selection.types else " --all also shows candles, rates and open interest."
+    return f"None of the log's {head_seq:,} events matches.{hint}"
 
 
-def _follow(reader: SqliteLogReader, wanted: EventFilter, writer: _Lines | _Json, seq: int) -> None:
-    """Poll for new events, read-only, until Ctrl-C."""
+def _follow(reader: SqliteLogReader, selection: EventFilter, writer: _Lines | _Json, seq: int) -> None:
+    """Poll for new events until Ctrl-C; the log is only read."""
     try:
         while True:
             events = reader.read(seq)
             if events:
                 seq = events[-1].seq
-                writer.write([recorded for recorded in events if wanted.matches(recorded)], events)
+                writer.write([recorded for recorded in events if selection.matches(recorded)], events)
             else:
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
@@ -77,7 +77,7 @@ def _follow(reader: SqliteLogReader, wanted: EventFilter, writer: _Lines | _Json
 
 
 class _Json:
-    """Events as JSON, one a line."""
+    """Events as JSON, one per line."""
 
     def write(self, events: Sequence[Recorded], passed: Iterable[Recorded] = ()) -> None:  # noqa: ARG002
         for recorded in events:
@@ -86,7 +86,7 @@ class _Json:
 
 
 class _Lines:
-    """Events in words. On a terminal long lines wrap in their own column; elsewhere an event is a line."""
+    """Events in words. On a terminal, long texts wrap in their own column; elsewhere each event is one line."""
 
     def __init__(self, contracts: Contracts, seq_width: int) -> None:
         self._contracts = contracts
@@ -111,10 +111,10 @@ class _Lines:
             self._console.print(grid)
 
     def _cells(self, recorded: Recorded) -> tuple[Text, Text, Text]:
-        said = event_line(recorded, self._contracts.by_symbol)
-        style = STYLES[said.kind]
+        line = event_line(recorded, self._contracts.by_symbol)
         seq = Text(f"{recorded.seq:,}".rjust(self._seq_width), style=QUIET)
-        return seq, Text(utc(recorded.event.at_ms), style=QUIET), Text(f"{said.icon} {said.text}", style=style)
+        text = Text(f"{line.icon} {line.text}", style=STYLES[line.kind])
+        return seq, Text(utc(recorded.event.at_ms), style=QUIET), text
 
     def _print(self, cells: tuple[Text, Text, Text]) -> None:
         self._console.print(Text("  ").join(cells), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`papertape why`: the causes of an event as a tree, with the numbers and conditions of every decision."""
+"""`papertape why`: the causes of an event as a tree, with the readings and conditions of every decision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LARGE = 1_000.0
 
 
 def show_why(reader: SqliteLogReader, seq: int, config: Path | None, *, as_json: bool) -> None:
-    """Show the chain of an event. Raises UsageError for a seq that the log does not have."""
+    """Show the causes of an event. Raise UsageError for a seq that is not in the log."""
     first = _event(reader, seq)
     contracts = contracts_of(reader, [first]).by_symbol
     chain = _chain(reader, seq, contracts)
@@ -42,17 +42,17 @@ def show_why(reader: SqliteLogReader, seq: int, config: Path | None, *, as_json:
     console = stdout()
     tree = _tree(chain, explainer)
     if origin is not None:
-        branch = tree.add(Text("the position it ended had begun so:", style=QUIET))
+        branch = tree.add(Text("it closed a position that was opened like this:", style=QUIET))
         branch.add(_tree(origin, explainer))
     console.print(tree)
     notes(console, explainer.notes if chain.complete else [*explainer.notes, "the chain was cut short"])
 
 
 def _event(reader: SqliteLogReader, seq: int) -> Recorded:
-    found = reader.read(seq - 1, 1)
-    if not found:
+    events = reader.read(seq - 1, 1)
+    if not events:
         raise UsageError(f"there is no seq {seq:,}: the log ends at seq {reader.head().seq:,}")
-    return found[0]
+    return events[0]
 
 
 def _chain(reader: SqliteLogReader, seq: int, contracts: Contracts) -> CauseChain:
@@ -60,7 +60,7 @@ def _chain(reader: SqliteLogReader, seq: int, contracts: Contracts) -> CauseChai
 
 
 def _origin(reader: SqliteLogReader, chain: CauseChain, contracts: Contracts) -> CauseChain | None:
-    """The chain of the entry, when the event asked about ended a position."""
+    """Return the chain of the entry if the explained event closed a position."""
     event = chain.links[0].recorded.event
     if not isinstance(event, Closing):
         return None
@@ -73,7 +73,7 @@ def _origin(reader: SqliteLogReader, chain: CauseChain, contracts: Contracts) ->
 
 
 def _tree(chain: CauseChain, explainer: Explainer) -> Tree:
-    """Each cause below its effect."""
+    """Return the tree with each cause below its effect."""
     root: Tree | None = None
     at: Tree | None = None
     for link in chain.links:
@@ -84,7 +84,7 @@ def _tree(chain: CauseChain, explainer: Explainer) -> Tree:
             at = at.add(label)
         for line in _numbers(link.recorded, explainer.explanation(link.recorded)):
             at.add(line)
-    assert root is not None, "a chain has at least the event asked about"
+    assert root is not None, "a chain contains at least the explained event"
     return root
 
 
@@ -95,7 +95,7 @@ def _label(link: CauseLink) -> Text:
 
 
 def _numbers(recorded: Recorded, explained: Explanation) -> list[Text]:
-    """What stands below an event: the numbers of a trip or closing, conditions, readings."""
+    """Return the lines below an event: the numbers of a trip or closing, conditions and readings."""
     event = recorded.event
     lines: list[Text] = []
     if isinstance(event, KillSwitchTripped):
@@ -111,18 +111,18 @@ def _numbers(recorded: Recorded, explained: Explanation) -> list[Text]:
         )
     lines += [condition_line(condition) for condition in explained.conditions]
     if explained.readings:
-        read = ", ".join(f"{name} {number_text(value)}" for name, value in explained.readings.items())
-        lines.append(Text(f"read: {read}", style=QUIET))
+        readings = ", ".join(f"{name} {number_text(value)}" for name, value in explained.readings.items())
+        lines.append(Text(f"readings: {readings}", style=QUIET))
     return lines
 
 
 def number_text(value: float) -> str:
-    """Six digits, and thousands separated."""
+    """Return a number with six digits or, if it is large, with thousands separators."""
     return f"{value:,.1f}" if abs(value) >= LARGE else f"{value:.6g}"
 
 
 def condition_line(condition: Any) -> Text:
-    """A condition with its mark and its numbers."""
+    """Return a condition with its mark and its numbers."""
     mark, style = ("✓", GOOD) if condition.met else ("✗", BAD)
     numbers = f"{number_text(condition.value)} {condition.relation} {number_text(condition.threshold)}"
     return Text.assemble((mark, style), f" {condition.name}: {numbers}")

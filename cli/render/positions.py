@@ -1,4 +1,4 @@
-"""`papertape positions`: what stands now: positions, pending orders, kill switches and pauses."""
+"""`papertape positions`: open positions, pending orders, kill switches, pauses and problems of the market."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from papertape.cli.render.console import (
     DOUBT,
     GOOD,
     NOTHING,
+    SIDES,
     Column,
     emit,
     fields_of,
@@ -19,9 +20,9 @@ from papertape.cli.render.console import (
     notes,
     percent_cell,
     plain,
+    print_table,
     signed_cell,
     stdout,
-    table,
 )
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.contracts import Contracts
@@ -38,11 +39,10 @@ if TYPE_CHECKING:
     from papertape.events.sqlite_log import SqliteLogReader
 
 Listed = dict[str, "ContractListed"]
-_SIDES = {"long": "▲ long", "short": "▼ short"}
 
 
 def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
-    """Show what stands at the head of the log."""
+    """Show the positions at the head of the log."""
     portfolio, contracts = Portfolio(), Contracts()
     fold_log(reader, [portfolio, contracts])
     view = portfolio.view()
@@ -53,37 +53,36 @@ def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
     at = (
         f"at {utc(view.at_ms)} UTC, seq {view.seq:,}" if view.at_ms else f"at seq {view.seq:,}, before the first candle"
     )
-    left_out = show_standing(console, view, contracts.by_symbol, at)
+    hidden = show_standing(console, view, contracts.by_symbol, at)
     day = f", {gain(view.day_result_usdt)} on {utc(view.at_ms)[:10]}" if view.at_ms else ""
     total = f"{money(view.equity_usdt)} USDT equity of {money(view.capital_usdt)}{day}"
-    notes(console, [total if view.accounts else "", *dict.fromkeys(left_out)])
+    notes(console, [total if view.accounts else "", *dict.fromkeys(hidden)])
 
 
 def show_standing(console: Console, view: PortfolioView, contracts: Listed, at: str) -> list[str]:
-    """Positions, pending orders and kill switches of a view; returns what was left out for want of room."""
-    left_out = _positions(console, view, contracts, at) + _orders(console, view, contracts)
+    """Show a view's positions, pending orders and kill switches; return the notes about hidden columns."""
+    hidden = [_positions(console, view, contracts, at), _orders(console, view, contracts)]
     _switches(console, view)
-    show_market(console, view)
-    return left_out
+    for line in market_lines(view):
+        console.print(line)
+    return hidden
 
 
-def _positions(console: Console, view: PortfolioView, contracts: Listed, at: str) -> list[str]:
-    if not view.positions:
-        count = len(view.accounts)
-        none = f"none of the {count} strategies holds one" if count else "no strategy is configured in this log"
-        console.print(Text(f"No open positions {at}: {none}."))
-        return []
-    made, left_out = table(position_columns(view.positions, contracts), console, f"Open positions {at}")
-    console.print(made)
-    return [left_out]
+def _positions(console: Console, view: PortfolioView, contracts: Listed, at: str) -> str:
+    if view.positions:
+        return print_table(position_columns(view.positions, contracts), console, f"Open positions {at}")
+    count = len(view.accounts)
+    none = f"none of the {count} strategies has one" if count else "no strategy is configured in this log"
+    console.print(Text(f"No open positions {at}: {none}."))
+    return ""
 
 
 def position_columns(positions: Sequence[PositionView], contracts: Listed) -> list[Column]:
-    """All columns; the rank says which stay where there is little room."""
+    """Return all columns; the rank decides which stay on a narrow terminal."""
     return [
         Column("strategy", plain(p.strategy for p in positions), justify="left"),
         Column("symbol", plain(p.symbol for p in positions), justify="left"),
-        Column("side", plain(_SIDES[p.side] for p in positions), justify="left"),
+        Column("side", plain(SIDES[p.side] for p in positions), justify="left"),
         Column("quantity", plain(quantity(p.quantity_base, p.symbol, contracts) for p in positions), rank=3),
         Column("entry", plain(price(p.entry_price_usdt, p.symbol, contracts) for p in positions), rank=1),
         Column("mark", plain(price(p.mark_price_usdt, p.symbol, contracts) for p in positions)),
@@ -105,13 +104,11 @@ def _price(value: float, symbol: str, contracts: Listed) -> Text:
     return Text(price(value, symbol, contracts)) if value else NOTHING
 
 
-def _orders(console: Console, view: PortfolioView, contracts: Listed) -> list[str]:
-    if not view.orders:
-        console.print("No pending orders.")
-        return []
-    made, left_out = table(_order_columns(view.orders, contracts), console, "Orders for the next open")
-    console.print(made)
-    return [left_out]
+def _orders(console: Console, view: PortfolioView, contracts: Listed) -> str:
+    if view.orders:
+        return print_table(_order_columns(view.orders, contracts), console, "Orders for the next open")
+    console.print("No pending orders.")
+    return ""
 
 
 def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Column]:
@@ -121,7 +118,7 @@ def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Colum
         Column("symbol", plain(o.symbol for o in orders), justify="left"),
         Column(
             "order",
-            plain(f"{'open' if o.action == 'entry' else 'close'} {_SIDES[o.side]}" for o in orders),
+            plain(f"{'open' if o.action == 'entry' else 'close'} {SIDES[o.side]}" for o in orders),
             justify="left",
         ),
         Column("quantity", plain(quantity(o.quantity_base, o.symbol, contracts) for o in orders)),
@@ -133,28 +130,22 @@ def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Colum
 
 
 def market_lines(view: PortfolioView) -> list[Text]:
-    """What is wrong with the market as it is seen: a feed that is lost, symbols that are not tradable, anomalies."""
+    """Return a line for a lost feed, for each symbol that is not tradable, and for each anomaly."""
     feed = view.feed
     lines = []
     if feed is not None and not feed.delivers:
         lines.append(Text(f"▲ feed {feed.name} lost since {utc(feed.since_ms)} UTC: {feed.why}", style=BAD))
-    for held in view.suspended:
-        text = f"▲ {held.symbol} is not tradable since {utc(held.since_ms)} UTC: {held.why}"
+    for symbol in view.suspended:
+        text = f"▲ {symbol.symbol} not tradable since {utc(symbol.since_ms)} UTC: {symbol.why}"
         lines.append(Text(text, style=DOUBT))
-    for found in view.anomalies:
-        text = f"▲ {reason_words(found.kind)} since {utc(found.since_ms)} UTC, {found.subject}: {found.detail}"
+    for one in view.anomalies:
+        text = f"▲ {reason_words(one.kind)} since {utc(one.since_ms)} UTC, {one.subject}: {one.detail}"
         lines.append(Text(text, style=DOUBT))
     return lines
 
 
-def show_market(console: Console, view: PortfolioView) -> None:
-    """Print what is wrong with the market as it is seen."""
-    for line in market_lines(view):
-        console.print(line)
-
-
 def _switches(console: Console, view: PortfolioView) -> None:
-    """Who may not open positions, and since when."""
+    """Show tripped kill switches and pauses."""
     for trip in view.trips:
         scope = "ALL STRATEGIES" if trip.scope == GLOBAL_SCOPE else trip.scope
         since = f"since {utc(trip.tripped_at_ms)} UTC, trip {trip.trip_seq:,}"

@@ -1,4 +1,4 @@
-"""`papertape strategies`: what there is, and one strategy with its parameters."""
+"""`papertape strategies`: list the strategies, or show one with its parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 from papertape.cli.config.schema import ConfigKey, number_text, range_text, table_of
 from papertape.cli.config.sections import enabled_names, load_config, strategies_of
 from papertape.cli.log_reader import require_known
-from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, stdout, table
+from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, print_table, stdout
 from papertape.engine.kernel.strategy import Strategy
 from papertape.events.units import TIMEFRAME_NAMES
 from papertape.projections.site.ports import StrategyView
@@ -23,20 +23,17 @@ if TYPE_CHECKING:
 
 
 def show_strategies(name: str | None, config: Path | None, *, as_json: bool) -> None:
-    """List all strategies, or show one. Raises UsageError for an unknown name, ConfigError."""
-    configured = load_config(config)
-    there = strategies_of(configured)
-    require_known(name, there, "strategy")
-    chosen = list(there.values()) if name is None else [there[name]]
-    console = stdout()
+    """List all strategies, or show one. Raise UsageError for an unknown name, or ConfigError."""
+    loaded = load_config(config)
+    strategies = strategies_of(loaded)
+    require_known(name, strategies, "strategy")
     if as_json:
-        fields = [_fields(strategy) for strategy in chosen]
-        emit(fields if name is None else fields[0])
+        emit([_fields(one) for one in strategies.values()] if name is None else _fields(strategies[name]))
     elif name is None:
-        enabled = enabled_names(configured)
-        _list(console, chosen, set(there) if enabled is None else set(enabled))
+        enabled = enabled_names(loaded)
+        _list(stdout(), list(strategies.values()), set(strategies) if enabled is None else set(enabled))
     else:
-        _detail(console, chosen[0])
+        _detail(stdout(), strategies[name])
 
 
 def _fields(strategy: Strategy) -> dict[str, Any]:
@@ -54,17 +51,16 @@ def _fields(strategy: Strategy) -> dict[str, Any]:
 
 
 def parameters_schema(strategy: Strategy) -> dict[str, Any]:
-    """The JSON schema of a strategy's parameters: types, ranges, defaults, meanings and units."""
-    name = strategy.parameters.__name__
-    _, found = msgspec.json.schema_components((strategy.parameters,), ref_template="{name}")
-    schema: dict[str, Any] = found[name]
+    """Return the JSON schema of a strategy's parameters: types, ranges, defaults, meanings and units."""
+    _, schemas = msgspec.json.schema_components((strategy.parameters,), ref_template="{name}")
+    schema: dict[str, Any] = schemas[strategy.parameters.__name__]
     for parameter, key in _keys(strategy):
         schema["properties"][parameter]["unit"] = key.unit
     return schema
 
 
 def strategy_views(strategies: Mapping[str, Strategy]) -> tuple[StrategyView, ...]:
-    """The strategies there are, as a page shows them."""
+    """Return the strategies as the pages show them."""
     return tuple(
         StrategyView(one.name, one.about, one.timeframe_ms, one.filter_timeframe_ms, parameters_schema(one))
         for one in strategies.values()
@@ -92,17 +88,11 @@ def _list(console: Console, strategies: Sequence[Strategy], enabled: set[str]) -
     columns = [
         Column("strategy", plain(s.name for s in strategies), justify="left"),
         Column("enabled", plain("yes" if s.name in enabled else "no" for s in strategies), rank=2, justify="left"),
-        Column("asked on", plain(TIMEFRAME_NAMES[s.timeframe_ms] for s in strategies)),
+        Column("timeframe", plain(TIMEFRAME_NAMES[s.timeframe_ms] for s in strategies)),
         Column("needs candles", plain(_needs(s) for s in strategies), rank=1, justify="left"),
-        Column("about", plain(_headline(s) for s in strategies), justify="left", wraps=True),
+        Column("about", plain(s.about.partition("\n")[0] for s in strategies), justify="left", wraps=True),
     ]
-    made, left_out = table(columns, console)
-    console.print(made)
-    notes(console, [left_out, "papertape strategies NAME shows one with its parameters"])
-
-
-def _headline(strategy: Strategy) -> str:
-    return strategy.about.partition("\n")[0]
+    notes(console, [print_table(columns, console), "papertape strategies NAME shows one with its parameters"])
 
 
 def _detail(console: Console, strategy: Strategy) -> None:
@@ -116,8 +106,7 @@ def _detail(console: Console, strategy: Strategy) -> None:
         Column("valid", plain(range_text(key) for _, key in keys), justify="left"),
         Column("meaning", plain(key.meaning for _, key in keys), justify="left", wraps=True),
     ]
-    made, _ = table(columns, console)
-    console.print(made)
-    own = f", and by its own reasons: {', '.join(strategy.exit_reasons)}" if strategy.exit_reasons else ""
+    print_table(columns, console)
+    own = f", and for its own reasons: {', '.join(strategy.exit_reasons)}" if strategy.exit_reasons else ""
     example = f"--set {strategy.name}.{keys[0][0]}={number_text(keys[0][1].default)}" if keys else ""
-    notes(console, [f"needs {_needs(strategy)} complete candles", f"leaves by stop and target{own}", example])
+    notes(console, [f"needs {_needs(strategy)} complete candles", f"exits at stop or target{own}", example])

@@ -1,4 +1,4 @@
-"""`papertape trades`: the closed trades, as a table, as JSON or as a CSV file."""
+"""`papertape trades`: the closed trades as a table, as JSON or as a CSV file."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from rich.text import Text
 
 from papertape.cli.commands.inspect import TABLE_TRADES
 from papertape.cli.log_reader import KnownNames, fold_log
 from papertape.cli.offline.output_files import whole_file
 from papertape.cli.render.console import (
+    SIDES,
     Column,
     emit,
     fields_of,
     gain_cell,
     notes,
     plain,
+    print_table,
     signed_cell,
     stderr,
     stdout,
-    table,
 )
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.performance import FEW_TRADES, trade_figures
@@ -37,36 +37,35 @@ if TYPE_CHECKING:
     from papertape.events.sqlite_log import SqliteLogReader
 
 STDOUT = Path("-")
-_SIDES = {"long": "▲ long", "short": "▼ short"}
 
 
 class TradeListOptions(Struct, frozen=True):
-    """Which trades: of a strategy, on a symbol, the newest so many."""
+    """The trades to show: of a strategy, of a symbol, the newest `limit`."""
 
     strategy: str | None = None
     symbol: str | None = None
     limit: int | None = None
 
     def words(self) -> str:
-        """`of momentum on BTCUSDT`."""
+        """Return the selection in words: `of momentum on BTCUSDT`."""
         of = f" of {self.strategy}" if self.strategy else ""
         return f"{of} on {self.symbol}" if self.symbol else of
 
 
-def show_trades(reader: SqliteLogReader, chosen: TradeListOptions, csv: Path | None, *, as_json: bool) -> None:
-    """Show or write the trades. Raises UsageError for an unknown name, and for a file that cannot be written."""
-    trades, names, contracts = Trades(), KnownNames(), Contracts()
-    head = fold_log(reader, [trades, names, contracts])
-    names.check(chosen.symbol, chosen.strategy)
-    found = trades.closed(chosen.strategy, chosen.symbol)
+def show_trades(reader: SqliteLogReader, options: TradeListOptions, csv: Path | None, *, as_json: bool) -> None:
+    """Show or write the trades. Raise UsageError for an unknown name or a file that cannot be written."""
+    fold, names, contracts = Trades(), KnownNames(), Contracts()
+    head = fold_log(reader, [fold, names, contracts])
+    names.check(options.symbol, options.strategy)
+    trades = fold.closed(options.strategy, options.symbol)
     if csv is not None:
-        _write(csv, _newest(found, chosen.limit))
+        _write(csv, _newest(trades, options.limit))
     elif as_json:
-        emit([fields_of(trade) for trade in reversed(_newest(found, chosen.limit))])
-    elif found:
-        _print(found, _newest(found, chosen.limit or TABLE_TRADES), chosen, contracts.by_symbol)
+        emit([fields_of(trade) for trade in reversed(_newest(trades, options.limit))])
+    elif trades:
+        _print(trades, _newest(trades, options.limit or TABLE_TRADES), options, contracts.by_symbol)
     else:
-        notes(stdout(), [f"No closed trades{chosen.words()} in the {head.seq:,} events of the log."])
+        notes(stdout(), [f"No closed trades{options.words()} in the log's {head.seq:,} events."])
 
 
 def _newest(trades: Sequence[TradeView], limit: int | None) -> Sequence[TradeView]:
@@ -83,23 +82,20 @@ def _write(path: Path, trades: Sequence[TradeView]) -> None:
 
 
 def _print(
-    found: Sequence[TradeView],
+    trades: Sequence[TradeView],
     shown: Sequence[TradeView],
-    chosen: TradeListOptions,
+    options: TradeListOptions,
     contracts: dict[str, ContractListed],
 ) -> None:
     console = stdout()
-    title = f"Closed trades{chosen.words()}, newest first"
-    made, left_out = table(_columns(list(reversed(shown)), contracts), console, title)
-    console.print(made)
-    figures = trade_figures(found)
-    count = f"{len(shown):,} of {len(found):,} shown; all{chosen.words()}: net {gain(figures.net_usdt)} USDT"
-    doubt = "? stop and target lay in one candle: the stop was taken" if any(t.ambiguous for t in shown) else ""
+    title = f"Closed trades{options.words()}, newest first"
+    hidden = print_table(_columns(list(reversed(shown)), contracts), console, title)
+    figures = trade_figures(trades)
+    count = f"{len(shown):,} of {len(trades):,} shown; all{options.words()}: net {gain(figures.net_usdt)} USDT"
+    doubt = "? one candle reached both stop and target: the stop counts" if any(t.ambiguous for t in shown) else ""
     few = f"fewer than {FEW_TRADES} trades: counts, not verdicts" if figures.few_trades else ""
-    notes(
-        console,
-        [f"{count}, fees {money(figures.fees_usdt)}, funding {gain(figures.funding_usdt)}", few, doubt, left_out],
-    )
+    costs = f"fees {money(figures.fees_usdt)}, funding {gain(figures.funding_usdt)}"
+    notes(console, [f"{count}, {costs}", few, doubt, hidden])
 
 
 def _columns(trades: Sequence[TradeView], contracts: dict[str, ContractListed]) -> list[Column]:
@@ -107,11 +103,16 @@ def _columns(trades: Sequence[TradeView], contracts: dict[str, ContractListed]) 
         Column("closed UTC", plain(utc(t.exit_time_ms) for t in trades), justify="left"),
         Column("strategy", plain(t.strategy for t in trades), justify="left"),
         Column("symbol", plain(t.symbol for t in trades), justify="left"),
-        Column("side", plain(_SIDES[t.side] for t in trades), justify="left"),
+        Column("side", plain(SIDES[t.side] for t in trades), justify="left"),
         Column("quantity", plain(quantity(t.quantity_base, t.symbol, contracts) for t in trades), rank=4),
         Column("entry", plain(price(t.entry_price_usdt, t.symbol, contracts) for t in trades), rank=3),
         Column("exit", plain(price(t.exit_price_usdt, t.symbol, contracts) for t in trades), rank=3),
-        Column("why", [_reason(t) for t in trades], rank=1, justify="left"),
+        Column(
+            "why",
+            plain(f"{reason_words(t.reason)}{' ?' if t.ambiguous else ''}" for t in trades),
+            rank=1,
+            justify="left",
+        ),
         Column("held", plain(duration(t.holding_ms) for t in trades), rank=5),
         Column("gross", [gain_cell(t.gross_usdt) for t in trades], rank=7),
         Column("fees", plain(money(t.fees_usdt) for t in trades), rank=8),
@@ -120,7 +121,3 @@ def _columns(trades: Sequence[TradeView], contracts: dict[str, ContractListed]) 
         Column("R", [signed_cell(t.r_multiple, "+.2f") for t in trades], rank=2),
         Column("seq", plain(f"{t.seq:,}" for t in trades), rank=6),
     ]
-
-
-def _reason(trade: TradeView) -> Text:
-    return Text(f"{reason_words(trade.reason)}{' ?' if trade.ambiguous else ''}")

@@ -1,1 +1,1 @@
-"""The long-running processes: the engine with its companions, and the page."""
+"""The long-running processes: the engine with its services, and the page."""

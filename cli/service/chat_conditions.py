@@ -1,4 +1,4 @@
-"""What stands between every strategy and an entry, for the chat: asked of the log, never of the running engine."""
+"""The entry conditions of every strategy for the chat, read from the log and never from the running engine."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
     from papertape.events.log import LogReader
     from papertape.projections.site.ports import ConditionsView
 
-UNTOLD = ("max_positions", "correlation", "own")
-"""What holds a strategy back and does not stand in the chat's own words beside it."""
+SHOWN_HOLDS = ("max_positions", "correlation", "own")
+"""The reasons that hold a strategy back and that the chat's own text does not already contain."""
 
 
 class ChatConditions:
-    """`projections.telegram.explain.Conditions`: follows the log when it is asked, in a thread. Close it at the end."""
+    """`projections.telegram.explain.Conditions`: follow the log on request, in a thread. Close it at the end."""
 
     def __init__(self, db: Path, open_reader: Callable[[], LogReader], strategies: Mapping[str, Strategy]) -> None:
         self._thread = LogThread(open_reader)
         snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
-        self._past = StateHistory(self._thread, strategies, snapshots)
+        self._history = StateHistory(self._thread, strategies, snapshots)
 
     async def __call__(self, seq: int, symbol: str) -> tuple[ConditionsView, ...]:
-        """Both sides of every strategy that trades a symbol. Raises what `StateHistory.look` raises."""
+        """Return both sides of every strategy that trades a symbol. Raise what `StateHistory.query` raises."""
 
         def read_conditions(world: EngineState) -> list[tuple[str, EntryConditions]]:
             index = world.symbols.get(symbol)
             if index is None:
-                return []  # It is configured and not listed yet.
+                return []  # It is configured, but not listed yet.
             names = [runner.strategy.name for runner in world.runners if runner.active[index]]
             return [(name, one) for name in names for one in entry_conditions(world, name, symbol)]
 
-        found = await self._past.query(seq, read_conditions)
-        return tuple(conditions_view(_untold(one), name, symbol, seq) for name, one in found)
+        sides = await self._history.query(seq, read_conditions)
+        return tuple(conditions_view(_with_shown_holds(one), name, symbol, seq) for name, one in sides)
 
     def close(self) -> None:
-        """Let go of the log. Closing twice is harmless."""
+        """Close the log. Closing twice is harmless."""
         self._thread.close()
 
 
-def _untold(one: EntryConditions) -> EntryConditions:
-    return replace(one, holds=tuple(hold for hold in one.holds if hold.reason in UNTOLD))
+def _with_shown_holds(one: EntryConditions) -> EntryConditions:
+    return replace(one, holds=tuple(hold for hold in one.holds if hold.reason in SHOWN_HOLDS))

@@ -1,4 +1,4 @@
-"""The running engine as the web and other processes see it: through the door beside its log."""
+"""Access of the page and other processes to the running engine, over the control socket beside its log."""
 
 from __future__ import annotations
 
@@ -18,61 +18,61 @@ if TYPE_CHECKING:
 
     from papertape.events.commands import Accepted, Command
 
-KEPT_S: Final = 1.0
+CACHED_S: Final = 1.0
 
 
 class EngineClient:
-    """`projections.site.ports.EnginePort` over the control socket. Ask for a status at most once a second."""
+    """`projections.site.ports.EnginePort` over the control socket. It caches the status for a second."""
 
     def __init__(self, db: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._db, self._clock_s = db, clock_s
-        self._asking = asyncio.Lock()
-        self._known: EngineStatus | None = None
-        self._known_until_s = -1.0
+        self._lock = asyncio.Lock()
+        self._cached: EngineStatus | None = None
+        self._cached_until_s = -1.0
 
     async def status(self) -> EngineStatus | None:
         """See `projections.site.ports.EnginePort.status`."""
-        async with self._asking:
-            if self._clock_s() >= self._known_until_s:
-                self._known = await self._request_status()
-                self._known_until_s = self._clock_s() + KEPT_S
-            return self._known
+        async with self._lock:
+            if self._clock_s() >= self._cached_until_s:
+                self._cached = await self._request_status()
+                self._cached_until_s = self._clock_s() + CACHED_S
+            return self._cached
 
     async def submit(self, command: Command) -> Accepted:
         """See `projections.site.ports.EnginePort.submit`."""
         return await send_command(self._db, command)
 
     async def crash(self) -> None:
-        """See `projections.site.ports.EnginePort.crash`. Raises NoEngine where none runs."""
+        """See `projections.site.ports.EnginePort.crash`. Raise EngineNotRunning if no engine runs."""
         try:
             await request_crash(self._db)
         finally:
-            self._known_until_s = -1.0
+            self._cached_until_s = -1.0
 
     async def _request_status(self) -> EngineStatus | None:
         try:
-            said = await request_status(self._db)
-            return self._starting() if said is None else msgspec.convert(said, EngineStatus)
+            status = await request_status(self._db)
+            return self._starting() if status is None else msgspec.convert(status, EngineStatus)
         except EngineNotRunning:
             return self._starting()
-        except msgspec.ValidationError:  # An engine of another version may say other things.
+        except msgspec.ValidationError:  # An engine of another version may have another status.
             return None
 
     def _starting(self) -> EngineStatus | None:
-        """What is known of an engine whose door is not open yet."""
-        found = read_progress(self._db)
-        if found is None:
+        """Return the status of an engine that is replaying its log, before its control socket is open."""
+        progress = read_progress(self._db)
+        if progress is None:
             return None
         return EngineStatus(
             version="",
-            pid=found.pid,
+            pid=progress.pid,
             at_ms=0,
             started_at_ms=0,
-            head_seq=found.head_seq,
+            head_seq=progress.head_seq,
             ending=False,
-            recovered_seq=found.seq,
+            recovered_seq=progress.seq,
             snapshot_seq=0,
-            replayed_events=found.seq,
+            replayed_events=progress.seq,
             recovery_ms=0.0,
             digest_at_start="",
             replaying=True,

@@ -1,4 +1,4 @@
-"""What a running engine says of itself through its door."""
+"""The status that a running engine reports on its control socket."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 
 def make_status_report(
-    running: Engine, signs: ProcessHealthProbe, attended: EngineServices | None
+    running: Engine, health: ProcessHealthProbe, services: EngineServices | None
 ) -> Callable[[], Awaitable[dict[str, object]]]:
-    """Says the status whenever it is asked. Without companions nobody watches: then there is no dog and no alert."""
+    """Return the function that reports the status. Without services the watchdog and the alerts are missing from it."""
 
-    async def say() -> dict[str, object]:
-        found: dict[str, object] = msgspec.to_builtins(await status_of(running, signs, attended))
-        return found
+    async def report() -> dict[str, object]:
+        status: dict[str, object] = msgspec.to_builtins(await status_of(running, health, services))
+        return status
 
-    return say
+    return report
 
 
-async def status_of(running: Engine, signs: ProcessHealthProbe, attended: EngineServices | None) -> EngineStatus:
-    """Everything that is known now: figures of the start, measurements, and what the companions say."""
-    measured = await signs.measure()
+async def status_of(running: Engine, health: ProcessHealthProbe, services: EngineServices | None) -> EngineStatus:
+    """Return the current status: figures of the start, measurements, and the state of the services."""
+    measured = await health.measure()
     recovered, db = running.recovered, running.log.path
-    proof = None if attended is None else await asyncio.to_thread(attended.newest_backup)
+    backup = None if services is None else await asyncio.to_thread(services.newest_backup)
     read_back = await asyncio.to_thread(read_proof, db)
     return EngineStatus(
         version=version("papertape"),
@@ -57,15 +57,15 @@ async def status_of(running: Engine, signs: ProcessHealthProbe, attended: Engine
         disk_free_bytes=measured.disk_free_bytes,
         log_bytes=await asyncio.to_thread(log_bytes, db),
         tasks=len(asyncio.all_tasks()),
-        proved_seq=None if proof is None else proof.seq,
-        proved_at_ms=None if proof is None else proof.at_ms,
+        proved_seq=None if backup is None else backup.seq,
+        proved_at_ms=None if backup is None else backup.at_ms,
         read_back_seq=None if read_back is None else read_back.proven.seq,
         read_back_at_ms=None if read_back is None else read_back.proven_at_ms or None,
         read_back_failure=running.integrity.failure,
-        oldest_alert_age_s=None if attended is None else attended.oldest_alert_age_s,
-        alerts_parked="" if attended is None else attended.delivery.parked,
-        alerts_moved_to=0 if attended is None else attended.delivery.moved_to,
-        backup_age_s=None if attended is None else attended.backup_age_s,
-        watchdog=None if attended is None else attended.dog_view,
+        oldest_alert_age_s=None if services is None else services.oldest_alert_age_s,
+        alerts_parked="" if services is None else services.delivery.parked,
+        alerts_moved_to=0 if services is None else services.delivery.moved_to,
+        backup_age_s=None if services is None else services.backup_age_s,
+        watchdog=None if services is None else services.watchdog_view,
         market_ended=running.market_ended,
     )

@@ -1,4 +1,4 @@
-"""Every event of interest in words, on its way into the log files: for whoever reads files rather than views."""
+"""Write every notable event in words to the log files, for people who read files rather than views."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class EventJournal:
-    """A fold that says each event it takes, with its seq."""
+    """A fold that logs each notable event with its seq."""
 
     def __init__(self, contracts: dict[str, ContractListed]) -> None:
         self._contracts = contracts
         self._logger = logging.getLogger(f"{ROOT}.events")
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one event."""
+        """Apply one event."""
         event = recorded.event
         if isinstance(event, ContractListed):
             self._contracts[event.symbol] = event
@@ -33,7 +33,7 @@ class EventJournal:
 
 
 async def journal(running: Engine) -> None:
-    """Follow the log from where this start began, until the bus is closed."""
+    """Log the events from this start on, until the bus is closed."""
     listed = {event.symbol: event for event in running.loop.state.listed}
     with closing(running.log.reader()) as reader:
         await follow(reader, running.bus, [EventJournal(listed)], Cursor(running.recovered.seq))

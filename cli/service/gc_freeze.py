@@ -1,7 +1,7 @@
-"""What a page keeps of a long log is passed by when garbage is collected.
+"""Exempt the page's long-lived objects from garbage collection.
 
-A full collection walks through all there is that could be garbage: with places kept along a million events it takes
-more than a tenth of a second, in which nobody is served, and it comes with every few pages of the past.
+A full collection walks through every object that could be garbage. With checkpoints along a million events that takes
+more than a tenth of a second, in which the page serves nobody, and it happens every few pages of the past.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 PAUSE_S_MAX: Final = 0.02
 WHOLE_EVERY: Final = 256
 FULL: Final = 2
-"""The generation with which everything is collected."""
+"""The generation of a full collection."""
 
 
 class GcFreeze:
-    """A callback of `gc`: what a full collection of more than a moment has left over is passed by from then on.
+    """A callback of `gc` that freezes the objects that survived a slow full collection.
 
-    It may become garbage later, and what is bound in a ring is only found by walking through it: so one of many full
-    collections goes through everything again.
+    A frozen object may become garbage later, and cycles are found only by walking through them, so every
+    `whole_every`-th full collection is followed by an unfreeze.
     """
 
     def __init__(self, pause_s_max: float = PAUSE_S_MAX, whole_every: int = WHOLE_EVERY) -> None:
         self.pause_s_max, self.whole_every = pause_s_max, whole_every
-        self._begun_s = 0.0
-        self._spared = 0
+        self._began_s = 0.0
+        self._collections = 0
 
-    def __call__(self, phase: str, about: Mapping[str, int]) -> None:
-        """Called by the interpreter before and after a collection."""
-        if about["generation"] != FULL:
+    def __call__(self, phase: str, info: Mapping[str, int]) -> None:
+        """Handle the start or the end of a collection."""
+        if info["generation"] != FULL:
             return
         if phase == "start":
-            self._begun_s = time.thread_time()
+            self._began_s = time.thread_time()
             return
-        self._spared += 1
-        if self._spared >= self.whole_every:  # However long it took: where all are long, garbage would pile up.
-            self._spared = 0
+        self._collections += 1
+        if self._collections >= self.whole_every:  # Even after a slow one: if all are slow, garbage would pile up.
+            self._collections = 0
             gc.unfreeze()
-        elif time.thread_time() - self._begun_s > self.pause_s_max:
+        elif time.thread_time() - self._began_s > self.pause_s_max:
             gc.freeze()

@@ -1,6 +1,6 @@
-"""The socket on which the page is served: taken here, or handed over by a keeper that outlives the web's process.
+"""The page's listening socket: opened here, or inherited from the supervisor, which outlives the page's process.
 
-A keeper's socket goes on listening while the web is started again: who comes meanwhile waits instead of being refused.
+The supervisor's socket continues to listen while the page restarts, so a browser waits instead of being refused.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Final
 from papertape.api.listener import listen
 from papertape.events.errors import UsageError
 
-HANDED: Final = "PAPERTAPE_LISTEN_FD"
-"""The environment variable with the number of the descriptor that was handed over."""
+INHERITED: Final = "PAPERTAPE_LISTEN_FD"
+"""The environment variable with the number of the inherited descriptor."""
 PORT_MAX: Final = 65_535
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A socket that listens there, or the one handed over; port 0 is any free one.
+    """Return the inherited socket, or one that listens at the address; port 0 picks a free port.
 
-    Raises UsageError for a port that there is not, AddressTaken for an address that cannot be had now.
+    Raise UsageError for an invalid port, AddressTaken for an address that is not available now.
     """
-    handed = os.environ.get(HANDED, "")
-    if handed.isdecimal():
-        return socket.socket(fileno=os.dup(int(handed)))
+    inherited = os.environ.get(INHERITED, "")
+    if inherited.isdecimal():
+        return socket.socket(fileno=os.dup(int(inherited)))
     if not 0 <= port <= PORT_MAX:
-        raise UsageError(f"--port {port}: 0 to {PORT_MAX}")
+        raise UsageError(f"--port {port}: must be 0 to {PORT_MAX}")
     return listen(host, port)
 
 
 def url_of(listening: socket.socket) -> str:
-    """Where a browser on this machine finds the page."""
+    """Return the page's address for a browser on this machine."""
     host, port = listening.getsockname()[:2]
     address = ipaddress.ip_address(host.partition("%")[0])
     if address.is_unspecified:

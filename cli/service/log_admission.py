@@ -1,4 +1,4 @@
-"""Guard the creation of a log: never over the remains of another one, unless the owner asks for it."""
+"""Guard the creation of a log: never beside the remains of another one, unless the owner asks for it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def admit_log(db: Path, config: Config, *, new_log: bool = False, way_on: str = 
 
 
 def refuse_vanished(db: Path) -> None:
-    """Raise LogGone if this engine's keeper knew a log that is missing now, as after a disk was unmounted."""
+    """Raise LogGone if the supervisor knew a log that is missing now, for example because a disk was unmounted."""
     board = own_board(os.environ)
     if board is not None and board.read("log") and not db.exists():
         raise LogGone(f"the log at {db} existed when the last engine ran, but is missing now; is its disk mounted?")
 
 
 def note_log(db: Path) -> None:
-    """Tell the keeper that the log exists now."""
+    """Tell the supervisor that the log exists now."""
     board = own_board(os.environ)
     if board is not None:
         board.write("log", str(db))

@@ -1,8 +1,7 @@
-"""What a program says of itself: lines on stderr, readable or as JSON, and the same as JSON lines in rotating files.
+"""The programs' own logging: lines on stderr, as text or JSON, and the same as JSON lines in rotating files.
 
-Every record carries the seq of the log at that moment, so that it can be laid beside the events. No record leaves with
-a token in it. Files are written by a thread of their own: a slow disk holds up nobody, and what does not fit the queue
-is counted and said, not waited for.
+Every record carries the log's current seq, so that it can be compared with the events. Tokens are redacted. A thread
+writes the files: a slow disk blocks nobody, and records that do not fit the queue are counted and reported.
 """
 
 from __future__ import annotations
@@ -32,16 +31,14 @@ if TYPE_CHECKING:
 ROOT: Final = "papertape"
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 QUEUE_RECORDS_MAX: Final = 10_000
-LOUD_OTHERS: Final = ("httpx", "httpcore", "websockets", "uvicorn", "asyncio", "hpack")
-"""Libraries whose lines count from WARNING on: at INFO they write addresses, and tokens stand in some of them."""
-
-
-TOLD: Final = {"told": True}
-"""For a record that stands on stderr in another form already."""
+VERBOSE_LIBRARIES: Final = ("httpx", "httpcore", "websockets", "uvicorn", "asyncio", "hpack")
+"""Libraries of which only warnings are logged: at INFO they write addresses, and some addresses contain tokens."""
+ALREADY_PRINTED: Final = {"already_printed": True}
+"""The `extra` of a record whose text has already been printed to stderr in another form."""
 
 
 class JsonRecord(Struct, frozen=True, omit_defaults=True):
-    """One record as JSON: `time` is UTC, `seq` where the log stood."""
+    """One record as JSON: `time` is UTC, `seq` the log's seq at that time."""
 
     time: str
     level: str
@@ -52,25 +49,25 @@ class JsonRecord(Struct, frozen=True, omit_defaults=True):
 
 
 class SeqFilter(logging.Filter):
-    """Gives each record the seq at which the log stands, where the record does not say its own."""
+    """Add the log's current seq to each record that has none."""
 
     def __init__(self, head_seq: Callable[[], int]) -> None:
         super().__init__()
         self._head_seq = head_seq
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add it; every record passes."""
+        """Add the seq, and pass every record."""
         if not hasattr(record, "seq"):
             record.seq = self._head_seq()
         return True
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object."""
+    """Format a record as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The object."""
-        said = JsonRecord(
+        """Return the object."""
+        fields = JsonRecord(
             time=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             level=record.levelname.lower(),
             logger=record.name,
@@ -78,36 +75,36 @@ class JsonFormatter(logging.Formatter):
             seq=getattr(record, "seq", 0),
             trace=record.exc_text or "",
         )
-        return msgspec.json.encode(said).decode()
+        return msgspec.json.encode(fields).decode()
 
 
 class PlainFormatter(logging.Formatter):
-    """A record as a line for people: `warning: text`."""
+    """Format a record as a line for people: `warning: text`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         trace = f"\n{record.exc_text}" if record.exc_text else ""
         return replace_unsafe(f"{record.levelname.lower()}: {record.getMessage()}{trace}")
 
 
 class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to whatever stderr is now. A reader who left is no fault, and a closed stderr no reader."""
+    """Write to the current stderr. A closed stderr or a reader that has gone is not an error."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless it was told already."""
-        if sys.stderr is not None and not getattr(record, "told", False):
+        """Write the record, unless its text has already been printed."""
+        if sys.stderr is not None and not getattr(record, "already_printed", False):
             self.stream = sys.stderr
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of logging.
-        """Nobody is left to hear of it."""
+        """Ignore the error: stderr was the place to report it."""
 
 
 class BoundedQueueHandler(QueueHandler):
-    """Hands records to the thread that writes; what does not fit is counted."""
+    """Pass records to the writing thread; count those that do not fit."""
 
     def __init__(self) -> None:
         self.waiting: Queue[logging.LogRecord] = Queue(QUEUE_RECORDS_MAX)
@@ -115,11 +112,11 @@ class BoundedQueueHandler(QueueHandler):
         self.lost = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """The record as it is: its text is final, and the thread writes in this very process."""
+        """Return the record unchanged: its text is final, and the thread belongs to this process."""
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Put it into the queue, or count it."""
+        """Queue the record, or count it as lost."""
         try:
             if self.lost and self.waiting.qsize() < QUEUE_RECORDS_MAX // 2:
                 self.waiting.put_nowait(_lost_record(self.lost))
@@ -130,32 +127,31 @@ class BoundedQueueHandler(QueueHandler):
 
 
 class ResilientFileHandler(RotatingFileHandler):
-    """A file that somebody may delete, on a disk that may be full: it is written again as soon as it can be."""
+    """A file handler that recovers: from a deleted file, a deleted folder, and a full disk."""
 
     _fails = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; `_fails` says then whether it could be."""
+        """Write the record, and set `_fails` if that was impossible."""
         failed, self._fails = self._fails, False
         if self.stream is not None and os.fstat(self.stream.fileno()).st_nlink == 0:
-            self._leave()  # It was deleted: what is written to it nobody reads.
+            self._close_stream()  # The file was deleted, so nobody could read the record.
         super().emit(record)
         if self._fails and not failed:
-            text = f"{self.baseFilename} cannot be written now, lines are lost"
-            logging.getLogger(ROOT).warning(text)
+            logging.getLogger(ROOT).warning("%s cannot be written, so lines are lost", self.baseFilename)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of logging.
-        """Begin anew with the next record, in the folder made anew if that is gone; a bug is told as one."""
+        """Reopen the file, and its folder, for the next record; report a bug as such."""
         if not isinstance(sys.exception(), OSError):
             super().handleError(record)
             return
         self._fails = True
-        self._leave()
+        self._close_stream()
         with suppress(OSError):
             Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
 
-    def _leave(self) -> None:
-        """Close the file that is open; the next record opens it anew. A full disk may not take what it still holds."""
+    def _close_stream(self) -> None:
+        """Close the open file, although a full disk may refuse its buffer; the next record reopens it."""
         stream, self.stream = self.stream, None
         if stream is not None:
             with suppress(OSError):
@@ -163,34 +159,34 @@ class ResilientFileHandler(RotatingFileHandler):
 
 
 def _lost_record(count: int) -> logging.LogRecord:
-    text = f"{count} lines were lost: the disk was too slow for them"
+    text = f"{count} lines were lost because the disk was too slow"
     return logging.makeLogRecord({"name": ROOT, "levelno": 30, "levelname": "WARNING", "msg": text})
 
 
 @contextmanager
 def logs(settings: LogsSection, folder: Path | None, name: str, head_seq: Callable[[], int]) -> Iterator[None]:
-    """Say everything as configured until the block ends: warnings on stderr, all of it in `folder`/`name`.log.
+    """Log as configured until the block ends: warnings to stderr, everything to `folder`/`name`.log.
 
-    Without a folder no files are written; where one cannot be written that is a warning, and the program goes on.
+    Without a folder no files are written. If the file cannot be written, the program warns and continues.
     """
-    handlers, refused = [_stderr(settings)], ""
+    handlers, failure = [_stderr(settings)], ""
     with ExitStack() as stack:
         if folder is not None:
             try:
                 handlers.append(stack.enter_context(_file(settings, folder, name)))
             except OSError as error:
-                refused = f"no log files in {folder}: {error.strerror}"
+                failure = f"no log files in {folder}: {error.strerror}"
         for handler in handlers:
             handler.addFilter(SeqFilter(head_seq))
             handler.addFilter(Redaction())
         stack.enter_context(_configured(settings, handlers))
-        if refused:
-            logging.getLogger(ROOT).warning(refused)
+        if failure:
+            logging.getLogger(ROOT).warning(failure)
         yield
 
 
 def _stderr(settings: LogsSection) -> logging.Handler:
-    """What people are warned of. Events have a way of their own, to stdout."""
+    """Return the handler of warnings. Events do not go there, but to stdout."""
     handler = StderrHandler()
     handler.setLevel(logging.WARNING)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else PlainFormatter())
@@ -199,7 +195,7 @@ def _stderr(settings: LogsSection) -> logging.Handler:
 
 @contextmanager
 def _file(settings: LogsSection, folder: Path, name: str) -> Iterator[logging.Handler]:
-    """A rotating file behind a bounded queue. Raises OSError where it cannot be written."""
+    """Yield the handler of a rotating file behind a bounded queue. Raise OSError if it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     file = ResilientFileHandler(
         folder / f"{name}.log", maxBytes=settings.file_bytes_max, backupCount=settings.files_kept, encoding="utf-8"
@@ -217,9 +213,9 @@ def _file(settings: LogsSection, folder: Path, name: str) -> Iterator[logging.Ha
 
 @contextmanager
 def _configured(settings: LogsSection, handlers: list[logging.Handler]) -> Iterator[None]:
-    """The levels of all loggers and the handlers of the root, as they were again at the end."""
+    """Set the levels of all loggers and the handlers of the root; restore them at the end."""
     own = {f"{ROOT}.{name}": level for name, level in asdict(settings.levels).items()}
-    levels = {**dict.fromkeys(LOUD_OTHERS, "warning"), **own}
+    levels = {**dict.fromkeys(VERBOSE_LIBRARIES, "warning"), **own}
     loggers = {name: logging.getLogger(name) for name in levels}
     before, root = {name: logger.level for name, logger in loggers.items()}, logging.getLogger()
     handlers_before = root.handlers[:]

@@ -1,6 +1,6 @@
-"""A log that an engine is just leaving: one whose keeper was killed may still have its last words to say.
+"""Wait for a log that another engine is releasing: after its supervisor was killed, it may still report its stop.
 
-The engine that a new keeper starts at once would end for good, since nobody waits for a log that another engine holds.
+Without the wait, the engine that a new supervisor starts would exit for good, because another engine holds its log.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LEAVES_S_MAX: Final = 15.0
-"""Last words take up to five seconds; a busy machine takes longer."""
-LOOK_EVERY_S: Final = 0.1
+RELEASE_S_MAX: Final = 15.0
+"""A stopping engine reports for up to five seconds; a busy machine takes longer."""
+RETRY_EVERY_S: Final = 0.1
 
 
-async def wait_for_log(db: Path, take: Callable[[], Awaitable[T]], leaves_s_max: float = LEAVES_S_MAX) -> T:
-    """Take a log; where an engine that answers no more holds it, once that one has left.
+async def wait_for_log(db: Path, open_log: Callable[[], Awaitable[T]], release_s_max: float = RELEASE_S_MAX) -> T:
+    """Open a log, once an engine that is stopping has released it.
 
-    Only who has a keeper waits: a person is told at once. Raises LogHeld where the other engine stays.
+    Wait only under a supervisor; a person sees the error at once. Raise LogHeld if the other engine does not stop.
     """
-    loop, said = asyncio.get_running_loop(), False
-    ends_s = loop.time() + leaves_s_max
+    loop, is_waiting = asyncio.get_running_loop(), False
+    ends_s = loop.time() + release_s_max
     while True:
         try:
-            return await take()
+            return await open_log()
         except LogHeld:
-            if KEEPER not in os.environ or loop.time() > ends_s or await _is_held(db):
+            if KEEPER not in os.environ or loop.time() > ends_s or await _is_in_use(db):
                 raise
-        if not said:
-            said = True
-            warn(f"another engine is just leaving {db}; it is waited for")
-        await asyncio.sleep(LOOK_EVERY_S)
+        if not is_waiting:
+            is_waiting = True
+            warn(f"waiting for another engine to release {db}")
+        await asyncio.sleep(RETRY_EVERY_S)
 
 
-async def _is_held(db: Path) -> bool:
-    """Whether an engine answers at the door and means to go on; one that leaves says so, or has shut its door."""
+async def _is_in_use(db: Path) -> bool:
+    """Return whether an engine answers on the control socket and is not stopping."""
     try:
-        said = await request_status(db)
+        status = await request_status(db)
     except EngineNotRunning:
         return False
-    return said is not None and not said.get("ending")
+    return status is not None and not status.get("ending")

@@ -1,4 +1,4 @@
-"""How heartbeats and faults reach the owner: into the chat, or without a token into a file beside the log."""
+"""How heartbeats and faults reach the owner: in the chat or, without a token, in a file beside the log."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ PING_S_MAX: Final = 10.0
 
 
 class OwnerChannel(Protocol):
-    """Where a message goes that no event of the log stands for. Raises PapertapeError when it does not get there."""
+    """The destination of messages that no event causes. Its methods raise PapertapeError if the delivery fails."""
 
     async def beat(self, html: str) -> None:
-        """A heartbeat, in the place of the one before."""
+        """Send a heartbeat in place of the previous one."""
 
     async def say(self, html: str, *, silent: bool) -> None:
-        """One message."""
+        """Send one message."""
 
 
 class TelegramChannel:
-    """Into the owner's chat. `pace` is shared with whoever else sends there."""
+    """The owner's chat. `pace` is shared with the other senders."""
 
     def __init__(
         self, client: TelegramClient, address: ChatAddress, cursors: Cursors, pace: MessageRateLimiter
@@ -50,7 +50,7 @@ class TelegramChannel:
         self._client, self._address, self._cursors, self._pace = client, address, cursors, pace
 
     async def beat(self, html: str) -> None:
-        """Edit the last heartbeat, or send the first one; its id is remembered."""
+        """Edit the last heartbeat, or send the first one and store its id."""
         chat_id = self._address.id
         last_id = self._cursors.position(f"{HEARTBEAT_CURSOR}{chat_id}")
         if last_id:
@@ -77,27 +77,26 @@ class TelegramChannel:
 
 
 class FileChannel:
-    """Into the file that takes alerts where there is no token."""
+    """The file of alerts, used without a token."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, write_line: Callable[[str], None]) -> None:
+        self._write_line = write_line
 
     async def beat(self, html: str) -> None:
         """See `OwnerChannel.beat`."""
-        self._tell(one_line(html))
+        self._write_line(one_line(html))
 
     async def say(self, html: str, *, silent: bool) -> None:  # noqa: ARG002 - a file makes no sound.
         """See `OwnerChannel.say`."""
-        self._tell(one_line(html))
+        self._write_line(one_line(html))
 
 
-def file_of_alerts(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
-    """A rotating file that takes alerts, a line each; the same lines go to the log of the program."""
+def alert_file(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
+    """Return the function that writes an alert to a rotating file, one per line, and to the program's own log."""
     handler = RotatingFileHandler(path, maxBytes=ALERT_FILE_BYTES_MAX, backupCount=ALERT_FILES_KEPT, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     handler.addFilter(Redaction())
     stack.callback(handler.close)
-
     logger = logging.getLogger(LOGGER)
 
     def write_line(line: str) -> None:
@@ -108,13 +107,13 @@ def file_of_alerts(path: Path, stack: AsyncExitStack) -> Callable[[str], None]:
 
 
 async def ping(url: str) -> None:
-    """Tell an outside dead man's switch that all is well. Raises OSError when it does not hear."""
-    import httpx  # noqa: PLC0415 - slow to import, and wanted by few.
+    """Tell an external dead man's switch that all is well. Raise OSError if that fails."""
+    import httpx  # noqa: PLC0415 - slow to import and rarely needed.
 
     try:
         async with httpx.AsyncClient(timeout=PING_S_MAX) as client:
             answer = await client.get(url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise OSError(f"the dead man's switch does not hear: {type(error).__name__}") from None
+        raise OSError(f"the dead man's switch cannot be reached: {type(error).__name__}") from None
     if not answer.is_success:
         raise OSError(f"the dead man's switch answered {answer.status_code}")

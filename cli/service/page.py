@@ -1,4 +1,4 @@
-"""`papertape ui`: the pages and the API of one log, as a process of its own that only reads it."""
+"""`papertape ui`: serve the pages and the API of one log, in a process that only reads it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import resource
-import signal
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +20,12 @@ from papertape.api.hosts import AllowedHosts
 from papertape.api.server import CONNECTIONS_MAX, serve
 from papertape.api.streams import Streams
 from papertape.cli.config.sections import config_digest, load_config, strategies_of
+from papertape.cli.config.summary import summary
+from papertape.cli.environment.early_signals import call_on_stop
 from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.keeper.status_board import KEEPER, own_board
 from papertape.cli.page_token import PageAccess, resolve_access, web_variables
-from papertape.cli.render.config import summary
 from papertape.cli.render.strategies import strategy_views
 from papertape.cli.run_options import logs_folder
 from papertape.cli.service.engine_client import EngineClient
@@ -51,26 +51,25 @@ if TYPE_CHECKING:
 
     from papertape.cli.config.sections import Config
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FILES_BESIDE_CONNECTIONS_MAX = 200
 ENDS_WITHIN_S = 1.8
 """A page only reads, so nothing is lost when reading a large log is interrupted."""
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
-OF_A_BACKTEST = "a backtest: each strategy's page shows the parameters and limits that it ran under"
-"""The environment variable with the commit an image was made of."""
+"""The environment variable with the commit from which an image was built."""
+BACKTEST_CONFIG_TEXT = "a backtest: each strategy's page shows the parameters and limits that it ran under"
 
 
 class PageServerSettings(Struct, frozen=True):
-    """What is served, where, and to whom."""
+    """The log to serve, its configuration, the socket, and the access to it."""
 
     config: Config
     db: Path
     listening: socket.socket
-    entrance: PageAccess
+    access: PageAccess
     comparer: LogComparer | None
-    config_given: bool
-    """The configuration is that of the log because somebody said so; else it may be anybody's."""
+    is_config_named: bool
+    """Somebody named the configuration of this log; else it may belong to another one."""
 
 
 def show(
@@ -81,10 +80,10 @@ def show(
     port: int | None,
     other: Path | None,
 ) -> None:
-    """Serve until a signal comes. `other` is a log that is shown beside this one.
+    """Serve until a signal arrives. `other` is a log to compare with.
 
-    Raises LogMissing for a log that there is not, unless an engine is about to make it; ConfigError for an address that
-    others reach without a token; UsageError where it cannot be listened on.
+    Raise LogMissing for a missing log, unless an engine is about to create it; ConfigError for an address that other
+    machines can reach without a token; UsageError for an address that cannot be used.
     """
     loaded = load_config(config, sets)
     path = db or loaded.database
@@ -94,91 +93,90 @@ def show(
         raise LogMissing(f"there is no log at {other}")
     _allow_connections()
     with open_listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
-        found = resolve_access(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
-        _say(f"papertape: {url_of(listening)}")
-        if found.made:
-            _say(f"commands need this token: {found.made}")
+        access = resolve_access(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
+        write_message(f"papertape: {url_of(listening)}\n")
+        if access.generated:
+            write_message(f"commands need this token: {access.generated}\n")
         comparer = None if other is None else LogComparer(path, other, config)
-        given = config is not None or KEEPER in os.environ
-        serving = PageServerSettings(loaded, path, listening, found, comparer, given)
-        run_tasks(lambda: _served(serving), quick=True)
+        is_named = config is not None or KEEPER in os.environ
+        settings = PageServerSettings(loaded, path, listening, access, comparer, is_named)
+        run_tasks(lambda: _serve(settings), quick=True)
 
 
 def _allow_connections() -> None:
-    """Every connection is an open file: ask the system for as many as may be needed, as far as it goes."""
+    """Raise the limit of open files, as far as the system permits: every connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS_MAX + FILES_BESIDE_CONNECTIONS_MAX
-    if soft < wanted:
+    files_max = CONNECTIONS_MAX + FILES_BESIDE_CONNECTIONS_MAX
+    if soft < files_max:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard) if hard > 0 else wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(files_max, hard) if hard > 0 else files_max, hard))
 
 
-def _say(text: str) -> None:
-    """Tell the owner. A reader who left is no fault."""
-    write_message(f"{text}\n")
-
-
-async def _served(serving: PageServerSettings) -> None:
-    """Follow the log and serve its views until a signal comes."""
-    gc.freeze()  # What the imports left behind stays: no collection holds up the pages by walking through it.
+async def _serve(settings: PageServerSettings) -> None:
+    """Follow the log and serve its views until a signal arrives."""
+    gc.freeze()  # Imported modules stay in memory anyway, so no collection needs to walk through them.
     gc.callbacks.append(GcFreeze())
-    config, db, web = serving.config, serving.db, serving.config.web
+    config, db, web = settings.config, settings.db, settings.config.web
     stop = asyncio.Event()
 
-    def end() -> None:
+    def request_stop() -> None:
         stop.set()
         leave_within(ENDS_WITHIN_S)
 
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, end)
+    call_on_stop(request_stop)
     strategies = strategies_of(config)
     timeframes_ms = {name: strategy.timeframe_ms for name, strategy in strategies.items()}
     timeline = timeline_of(db, timeframes_ms, config.alerts, warn)
     with closing(timeline), closing(LogInspector(db, strategies, timeline)) as inspector:
-        engine, views = EngineClient(db), strategy_views(strategies)
-        told = UnloggedMessages(unlogged_path(db))
-        said = site_settings(config, db, given=serving.config_given)
-        board = own_board(os.environ)
-        outage = (lambda: "") if board is None else (lambda: board.read("outage"))
-        site = Site(said, timeline, inspector, engine, views, serving.comparer, told.read, outage)
+        unlogged, board = UnloggedMessages(unlogged_path(db)), own_board(os.environ)
+        site = Site(
+            site_settings(config, db, is_named=settings.is_config_named),
+            timeline,
+            inspector,
+            EngineClient(db),
+            strategy_views(strategies),
+            settings.comparer,
+            unlogged.read,
+            (lambda: "") if board is None else (lambda: board.read("outage")),
+        )
         streams = Streams(timeline, web.streams_max)
-        hosts = AllowedHosts(serving.listening.getsockname()[0], web.trusted_hosts)
-        gate = Gate(serving.entrance.token, hosts, reading_open=serving.entrance.reading_open)
+        hosts = AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts)
+        gate = Gate(settings.access.token, hosts, reading_open=settings.access.reading_open)
         app = application(site, gate, streams, pages(site, streams), not_found_page(site))
 
         async def work() -> None:
-            await serve(app, serving.listening, streams, stop, web.proxies)
+            await serve(app, settings.listening, streams, stop, web.proxies)
             inspector.close()
             timeline.close()
 
-        # Who looks at a log by hand leaves nothing behind; two pages never write one file.
+        # A page that a person starts leaves no files behind, and two pages never write the same file.
         folder = logs_folder(config) if KEEPER in os.environ else None
         with logs(config.logs, folder, "page", lambda: timeline.head_seq):
-            logging.getLogger(LOGGER).info("serves %s at %s", db, url_of(serving.listening))
+            logging.getLogger(LOGGER).info("serving %s at %s", db, url_of(settings.listening))
             watchers = {"timeline": timeline.run, "inspector": inspector.run}
             await supervise(work, watchers, lambda: timeline.head_seq)
             logging.getLogger(LOGGER).info("ended")
 
 
-def site_settings(config: Config, db: Path, *, given: bool) -> SiteSettings:
-    """What the pages say of the installation.
+def site_settings(config: Config, db: Path, *, is_named: bool) -> SiteSettings:
+    """Return what the pages show of the installation.
 
-    The configuration here is not what a backtest ran under; where none was given it may not be the engine's either.
+    A backtest ran under another configuration. If nobody named this one, it may not be the engine's either.
     """
-    over = is_backtest(db)
+    is_over = is_backtest(db)
     return SiteSettings(
         version=version("papertape"),
         database=str(db),
-        simulated=config.feed.kind == "sim" and not over,
-        config_text=OF_A_BACKTEST if over else summary(config, str(db.absolute())),
-        config_digest="" if given or over else config_digest(config),
-        commands_allowed=not over,
+        simulated=config.feed.kind == "sim" and not is_over,
+        config_text=BACKTEST_CONFIG_TEXT if is_over else summary(config, str(db.absolute())),
+        config_digest="" if is_named or is_over else config_digest(config),
+        commands_allowed=not is_over,
         commit=os.environ.get(COMMIT, ""),
     )
 
 
 def is_backtest(db: Path) -> bool:
-    """Whether a log is that of a backtest that is over: no engine will ever run on it. A log to come is none."""
+    """Return whether a log belongs to a finished backtest, on which no engine will ever run."""
     if not holds_log(db):
         return False
     with closing(SqliteLogReader(db)) as reader:

@@ -1,4 +1,4 @@
-"""The comparison of two logs for a page that may be asked for often: worked out beside the loop, kept for a while."""
+"""The comparison of two logs for the page: computed in a thread and cached."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
     from papertape.projections.folds.log_diff import Comparison
 
-KEPT_S_MIN: Final = 10.0
-KEPT_TIMES: Final = 10.0
-"""It is kept at least so many times as long as it took: no page makes a machine compare all the time."""
+CACHED_S_MIN: Final = 10.0
+CACHED_TIMES: Final = 10.0
+"""A result is cached this many times as long as it took, so that the page never keeps a machine busy comparing."""
 
 
 class LogComparer:
-    """`projections.site.ports.Comparer` of two files. One comparison at a time is worked out, whoever asks."""
+    """`projections.site.ports.Comparer` of two files. It computes one comparison at a time."""
 
     def __init__(
         self, db_a: Path, db_b: Path, config: Path | None, clock_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._work = partial(compare_logs, db_a, db_b, config)
         self._clock_s = clock_s
-        self._turn = asyncio.Lock()
-        self._known: Comparison | None = None
-        self._known_until_s = 0.0
+        self._lock = asyncio.Lock()
+        self._cached: Comparison | None = None
+        self._cached_until_s = 0.0
 
     async def comparison(self) -> Comparison:
         """See `projections.site.ports.Comparer`."""
-        async with self._turn:
+        async with self._lock:
             began_s = self._clock_s()
-            if self._known is None or began_s >= self._known_until_s:
-                self._known = await asyncio.to_thread(self._work)
+            if self._cached is None or began_s >= self._cached_until_s:
+                self._cached = await asyncio.to_thread(self._work)
                 ended_s = self._clock_s()
-                self._known_until_s = ended_s + max(KEPT_S_MIN, KEPT_TIMES * (ended_s - began_s))
-            return self._known
+                self._cached_until_s = ended_s + max(CACHED_S_MIN, CACHED_TIMES * (ended_s - began_s))
+            return self._cached

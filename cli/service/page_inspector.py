@@ -1,4 +1,4 @@
-"""The kernel asked what it knew as of an event, for the pages: conditions, charts, digests, causes."""
+"""The engine's knowledge as of an event, for the pages: conditions, charts, digests, causes."""
 
 from __future__ import annotations
 
@@ -45,60 +45,62 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOOK_S_MAX: Final = 5.0
-"""Nobody waits longer for the log to be read; whoever asks again finds it further."""
-AGAIN_S: Final = 1.0
+QUERY_S_MAX: Final = 5.0
+"""The longest wait for the log to be read. Reading continues, so a later request gets further."""
+RETRY_AFTER_S: Final = 1.0
 
 
 class _InspectedLog:
-    """Everything that was read of one file; another file begins with another one of these."""
+    """Everything that was read from one file."""
 
     def __init__(self, db: Path, strategies: Mapping[str, Strategy]) -> None:
         self.file = _identity(db)
         self.thread = LogThread(lambda: SqliteLogReader(db))
         snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
-        self.past, self.charts = StateHistory(self.thread, strategies, snapshots), ChartReader(self.thread)
+        self.history, self.charts = StateHistory(self.thread, strategies, snapshots), ChartReader(self.thread)
 
 
 class LogInspector:
     """`projections.site.ports.Inspector` of the log at a path. It only reads. Close it at the end."""
 
     def __init__(
-        self, db: Path, strategies: Mapping[str, Strategy], timeline: Timeline, look_s_max: float = LOOK_S_MAX
+        self, db: Path, strategies: Mapping[str, Strategy], timeline: Timeline, query_s_max: float = QUERY_S_MAX
     ) -> None:
-        self._db, self._strategies, self._timeline, self._look_s_max = db, strategies, timeline, look_s_max
+        self._db, self._strategies, self._timeline, self._query_s_max = db, strategies, timeline, query_s_max
         self._log = _InspectedLog(db, strategies)
         self._closed = False
 
     def progress(self, seq: int) -> Progress:
         """See `projections.site.ports.Inspector.progress`."""
-        return Progress(self._log.past.known_until(seq), seq)
+        return Progress(self._log.history.known_until(seq), seq)
 
     async def run(self) -> None:
-        """Read the log beside everything else, as it grows, so that no look has far to go; until it is closed.
+        """Fold the log in the background as it grows, so that queries are fast, until this is closed.
 
-        What cannot be folded here is no fault of the pages: whoever looks is told.
+        A log that cannot be folded is not an error of the page: each query reports it.
         """
         while not self._closed:
-            past = self._now().past
+            history = self._current_log().history
             try:
-                # The head comes first: until it is there nobody looks back.
+                # The timeline reads to its head first: until then nobody queries the past.
                 await self._timeline.wait_beyond(self._timeline.head_seq - 1)
-                laid_seq = await past.prefold(self._timeline.head_seq)
-                await self._timeline.wait_beyond(laid_seq + past.checkpoints.distance_events)
+                folded_seq = await history.prefold(self._timeline.head_seq)
+                await self._timeline.wait_beyond(folded_seq + history.checkpoints.distance_events)
             except (LogBusy, LogReplaced):
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_AFTER_S)
             except PapertapeError:
                 return
 
     async def conditions(self, seq: int, strategy: str, symbols: Sequence[str]) -> tuple[ConditionsView, ...]:
         """See `projections.site.ports.Inspector.conditions`."""
-        found = await self._look(seq, lambda world: [(one, entry_conditions(world, strategy, one)) for one in symbols])
-        views = self._timeline.views
-        then = views if views.seq == seq else await self._timeline.as_of(seq)
-        shown = [conditions_view(side, strategy, symbol, seq) for symbol, sides in found for side in sides]
+        by_symbol = await self._query(
+            seq, lambda world: [(one, entry_conditions(world, strategy, one)) for one in symbols]
+        )
+        newest = self._timeline.views
+        views = newest if newest.seq == seq else await self._timeline.as_of(seq)
+        shown = [conditions_view(side, strategy, symbol, seq) for symbol, sides in by_symbol for side in sides]
         return tuple(
-            replace(one, holds=one.holds + last_hold_reasons(then, strategy, one.symbol, one.side)) for one in shown
+            replace(one, holds=one.holds + last_hold_reasons(views, strategy, one.symbol, one.side)) for one in shown
         )
 
     async def chart(
@@ -107,75 +109,76 @@ class LogInspector:
         """See `projections.site.ports.Inspector.chart`."""
         contract = self._contracts().get(symbol)
         if contract is None:
-            there = ", ".join(self._contracts()) or "none yet"
-            raise UsageError(f"there is no symbol {symbol!r}; there are: {there}")
+            symbols = ", ".join(self._contracts()) or "none yet"
+            raise UsageError(f"there is no symbol {symbol!r}; the log has: {symbols}")
         if not 1 <= seq <= self._timeline.head_seq:
-            raise UsageError(f"there is no event {seq:,}: the log holds the events 1 to {self._timeline.head_seq:,}")
-        found = await self._now().charts.chart(seq, symbol, contract.timeframe_ms, timeframe_ms, candles, before_ms)
-        return _chart_view(found, symbol, timeframe_ms)
+            raise UsageError(f"there is no event {seq:,}: the log contains events 1 to {self._timeline.head_seq:,}")
+        charts = self._current_log().charts
+        chart = await charts.chart(seq, symbol, contract.timeframe_ms, timeframe_ms, candles, before_ms)
+        return _chart_view(chart, symbol, timeframe_ms)
 
     async def digest(self, seq: int) -> str:
         """See `projections.site.ports.Inspector.digest`."""
-        return await self._look(seq, state_digest)
+        return await self._query(seq, state_digest)
 
     async def why(self, seq: int) -> CauseChain:
         """See `projections.site.ports.Inspector.why`."""
-        chain = await self._now().thread.run(partial(_chain, seq, self._contracts()))
-        await self._timeline.wait_beyond(seq - 1)  # What was configured up to there is known then.
+        chain = await self._current_log().thread.run(partial(_chain, seq, self._contracts()))
+        await self._timeline.wait_beyond(seq - 1)  # Then the configurations up to there are known.
         return explain_chain(chain, self._timeline.views.in_force, make_explainer(self._strategies))
 
     def close(self) -> None:
-        """Let go of the log. Closing twice is harmless."""
+        """Close the log. Closing twice is harmless."""
         self._closed = True
         self._log.thread.close()
 
-    async def _look(self, seq: int, ask: Callable[[EngineState], T]) -> T:
-        past = self._now().past
+    async def _query(self, seq: int, read: Callable[[EngineState], T]) -> T:
+        history = self._current_log().history
         try:
-            async with asyncio.timeout(self._look_s_max):
-                return await past.query(seq, ask)
+            async with asyncio.timeout(self._query_s_max):
+                return await history.query(seq, read)
         except TimeoutError:
-            so_far = f"event {past.known_until(seq):,} of {seq:,}"
+            so_far = f"event {history.known_until(seq):,} of {seq:,}"
             raise LogBusy(f"the log is being read up to there for the first time: {so_far}; ask again") from None
 
     def _contracts(self) -> Contracts:
         return self._timeline.views.contracts.by_symbol
 
-    def _now(self) -> _InspectedLog:
-        """What is known of the file that stands at the path: another one is read from its beginning."""
-        found = _identity(self._db)
-        if found is not None and found != self._log.file:
+    def _current_log(self) -> _InspectedLog:
+        """Return what was read from the file at the path; start again if it is another file."""
+        file = _identity(self._db)
+        if file is not None and file != self._log.file:
             self._log.thread.close()
             self._log = _InspectedLog(self._db, self._strategies)
         return self._log
 
 
 def _identity(db: Path) -> tuple[int, int] | None:
-    """Which file stands at a path; None where none does."""
+    """Return the device and inode of a file; None if it does not exist."""
     try:
-        found = db.stat()
+        status = db.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _chain(seq: int, contracts: Contracts, reader: LogReader) -> CauseChain:
-    """The causes of an event. Raises UsageError where there is none."""
+    """Return the causes of an event. Raise UsageError for an event that is not in the log."""
 
     def lookup(at: int) -> Recorded:
-        found = reader.read(at - 1, 1) if at > 0 else []
-        if not found:
+        events = reader.read(at - 1, 1) if at > 0 else []
+        if not events:
             raise UsageError(f"there is no event {at:,}: the log ends at {reader.head().seq:,}")
-        return found[0]
+        return events[0]
 
     return cause_chain(seq, lookup, contracts)
 
 
-# ---------------------------------------------------------------- the engine's Structs as those of the pages
+# ---------------------------------------------------------------- the engine's Structs as views of the pages
 
 
 def conditions_view(one: EntryConditions, strategy: str, symbol: str, seq: int) -> ConditionsView:
-    """One side's conditions in words."""
+    """Return one side's conditions as a view."""
     return ConditionsView(
         strategy=strategy,
         symbol=symbol,
@@ -189,15 +192,15 @@ def conditions_view(one: EntryConditions, strategy: str, symbol: str, seq: int) 
     )
 
 
-def _chart_view(found: Chart, symbol: str, timeframe_ms: int) -> ChartView:
+def _chart_view(chart: Chart, symbol: str, timeframe_ms: int) -> ChartView:
     return ChartView(
         symbol=symbol,
         timeframe_ms=timeframe_ms,
-        seq=found.seq,
-        candles=tuple(map(_candle_view, found.candles)),
-        vwap=tuple(one.vwap for one in found.candles),
-        rsi=tuple(one.rsi for one in found.candles),
-        funding=tuple(SettlementView(*one) for one in found.funding),
+        seq=chart.seq,
+        candles=tuple(map(_candle_view, chart.candles)),
+        vwap=tuple(one.vwap for one in chart.candles),
+        rsi=tuple(one.rsi for one in chart.candles),
+        funding=tuple(SettlementView(*one) for one in chart.funding),
     )
 
 

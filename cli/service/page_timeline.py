@@ -1,4 +1,4 @@
-"""A log that is looked at by a process of its own: followed read-only, its views kept from one look to the next."""
+"""The page's timeline of a log: followed read-only, with its views saved between two runs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from papertape.projections.alerts.settings import AlertSettings
 
-KEPT_FOLDER = "web"
+FOLDS_FOLDER = "web"
 
 
 class _Hashes:
-    """The hashes of a log's rows: asked once a minute, so the log is opened and closed each time."""
+    """The hashes of a log's rows. They are read once a minute, so the log is opened and closed each time."""
 
     def __init__(self, db: Path) -> None:
         self._db = db
 
     def hash_at(self, seq: int) -> bytes | None:
-        """See `projections.persistence.fold_store.RowHashReader`; a log that cannot be read now has no hash now."""
+        """See `projections.persistence.fold_store.RowHashReader`. Return None while the log cannot be read."""
         try:
             with closing(SqliteLogReader(self._db)) as reader:
                 return reader.hash_at(seq)
@@ -43,14 +43,16 @@ class _Hashes:
 def timeline_of(
     db: Path, timeframes_ms: Mapping[str, int], settings: AlertSettings, warn: Callable[[str], None]
 ) -> LogTimeline:
-    """The views of the log at `db` over time, also of one that comes later. Somebody must run and close it.
+    """Return the views over time of the log at `db`, which need not exist yet. The caller must run and close it.
 
-    `timeframes_ms` says on whose close each strategy is evaluated, `settings` of what the owner is told. What is kept
-    lies in a folder beside the log.
+    `timeframes_ms` holds the timeframe of each strategy, `settings` the alerts that the owner receives. The views are
+    saved in a folder beside the log.
     """
-    given = dict(timeframes_ms)
-    store = SnapshotStore(sibling_path(db, ".folds") / KEPT_FOLDER, warn)
-    keeping = FoldStore(store, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, (given, settings))
+    by_strategy = dict(timeframes_ms)
+    snapshots = SnapshotStore(sibling_path(db, ".folds") / FOLDS_FOLDER, warn)
+    store = FoldStore(snapshots, _Hashes(db), lambda: int(time.time() * 1_000.0), warn, (by_strategy, settings))
     return LogTimeline(
-        lambda: (make_tail(db), LogThread(lambda: SqliteLogReader(db))), lambda: Views(dict(given), settings), keeping
+        lambda: (make_tail(db), LogThread(lambda: SqliteLogReader(db))),
+        lambda: Views(dict(by_strategy), settings),
+        store,
     )

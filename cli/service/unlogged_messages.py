@@ -1,6 +1,6 @@
-"""A small file beside the log for what the owner was told and no event stands for, so that the page can show it too.
+"""A small file beside the log with the messages to the owner that no event causes, so that the page can show them too.
 
-Only the engine writes it; losing it loses the last heartbeat, the words of the last faults, and how long starts took.
+Only the engine writes it. Losing it loses the last heartbeat, the texts of the last faults, and the duration of starts.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ NOTHING: Final = UnloggedContents()
 
 
 def unlogged_path(db: Path) -> Path:
-    """Where it stands."""
+    """Return the path of the file."""
     return sibling_path(db, SUFFIX)
 
 
 class UnloggedMessages:
-    """The file at a path: `read` for whoever looks, `change` for the engine."""
+    """The file at a path. The page reads it; the engine changes it."""
 
     def __init__(self, path: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self._path, self._warn = path, warn
-        self._known, self._of = NOTHING, (0, 0, 0)
+        self._cached, self._version = NOTHING, (0, 0, 0)
 
     def read(self) -> UnloggedContents:
-        """What stands in it; it is read again only where it has changed. What cannot be read is nothing."""
+        """Return the contents, read again only after a change; an unreadable file is empty."""
         try:
-            found = self._path.stat()
-            of = (found.st_mtime_ns, found.st_size, found.st_ino)
-            if of != self._of and found.st_size <= FILE_BYTES_MAX:
-                self._known, self._of = msgspec.json.decode(self._path.read_bytes(), type=UnloggedContents), of
+            status = self._path.stat()
+            version = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if version != self._version and status.st_size <= FILE_BYTES_MAX:
+                contents = msgspec.json.decode(self._path.read_bytes(), type=UnloggedContents)
+                self._cached, self._version = contents, version
         except (OSError, msgspec.DecodeError):
-            self._known, self._of = NOTHING, (0, 0, 0)
-        return self._known
+            self._cached, self._version = NOTHING, (0, 0, 0)
+        return self._cached
 
     def change(self, change: Callable[[UnloggedContents], UnloggedContents]) -> None:
-        """Put something else in its place, whole or not at all. What cannot be written is a warning."""
+        """Replace the contents atomically; warn if they cannot be written."""
         try:
             write_durably(self._path, msgspec.json.encode(change(self.read())))
         except OSError as error:

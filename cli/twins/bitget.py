@@ -1,11 +1,11 @@
-"""`papertape twin bitget`: a stand-in of the exchange on this machine, to try the live feed without the internet."""
+"""`papertape twin bitget`: a local stand-in for the exchange, to try the live feed without the internet."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from typing import TYPE_CHECKING, Final
 
+from papertape.cli.environment.early_signals import call_on_stop
 from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
 from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from papertape.engine.ports.clock import Clock
     from papertape.sandbox.bitget.market import TwinMarket
 
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 UPDATE_MS, UPDATE_MS_MAX = 500, 20_000
 TICKER_MS, TICKER_MS_MAX = 300, 20_000
-"""At a higher speed frames come less often in market time, so that no more of them come in real time."""
+"""At a higher speed, frames are further apart in market time, so that their real-time rate stays the same."""
 HISTORY_DAYS: Final = 2
 SCRIPT_DAYS: Final = 3_650
 
@@ -45,7 +44,7 @@ def serve_bitget(
     speed is not a positive number or the port is taken.
     """
     if not 0.0 < speed < float("inf"):
-        raise UsageError(f"--speed {speed}: a number above 0; 1 is real time")
+        raise UsageError(f"--speed {speed}: must be a number above 0 (1 is real time)")
     run_tasks(lambda: _serve(_twin(port, host, speed, symbols, candles, faults, seed), speed))
 
 
@@ -76,12 +75,11 @@ def _recorded(candles: list[str], clock: Clock) -> FileTwinMarket:
 
 async def _serve(twin: BitgetTwin, speed: float) -> None:
     stop = asyncio.Event()
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    call_on_stop(stop.set)
     try:
         async with twin:
             write_message(
-                f"bitget stand-in at {twin.rest_url} and {twin.ws_url}: papertape run --feed bitget --speed {speed:g} "
+                f"Bitget stand-in at {twin.rest_url} and {twin.ws_url}: papertape run --feed bitget --speed {speed:g} "
                 f"--set feed.bitget.rest_url={twin.rest_url} --set feed.bitget.ws_url={twin.ws_url}\n"
             )
             await stop.wait()

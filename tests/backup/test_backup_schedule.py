@@ -89,13 +89,13 @@ def test_in_the_first_hour_the_age_is_not_reported(tmp_path: Path) -> None:
 
 def test_one_that_is_killed_is_no_success(tmp_path: Path) -> None:
     backing, said = watched(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", hours=5)
-    assert said == ["no backup: it was ended by SIGKILL; it is tried again in 60 minutes"] * 5
+    assert said == ["no backup: it was killed by SIGKILL; retrying in 60 minutes"] * 5
     assert backing.age_s() == 5 * HOUR_S
 
 
 def test_one_that_ends_well_without_a_backup_is_no_success(tmp_path: Path) -> None:
     _, said = watched(tmp_path, "", hours=5)
-    assert said == ["no backup: the command succeeded, but made no new backup; it is tried again in 60 minutes"] * 5
+    assert said == ["no backup: the command succeeded, but made no new backup; retrying in 60 minutes"] * 5
 
 
 def test_what_killed_ones_left_is_removed_at_the_start_and_after_a_failure(tmp_path: Path) -> None:

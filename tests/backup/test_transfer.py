@@ -97,7 +97,7 @@ def _changed(line: str) -> str:
 
 
 DAMAGE: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
-    "a changed number": (lambda lines: [_changed(line) for line in lines], "are not those that were exported"),
+    "a changed number": (lambda lines: [_changed(line) for line in lines], "differ from the exported ones"),
     "a missing line": (lambda lines: [*lines[:4], *lines[5:]], "seq 5 is missing"),
     "two lines in the wrong order": (lambda lines: [*lines[:3], lines[4], lines[3], *lines[5:]], "seq 4 is missing"),
     "a cut line": (lambda lines: [*lines[:-1], lines[-1][:40]], "line 15"),

@@ -1,4 +1,4 @@
-"""What a backtest says besides its trades: what is still open, how much of the period it traded, and why not more."""
+"""What a backtest reports besides its trades: open positions, how much of the period it traded, and why not more."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def settlement(path: Path, minute: int) -> Path:
 
 
 def scripted(folder: Path, *arguments: str, engine: str = "python") -> tuple[str, ...]:
-    """A backtest of the scripted strategy alone."""
+    """Run a backtest of the scripted strategy."""
     (folder / "papertape.toml").write_text(f"[strategies]\nfolders = ['{SCRIPTED_FOLDER}']\n")
     return ("backtest", "--engine", engine, *arguments, "--strategy", "scripted")
 
@@ -51,7 +51,7 @@ def only(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def standing(folder: Path, db: str) -> dict[str, Any]:
-    """What `positions` shows of the log that --db wrote."""
+    """Return the output of `positions` for the log that --db wrote."""
     found: dict[str, Any] = json.loads(ok(folder, "positions", "--db", db, "--json"))
     return found
 
@@ -196,7 +196,7 @@ VERBS = (
 
 
 def refused(folder: Path, code: int, *arguments: str) -> str:
-    """The one line with which a command ends."""
+    """Return the one line with which a command ends."""
     done = papertape(folder, *arguments)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     (line,) = done.stderr.splitlines()

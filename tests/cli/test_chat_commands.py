@@ -1,4 +1,4 @@
-"""Every command of the chat, over the wire, answered by the very bot that `papertape run` starts."""
+"""Every command of the chat, answered by the same bot that `papertape run` starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from papertape.cli.config.sections import Config, EngineSection, LogsSection
-from papertape.cli.service.engine_services import attendance
+from papertape.cli.service.engine_services import start_services
 from papertape.cli.service.engine_status import status_of
 from papertape.engine.ports.clock import ScaledClock, SystemClock
 from papertape.engine.startup import open_engine
@@ -62,13 +62,13 @@ REPLIES: dict[str, tuple[str, str]] = {
 
 
 class Chat:
-    """The owner in front of the stand-in."""
+    """The owner, who writes to the stand-in."""
 
     def __init__(self, twin: TelegramTwin, status: Callable[[], Awaitable[EngineStatus]]) -> None:
         self.twin, self.status = twin, status
 
     async def reply_to(self, said: str, pattern: str) -> bool:
-        """Say something; whether an answer of that form comes. Pictures and alerts come in between."""
+        """Send a text; return whether a matching answer arrives. Pictures and alerts may arrive in between."""
         before = len(self.twin.messages)
         self.twin.say(said)
         for _ in range(int(PATIENCE_S / LOOK_S)):
@@ -81,7 +81,7 @@ class Chat:
 
 @asynccontextmanager
 async def talking(folder: Path) -> AsyncIterator[Chat]:
-    """An engine with one closed trade and an open position, and everything that lives beside it."""
+    """Yield an engine with one closed trade, an open position, and all its services."""
     db, feed = folder / "log.db", Given([], [])
     clock = ScaledClock(SystemClock(), SPEED)
     async with TelegramTwin(clock, limits=UNLIMITED) as twin:
@@ -94,12 +94,12 @@ async def talking(folder: Path) -> AsyncIterator[Chat]:
         async with open_engine(settings(db), [listed("X")], clock, warnings.append) as running:
             facts = [candle(0, 100.0, BUY), candle(1, 100.0, LEAVE), candle(2, 100.0), candle(3, 100.0, BUY)]
             await running.loop.take([*facts, candle(4, 100.0)])
-            async with attendance(running, config, feed, db) as attended:
-                works = [asyncio.ensure_future(work()) for work in attended.watchers().values()]
+            async with start_services(running, config, feed, db) as services:
+                works = [asyncio.ensure_future(work()) for work in services.watchers().values()]
                 serving = asyncio.ensure_future(running.commands.serve())
                 try:
-                    yield Chat(twin, lambda: status_of(running, attended.signs, attended))
-                    assert not attended.companions.dead
+                    yield Chat(twin, lambda: status_of(running, services.health, services))
+                    assert not services.tasks.dead
                 finally:
                     await running.finish()
                     await asyncio.wait_for(asyncio.gather(*works), PATIENCE_S)
@@ -128,7 +128,7 @@ async def test_the_running_program_says_that_alerts_are_parked_and_why(tmp_path:
 
 
 async def said(chat: Chat, holds: Callable[[EngineStatus], bool]) -> bool:
-    """Whether the engine comes to say something of itself."""
+    """Return whether the engine reports a status."""
     for _ in range(int(PATIENCE_S / LOOK_S)):
         if holds(await chat.status()):
             return True

@@ -1,4 +1,4 @@
-"""The configuration: what is read, and how every mistake is named."""
+"""The configuration: how it is read, and how every mistake is reported."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ MISTAKES = {
     ),
     "a text for a number": ("[risk]\nleverage = 'x'", 2, 'risk.leverage = "x"', "must be a number, 1 to 125 x"),
     "a truth for a number": ("[feed]\nspeed = true", 2, "feed.speed = true", "must be a number, 0 to 1000000 x"),
-    "a number for a text": ("[engine]\ndb = 3", 2, "engine.db = 3", "must be a text that is not empty"),
+    "a number for a text": ("[engine]\ndb = 3", 2, "engine.db = 3", "must be a string that is not empty"),
     "a number for a table": ("risk = 3", 1, "risk = 3", "must be a table"),
     "not a number": ("[risk]\nleverage = nan", 2, "risk.leverage = nan", "must be a finite number, 1 to 125 x"),
     "infinite": ("[feed]\nspeed = inf", 2, "feed.speed = inf", "must be a finite number, 0 to 1000000 x"),
-    "unknown section": ("[rsk]\n", 1, "rsk", "is an unknown section; did you mean risk? There are: engine, feed"),
+    "unknown section": ("[rsk]\n", 1, "rsk", "is an unknown section; did you mean risk? Choose from: engine, feed"),
     "unknown key": (
         "[feed.sim]\nsede = 7",
-        2, "feed.sim.sede", "is an unknown key; did you mean seed? There are: seed",
+        2, "feed.sim.sede", "is an unknown key; did you mean seed? Choose from: seed",
     ),
     "unknown strategy": ("[strategies.momentm]", 1, "strategies.momentm", "did you mean momentum?"),
     "unknown enabled": (
@@ -84,9 +84,9 @@ MISTAKES = {
     ),
     "small letters": (
         "[feed.sim]\nsymbols = ['btcusdt']",
-        2, 'feed.sim.symbols[0] = "btcusdt"', "must be written like BTCUSDT",
+        2, 'feed.sim.symbols[0] = "btcusdt"', "must be capital letters and digits, like BTCUSDT",
     ),
-    "twice in a list": ("[feed.sim]\nsymbols = ['A', 'A']", 2, 'feed.sim.symbols[1] = "A"', "stands twice"),
+    "twice in a list": ("[feed.sim]\nsymbols = ['A', 'A']", 2, 'feed.sim.symbols[1] = "A"', "is a duplicate"),
     "empty list": ("[strategies]\nenabled = []", 2, "strategies.enabled = []", "must not be empty"),
     "no choice": ("[feed]\nkind = 'live'", 2, 'feed.kind = "live"', 'must be "bitget" or "file" or "sim" (default'),
     "no date": ("[feed.sim]\nstart = '2025-13-01'", 2, 'feed.sim.start = "2025-13-01"', "a date like 2025-01-01"),
@@ -101,8 +101,8 @@ MISTAKES = {
         4, 'feed.file.candles = ["x.csv"]', "the name does not say the symbol",
     ),
     "no folder": ("[strategies]\nfolders = ['mine']", 2, 'strategies.folders = ["mine"]', "is not a folder"),
-    "a key twice": ("[risk]\nleverage = 2\nleverage = 3", 3, "risk.leverage", "stands twice, first in line 2"),
-    "a table twice": ("[risk]\n[feed]\n[risk]", 3, "risk", "stands twice, first in line 1"),
+    "a key twice": ("[risk]\nleverage = 2\nleverage = 3", 3, "duplicate key risk.leverage", "first set in line 2"),
+    "a table twice": ("[risk]\n[feed]\n[risk]", 3, "duplicate key risk", "first set in line 1"),
     "no TOML": ("\n[risk]\nleverage = 3 4", 3, "not TOML", "leverage = 3 4"),
     "an open list": ("\n[feed.sim]\nsymbols = ['A',\n\n'B'\n", 3, "not TOML", "Unclosed array"),
 }  # fmt: skip
@@ -124,7 +124,7 @@ def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no such configuration file"):
+    with pytest.raises(ConfigError, match="this configuration file does not exist"):
         load_config(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"a = 1\n\xff\xfe")
     with pytest.raises(ConfigError, match=r"bytes\.toml:2: not UTF-8 text"):
@@ -208,7 +208,9 @@ def test_the_limits_of_all_together_are_no_strategys_own(tmp_path: Path) -> None
 
 def test_outages_are_as_frequent_as_the_file_says(tmp_path: Path) -> None:
     assert sim_settings(read(tmp_path, "feed.sim.outage_every_hours = 6")).outage_every_hours == 6
-    with pytest.raises(ConfigError, match=r"my\.toml:1: feed\.sim\.outage_every_hours = 1: must be 0 for none, or 2"):
+    with pytest.raises(
+        ConfigError, match=r"my\.toml:1: feed\.sim\.outage_every_hours = 1: must be 0 for no outages, or 2"
+    ):
         read(tmp_path, "feed.sim.outage_every_hours = 1")
 
 
@@ -292,7 +294,7 @@ BAD_SETS = {
     "momntum.tp_percent=1": "momntum.tp_percent is an unknown key; did you mean momentum?",
     "momentum.tp=1": "strategies.momentum.tp is an unknown parameter",
     "risk=1": "risk is a table, not a key",
-    "risk.leverage.x=1": "risk.leverage.x holds no keys",
+    "risk.leverage.x=1": "risk.leverage.x has no keys",
     "momentum.only_symbols=XRPUSDT": 'only_symbols[0] = "XRPUSDT" is an unknown symbol',
 }
 

@@ -1,4 +1,4 @@
-"""What the doctor says of the data that a feed refused, and of who reaches the page."""
+"""The doctor's findings about refused data, and about who can reach the page."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_the_doctor_tells_what_the_feed_refused_and_warns_where_it_is_much(tmp_p
     [
         ("127.0.0.1", "", "ok", "reading is free"),
         ("127.0.0.1", TOKEN, "ok", "everything needs PAPERTAPE_TOKEN"),
-        ("0.0.0.0", TOKEN, "ok", "other machines reach it"),
-        ("0.0.0.0", "", "fail", "`papertape token` makes one"),
+        ("0.0.0.0", TOKEN, "ok", "other machines can reach it"),
+        ("0.0.0.0", "", "fail", "create one with `papertape token`"),
         ("127.0.0.1", "hunter2", "fail", "at least 32 random bytes"),
     ],
 )

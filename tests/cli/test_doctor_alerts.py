@@ -1,4 +1,4 @@
-"""What the doctor says of alerts: parked and why, and that the group of the owner has another id now."""
+"""The doctor's findings about alerts: parked and why, and that the owner's group has a new id."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.web.given import status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from papertape.cli.log_finder import Finding
+    from papertape.cli.offline.doctor_finding import Finding
 
 GROUP, SUPERGROUP = -4_001_234_567, -1_001_557_912_345
 RIGHTS = "sendMessage: 400 Bad Request: not enough rights to send text messages to the chat"
 
 
 async def found(folder: Path, **said: Any) -> list[Finding]:
-    """The findings while an engine says this of itself."""
+    """Return the findings while an engine reports this status."""
 
     async def say() -> dict[str, object]:
         told: dict[str, object] = msgspec.to_builtins(status(**said))

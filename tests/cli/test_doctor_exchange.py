@@ -1,10 +1,10 @@
-"""What the doctor says of an exchange's contracts, against the stand-in in real time."""
+"""The doctor's findings about an exchange's contracts, against the stand-in in real time."""
 
 from __future__ import annotations
 
 import asyncio
 
-from papertape.cli.offline.doctor_exchange import ExchangeCheckResult, findings, look_at_exchange
+from papertape.cli.offline.doctor_exchange import ExchangeCheckResult, check_exchange, findings
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.ports.clock import SystemClock
 from papertape.sandbox.bitget.faults import BitgetFault
@@ -15,11 +15,11 @@ BTC, ETH, NOPE = "BTCUSDT", "ETHUSDT", "NOPEUSDT"
 
 
 async def looked_at() -> tuple[BitgetSettings, ExchangeCheckResult]:
-    """What is seen of an exchange that has one good contract and one that cannot be read."""
+    """Check an exchange with one valid contract and one that cannot be read."""
     async with BitgetTwin(SimTwinMarket((BTC, ETH)), SystemClock()) as twin:
         twin.faults.on(BitgetFault.ODD_CONTRACT, symbol=ETH, value={"minTradeUSDT": ""})
         settings = BitgetSettings(symbols=(BTC, ETH, NOPE), rest_url=twin.rest_url, ws_url=twin.ws_url)
-        return settings, await asyncio.to_thread(look_at_exchange, settings)
+        return settings, await asyncio.to_thread(check_exchange, settings)
 
 
 def test_the_doctor_tells_a_contract_that_cannot_be_read_from_one_that_is_not_there() -> None:

@@ -31,7 +31,7 @@ FROM_MS = 1_767_571_200_000
 
 
 class Serving(threading.Thread):
-    """A twin in a loop of its own."""
+    """Yield a twin in its own event loop."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -95,7 +95,7 @@ def test_a_day_of_candles_is_named_for_its_days(url: str, folder: Path) -> None:
     assert gzip.decompress(out.read_bytes()).decode().splitlines(keepends=True)[1:] == true_lines()
     words = " ".join(result.stdout.split())
     assert "1,440 candles of 1m, 2026-01-05 00:00 to 2026-01-05 23:59 UTC" in words
-    assert "no holes" in words
+    assert "no gaps" in words
 
 
 def test_all_makes_three_files_and_only_those_that_are_missing(url: str, folder: Path) -> None:
@@ -195,17 +195,17 @@ def test_help_shows_an_example() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--to", "2026-01-05"], "--to 2026-01-05 is not after --from 2026-01-05"),
+        (["--to", "2026-01-05"], "--to 2026-01-05: must be later than --from 2026-01-05"),
         (["--from", "yesterday"], "--from 'yesterday': not a time"),
         (["--from", "2099-01-01", "--to", "2099-02-01"], "nothing after 2099-01-01 00:00 UTC is closed yet"),
-        (["--kind", "candle"], "--kind candle: there are candles, funding, mark and all"),
-        (["--timeframe", "1H"], "--timeframe 1H: there are 1m, 5m, 15m, 1h"),
-        (["--symbol", "btcusdt"], "write it as the exchange does"),
-        (["--out", "x.txt"], "the name ends with .csv.gz, .csv, .parquet"),
+        (["--kind", "candle"], "--kind candle: must be one of candles, funding, mark, all"),
+        (["--timeframe", "1H"], "--timeframe 1H: must be one of 1m, 5m, 15m, 1h"),
+        (["--symbol", "btcusdt"], "must be capital letters and digits"),
+        (["--out", "x.txt"], "the name must end with .csv.gz, .csv, .parquet"),
         (["--out", "none/x.csv"], "there is no folder none"),
-        (["--out", "x.csv", "--kind", "all"], "makes three files"),
+        (["--out", "x.csv", "--kind", "all"], "writes three files"),
         (["--rest-url", "api.bitget.com"], "an address like https://api.bitget.com"),
-        (["--out", "here.csv"], "there is a file already"),
+        (["--out", "here.csv"], "this file already exists"),
     ],
 )
 def test_what_cannot_be_asked_is_usage(url: str, folder: Path, arguments: list[str], words: str) -> None:

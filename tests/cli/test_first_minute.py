@@ -1,4 +1,4 @@
-"""The first minute of `make run`: what its settings show in the market time that passes meanwhile.
+"""The first minute of `make run`: what its settings show in that market time.
 
 The market is a function of its seed, so it is run at full speed and asked when things happen; how long a start takes
 is taken off with a margin.
@@ -40,14 +40,14 @@ TRADE_S_MAX, ALL_S_MAX = 15.0, 60.0
 
 
 def first_day(folder: Path, *arguments: str) -> list[Recorded]:
-    """The first day of the demo's market."""
+    """Return the events of the first day of the demo's market."""
     sets = ("--set", "feed.sim.days=1")
     ok(folder, "run", "--config", str(DEMO), "--db", "log.db", "--speed", "max", "--until-end", *arguments, *sets)
     return recorded(folder / "log.db")
 
 
 def shown_s(story: list[Recorded], kind: type[Event], **fields: object) -> float:
-    """When an event is shown for the first time, in seconds since `make run`."""
+    """Return the seconds from `make run` until an event is first shown."""
     begun_ms = min(
         one.event.at_ms - one.event.timeframe_ms
         for one in story

@@ -1,4 +1,4 @@
-"""What a command does not need it does not load: it starts sooner."""
+"""A command does not import what it does not need, so it starts faster."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_help_loads_nothing_that_a_verb_needs() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from papertape.cli.app import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
-        "rooms = {name.split('.')[0] for name in sys.modules}\n"
-        "print(sorted(rooms & {'engine', 'projections', 'aiosqlite', 'msgspec', 'numpy'}))"
+        "heavy = ('papertape.engine', 'papertape.projections', 'aiosqlite', 'msgspec', 'numpy')\n"
+        "print(sorted(name for name in sys.modules if name.startswith(heavy)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -62,7 +62,7 @@ def backtest(*arguments: object) -> Result:
 
 
 def position(db: Path) -> Any:
-    """The one open position of a log."""
+    """Return the one open position of a log."""
     shown = CliRunner().invoke(app, ["positions", "--db", str(db), "--json"])
     (found,) = msgspec.json.decode(shown.stdout)["positions"]
     return found

@@ -1,4 +1,4 @@
-"""A child runs the sources of its parent, whatever lies in the folder where one stands."""
+"""A child runs the sources of its parent, whatever the working directory contains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ assert not failure, failure
 
 @pytest.fixture
 def bot(tmp_path: Path) -> Path:
-    """A folder of somebody's own, with modules named like ours."""
+    """Return a user's folder with modules named like ours."""
     for name in ROOMS:
         (tmp_path / f"{name}.py").write_text(f'raise SystemExit("HIJACK {name}")\n', encoding="utf-8")
     write_log(tmp_path / "log.db")
@@ -43,7 +43,7 @@ def bot(tmp_path: Path) -> Path:
 
 
 def started(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Python as an installed program starts it: the folder where one stands is no place for modules."""
+    """Start Python as an installed program does: without the working directory in the module path."""
     return subprocess.run(
         [sys.executable, "-P", *arguments],
         cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=PATIENCE_S, check=False,

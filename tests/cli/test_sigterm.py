@@ -1,4 +1,4 @@
-"""SIGTERM ends every process within two seconds, whatever it waits for; and no coroutine is left behind."""
+"""SIGTERM ends every process within two seconds, whatever it waits for, and no coroutine is left unawaited."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.facts import EngineStopped
-from tests.cli.test_keeper import wait_for
+from tests.cli.test_process_supervisor import wait_for
 from tests.cli.test_up import child_named, children
 from tests.engine.logs import of_type
 from tests.engine.processes import command, environment, papertape, running
 from tests.patience import PATIENCE_S, stretched
-from tests.support import REPOSITORY as ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +35,7 @@ UNSHARE = shutil.which("unshare")
 
 @contextmanager
 def silent_host() -> Iterator[str]:
-    """An address that accepts every connection and never answers."""
+    """Yield an address that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
@@ -78,7 +77,7 @@ def test_others_end_in_time_while_nobody_answers_them(tmp_path: Path, verb: str)
     with silent_host() as host:
         arguments = [word.replace("HOST", host) for word in verb.split()]
         process = subprocess.Popen(
-            command(*arguments), cwd=ROOT if "twin" in verb else tmp_path, env=environment(),
+            command(*arguments), cwd=tmp_path, env=environment(),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
@@ -101,36 +100,64 @@ def test_an_engine_that_is_still_coming_up_ends_in_time(tmp_path: Path, after_s:
 DROPPED = """
 import signal, sys, weakref
 from papertape.cli.app import main
+from papertape.cli.environment.early_signals import exit_on_signals
 
 class Thing:
     pass
 
-def stop(_):
+def send_signal(_):
     signal.raise_signal(signal.SIGTERM)
 
 def at_start(frame, event, _):
-    if event == "call" and frame.f_code.co_name == "_run_engine":
+    if event == "call" and frame.f_code.co_name == function:
         sys.setprofile(None)
         thing = Thing()
-        watching = weakref.ref(thing, stop)
+        reference = weakref.ref(thing, send_signal)
         del thing
 
+function = sys.argv.pop(1)
+exit_on_signals([signal.SIGTERM], lambda number: 128 + number)  # As the first process of a container does.
 sys.setprofile(at_start)
 main()
 """
 
 
-def test_a_signal_whose_exception_python_drops_ends_an_engine_all_the_same(tmp_path: Path) -> None:
-    """Every import runs the callback of a weak reference, which lets no exception out."""
-    done = subprocess.run(
-        [sys.executable, "-c", DROPPED, "run", *MARKET], cwd=tmp_path, env=environment(), capture_output=True,
+def run_with_dropped_signal(folder: Path, function: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that receives SIGTERM where Python drops the handler's exception, at the start of a function."""
+    return subprocess.run(
+        [sys.executable, "-c", DROPPED, function, *arguments], cwd=folder, env=environment(), capture_output=True,
         text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
+
+
+def test_a_signal_whose_exception_python_drops_ends_an_engine_all_the_same(tmp_path: Path) -> None:
+    """Every import runs a weak reference's callback, which drops exceptions."""
+    done = run_with_dropped_signal(tmp_path, "_run_engine", "run", *MARKET)
     assert "Exception ignored in" in done.stderr
     assert done.returncode == 0
     (stopped,) = of_type(tmp_path / "log.db", EngineStopped)
     assert isinstance(stopped, EngineStopped)
     assert stopped.reason == "asked to stop"
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("_serve", ("ui", "--db", "log.db", "--port", "0")),
+        ("_serve", ("twin", "bitget", "--port", "0")),
+        ("_serve", ("twin", "telegram", "--port", "0")),
+        ("run_supervised", ("up", "--port", "0", *MARKET)),
+    ],
+    ids=["ui", "twin-bitget", "twin-telegram", "up"],
+)
+def test_a_dropped_signal_ends_the_other_services_too(
+    tmp_path: Path, function: str, arguments: tuple[str, ...]
+) -> None:
+    assert papertape(tmp_path, "run", *MARKET[:2], "--db", "log.db", "--until-end", "--set", "feed.sim.days=1",
+                     "feed.sim.symbols=BTCUSDT").returncode == 0  # fmt: skip
+    done = run_with_dropped_signal(tmp_path, function, *arguments)
+    assert "Exception ignored in" in done.stderr
+    assert done.returncode == 0
 
 
 STUCK = """
@@ -172,14 +199,14 @@ def test_the_first_process_of_a_container_heeds_it_too(tmp_path: Path) -> None:
 
 
 def _handles_sigterm(pid: int) -> bool:
-    """Whether a process has a handler for SIGTERM."""
+    """Return whether a process has a handler for SIGTERM."""
     status = Path(f"/proc/{pid}/status").read_text()
     handled = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(handled >> (signal.SIGTERM - 1) & 1)
 
 
 def _first_child(pid: int) -> str:
-    """The command line of a process's first child."""
+    """Return the command line of a process's first child."""
     found = children(pid)
     return Path(f"/proc/{found[0]}/cmdline").read_text() if found else ""
 

@@ -31,7 +31,7 @@ READING = ("positions", "arena", "log", "trades", f"why {FILL}", "doctor", "repl
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a log, a hostile reason in it, and a file of candles."""
+    """Return a folder with a log that contains a hostile reason, and a candle file."""
     made = tmp_path_factory.mktemp("streams")
     commits = entries()
     commits[4] = [Entry(RunnerPaused(DAY_0_MS, "liquidation", "anna", f"stop{HOSTILE}now"))]
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shell(folder: Path, line: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """What a shell makes of a line in which `papertape` is the real program."""
+    """Run a shell command line in which `papertape` is the real program."""
     program = " ".join(command())
     script = f'papertape() {{ {program} "$@"; }}\n{line}'
     return subprocess.run(
@@ -134,7 +134,7 @@ def test_a_name_that_is_no_utf_8_is_shown_with_replacement_signs(folder: Path) -
 
 
 def on_terminal(folder: Path, *arguments: str) -> str:
-    """Everything that a terminal is sent."""
+    """Return everything that is sent to a terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(command(*arguments), cwd=folder, env=environment(), stdout=theirs, stderr=theirs)
     os.close(theirs)

@@ -17,7 +17,7 @@ import pytest
 
 from papertape.cli.run_options import RunOptions
 from papertape.cli.service.up import run_arguments
-from tests.cli.test_keeper import is_alive, wait_for
+from tests.cli.test_process_supervisor import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
 from tests.patience import PATIENCE_S, stretched
 
@@ -29,12 +29,12 @@ UP = (
 
 
 def children(pid: int) -> list[int]:
-    """The pids of a process's children."""
+    """Return the pids of a process's children."""
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def child_named(pid: int, verb: str) -> int:
-    """The child that runs a verb, as soon as it is there."""
+    """Wait for the child that runs a command, and return its pid."""
     found: list[int] = []
 
     def is_there() -> bool:
@@ -50,10 +50,10 @@ def child_named(pid: int, verb: str) -> int:
     ("arguments", "code", "said"),
     [
         (("--set", "risk.levrage=5"), 4, "error: --set risk.levrage=5: risk.levrage is an unknown key; did you mean"),
-        (("--feed", "simm"), 2, "error: --feed simm: there are sim, file, bitget"),
-        (("--host", "127.0.0.256"), 4, "error: the address 127.0.0.256 is reached by other machines, so it needs a"),
-        (("--host", "0.0.0.0"), 4, "error: the address 0.0.0.0 is reached by other machines, so it needs a token"),
-        (("--port", "70000"), 2, "error: --port 70000: 0 to 65535"),
+        (("--feed", "simm"), 2, "error: --feed simm: must be one of sim, file, bitget"),
+        (("--host", "127.0.0.256"), 4, "error: other machines can reach the address 127.0.0.256, so it needs a"),
+        (("--host", "0.0.0.0"), 4, "error: other machines can reach the address 0.0.0.0, so it needs a token"),
+        (("--port", "70000"), 2, "error: --port 70000: must be 0 to 65535"),
         (("--compare", "nowhere.db"), 2, "error: there is no log at nowhere.db"),
     ],
 )
@@ -107,7 +107,7 @@ def test_its_page_shows_another_log_beside_it(tmp_path: Path) -> None:
 
 
 def _page(url: str) -> str:
-    """A page, empty as long as there is none."""
+    """Return a page; an empty text while there is none."""
     try:
         return httpx.get(url, timeout=PATIENCE_S).text
     except httpx.TransportError:
@@ -154,7 +154,7 @@ def test_the_engine_has_the_terminal_and_says_where_the_page_is(tmp_path: Path) 
 
 
 def _read_until(descriptor: int, what: bytes) -> bytes:
-    """What a terminal shows until then, or until nobody writes any more."""
+    """Return a terminal's output until a text appears or nobody writes any more."""
     seen, ends_s = b"", time.monotonic() + PATIENCE_S
     while what not in seen and time.monotonic() < ends_s:
         try:

@@ -1,4 +1,4 @@
-"""The page that `papertape up` keeps: there while the engine is not, and never refused."""
+"""The page of `papertape up`: available while the engine is down, and never refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx
 from papertape.api.listener import listen
 from papertape.cli.service.up import _serves
 from papertape.events.head_file import LogLock
-from tests.cli.test_keeper import is_alive, wait_for
+from tests.cli.test_process_supervisor import is_alive, wait_for
 from tests.cli.test_up import UP, child_named
 from tests.cli.written_log import write_log
 from tests.engine.processes import command, environment, running
@@ -31,13 +31,13 @@ IDLE = ("--set", "feed.sim.days=1", "feed.sim.symbols=BTCUSDT", "feed.sim.warm_u
 
 
 def address(process: subprocess.Popen[str]) -> str:
-    """Where the page is, as the first line says."""
+    """Return the page's address from the first line."""
     assert process.stdout is not None
     return process.stdout.readline().split()[1]
 
 
 def get(url: str) -> httpx.Response:
-    """One request on a connection of its own."""
+    """Send one request on a new connection."""
     return httpx.get(url, timeout=PATIENCE_S)
 
 
@@ -68,8 +68,8 @@ def test_the_page_shows_a_log_that_another_engine_holds(tmp_path: Path) -> None:
         url = address(keeper)
         assert keeper.stdout is not None
         said = [keeper.stdout.readline() for _ in range(2)][-1]
-        assert said.startswith("papertape: the engine ended with 3: another engine holds ")
-        assert "it is started again in 0.25 s" in said, "the other one may leave at any time"
+        assert said.startswith("papertape: the engine exited with 3: another engine holds ")
+        assert "restarting it in 0.25 s" in said, "the other one may leave at any time"
         wait_for(lambda: get(f"{url}/").status_code == 200)
         wait_for(lambda: get(f"{url}/ready").status_code == 200)  # The other engine trades.
         started = time.monotonic()
@@ -79,7 +79,7 @@ def test_the_page_shows_a_log_that_another_engine_holds(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_outlived_and_the_page_says_why_the_engine_is_down(tmp_path: Path) -> None:
-    """A limit of the file size is the disk; lifting it is making room."""
+    """A limit of the file size stands for a full disk; lifting it frees space."""
     full = (DISK_BYTES, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
     options = (*UP, "--set", "logs.folder=")
 
@@ -99,7 +99,7 @@ def test_a_full_disk_is_outlived_and_the_page_says_why_the_engine_is_down(tmp_pa
             wait_for(lambda: get(f"{url}/ready").status_code == 503)
             [reason] = get(f"{url}/ready").json()["reasons"]
             assert reason["code"] == "stopped_by_fault"
-            assert reason["text"].startswith("the engine ended with 1: ")
+            assert reason["text"].startswith("the engine exited with 1: ")
             assert get(f"{url}/").status_code == 200
             resource.prlimit(keeper.pid, resource.RLIMIT_FSIZE, (full[1], full[1]))
             wait_for(lambda: get(f"{url}/ready").status_code == 200)
@@ -133,7 +133,7 @@ def test_an_engine_waits_for_the_one_that_is_leaving_the_log_because_its_keeper_
         leaver.enter_context(LogLock(tmp_path / "log.db"))  # Nobody answers at the door any more.
         with running(tmp_path, "run", *UP[1:5], "--json", **kept) as engine:
             said = tmp_path / "stderr.txt"
-            wait_for(lambda: "is just leaving log.db" in said.read_text() or not is_alive(engine.pid))
+            wait_for(lambda: "to release log.db" in said.read_text() or not is_alive(engine.pid))
             leaver.close()
             assert engine.stdout is not None
             assert "EngineStarted" in engine.stdout.readline()

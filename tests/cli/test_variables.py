@@ -1,4 +1,4 @@
-"""A bad variable is refused by name before anything is touched; what others put there is read as far as it can be."""
+"""An invalid variable is refused by name before any file is touched; NO_PROXY is read as far as possible."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.cli.environment.variables import network_problems, readable_entries
-from tests.cli.test_attend import chat
+from tests.cli.test_engine_services import chat
 from tests.engine.processes import papertape, running
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Without a token every message goes to the log and to the list of the dashboard: each kind is driven through."""
+"""Without a token every message goes to a file and to the page's list, for each kind of message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.owner_channel import LOGGER, FileChannel, file_of_alerts
+from papertape.cli.service.owner_channel import LOGGER, FileChannel, alert_file
 from papertape.cli.service.unlogged_messages import UnloggedMessages
 from papertape.events.bus import Bus
 from papertape.projections.alerts.alert import AlertKind
@@ -33,7 +33,7 @@ NOTE = "12 events replayed in 3 ms"
 
 
 class Listed:
-    """A log as a list."""
+    """A log in memory."""
 
     def __init__(self, log: list[Recorded]) -> None:
         self._log = log
@@ -43,9 +43,9 @@ class Listed:
 
 
 async def told_of(log: list[Recorded], folder: Path, heartbeat_html: str, fault_html: str) -> None:
-    """What an engine without a token does with its log, a heartbeat and a fault."""
+    """Do what an engine without a token does with its log, a heartbeat and a fault."""
     async with AsyncExitStack() as stack:
-        tell = file_of_alerts(folder / "log.db.alerts.log", stack)
+        tell = alert_file(folder / "log.db.alerts.log", stack)
         bus = Bus(len(log))
         bus.close()
         notes = {len(log): NOTE}
@@ -55,7 +55,7 @@ async def told_of(log: list[Recorded], folder: Path, heartbeat_html: str, fault_
 
 
 def list_of(log: list[Recorded], unlogged: UnloggedContents) -> tuple[list[dict[str, object]], str]:
-    """The messages as JSON, and the page as it is read without a script."""
+    """Return the messages as JSON, and the page's text without scripts."""
 
     async def visit() -> tuple[list[dict[str, object]], str]:
         async with visiting(site_of(log, unlogged=lambda: unlogged)) as client:

@@ -24,7 +24,7 @@ ORDER, FILL, CLOSING, TRIP, PAUSE, REJECTED, HEAD = 7, 9, 11, 12, 13, 14, 15
 
 
 def entries() -> list[list[Entry]]:
-    """The commits of the log. The seq of each event stands beside it."""
+    """Return the commits of the log; the comment beside each event is its seq."""
     settings = {name: RunnerSettings() for name in ("momentum", "funding", "liquidation")}
     settings["momentum"] = RunnerSettings(parameters={"trend_adx_threshold": 31.0})
     configured = configuration(load_strategies(), [listed("BTCUSDT", (1, 100))], settings)

@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from papertape.events.sqlite_log import SqliteLogReader
-from tests.cli.test_keeper import is_alive
+from tests.cli.test_process_supervisor import is_alive
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from papertape.api.hosts import AllowedHosts
 from papertape.api.metrics import _Scrape
 from papertape.api.streams import Streams
 from papertape.engine.backup import list_backups
-from tests.cli.test_keeper import wait_for
+from tests.cli.test_process_supervisor import wait_for
 from tests.engine.processes import environment, ok
 from tests.support import REPOSITORY
 from tests.web.given import site_of, status

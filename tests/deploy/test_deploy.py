@@ -63,7 +63,7 @@ def test_a_healthy_update(running: Box) -> None:
     before = running.head()
     code, said = running.deploy()
     assert code == 0, said
-    for part in ("put back and folded", "the same state", "is ready"):
+    for part in ("restored and folded", "the same state", "is ready"):
         assert part in said
     assert_healthy(running, "healthy two", before)
 

@@ -185,12 +185,12 @@ def test_commands_reach_a_running_engine_and_a_log_without_one(tmp_path: Path) -
     )  # fmt: skip
     with running(tmp_path, *market, until="FeedConnected"):
         said = ok(tmp_path, "kill", "--why", "odd", "--who", "anna", "--db", "log.db")
-        assert "taken by the running engine: seq" in said
+        assert "accepted by the running engine: seq" in said
         assert papertape(tmp_path, "kill", "--why", "again", "--db", "log.db").returncode == 1
     db = tmp_path / "log.db"
     (trip,) = of_type(db, KillSwitchTripped)
     said = ok(tmp_path, "pause", "momentum", "--why", "news", "--who", "anna", "--db", "log.db")
-    assert "taken into the log" in said
+    assert "written to the log" in said
     assert [(e.strategy, e.who, e.why) for e in of_type(db, RunnerPaused)] == [("momentum", "anna", "news")]  # type: ignore[attr-defined]
     assert trip.who == "anna"  # type: ignore[attr-defined]
     assert ok(tmp_path, "verify", "--db", "log.db")

@@ -100,7 +100,7 @@ def test_a_reader_that_went_away_does_not_end_the_engine(tmp_path: Path) -> None
         assert _wait_for_more(tmp_path, before) > before
         assert ended_s(process, signal.SIGTERM) < stretched(2.0)
     assert process.returncode == 0
-    assert "the engine goes on without" in (tmp_path / "stderr.txt").read_text()
+    assert "the engine continues without" in (tmp_path / "stderr.txt").read_text()
     assert_ended_well(tmp_path)
 
 

@@ -164,4 +164,4 @@ def test_the_program_ends_with_1_and_shows_both_sides(tmp_path: Path) -> None:
     done = papertape(tmp_path, "verify", "--db", "forged.db")
     assert done.returncode == 1, done.stderr
     assert f"first difference at seq {item.seq - 1}" in done.stdout
-    assert f"part ways at seq {item.seq - 1}" in done.stderr
+    assert f"differ at seq {item.seq - 1}" in done.stderr

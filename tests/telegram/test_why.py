@@ -87,7 +87,7 @@ def test_parameters_are_those_in_force_at_the_event(tmp_path: Path) -> None:
 def test_without_conditions_the_readings_are_shown_with_the_reason(tmp_path: Path) -> None:
     db = write_log(tmp_path / "log.db")
     gone = why_in_chat(db, ORDER, changed=True)
-    assert "momentum: there is no such strategy here, so its conditions are not shown" in gone
+    assert "momentum: this strategy is not installed here, so its conditions are not shown" in gone
     assert "adx 15m <code>31.5</code>" in gone
     behind = why_in_chat(db, ORDER, seen_until=ORDER - 1)
     assert "✓" not in behind, "views that have not come there do not know what was configured"

@@ -1,4 +1,4 @@
-"""The verbs that read a log, run as a user runs them on a small log."""
+"""The commands that read a log, run as a user runs them on a small log."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def test_help_shows_an_example_and_json(verb: str) -> None:
 def test_help_states_the_exit_codes() -> None:
     shown = " ".join(ok("--help").split())
     for text in (
-        "0 ok",
+        "0 success",
         "1 a difference",
         "2 wrong usage",
         "3 another engine",
-        "4 bad configuration",
-        "5 the log is damaged",
+        "4 invalid configuration",
+        "5 damaged log",
     ):
         assert text in shown
 
@@ -85,8 +85,8 @@ def test_version_is_shown() -> None:
     [
         (["arena", "--db", "none.db"], 2, "there is no log at"),
         (["arena", "--db", __file__], 2, "is not a papertape log"),
-        (["arena", "--config", "none.toml"], 4, "there is no such configuration file"),
-        (["config", "check", "none.toml"], 4, "there is no such configuration file"),
+        (["arena", "--config", "none.toml"], 4, "this configuration file does not exist"),
+        (["config", "check", "none.toml"], 4, "this configuration file does not exist"),
         (["strategies", "momentm"], 2, "there is no strategy 'momentm'; did you mean momentum? there are: vwap_rsi"),
         (["arnea"], 2, "Did you mean 'arena'?"),
         (["log", "--limit", "0"], 2, "Invalid value for '--limit'"),
@@ -161,7 +161,7 @@ def test_an_event_as_json_has_its_place_and_its_fields(db: Path) -> None:
 
 
 def test_an_empty_selection_says_why(db: Path) -> None:
-    assert "shown with --all" in ok("log", "--db", db, "--strategy", "funding", "--from", 13)
+    assert "--all also shows" in ok("log", "--db", db, "--strategy", "funding", "--from", 13)
 
 
 def test_following_shows_what_is_appended_and_ends_quietly_on_ctrl_c(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_why_goes_from_a_fill_to_its_candle_with_the_conditions_in_force(db: Pat
     shown = ok("why", FILL, "--db", db)
     assert f"seq {FILL} " in shown
     assert "✓ 15m ADX: 31.5 >= 31" in shown
-    assert "read: close 101, highest 100" in shown
+    assert "readings: close 101, highest 100" in shown
     assert "seq 6 " in shown
     assert "changed since" not in shown
 
@@ -226,7 +226,7 @@ def test_why_says_when_a_strategy_is_not_there_any_more(tmp_path: Path) -> None:
     from tests.projections.tape import ordered  # noqa: PLC0415
 
     path = write_log(tmp_path / "old.db", [[Entry(candle(0, 100.0)), Entry(ordered(strategy="gone"), 1)]])
-    assert "gone: there is no such strategy here" in ok("why", 2, "--db", path)
+    assert "gone: this strategy is not installed here" in ok("why", 2, "--db", path)
 
 
 # ---------------------------------------------------------------- arena, trades, positions
@@ -260,9 +260,7 @@ def test_trades_are_listed_with_their_total(db: Path) -> None:
     assert "▲ long" in shown
     assert "+4.88" in shown
     assert "1 of 1 shown; all: net +4.88 USDT, fees 0.12, funding 0.00" in shown
-    assert "No closed trades of funding in the 15 events of the log." in ok(
-        "trades", "--db", db, "--strategy", "funding"
-    )
+    assert "No closed trades of funding in the log's 15 events." in ok("trades", "--db", db, "--strategy", "funding")
 
 
 def test_trades_as_json_have_the_fields_of_the_view(db: Path) -> None:
@@ -290,7 +288,7 @@ def test_limits_take_the_newest_trades(tmp_path: Path) -> None:
 
 def test_positions_say_when_nothing_stands(db: Path) -> None:
     shown = ok("positions", "--db", db)
-    assert "No open positions at 2025-01-01 00:04 UTC, seq 15: none of the 3 strategies holds one." in shown
+    assert "No open positions at 2025-01-01 00:04 UTC, seq 15: none of the 3 strategies has one." in shown
     assert "No pending orders." in shown
     assert "■ funding stopped since 2025-01-01 00:00 UTC, trip 12: kill switch: session loss" in shown
     assert "‖ liquidation paused by anna: holiday" in shown
@@ -360,7 +358,7 @@ def test_the_doctor_finds_a_good_log_good(db: Path) -> None:
     assert {finding["level"] for finding in findings} <= {"ok", "warn"}
     by_name = {finding["name"]: finding["text"] for finding in findings}
     assert by_name["sqlite mode"] == "journal_mode wal, synchronous full"
-    assert by_name["chain"] == "the whole chain holds: 6 commits"
+    assert by_name["chain"] == "the whole chain is intact: 6 commits"
     assert "15 events" in by_name["log"]
 
 

@@ -1,4 +1,4 @@
-"""What systemd hears of the keeper, on a real datagram socket, and what it needs of the unit."""
+"""The supervisor's messages to systemd on a real datagram socket, and the unit file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.cli.keeper.systemd import SystemdNotifier
-from tests.cli.test_keeper import STAYS, keeping, life, wait_for
+from tests.cli.test_process_supervisor import STAYS, keeping, life, wait_for
 from tests.cli.test_up import children
 from tests.engine.processes import command, environment
 from tests.patience import PATIENCE_S
@@ -36,11 +36,11 @@ class Manager:
         self.socket.settimeout(PATIENCE_S)
 
     def next(self) -> str:
-        """The next word, as soon as it comes."""
+        """Wait for the next message and return it."""
         return self.socket.recv(2_048).decode()
 
     def until(self, word: str) -> list[str]:
-        """The words before the one that begins so, which comes within a while."""
+        """Return the messages before the next one that begins with a text."""
         deadline, before = time.monotonic() + PATIENCE_S, []
         while not (said := self.next()).startswith(word):
             assert time.monotonic() < deadline, f"{word} never came"
@@ -48,7 +48,7 @@ class Manager:
         return before
 
     def is_silent_for(self, seconds: float) -> bool:
-        """Whether nothing comes, once what was under way has come."""
+        """Return whether no further message arrives."""
         time.sleep(0.5)
         self.socket.setblocking(False)
         try:
@@ -86,7 +86,7 @@ def test_ready_when_the_engine_is_up_then_signs_of_life_then_the_end(tmp_path: P
 def test_no_sign_of_life_and_a_status_where_an_engine_fails_again_and_again(tmp_path: Path, manager: Manager) -> None:
     (tmp_path / "engine.up").touch()
     with keeping(tmp_path, "exit 1") as keeper:
-        manager.until("STATUS=the engine ended with 1; it is started again until it stays up")
+        manager.until("STATUS=the engine exited with 1; restarting it until it stays up")
         assert keeper.stdout is not None
         wait_for(lambda: "as long as it takes" in keeper.stdout.readline())  # type: ignore[union-attr]
         assert manager.is_silent_for(1.5)
@@ -101,7 +101,7 @@ def test_a_page_that_fails_again_and_again_is_no_reason_to_end_an_engine(tmp_pat
 
 
 def test_what_no_restart_mends_is_no_reason_for_one(tmp_path: Path, manager: Manager) -> None:
-    """The page goes on saying what is wrong."""
+    """The page continues to show the reason."""
     (tmp_path / "engine.up").touch()
     with keeping(tmp_path, "exit 4"):
         manager.until("READY=1")
@@ -130,9 +130,9 @@ def test_a_real_engine_is_ready_and_its_children_know_nothing_of_systemd(tmp_pat
 def test_without_systemd_nothing_is_asked_and_the_keeper_sleeps() -> None:
     asked: list[int] = []
     silent = SystemdNotifier({}, lambda: bool(asked.append(1)))
-    silent.turn(lives=True)
+    silent.update(lives=True)
     silent.stopping()
-    assert (asked, silent.look_s) == ([], 60.0)
+    assert (asked, silent.interval_s) == ([], 60.0)
 
 
 def test_an_abstract_socket_and_a_watchdog_that_means_another() -> None:
@@ -140,7 +140,7 @@ def test_an_abstract_socket_and_a_watchdog_that_means_another() -> None:
     manager = Manager(f"\0{name}")
     variables = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
     told = SystemdNotifier(variables, lambda: True)
-    told.turn(lives=True)
+    told.update(lives=True)
     told.stopping()
     assert [manager.next(), manager.next()] == ["READY=1", "STOPPING=1"]
     manager.socket.close()

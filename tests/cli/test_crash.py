@@ -1,4 +1,4 @@
-"""Crash me: the engine of a simulated market is killed while it works, and comes back knowing what it knew."""
+"""Crash me: the engine of a simulated market is killed while it works, and recovers its state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CRASHES = 3
 
 
 async def engine_of(door: EngineClient, not_pid: int = 0, beyond_seq: int = 0) -> EngineStatus:
-    """What the engine says, as soon as there is one of another pid, and it has come that far."""
+    """Return the status of the next engine once it has another pid and has reached a seq."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             said = await door.status()
@@ -33,7 +33,7 @@ async def engine_of(door: EngineClient, not_pid: int = 0, beyond_seq: int = 0) -
 
 
 async def crashed(door: EngineClient) -> tuple[EngineStatus, EngineStatus, float]:
-    """The engine before and after a crash, and the seconds in between."""
+    """Crash the engine; return its status before and after, and the seconds in between."""
     before = await engine_of(door)
     started = time.monotonic()
     await door.crash()

@@ -1,12 +1,12 @@
-"""When an engine counts as hanging, by a clock of the test."""
+"""When an engine counts as hung, by the test's own clock."""
 
 from __future__ import annotations
 
-from papertape.cli.keeper.hang_detector import ASKS_MIN, HangDetector
+from papertape.cli.keeper.hang_detector import PROBES_MIN, HangDetector
 
 
 class Patient:
-    """An engine that answers or not, and the clock."""
+    """An engine that answers or not, and a clock."""
 
     def __init__(self) -> None:
         self.now_s, self.is_well, self.asked = 1_000.0, True, 0
@@ -17,7 +17,7 @@ class Patient:
         return self.is_well
 
     def gone_after(self, seconds: float, step_s: float = 1.0) -> bool:
-        """Whether it is gone at the end of a time in which it is looked at again and again."""
+        """Return whether it counts as hung after repeated probes."""
         for _ in range(round(seconds / step_s)):
             self.now_s += step_s
             gone = self.pulse.is_hung()
@@ -51,7 +51,7 @@ def test_a_keeper_that_slept_for_an_hour_asks_first() -> None:
     patient = Patient()
     assert not patient.gone_after(10.0)
     patient.is_well = False
-    for _ in range(ASKS_MIN - 1):
+    for _ in range(PROBES_MIN - 1):
         assert not patient.gone_after(3_600.0, 3_600.0)
 
 

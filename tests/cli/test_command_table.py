@@ -1,4 +1,4 @@
-"""The table of verbs: every example is a command line that works."""
+"""The table of commands: every example is a valid command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor finds: a line with a level, and what to do about it."""
+"""A finding of the doctor: a line with a level, and advice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MARKS = {"ok": ("✓ ok", GOOD), "warn": ("! warn", DOUBT), "fail": ("✗ fail",
 
 
 class Finding(Struct, frozen=True):
-    """One line: what was looked at, how it is, and what to do about it."""
+    """One line: the name of the check, its result, and what to do about it."""
 
     level: Level
     name: str

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from papertape.cli.log_comparison import compare_logs as compared_of
-from papertape.cli.service.page_comparison import KEPT_S_MIN, LogComparer
+from papertape.cli.service.page_comparison import CACHED_S_MIN, LogComparer
 from papertape.projections.folds.log_diff import Comparison
 from tests.engine.processes import ok, papertape, run_and_kill
 
@@ -23,7 +23,7 @@ SIM = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Logs of one market: undisturbed, killed and started again, under another limit, with other outages."""
+    """Write logs of one market: undisturbed, killed and restarted, with another limit, with other outages."""
     made = tmp_path_factory.mktemp("logs")
     ok(made, *SIM, "--db", "a.db")
     run_and_kill(made, 1.5, *SIM, "--db", "killed.db")
@@ -60,10 +60,10 @@ def test_an_entry_that_one_log_missed_says_why_it_was_missed(folder: Path) -> No
     difference = found["difference"]
     assert (code, difference["kind"], difference["settings"]) == (1, "only_a", [])
     assert difference["market"]["b"].endswith(", late")
-    assert difference["reasons_b"]["holds"] == ["the candle came late, and a late one opens nothing"]
+    assert difference["reasons_b"]["holds"] == ["the candle was late, and a late candle opens no position"]
     assert [one["met"] for one in difference["reasons_b"]["conditions"]]
     shown = papertape(folder, "compare", "a.db", "outages.db").stdout
-    assert "held back: the candle came late" in shown
+    assert "held back: the candle was late" in shown
     assert "B  no such decision; " in shown
 
 
@@ -89,7 +89,7 @@ def test_a_page_is_given_a_comparison_that_is_worked_out_rarely(folder: Path, tm
 
     async def asked() -> list[Comparison]:
         first = list(await asyncio.gather(*(comparer.comparison() for _ in range(3))))
-        now_s[0] += KEPT_S_MIN - 0.1
+        now_s[0] += CACHED_S_MIN - 0.1
         first.append(await comparer.comparison())
         now_s[0] += 0.2
         return [*first, await comparer.comparison()]

@@ -1,4 +1,4 @@
-"""The keeper as a process, over two scripts: who dies returns, who cannot does not, and nothing is left behind."""
+"""The supervisor as a process, of two scripts: it restarts them if possible, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ STAYS = "exec sleep 60"
 
 @contextmanager
 def keeping(
-    folder: Path, engine: str, web: str = STAYS, ends_s_max: float = 8.0, shell: str = "/bin/sh"
+    folder: Path, engine: str, web: str = STAYS, stop_s_max: float = 8.0, shell: str = "/bin/sh"
 ) -> Iterator[subprocess.Popen[str]]:
-    """A keeper at work; killed in the end if it is still there, and its scripts with it: they hold its pipe open."""
-    arguments = [sys.executable, "-m", "tests.cli.keeping", engine, web, str(ends_s_max), shell]
+    """Yield a running supervisor; at the end kill it and its scripts, which hold its pipe open."""
+    arguments = [sys.executable, "-m", "tests.cli.supervised_scripts", engine, web, str(stop_s_max), shell]
     process = subprocess.Popen(arguments, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -40,13 +40,13 @@ def keeping(
 
 
 def pids(folder: Path, name: str) -> list[int]:
-    """The pids of all lives of a script so far."""
+    """Return the pids of all runs of a script so far."""
     path = folder / f"{name}.pids"
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -54,7 +54,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for(what: Callable[[], bool]) -> float:
-    """The seconds until it holds."""
+    """Wait for a condition; return the seconds it took."""
     started = time.monotonic()
     while not what():
         assert time.monotonic() - started < PATIENCE_S, "it never came"
@@ -63,13 +63,13 @@ def wait_for(what: Callable[[], bool]) -> float:
 
 
 def life(folder: Path, name: str, number: int) -> int:
-    """The pid of a script's life of that number, as soon as it has begun."""
+    """Wait for the script's run of this number, and return its pid."""
     wait_for(lambda: len(pids(folder, name)) >= number)
     return pids(folder, name)[number - 1]
 
 
 def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, str, float]:
-    """Ask the keeper to end; its code, what it said, and the seconds it took."""
+    """Ask the supervisor to stop; return its exit code, its output and the seconds it took."""
     started = time.monotonic()
     process.send_signal(number)
     said, _ = process.communicate(timeout=PATIENCE_S)
@@ -84,7 +84,7 @@ def test_a_killed_engine_is_started_again_at_once_and_its_page_notices_nothing(t
             assert wait_for(lambda: len(pids(tmp_path, "engine")) > number) < stretched(1.0)  # noqa: B023 - called at once.
         assert is_alive(web)
         _, said, _ = stopped(keeper)
-    assert said.count("the engine was ended by SIGKILL; it is started again at once\n") == 5
+    assert said.count("the engine was killed by SIGKILL; restarting it at once\n") == 5
     assert pids(tmp_path, "web") == [web]
 
 
@@ -100,8 +100,8 @@ def test_an_engine_that_hangs_is_killed_and_one_that_was_never_heard_is_waited_f
         time.sleep(1.5)
         assert is_alive(second)
         _, said, _ = stopped(keeper)
-    assert said.count("the engine lives but has not answered for long; it is killed\n") == 1
-    assert said.count("the engine was ended by SIGKILL; it is started again at once\n") == 1
+    assert said.count("the engine is running but does not answer; killing it\n") == 1
+    assert said.count("the engine was killed by SIGKILL; restarting it at once\n") == 1
     assert pids(tmp_path, "engine") == [first, second]
 
 
@@ -111,7 +111,7 @@ def test_a_page_that_died_is_started_again_and_the_engine_notices_nothing(tmp_pa
         life(tmp_path, "web", 6)
         assert is_alive(engine)
         _, said, _ = stopped(keeper)
-    assert said.count("the web ended with 1") == 5, "then it goes on without a word"
+    assert said.count("the web exited with 1") == 5, "then it goes on without a word"
     assert pids(tmp_path, "engine") == [engine]
 
 
@@ -125,7 +125,7 @@ def test_a_page_that_hangs_is_killed_and_the_engine_notices_nothing(tmp_path: Pa
         life(tmp_path, "web", 2)
         assert not is_alive(first)
         _, said, _ = stopped(keeper)
-    assert said.count("the web lives but has not answered for long; it is killed\n") == 1
+    assert said.count("the web is running but does not answer; killing it\n") == 1
     assert pids(tmp_path, "engine") == [engine]
 
 
@@ -140,7 +140,7 @@ def test_twenty_kills_of_the_page_within_a_minute_do_not_stop_it(tmp_path: Path)
 
 
 def test_a_page_that_somebody_else_asked_to_end_is_started_again(tmp_path: Path) -> None:
-    """As a watcher of the machine's memory does: the page ends well, and yet its work is not done."""
+    """A memory watcher may do so: the page exits with 0, although its work is not done."""
     with keeping(tmp_path, STAYS, "trap 'exit 0' TERM; while :; do sleep 0.05; done") as keeper:
         os.kill(life(tmp_path, "web", 1), signal.SIGTERM)
         life(tmp_path, "web", 2)
@@ -152,8 +152,8 @@ def test_the_page_outlives_an_engine_whose_log_is_damaged(tmp_path: Path) -> Non
         web = life(tmp_path, "web", 1)
         assert keeper.stdout is not None
         said = keeper.stdout.readline()
-        assert said.startswith("the engine ended with 5, and is not started again: the log is damaged")
-        assert said.endswith("; the web stays up, Ctrl-C ends it\n")
+        assert said.startswith("the engine exited with 5; it is not restarted: the log is damaged")
+        assert said.endswith("; the web stays up until Ctrl-C\n")
         assert is_alive(web)
         assert keeper.poll() is None
         assert stopped(keeper)[0] == 5
@@ -166,7 +166,7 @@ def test_what_the_owner_has_to_mend_is_looked_at_again_now_and_then(tmp_path: Pa
     with keeping(tmp_path, f"exit {code}") as keeper:
         assert keeper.stdout is not None
         said = keeper.stdout.readline()
-        assert said.startswith(f"the engine ended with {code}; it is started again in 300 s (")
+        assert said.startswith(f"the engine exited with {code}; restarting it in 300 s (")
         assert is_alive(life(tmp_path, "web", 1))
         assert stopped(keeper)[0] == code
 
@@ -176,7 +176,7 @@ def test_faults_that_come_back_are_told_five_times_and_tried_until_they_heal(tmp
     with keeping(tmp_path, f"test -e healed && exec sleep 60; exit {code}") as keeper:
         assert keeper.stdout is not None
         lines = [keeper.stdout.readline() for _ in range(5)]
-        assert lines[0].startswith(f"the engine ended with {code}; it is started again in 0.25 s")
+        assert lines[0].startswith(f"the engine exited with {code}; restarting it in 0.25 s")
         assert "it is retried as long as it takes, at most every 300 s" in lines[4]
         (tmp_path / "healed").touch()
         assert is_alive(life(tmp_path, "engine", 6))
@@ -186,10 +186,10 @@ def test_faults_that_come_back_are_told_five_times_and_tried_until_they_heal(tmp
 
 
 def test_a_program_that_cannot_even_be_started_is_tried_again(tmp_path: Path) -> None:
-    """As where Python itself lies on a disk that is not mounted yet."""
+    """Python itself may be on a disk that is not mounted yet."""
     with keeping(tmp_path, STAYS, shell="./sh") as keeper:
         assert keeper.stdout is not None
-        assert "ended with 127: could not be started: No such file or directory" in keeper.stdout.readline()
+        assert "exited with 127: could not be started: No such file or directory" in keeper.stdout.readline()
         (tmp_path / "sh").symlink_to("/bin/sh")
         assert is_alive(life(tmp_path, "engine", 1))
         assert is_alive(life(tmp_path, "web", 1))
@@ -236,18 +236,18 @@ def test_a_signal_that_comes_as_soon_as_it_is_heard_is_not_lost() -> None:
 
 
 def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
-    with keeping(tmp_path, "trap '' TERM; touch deaf; while :; do sleep 0.05; done", ends_s_max=0.5) as keeper:
+    with keeping(tmp_path, "trap '' TERM; touch deaf; while :; do sleep 0.05; done", stop_s_max=0.5) as keeper:
         engine = life(tmp_path, "engine", 1)
         wait_for((tmp_path / "deaf").exists)
         code, said, took_s = stopped(keeper)
         assert 0.5 <= took_s < stretched(2.0)
         assert code == 128 + signal.SIGKILL
-        assert "the engine did not end within 0.5 s and is killed" in said
+        assert "the engine did not stop within 0.5 s; killing it" in said
         assert not is_alive(engine)
 
 
 def test_what_a_child_started_ends_with_it_and_no_zombie_stays(tmp_path: Path) -> None:
-    """The script's own child is an orphan after the kill, and the keeper the one who has to bury it."""
+    """The script's own child is an orphan after the kill, and the supervisor must reap it."""
     with keeping(tmp_path, "sleep 60 & echo $! >> left.pids; wait") as keeper:
         life(tmp_path, "left", 1)
         os.kill(life(tmp_path, "engine", 1), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What the programs say: on stderr for people or machines, in rotating files, with the seq and never with a token."""
+"""The programs' own logging: on stderr for people or machines, in rotating files, with the seq, without tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from papertape.cli.config.sections import LevelsSection, LogsSection
 from papertape.cli.service.log_files import QUEUE_RECORDS_MAX, BoundedQueueHandler, logs
-from tests.cli.test_keeper import wait_for
+from tests.cli.test_process_supervisor import wait_for
 from tests.engine.processes import ok, papertape
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_made_anew_and_one_warning(
     assert '"message":"99 xxx' in (tmp_path / "logs" / "engine.log").read_text()
     [told] = capsys.readouterr().err.splitlines()
     assert told.startswith("warning: ")
-    assert told.endswith("engine.log cannot be written now, lines are lost")
+    assert told.endswith("engine.log cannot be written, so lines are lost")
 
 
 def test_a_file_that_is_deleted_meanwhile_is_made_anew_and_no_line_is_lost(
@@ -105,7 +105,7 @@ def test_a_full_disk_is_one_warning_and_not_one_a_line(tmp_path: Path, capsys: p
         [bounded] = [one for one in logging.getLogger().handlers if isinstance(one, BoundedQueueHandler)]
         wait_for(bounded.waiting.empty)
     [told] = capsys.readouterr().err.splitlines()
-    assert told.endswith("engine.log cannot be written now, lines are lost")
+    assert told.endswith("engine.log cannot be written, so lines are lost")
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +134,7 @@ def test_what_the_disk_is_too_slow_for_is_counted_and_said() -> None:
         bounded.waiting.get()
     bounded.handle(logging.makeLogRecord({"msg": "again"}))
     assert [bounded.waiting.get().getMessage() for _ in range(2)] == [
-        "3 lines were lost: the disk was too slow for them",
+        "3 lines were lost because the disk was too slow",
         "again",
     ]
 

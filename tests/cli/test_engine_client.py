@@ -1,4 +1,4 @@
-"""The running engine says what it is, and crashes where that is a game: through the door beside its log."""
+"""The running engine's control socket: its status, and a crash where that is allowed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.service.engine_client import KEPT_S, EngineClient
+from papertape.cli.service.engine_client import CACHED_S, EngineClient
 from papertape.cli.service.engine_status import make_status_report
 from papertape.engine.control_socket import STATUS_S_MAX, ControlServer, EngineNotRunning, request_status, socket_path
 from papertape.engine.ports.clock import ManualClock
@@ -37,12 +37,12 @@ CSV = "open_time_ms,open,high,low,close,volume\n"
 
 
 def as_port(door: EngineClient) -> EnginePort:
-    """It is what the pages stand on, says the type checker."""
+    """Let the type checker compare the client with the port."""
     return door
 
 
 class Hand:
-    """A clock that is turned by hand."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -118,7 +118,7 @@ async def test_it_is_asked_once_a_second_however_many_want_to_know(tmp_path: Pat
             door = EngineClient(db, clock)
             found = await asyncio.gather(*[door.status() for _ in range(50)])
             assert asked == 1 and found[0] is not None and set(found) == {found[0]}
-            clock.now_s += KEPT_S
+            clock.now_s += CACHED_S
             await door.status()
             assert asked == 2
 

@@ -1,4 +1,4 @@
-"""What stays is not walked through by every full collection of garbage, and what goes is found in the end."""
+"""Long-lived objects are exempt from full collections, and garbage is found in the end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def collected_by(sparing: GcFreeze) -> Iterator[None]:
 
 
 def collection_s() -> float:
-    """How long a full collection takes."""
+    """Return the duration of a full collection."""
     begun_s = time.thread_time()
     gc.collect()
     return time.thread_time() - begun_s

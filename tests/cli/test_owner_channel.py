@@ -1,4 +1,4 @@
-"""What no event stands for reaches the owner: one heartbeat that is edited, a fault, a ping to somebody outside."""
+"""Messages that no event causes reach the owner: an edited heartbeat, a fault, a ping to an outside service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from papertape.cli.service.owner_channel import FileChannel, TelegramChannel, file_of_alerts, ping
+from papertape.cli.service.owner_channel import FileChannel, TelegramChannel, alert_file, ping
 from papertape.events.cursors import Cursors, MemoryCursors
 from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
@@ -97,7 +97,7 @@ def test_a_message_rings_where_it_should_and_everybody_waits_when_telegram_asks_
 def test_without_a_token_everything_is_a_line_of_a_file(tmp_path: Path) -> None:
     async def story() -> None:
         async with AsyncExitStack() as stack:
-            told = FileChannel(file_of_alerts(tmp_path / "log.db.alerts.log", stack))
+            told = FileChannel(alert_file(tmp_path / "log.db.alerts.log", stack))
             await told.beat("<b>20,010.25 USDT</b>\nopen positions 2")
             await told.say(f"a fault at https://x/bot{TOKEN}/getMe", silent=True)
 
@@ -122,6 +122,6 @@ def test_who_answers_a_ping_otherwise_than_with_a_yes_has_not_heard_it(status: i
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/secret-path", "nonsense", "http://["])
 def test_a_ping_that_nobody_takes_has_not_been_heard_and_its_address_stays_untold(url: str) -> None:
-    with pytest.raises(OSError, match="does not hear") as caught:
+    with pytest.raises(OSError, match="cannot be reached") as caught:
         asyncio.run(ping(url))
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""When a process is started again: a killed one at once, a faulty one after a pause, on a damaged log never."""
+"""When a process is restarted: after a kill at once, after a failure with a pause, after a damaged log never."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from papertape.cli.keeper.restart_policy import (
-    FAULTS_TOLD_MAX,
+    FAULTS_REPORTED_MAX,
     KILLS_MAX,
     KILLS_WINDOW_S,
     OWNER_MENDS,
@@ -25,7 +25,7 @@ SHORT_S = 1.0
 
 
 def lives(code: int, *lived_s: float) -> list[RestartAfter | PermanentStop]:
-    """What is decided after each of the lives, one right behind the other."""
+    """Return the decision after each of several runs in a row."""
     restarts, at_s, verdicts = RestartPolicy(), 0.0, []
     for seconds in lived_s:
         verdicts.append(restarts.next_step(ProcessRun(code, at_s, at_s + seconds)))
@@ -34,7 +34,7 @@ def lives(code: int, *lived_s: float) -> list[RestartAfter | PermanentStop]:
 
 
 def pauses(verdicts: list[RestartAfter | PermanentStop]) -> list[float]:
-    """The pauses, where each verdict is one."""
+    """Return the pauses of verdicts that are all restarts."""
     return [one.after_s for one in verdicts if isinstance(one, RestartAfter)]
 
 
@@ -62,7 +62,7 @@ def test_what_can_heal_is_tried_for_ever_with_pauses_that_double_to_five_minutes
     assert pauses(verdicts)[:12] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0]
     assert pauses(verdicts)[11:] == [300.0] * 1_989
     told = [one for one in verdicts if isinstance(one, RestartAfter) and not one.quiet]
-    assert len(told) == FAULTS_TOLD_MAX
+    assert len(told) == FAULTS_REPORTED_MAX
     assert "as long as it takes" in told[-1].note
 
 
@@ -79,7 +79,7 @@ def test_a_long_replay_that_ends_in_a_fault_is_no_steady_life() -> None:
 
 def test_what_was_told_is_told_to_be_over_once() -> None:
     restarts = RestartPolicy()
-    for _ in range(FAULTS_TOLD_MAX):
+    for _ in range(FAULTS_REPORTED_MAX):
         restarts.next_step(ProcessRun(1, 0.0, SHORT_S))
     assert restarts.is_failing
     assert [restarts.settle(), restarts.settle(), restarts.is_failing] == [True, False, False]
@@ -93,6 +93,6 @@ def test_a_killed_one_returns_at_once_and_after_pauses_where_it_is_killed_all_th
 
 
 def test_ends_are_told_in_words() -> None:
-    assert describe_exit(5) == "ended with 5"
-    assert describe_exit(-signal.SIGSEGV) == "was ended by SIGSEGV"
-    assert describe_exit(-63) == "was ended by signal 63"
+    assert describe_exit(5) == "exited with 5"
+    assert describe_exit(-signal.SIGSEGV) == "was killed by SIGSEGV"
+    assert describe_exit(-63) == "was killed by signal 63"

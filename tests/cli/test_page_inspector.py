@@ -1,4 +1,4 @@
-"""The inspector of the pages: its digest is the replay's, its causes are `why`'s, its numbers those decided on."""
+"""The pages' inspector: its digest equals replay's, its causes equal `why`'s, its numbers equal the decisions'."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from papertape.cli.app import app
 from papertape.cli.explainer import Explainer
 from papertape.cli.render.strategies import parameters_schema, strategy_views
-from papertape.cli.service.page_inspector import LOOK_S_MAX, LogInspector
+from papertape.cli.service.page_inspector import QUERY_S_MAX, LogInspector
 from papertape.engine.runner_settings import RunnerSettings, runner_configurations
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import LogBusy, UsageError
@@ -48,7 +48,7 @@ FIFTEEN_MS = 3 * FIVE_MINUTES_MS
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log of the built-in strategies in a market of 5m candles, in which all of them trade."""
+    """Write a log of the built-in strategies in a market of 5m candles in which all of them trade."""
     path = tmp_path_factory.mktemp("inspected") / "log.db"
     what = settings(path, strategies=STRATEGIES, runners=eager(BUILT_IN))
     asyncio.run(live(what, busy(Recipe(3, 3, 500, FIVE_MINUTES_MS, holes=1))))
@@ -56,11 +56,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def inspector_of(db: Path, look_s_max: float = LOOK_S_MAX) -> AsyncIterator[LogInspector]:
-    """An inspector beside a timeline, as the web process has them."""
+async def inspector_of(db: Path, query_s_max: float = QUERY_S_MAX) -> AsyncIterator[LogInspector]:
+    """Yield an inspector beside a timeline, as in the page's process."""
     timeline = LogTimeline(lambda: (make_tail(db, 0.005), LogThread(lambda: SqliteLogReader(db))), Views)
     running = asyncio.ensure_future(timeline.run())
-    inspector = LogInspector(db, STRATEGIES, timeline, look_s_max)
+    inspector = LogInspector(db, STRATEGIES, timeline, query_s_max)
     try:
         await timeline.wait_beyond(recorded(db)[-1].seq - 1)
         yield inspector
@@ -71,7 +71,7 @@ async def inspector_of(db: Path, look_s_max: float = LOOK_S_MAX) -> AsyncIterato
 
 
 def inspected(db: Path, use: Callable[[LogInspector], Awaitable[None]]) -> None:
-    """Let a test use an inspector."""
+    """Run a test with an inspector."""
 
     async def main() -> None:
         async with inspector_of(db) as inspector:
@@ -81,13 +81,13 @@ def inspected(db: Path, use: Callable[[LogInspector], Awaitable[None]]) -> None:
 
 
 def entries_of(db: Path, name: str) -> list[Recorded]:
-    """The entry orders of a strategy."""
+    """Return the entry orders of a strategy."""
     orders = [one for one in recorded(db) if isinstance(one.event, OrderPlaced) and one.event.action == "entry"]
     return [one for one in orders if isinstance(one.event, OrderPlaced) and one.event.strategy == name]
 
 
 def replay(db: Path, *arguments: object) -> str:
-    """What `papertape replay` prints."""
+    """Return the digest that `papertape replay` prints."""
     result = CliRunner().invoke(app, ["replay", "--db", str(db), *map(str, arguments)])
     assert result.exit_code == 0, result.output
     return result.stdout.strip()
@@ -127,7 +127,7 @@ def test_nobody_waits_long_for_a_log_that_is_being_read(db: Path) -> None:
     head = recorded(db)[-1].seq
 
     async def use(_: LogInspector) -> None:
-        async with inspector_of(db, look_s_max=0.0) as hurried:
+        async with inspector_of(db, query_s_max=0.0) as hurried:
             with pytest.raises(LogBusy, match=f"for the first time: event [0-9,]+ of {head:,}; ask again"):
                 await hurried.digest(head)
 
@@ -197,7 +197,7 @@ def test_a_chart_shows_the_numbers_of_the_orders_in_it(db: Path) -> None:
                 event.readings["rsi"],
             )
             assert len(chart.candles) == len(chart.vwap) == len(chart.rsi)
-        with pytest.raises(UsageError, match="there is no symbol 'ZZZ'; there are: AAA, BBB, CCC"):
+        with pytest.raises(UsageError, match="there is no symbol 'ZZZ'; the log has: AAA, BBB, CCC"):
             await inspector.chart(5, "ZZZ", FIVE_MINUTES_MS, 300)
         with pytest.raises(UsageError, match="there are no candles of 60000 ms; there are 5m"):
             await inspector.chart(5, "AAA", 60_000, 300)
@@ -209,7 +209,7 @@ def test_a_chart_shows_the_numbers_of_the_orders_in_it(db: Path) -> None:
 
 
 def test_causes_are_those_of_why_under_the_parameters_of_then(tmp_path: Path) -> None:
-    """The configuration changed behind the order: its conditions are those it was decided on."""
+    """The configuration changed after the order: its conditions are those at the decision."""
     later = RunnerSettings(parameters={"trend_adx_threshold": 99.0})
     changed = runner_configurations(STRATEGIES, ("BTCUSDT",), DAY_0_MS, {"momentum": later})
     path = write_log(tmp_path / "log.db", [*entries(), [Entry(changed[0])]])
@@ -240,7 +240,7 @@ def test_another_log_at_the_same_path_is_read_from_its_beginning(tmp_path: Path)
         before = await inspector.digest(9)
         take_its_place(other, path)
         assert await inspector.digest(9) == before
-        with pytest.raises(UsageError, match="the log holds the events 1 to 9"):
+        with pytest.raises(UsageError, match="events 1 to 9"):
             await inspector.digest(12)
 
     async def main() -> None:
@@ -256,7 +256,7 @@ def test_another_log_at_the_same_path_is_read_from_its_beginning(tmp_path: Path)
 
 
 def take_its_place(other: Path, path: Path) -> None:
-    """Put another log where one is."""
+    """Replace a log by another one."""
     for suffix in ("", ".head"):
         other.with_name(other.name + suffix).replace(path.with_name(path.name + suffix))
     for suffix in ("-wal", "-shm"):

@@ -1,4 +1,4 @@
-"""A running engine tells its owner: the real program, a stand-in of the Bot API, and what arrives there."""
+"""A running engine informs its owner: the real program, against a stand-in for the Bot API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STOPS_MAX = 8
 
 
 class Chat:
-    """A stand-in of the Bot API as a process; its output holds what it received."""
+    """A stand-in for the Bot API as a process, whose output shows what it received."""
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
         self._file = folder / "chat.txt"
@@ -43,7 +43,7 @@ class Chat:
         self.sets = [word for word in said if word.startswith("telegram.api_url=")]
 
     def text(self) -> str:
-        """Everything so far."""
+        """Return the output so far."""
         return self._file.read_text() if self._file.exists() else ""
 
     def type(self, line: str) -> None:
@@ -53,7 +53,7 @@ class Chat:
         self._process.stdin.flush()
 
     def until(self, holds: object) -> str:
-        """Wait for something to be there."""
+        """Wait until the output satisfies a condition."""
         assert callable(holds)
         limit_s = time.monotonic() + PATIENCE_S
         while not holds(self.text()):
@@ -88,7 +88,7 @@ def started(folder: Path, here: Chat, *sets: str, **extra: str) -> subprocess.Po
 
 
 def taken(text: str) -> str:
-    """What the stand-in took; a message that came too soon was refused and comes again."""
+    """Return what the stand-in accepted; a message that came too soon was refused and is sent again."""
     return "\n".join(line for line in text.splitlines() if line.startswith("200 "))
 
 
@@ -151,7 +151,7 @@ def test_what_is_asked_and_confirmed_in_the_chat_is_in_the_log_with_who_and_why(
             here.until(lambda text, number=number: text.count("✓ accepted: event") == number)
         here.until(lambda text: "ALL STRATEGIES STOPPED" in text and "ALL STRATEGIES RESET" in text)
         here.type("[Nothing]")
-        here.until(lambda text: "nobody offers a button [Nothing]" in text)
+        here.until(lambda text: "there is no button [Nothing]" in text)
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(PATIENCE_S) == 0, (tmp_path / "stderr.txt").read_text()
     for kind, (_, words) in zip(KINDS, ACTS.values(), strict=True):
@@ -162,7 +162,7 @@ KINDS = ("RunnerPaused", "RunnerResumed", "KillSwitchTripped", "KillSwitchReset"
 
 
 def an_entry(folder: Path) -> int:
-    """The seq of an entry that the running engine ordered, as soon as there is one."""
+    """Wait for an entry order of the running engine, and return its seq."""
     limit_s = time.monotonic() + PATIENCE_S
     while True:
         orders = ok(folder, "log", "--db", "log.db", "--type", "OrderPlaced", "--limit", "9", "--json").splitlines()
@@ -238,7 +238,7 @@ def test_a_heartbeat_is_kept_for_the_page_and_stands_in_the_file(tmp_path: Path)
 
 
 def fails_to_write(engine: subprocess.Popen[bytes], file_bytes_max: int = 0) -> None:
-    """From now on no file of the process takes a byte, or none beyond a size, as on a disk that is full or gone."""
+    """Limit the size of the process's files, so that the disk seems full or missing."""
     resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
     assert engine.wait(PATIENCE_S) not in (0, None)
 
