@@ -1,1 +1,1 @@
-"""The views of a log as JSON over HTTP: routes, streams, and what guards them. Nothing is computed here."""
+"""Serve the views of a log as JSON over HTTP: routes, streams, and what protects them."""

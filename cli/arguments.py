@@ -9,6 +9,8 @@ from papertape.events.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TABLE_TRADES = 30
+"""So many trades are shown in a table without --limit."""
 SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--strategy", "--symbols"})
 SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "doctor", "twin"})
 

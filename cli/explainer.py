@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import strategies_of
 from papertape.cli.log_reader import read_backwards
 from papertape.engine.kernel.strategy import Condition, Strategy
 from papertape.engine.strategy_registry import code_digest, load_strategies

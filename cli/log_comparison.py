@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import strategies_of
 from papertape.cli.explainer import Explainer, condition_views
 from papertape.cli.log_reader import read_forwards
 from papertape.engine.inspect.entry_conditions import entry_conditions as conditions_of

@@ -29,7 +29,7 @@ def database_path(db: Path | None, config: Path | None) -> Path:
     """Return the log file: `db`, or else the configuration's. Raise ConfigError."""
     if db is not None:
         return db
-    from papertape.cli.config.sections import load_config  # noqa: PLC0415 - not needed if the log is named.
+    from papertape.cli.config.overrides import load_config  # noqa: PLC0415 - not needed if the log is named.
 
     return load_config(config).database
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.cli.arguments import speed_of
-from papertape.cli.config.sections import load_config
+from papertape.cli.config.overrides import load_config
 from papertape.cli.wiring import with_files
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import UsageError

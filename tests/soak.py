@@ -22,7 +22,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import strategies_of
 from papertape.engine.reducer.snapshot_codec import decode, state_digest
 from papertape.engine.startup import snapshot_store
 from papertape.engine.strategy_registry import code_digest

@@ -8,10 +8,9 @@ from msgspec import Struct
 
 from papertape.api.event_search import run_search
 from papertape.events.errors import UsageError
-from papertape.projections.site.event_query import EventFilter, Search, SearchResult
+from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, EventFilter, Search, SearchResult
 from papertape.projections.site.neighbours import EventNeighbours, find_neighbours
 from papertape.projections.text.event_views import TYPE_NAMES
-from papertape.ui.search_cache import SEARCH_S_MAX, newest_events
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from papertape.ui.page_request import PageRequest
 
 EVENTS_A_PAGE = 60
+SEARCH_S_MAX = 1.5
+"""The time limit of a page's search; the page then shows the progress and continues by itself."""
 EFFECTS_SEARCHED_MAX = 2_000
 EFFECTS_SHOWN_MAX = 20
 
@@ -93,3 +94,28 @@ async def event(request: PageRequest) -> EventPage:
     after = await request.site.timeline.events(seq - 1, EFFECTS_SEARCHED_MAX)
     effects = tuple(one for one in after if one.cause == seq)
     return EventPage(after[0], await request.site.inspector.why(seq), effects[:EFFECTS_SHOWN_MAX])
+
+
+async def newest_events(request: PageRequest, selection: EventFilter, limit: int) -> SearchResult:
+    """Return the newest matching events: new ones since the last search, then the known ones."""
+    head, contracts, timeline = request.seq, request.views.contracts.by_symbol, request.site.timeline
+    cached = request.searches.find(selection, request.views)
+    if cached is None or not cached.to_seq <= head <= cached.to_seq + SEARCHED_EVENTS_MAX:
+        result = await run_search(Search(selection, contracts, 1, head, limit), timeline, SEARCH_S_MAX)
+    else:
+        fresh = await run_search(Search(selection, contracts, cached.to_seq + 1, head, limit), timeline)
+        result = _joined(fresh, cached, limit)
+    request.searches.store(selection, result)
+    return result
+
+
+def _joined(fresh: SearchResult, cached: SearchResult, limit: int) -> SearchResult:
+    """Join both results; events beyond the limit belong to the next page."""
+    if not fresh.to_seq:
+        return cached
+    if not fresh.complete:
+        return fresh
+    events = (*fresh.events, *cached.events)
+    if len(events) <= limit:
+        return SearchResult(events, cached.from_seq or fresh.from_seq, fresh.to_seq, cached.complete)
+    return SearchResult(events[:limit], events[limit - 1].seq, fresh.to_seq, complete=False)

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
+from papertape.cli.arguments import TABLE_TRADES
 from papertape.cli.commands.options import ConfigOption, DbOption, JsonOption, SetOption, StrategyOption, SymbolOption
-
-TABLE_TRADES = 30
 
 
 def log(
@@ -93,7 +92,7 @@ def trades(
     from papertape.cli.render.trades import STDOUT, TradeListOptions, show_trades
 
     if csv is not None and csv != STDOUT:
-        from papertape.cli.config.sections import load_config
+        from papertape.cli.config.overrides import load_config
         from papertape.cli.offline.output_files import check_output, log_files
 
         check_output("--csv", csv, log_files(db or load_config(config).database))

@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE`: set single keys of a configuration for one run, with the same checks as for the file."""
+"""Load the configuration, with single keys set for one run by `--set KEY=VALUE` and checked like the file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from papertape.cli.config.loader import config_of, plain, schema, strategies_in
+from papertape.cli.config.loader import config_of, plain, read_config, schema, strategies_in
 from papertape.cli.config.schema import PLURAL, ConfigKey, ConfigTable, Node, range_text
+from papertape.cli.config.sections import FILE_NAME, Config
 from papertape.cli.config.toml_lines import split_key
 from papertape.cli.config.validation import ConfigProblem, error_of, unknown_key_text
 from papertape.events.errors import UsageError
@@ -16,14 +17,29 @@ from papertape.events.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from papertape.cli.config.sections import Config
     from papertape.cli.config.toml_lines import Path as TomlPath
 
 Tree = dict[str, Any]
 
 
-def set_values(config: Config, sets: Sequence[str]) -> Config:
-    """See `cli.config.sections.apply_sets`."""
+def load_config(path: str | Path | None = None, sets: Sequence[str] = ()) -> Config:
+    """Return the configuration at `path`, with `--set` changes applied.
+
+    Without a path it is `./papertape.toml` if that exists, else the defaults. Raise ConfigError with the file, line,
+    key, value and valid range of every mistake, or UsageError for a `--set` that is not KEY=VALUE.
+    """
+    if path is None and not Path(FILE_NAME).exists():
+        config = Config()
+    else:
+        config = read_config(Path(FILE_NAME if path is None else path))
+    return apply_sets(config, sets) if sets else config
+
+
+def apply_sets(config: Config, sets: Sequence[str]) -> Config:
+    """Return the configuration with single keys changed: `momentum.breakout_lookback=30`, `risk.leverage=5`.
+
+    Raise UsageError for a text that is not KEY=VALUE, ConfigError for an unknown key or an invalid value.
+    """
     tree, file = _tree(config), Path(config.file) if config.file else None
     places: dict[TomlPath, str] = {}
     for one in sets:

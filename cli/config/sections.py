@@ -281,31 +281,6 @@ class Config(Struct, frozen=True):
         return [self.folder / folder for folder in self.strategies.folders]
 
 
-def load_config(path: str | Path | None = None, sets: list[str] | tuple[str, ...] = ()) -> Config:
-    """Return the configuration at `path`, with `--set` changes applied.
-
-    Without a path it is `./papertape.toml` if that exists, else the defaults. Raise ConfigError with the file, line,
-    key, value and valid range of every mistake, or UsageError for a `--set` that is not KEY=VALUE.
-    """
-    from papertape.cli.config.loader import read_config  # noqa: PLC0415 - the loader imports this module.
-
-    if path is None and not Path(FILE_NAME).exists():
-        config = Config()
-    else:
-        config = read_config(Path(FILE_NAME if path is None else path))
-    return apply_sets(config, sets) if sets else config
-
-
-def apply_sets(config: Config, sets: list[str] | tuple[str, ...]) -> Config:
-    """Return the configuration with single keys changed: `momentum.breakout_lookback=30`, `risk.leverage=5`.
-
-    Raise UsageError for a text that is not KEY=VALUE, ConfigError for an unknown key or an invalid value.
-    """
-    from papertape.cli.config.overrides import set_values  # noqa: PLC0415 - likewise.
-
-    return set_values(config, sets)
-
-
 def strategies_of(config: Config) -> dict[str, Strategy]:
     """Return the built-in strategies and the owner's own. Raise ConfigError for a file that cannot be loaded."""
     return load_strategies(config.strategy_folders)

@@ -9,11 +9,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.cli.arguments import moment_ms
-from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.backtest_trades import open_path, write_trades
 from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_log
 from papertape.cli.progress import progress_bar
+from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
 from papertape.cli.render.console import emit
 from papertape.cli.service.log_admission import ANOTHER, admit_log
 from papertape.cli.wiring import check_period, file_feed, make_runners, report_files, warn, with_files
@@ -24,9 +26,9 @@ from papertape.engine.research.excerpt import excerpt
 from papertape.engine.startup import make_folder
 from papertape.events.errors import UsageError
 from papertape.events.log import Recorded
-from papertape.projections.folds.coverage import Coverage, CoverageView, DataView
-from papertape.projections.folds.performance import Performance, TradeFigures, performance, trade_figures
-from papertape.projections.folds.portfolio import OrderView, Portfolio, PositionView
+from papertape.projections.folds.coverage import Coverage
+from papertape.projections.folds.performance import performance, trade_figures
+from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold
 
@@ -40,40 +42,6 @@ if TYPE_CHECKING:
     from papertape.engine.research.equity_curve import EquitySummary
 
 SPARKLINE_POINTS = 60
-
-
-class StrategyResult(Struct, frozen=True):
-    """One strategy: its figures, those of its closed trades by symbol, and what stopped it, if anything did.
-
-    Open positions are marked at their symbols' last close. Seqs are 0, because there is no log.
-    """
-
-    strategy: str
-    stopped: str
-    coverage: CoverageView
-    performance: Performance
-    by_symbol: dict[str, TradeFigures]
-    open_positions: tuple[PositionView, ...]
-    pending_orders: tuple[OrderView, ...]
-    sparkline: tuple[float, ...]
-
-
-class BacktestResult(Struct, frozen=True):
-    """The figures of a backtest. A requested limit is None if the files' own range applies.
-
-    `resets` counts the trips that `--after-trip continue` reset, including global ones.
-    """
-
-    engine: str
-    facts: int
-    seconds: float
-    symbols: tuple[str, ...]
-    refused_rows: int
-    requested_from_ms: int | None
-    requested_until_ms: int | None
-    data: tuple[DataView, ...]
-    resets: int
-    strategies: tuple[StrategyResult, ...]
 
 
 class FinalState(Struct, frozen=True):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import say
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.send_command import owner

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from papertape.cli.config.sections import FILE_NAME, bitget_settings, load_config
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import FILE_NAME, bitget_settings
 from papertape.cli.environment.variables import network_problems, variable_problems
 from papertape.cli.log_reader import database_path, progress, read_backwards
 from papertape.cli.offline.doctor_alerts import alerts

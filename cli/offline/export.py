@@ -6,7 +6,7 @@ from contextlib import closing
 from glob import escape
 from typing import TYPE_CHECKING
 
-from papertape.cli.config.sections import load_config
+from papertape.cli.config.overrides import load_config
 from papertape.cli.environment.streams import say
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.portable_files import format_of, read_rows, write_rows

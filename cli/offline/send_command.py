@@ -6,7 +6,8 @@ import getpass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from papertape.cli.config.sections import load_config, strategies_of
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.wiring import warn

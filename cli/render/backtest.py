@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from papertape.cli.offline.backtest import BacktestResult, StrategyResult
+    from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
     from papertape.events.facts import ContractListed
     from papertape.projections.folds.coverage import CoverageView
 

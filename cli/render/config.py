@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from papertape.cli.config.sections import FILE_NAME, config_digest, load_config
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import FILE_NAME, config_digest
 from papertape.cli.config.summary import summary_rows, warnings
 from papertape.cli.environment.variables import check_variables
 from papertape.cli.render.console import GOOD, HEADLINE, emit, fields_of, notes, stdout

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.text import Text
 
+from papertape.cli.config.overrides import load_config
 from papertape.cli.config.schema import ConfigKey, number_text, range_text, table_of
-from papertape.cli.config.sections import enabled_names, load_config, strategies_of
+from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.log_reader import require_known
 from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, print_table, stdout
 from papertape.engine.kernel.strategy import Strategy

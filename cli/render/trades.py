@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.cli.commands.inspect import TABLE_TRADES
+from papertape.cli.arguments import TABLE_TRADES
 from papertape.cli.log_reader import KnownNames, fold_log
 from papertape.cli.offline.output_files import whole_file
 from papertape.cli.render.console import (

@@ -19,7 +19,8 @@ from papertape.api.gate import Gate
 from papertape.api.hosts import AllowedHosts
 from papertape.api.server import CONNECTIONS_MAX, serve
 from papertape.api.streams import Streams
-from papertape.cli.config.sections import config_digest, load_config, strategies_of
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import config_digest, strategies_of
 from papertape.cli.config.summary import summary
 from papertape.cli.environment.early_signals import call_on_stop
 from papertape.cli.environment.streams import write_message

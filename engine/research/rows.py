@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
     from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
     from papertape.engine.research.records import Array
-    from papertape.engine.research.tape import Tape
+
+
+class Tables(Protocol):
+    """The tables of a tape, by symbol in configured order."""
+
+    candles: list[CandleColumns]
+    funding: list[SeriesColumns | None]
+    open_interest: list[SeriesColumns | None]
+
+    def count_rows(self, times_ms: array[int]) -> tuple[int, int]:
+        """Return how many of these rows count, and how many of them are warm-up."""
+        ...
 
 
 def floats(column: array[float]) -> Array:
@@ -30,7 +41,7 @@ def columns_of_rows(rows: Array) -> FactColumns:
     return FactColumns._make([*made, _run_ends(*made[:3])])
 
 
-def columns_of(tape: Tape) -> FactColumns:
+def columns_of(tape: Tables) -> FactColumns:
     """Return the same as `tape.columns`, a hundred times as fast."""
     parts = [_candles(symbol, table, tape) for symbol, table in enumerate(tape.candles)]
     for kind, tables in ((FUNDING, tape.funding), (OPEN_INTEREST, tape.open_interest)):
@@ -45,7 +56,7 @@ def columns_of(tape: Tape) -> FactColumns:
     return FactColumns._make([*placed, _run_ends(*placed[:3])])
 
 
-def _candles(symbol: int, table: CandleColumns, tape: Tape) -> FactColumns:
+def _candles(symbol: int, table: CandleColumns, tape: Tables) -> FactColumns:
     """Return one symbol's candles."""
     count, warm_up = tape.count_rows(table.open_time_ms)
     opens_ms = np.frombuffer(table.open_time_ms, dtype=np.int64)[:count]
@@ -68,7 +79,7 @@ def _columns(count: int, *kinds: type[np.number[Any]]) -> list[Array]:
     return [part.view(kind) for part, kind in zip(parts, kinds, strict=True)]
 
 
-def _series(kind: int, symbol: int, series: SeriesColumns, tape: Tape) -> FactColumns:
+def _series(kind: int, symbol: int, series: SeriesColumns, tape: Tables) -> FactColumns:
     """Return one symbol's settlements or readings."""
     count, _ = tape.count_rows(series.time_ms)
     times_ms, empty = np.frombuffer(series.time_ms, dtype=np.int64)[:count], np.zeros(count)

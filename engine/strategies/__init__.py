@@ -1,1 +1,1 @@
-"""One file, one strategy. Dropping a file in here (or into a configured folder) is all it takes to add one."""
+"""The built-in strategies, one per file; adding a file adds a strategy."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.config.sections import Config, apply_sets, load_config
+from papertape.cli.config.overrides import apply_sets, load_config
+from papertape.cli.config.sections import Config
 from papertape.events.errors import ConfigError
 from papertape.projections.alerts.settings import AlertSettings
 

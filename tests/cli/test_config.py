@@ -10,15 +10,14 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.cli.config.loader import schema
+from papertape.cli.config.overrides import apply_sets, load_config
 from papertape.cli.config.schema import ConfigKey, ConfigTable, range_text
 from papertape.cli.config.sections import (
     Config,
-    apply_sets,
     bitget_settings,
     config_digest,
     enabled_names,
     file_settings,
-    load_config,
     runner_settings,
     sim_settings,
     strategies_of,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.config.sections import load_config
+from papertape.cli.config.overrides import load_config
 from papertape.events.facts import (
     CandleClosed,
     FeedLost,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papertape.cli.config.sections import load_config, sim_settings
+from papertape.cli.config.overrides import load_config
+from papertape.cli.config.sections import sim_settings
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.runner_settings import RunnerSettings

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.cli.config.sections import load_config
+from papertape.cli.config.overrides import load_config
 from papertape.cli.wiring import warm_up_ms
 from papertape.engine.feeds.bitget.feed import BitgetFeed
 from papertape.engine.feeds.bitget.settings import BitgetSettings
