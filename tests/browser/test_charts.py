@@ -167,7 +167,8 @@ def test_a_chart_goes_back_to_the_first_candle_of_the_log_without_a_jump(visitor
 
 def moment(page: Page) -> str:
     """Return the time of the shown candle; the indicators may not be ready at the beginning of a log."""
-    return page.inner_text(CANDLES)[:16]
+    shown: str = page.inner_text(CANDLES)
+    return shown[:16]
 
 
 def drag(page: Page, x: float, y: float, by_px: float) -> None:

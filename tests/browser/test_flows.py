@@ -51,7 +51,8 @@ def answer_to(page: Page, kind: str) -> str:
     """Return the answer shown in the form of a command."""
     answer = page.locator(f"form[data-command={kind}] .answer")
     answer.filter(has_text="e").wait_for()
-    return answer.inner_text()
+    shown: str = answer.inner_text()
+    return shown
 
 
 def give(page: Page, kind: str, target: str, why: str) -> str:

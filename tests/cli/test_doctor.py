@@ -30,7 +30,8 @@ def test_the_doctor_tells_what_the_feed_refused_and_warns_where_it_is_much(tmp_p
         ]
         path = write_log(tmp_path / f"{count}.db", [*entries(), [*map(Entry, refused)]])
         shown = CliRunner().invoke(app, ["doctor", "--db", str(path), "--json"])
-        (finding,) = [one for one in json.loads(shown.stdout) if one["name"] == "refused data"]
+        findings: list[dict[str, str]] = json.loads(shown.stdout)
+        (finding,) = [one for one in findings if one["name"] == "refused data"]
         return finding
 
     assert (found(1_000)["level"], found(1_000)["text"]) == ("ok", "1,000 times x, 3 times stale")

@@ -167,7 +167,8 @@ def test_whoever_else_answers_there_is_no_engine(tmp_path: Path, line: bytes) ->
 
 @in_loop
 async def test_a_long_status_comes_whole(tmp_path: Path) -> None:
-    db, long = tmp_path / "log.db", {"words": "x" * 200_000}
+    db = tmp_path / "log.db"
+    long: dict[str, object] = {"words": "x" * 200_000}
 
     async def say() -> dict[str, object]:
         return long

@@ -167,9 +167,11 @@ def test_an_empty_selection_says_why(db: Path) -> None:
 def test_following_shows_what_is_appended_and_ends_quietly_on_ctrl_c(tmp_path: Path) -> None:
     path = write_log(tmp_path / "small.db")
     command = [sys.executable, "-m", "papertape", "log", "--db", str(path), "--follow", "--json", "--limit", "1"]
-    # Whoever runs the tests in the background may have SIGINT ignored, and that is inherited.
-    ready = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **ready) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Whoever runs the tests in the background may have SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs here.
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["seq"] == REJECTED
         write_log(path, [[Entry(opened(price_usdt=106.0))]])

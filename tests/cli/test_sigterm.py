@@ -52,7 +52,7 @@ def test_an_engine_ends_in_time_while_telegram_hangs(tmp_path: Path, verb: str) 
     port = ("--port", "0") if verb == "up" else ()
     with silent_host() as host:
         arguments = (verb, *port, *MARKET, f"telegram.api_url=http://{host}")
-        with running(tmp_path, *arguments, until="connected", **BOT) as process:
+        with running(tmp_path, *arguments, until="connected", variables=BOT) as process:
             if verb == "up":
                 wait_for(lambda: (tmp_path / "log.db.sock").exists() and child_named(process.pid, "ui") > 0)
             assert ended_s(process) < stretched(ENDS_S_MAX)

@@ -129,7 +129,12 @@ def test_a_real_engine_is_ready_and_its_children_know_nothing_of_systemd(tmp_pat
 
 def test_without_systemd_nothing_is_asked_and_the_keeper_sleeps() -> None:
     asked: list[int] = []
-    silent = SystemdNotifier({}, lambda: bool(asked.append(1)))
+
+    def is_up() -> bool:
+        asked.append(1)
+        return False
+
+    silent = SystemdNotifier({}, is_up)
     silent.update(lives=True)
     silent.stopping()
     assert (asked, silent.interval_s) == ([], 60.0)

@@ -115,7 +115,7 @@ def _page(url: str) -> str:
 
 
 def test_a_token_of_the_owners_own_is_not_printed(tmp_path: Path) -> None:
-    with running(tmp_path, *UP, until="engine", PAPERTAPE_TOKEN=token_urlsafe(32)) as process:
+    with running(tmp_path, *UP, until="engine", variables={"PAPERTAPE_TOKEN": token_urlsafe(32)}) as process:
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0

@@ -55,7 +55,8 @@ def test_who_comes_while_the_page_starts_or_starts_again_waits_and_is_answered(t
 
 def test_the_page_waits_for_the_log_whose_file_an_engine_has_just_made(tmp_path: Path) -> None:
     (tmp_path / "log.db").touch()
-    with running(tmp_path, "ui", "--db", "log.db", "--port", "0", PAPERTAPE_KEEPER=str(os.getpid())) as page:
+    kept = {"PAPERTAPE_KEEPER": str(os.getpid())}
+    with running(tmp_path, "ui", "--db", "log.db", "--port", "0", variables=kept) as page:
         url = address(page)
         assert get(f"{url}/api/v1/status").json()["head_seq"] == 0
         with running(tmp_path, *("run", *UP[1:5], "--json"), until="EngineStarted"):
@@ -131,7 +132,7 @@ def test_an_engine_waits_for_the_one_that_is_leaving_the_log_because_its_keeper_
     kept = {"PAPERTAPE_KEEPER": str(os.getpid())}
     with ExitStack() as leaver:
         leaver.enter_context(LogLock(tmp_path / "log.db"))  # Nobody answers at the door any more.
-        with running(tmp_path, "run", *UP[1:5], "--json", **kept) as engine:
+        with running(tmp_path, "run", *UP[1:5], "--json", variables=kept) as engine:
             said = tmp_path / "stderr.txt"
             wait_for(lambda: "to release log.db" in said.read_text() or not is_alive(engine.pid))
             leaver.close()
@@ -153,7 +154,7 @@ def test_the_page_of_a_recorded_market_knows_that_nothing_may_be_crashed(tmp_pat
 def test_no_file_and_no_line_holds_the_token_that_was_used_or_misused(tmp_path: Path) -> None:
     token, wrong = token_urlsafe(32), token_urlsafe(32)
     said = ("--set", f"logs.folder={tmp_path}/logs", "--set", "logs.levels.page=debug")
-    with running(tmp_path, *UP, *IDLE, *said, PAPERTAPE_TOKEN=token) as keeper:
+    with running(tmp_path, *UP, *IDLE, *said, variables={"PAPERTAPE_TOKEN": token}) as keeper:
         url = address(keeper)
         right = {"Authorization": f"Bearer {token}"}
         wait_for(lambda: httpx.get(f"{url}/api/v1/status", headers=right, timeout=PATIENCE_S).status_code == 200)

@@ -86,7 +86,8 @@ def test_alerts_arrive_where_no_proxy_names_an_ipv6_network(tmp_path: Path) -> N
     with chat(tmp_path) as here:
         arguments = ("run", "--feed", "sim", "--speed", "60", "--db", "log.db", "--set", *here.sets)
         odd = "localhost,127.0.0.1,fd07:b51a:cc66:f0::/64"
-        with running(tmp_path, *arguments, **here.variables, NO_PROXY=odd, HTTPS_PROXY="http://127.0.0.1:9"):
+        variables = {**here.variables, "NO_PROXY": odd, "HTTPS_PROXY": "http://127.0.0.1:9"}
+        with running(tmp_path, *arguments, variables=variables):
             here.until(lambda text: "papertape" in text.partition("\n")[2])
         said = (tmp_path / "stderr.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in said if "NO_PROXY" in line] == [

@@ -154,7 +154,8 @@ def test_every_reader_of_the_log_ends_in_the_same_state() -> None:
     assert state_digest(followed) == state_digest(restarted) == digest
     portfolio, trades = Portfolio(), Trades()
     fold_views([portfolio, trades], recorded)
-    assert portfolio.positions() == portfolio.orders() == ()
+    assert portfolio.positions() == ()
+    assert portfolio.orders() == ()
     assert [trade.reason for trade in trades.closed()] == ["delisted", "delisted"]
     account = portfolio.account("scripted")
     assert account.equity_usdt == account.cash_usdt == scenario.account.equity_usdt

@@ -122,7 +122,7 @@ def test_commands_run_beside_modules_of_the_same_names(installed: Path, folder: 
     papertape(installed, folder, "verify", "--db", "log.db")
 
 
-def wait_for(read: Callable[[], T]) -> T:
+def wait_for(read: Callable[[], T | None]) -> T:
     """Return the first value that is not empty."""
     ends_s = time.monotonic() + PATIENCE_S
     while not (found := read()):

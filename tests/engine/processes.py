@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,17 @@ def started_s(folder: Path) -> float:
 
 @contextmanager
 def running(
-    folder: Path, *arguments: str, until: str = "", begun_s: float = 0.0, **extra: str
+    folder: Path, *arguments: str, until: str = "", begun_s: float = 0.0, variables: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """The program while it runs: since `begun_s`, or from the first line that holds `until`; killed in the end."""
     with (folder / "stderr.txt").open("w") as errors:
         process = subprocess.Popen(
-            command(*arguments), cwd=folder, env=environment(**extra), stdout=subprocess.PIPE, stderr=errors, text=True
+            command(*arguments),
+            cwd=folder,
+            env=environment(**(variables or {})),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
     try:
         assert process.stdout is not None

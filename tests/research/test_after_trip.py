@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+from array import array
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def run(risk: RiskSettings, engine: type[TapeEngine]) -> tuple[Ending, Backtest]
     made = engine(world, tape)  # type: ignore[call-arg]
     outcome: TapeRunResult = run_tape(world, made, reset_by=RESET_BY)
     decided = [(int(item.fact), item.runner, encoded(item.event)) for item in outcome.decided]
-    ending = Ending(decided, [bytes(memoryview(one)) for one in outcome.equities], state_of(world))
+    ending = Ending(decided, [array("d", one).tobytes() for one in outcome.equities], state_of(world))
     events = configuration(STRATEGIES, tape.contracts, settings(risk))
     return ending, Backtest("", tape, made.facts, events, world, outcome.decided, outcome.equities, [], 0.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
 from tests.core.random_market import Recipe, market, recipes
 from tests.core.runs import eager
-from tests.research.ways import CompiledEngine, compile_once
+from tests.research.ways import compile_once
 from tests.support import NO_LIMITS, STRATEGIES, configured_world, examples
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.guarded import TapeEngine
     from papertape.engine.research.tape import Tape
+
+pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
+
+from papertape.engine.research.compiled import CompiledEngine
 
 SESSIONS = replace(NO_LIMITS, max_session_loss_percent=2.0, max_risk_per_trade_percent=10.0)
 GLOBAL = replace(NO_LIMITS, global_max_loss_percent=1.0, max_risk_per_trade_percent=50.0)

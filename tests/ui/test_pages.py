@@ -30,7 +30,7 @@ from papertape.ui.pages import PAGES as DECLARED
 from papertape.ui.rendering import ASSETS, clock_or_timestamp, tone
 from tests.events.tape import in_loop
 from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
-from tests.web.given import TapeInspector, gate_of, site_of
+from tests.web.given import ListTimeline, TapeInspector, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -358,6 +358,7 @@ async def test_the_live_content_includes_the_newest_point_of_each_curve(address:
 async def test_the_head_is_never_behind_the_shown_event() -> None:
     site = site_of(list(DAY)[:-1])
     request = await PageHandler(site).newest_request()
+    assert isinstance(site.timeline, ListTimeline)
     site.timeline.grow([DAY[-1]])
     assert request.head_seq == DAY[-1].seq >= request.seq
 

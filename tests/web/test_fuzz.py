@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import schemathesis
@@ -16,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from papertape.api.app import application
+from papertape.api.app import api_routes
 from papertape.api.openapi import description
 from papertape.api.streams import Streams
 from tests.patience import PATIENCE_S
@@ -33,8 +34,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 def described() -> dict[str, object]:
     """Return the public description."""
     site = site_of([])
-    app = application(site, gate_of(), Streams(site.timeline))
-    return description(list(app.routes), "test")
+    return description(api_routes(site, gate_of(), Streams(site.timeline)), "test")
 
 
 SCHEMA = schemathesis.openapi.from_dict(described()).exclude(path=ENDLESS).exclude(path_regex=LOGIN)
@@ -72,6 +72,6 @@ def server() -> Iterator[str]:
 
 @SCHEMA.parametrize()
 @examples(EXAMPLES_MAX)
-def test_every_answer_matches_the_description(case: schemathesis.Case, server: str) -> None:
+def test_every_answer_matches_the_description(case: schemathesis.Case[Any], server: str) -> None:
     response = case.call(base_url=server, headers=BEARER)
     case.validate_response(response, checks=CHECKS)

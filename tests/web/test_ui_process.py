@@ -42,9 +42,9 @@ SIM = (
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **extra: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(folder: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the process; yield it and its address as soon as it answers."""
-    with running(folder, "ui", "--port", "0", *arguments, **extra) as process:
+    with running(folder, "ui", "--port", "0", *arguments, variables=variables) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = URL.match(line)
