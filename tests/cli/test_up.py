@@ -39,7 +39,8 @@ def child_named(pid: int, verb: str) -> int:
 
     def is_there() -> bool:
         with suppress(FileNotFoundError, ProcessLookupError):
-            found.extend(one for one in children(pid) if f"\0papertape\0{verb}\0" in Path(f"/proc/{one}/cmdline").read_text())
+            words = f"\0papertape\0{verb}\0"
+            found.extend(one for one in children(pid) if words in Path(f"/proc/{one}/cmdline").read_text())
         return bool(found)
 
     wait_for(is_there)
