@@ -153,7 +153,7 @@ def test_two_names_of_one_log_never_have_two_engines(tmp_path: Path) -> None:
         other = papertape(tmp_path, "run", "--config", UP[2], "--db", "alias.db", "--json")
         assert other.returncode == 3
         told = ok(tmp_path, "pause", "momentum", "--why", "by its other name", "--db", "alias.db")
-        assert "taken by the running engine" in told
+        assert "accepted by the running engine" in told
 
 
 def test_an_engine_whose_disk_disappeared_creates_no_log_on_the_remains(
