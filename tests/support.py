@@ -1,4 +1,4 @@
-"""Shared by the tests of the core: where the market data lies, and short ways to build facts, worlds and tapes."""
+"""Shared by the tests of the engine: where the market data lies, and short ways to build facts, worlds and tapes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("PAPERTAPE_SHARED", REPOSITORY.parent / "shared"))
 DATA = SHARED / "data"
-SCRIPTED_FOLDER = Path(__file__).parent / "core" / "scripted"
+SCRIPTED_FOLDER = Path(__file__).parent / "kernel" / "scripted"
 needs_data = pytest.mark.skipif(
     not DATA.is_dir(),
     reason=f"there are no market files at {DATA}; PAPERTAPE_SHARED names the folder that holds `data`",

@@ -18,9 +18,9 @@ from papertape.projections.telegram.parse import MENU
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.core.scripted.scripted import BUY, LEAVE
 from tests.engine.parts import Given, settings
 from tests.events.tape import in_loop
+from tests.kernel.scripted.scripted import BUY, LEAVE
 from tests.patience import PATIENCE_S
 from tests.support import candle, listed
 

@@ -20,8 +20,8 @@ from papertape.events.log import Recorded
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.alerts.markup import table
 from papertape.projections.telegram.parse import NoPositionQuery, request_of
-from tests.core.scripted.scripted import BUY, LEAVE
 from tests.events.tape import in_loop
+from tests.kernel.scripted.scripted import BUY, LEAVE
 from tests.support import SCRIPTED_FOLDER
 from tests.ui.given import visiting
 from tests.web.given import site_of

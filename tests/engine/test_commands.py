@@ -26,12 +26,12 @@ from papertape.events.facts import (
     RunnerResumed,
 )
 from tests.cli.written_log import write_log
-from tests.core.scenario import BUY, Scenario
-from tests.core.scripted.scripted import BUY as TOLD_BUY
 from tests.engine.logs import of_type
 from tests.engine.parts import settings
 from tests.engine.processes import ok, papertape, running
 from tests.events.tape import in_loop
+from tests.kernel.scenario import BUY, Scenario
+from tests.kernel.scripted.scripted import BUY as TOLD_BUY
 from tests.support import DAY_0_MS, MINUTE_MS, candle, listed
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from papertape.engine.ports.clock import ManualClock
 from papertape.engine.startup import open_engine
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped, OrderPlaced
-from tests.core.scripted.scripted import BUY
 from tests.engine.logs import digest, of_type, recorded, recovered
 from tests.engine.parts import Given, live, settings
 from tests.engine.processes import ok, running
 from tests.events.tape import in_loop
+from tests.kernel.scripted.scripted import BUY
 from tests.support import DAY_0_MS, NO_LIMITS, candle, listed
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from papertape.events.facts import (
     PositionOpened,
     Timing,
 )
-from tests.core.scripted.scripted import BUY
 from tests.engine.logs import of_type, recorded
 from tests.engine.parts import Given, live, settings
 from tests.events.tape import in_loop
+from tests.kernel.scripted.scripted import BUY
 from tests.support import NO_LIMITS, candle, listed, settled
 
 if TYPE_CHECKING:

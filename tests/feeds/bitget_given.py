@@ -35,7 +35,7 @@ from papertape.sandbox.bitget.twin import BitgetTwin
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
 from papertape.sandbox.bitget.wire import TwinConnection
 from papertape.sandbox.faults import ActiveFault
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS

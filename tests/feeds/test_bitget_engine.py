@@ -47,8 +47,6 @@ from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import LARGE_TIERS, SMALL_TIERS, SimTwinMarket, Tier
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.core.runs import BUILT_IN, eager
-from tests.core.scripted.scripted import BUY
 from tests.feeds.bitget_given import (
     BTC,
     DAY_MS,
@@ -75,8 +73,10 @@ from tests.feeds.bitget_given import (
     true_fact,
     twin_of,
 )
+from tests.kernel.scripted.scripted import BUY
+from tests.reducer.runs import BUILT_IN, eager
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import NO_LIMITS, STRATEGIES
-from tests.twins.virtual_time import VirtualClock, run
 
 
 class Traded(Struct):

@@ -50,7 +50,7 @@ from tests.feeds.bitget_given import (
     twin_of,
     watched,
 )
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.reconnect import StreamStatistics

@@ -10,7 +10,6 @@ from papertape.engine.runner_settings import split_by_timeframe
 from papertape.engine.verify import verify
 from papertape.events.facts import FundingRateSettled, OpenInterestObserved, PositionClosed, PositionOpened, Timing
 from papertape.sandbox.bitget.script import FaultScript
-from tests.core.runs import BUILT_IN, eager
 from tests.feeds.bitget_given import (
     HOUR_MS,
     MINUTE_MS,
@@ -25,6 +24,7 @@ from tests.feeds.bitget_given import (
     values,
 )
 from tests.feeds.test_bitget_engine import Traded, traded
+from tests.reducer.runs import BUILT_IN, eager
 from tests.support import STRATEGIES
 
 HOURS: Final = 5

@@ -18,7 +18,6 @@ from papertape.events.facts import CandleClosed, FeedFact, FundingRateSettled, M
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.core.runs import BUILT_IN, eager
 from tests.feeds.bitget_given import (
     DAY_MS,
     HOUR_MS,
@@ -33,8 +32,9 @@ from tests.feeds.bitget_given import (
     true_fact,
     twin_of,
 )
+from tests.reducer.runs import BUILT_IN, eager
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import STRATEGIES
-from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.feed import BitgetFeed

@@ -55,8 +55,8 @@ from tests.feeds.bitget_given import (
     watched,
 )
 from tests.feeds.test_bitget_engine import Traded, Volumes, live
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import NO_LIMITS, STRATEGIES
-from tests.twins.virtual_time import VirtualClock, run
 
 E = TypeVar("E", bound=Event)
 BOTH = (BTC, ETH)

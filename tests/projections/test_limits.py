@@ -15,9 +15,9 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped
 from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.portfolio import Portfolio
-from tests.core.random_market import Recipe, market
-from tests.core.runs import TWO, begin, eager
-from tests.core.scenario import BUY
+from tests.kernel.scenario import BUY
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import TWO, begin, eager
 from tests.support import NO_LIMITS, STRATEGIES, candle, examples, feed, listed, take
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from papertape.projections.telegram.parse import AsOfQuery
 from tests.cli.written_log import entries, write_log
 from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded
 from tests.projections.timeline_log import followed_log
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.telegram.given import Tape
-from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from pathlib import Path

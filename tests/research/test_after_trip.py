@@ -28,9 +28,9 @@ from papertape.events.facts import (
     PositionOpened,
 )
 from papertape.events.memory_log import MemoryEventLog
-from tests.core.random_market import Recipe, market
-from tests.core.runs import BUILT_IN, EAGER
 from tests.engine.processes import ok, papertape
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import BUILT_IN, EAGER
 from tests.research.ways import Ending, encoded
 from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, configured_world, state_of
 

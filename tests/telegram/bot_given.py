@@ -22,9 +22,9 @@ from papertape.sandbox.telegram.messages import BotMessage
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.alerts.given import A_DAY, market
 from tests.projections.tape import recorded
+from tests.sandbox.given import START_MS
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.telegram.given import Tape
-from tests.twins.given import START_MS
-from tests.twins.virtual_time import VirtualClock, run
 
 T = TypeVar("T")
 PATIENCE_S = 0.05

@@ -20,8 +20,8 @@ from papertape.projections.telegram.secret import BotToken
 from papertape.projections.telegram.text import escape
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.twins.given import START_MS
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.given import START_MS
+from tests.sandbox.virtual_time import VirtualClock, run
 
 T = TypeVar("T")
 HOUR_S = 3_600.0

@@ -24,10 +24,10 @@ from papertape.projections.telegram.secret import BotToken
 from papertape.projections.text.formats import money
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.core.scripted.scripted import BUY
 from tests.engine.logs import of_type
 from tests.engine.parts import settings
 from tests.events.tape import in_loop
+from tests.kernel.scripted.scripted import BUY
 from tests.patience import PATIENCE_S
 from tests.support import candle, listed
 

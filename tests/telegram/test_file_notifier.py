@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from papertape.projections.telegram.file_notifier import FileNotifier
+from tests.sandbox.given import START_MS
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.telegram.given import Plain, Tape, news, noise, trip
-from tests.twins.given import START_MS
-from tests.twins.virtual_time import VirtualClock, run
 
 
 def test_every_alert_is_one_line_without_tags() -> None:

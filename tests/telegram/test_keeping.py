@@ -15,9 +15,9 @@ from papertape.projections.telegram.file_notifier import FileNotifier
 from papertape.sandbox.telegram.faults import TelegramFault
 from tests.alerts.given import CASES
 from tests.projections.tape import recorded
+from tests.sandbox.given import START_MS
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.telegram.given import Rig, Tape, rigged
-from tests.twins.given import START_MS
-from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,7 +26,7 @@ from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import WatchdogSettings
 from papertape.projections.watchdog.watchdog import Watchdog, make_watchdog
 from tests.projections.tape import configured
-from tests.twins.virtual_time import VirtualClock
+from tests.sandbox.virtual_time import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

@@ -33,8 +33,8 @@ from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.twin import BitgetTwin
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import STRATEGIES
-from tests.twins.virtual_time import VirtualClock, run
 from tests.watchdog.given import MINUTE_MS, START_MS, TOLD, outline, story
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from papertape.events.facts import AnomalyPersists, FeedConnected, FeedLost
 from papertape.projections.alerts.alert import AlertKind
 from papertape.projections.alerts.markup import plain_text
 from tests.alerts.given import alerts_of
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.watchdog.given import HOUR_MS, START_MS, WatchdogRig, opening
 
 if TYPE_CHECKING:

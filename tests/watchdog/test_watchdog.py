@@ -20,7 +20,7 @@ from papertape.events.facts import (
 from papertape.projections.watchdog.checks import ProcessMeasurements
 from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.watchdog import REPAIR_S_MAX, FoldFollower
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.watchdog.given import (
     HOUR_MS,
     MINUTE_MS,
