@@ -20,7 +20,7 @@ from papertape.events.sqlite_log import SqliteLogReader
 from tests.cli.written_log import write_log
 from tests.engine.logs import recorded
 from tests.engine.processes import ok, papertape
-from tests.events.tape import any_fact
+from tests.events.random_facts import any_fact
 from tests.support import examples
 
 if TYPE_CHECKING:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS
 from tests.engine.processes import ok, papertape
-from tests.support import DAY_0_MS, MINUTE_MS, SCRIPTED_FOLDER, needs_data, path_of
+from tests.support import SCRIPTED_FOLDER, needs_data, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,11 @@ from papertape.engine.reducer.reducer import decide, is_new
 from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.runner_settings import runner_configurations
 from papertape.events.facts import CandleClosed, FeedFact, FundingRateSettled, MarketFact, Timing
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.feeds.bitget_given import (
-    DAY_MS,
-    HOUR_MS,
-    MINUTE_MS,
+from tests.feeds.bitget_runs import (
     NOW_MS,
     START_MS,
     Order,

@@ -35,14 +35,12 @@ from papertape.events.facts import (
     Timing,
 )
 from papertape.events.memory_log import MemoryEventLog
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
-from tests.feeds.bitget_given import (
+from tests.feeds.bitget_runs import (
     BTC,
-    DAY_MS,
     ETH,
-    HOUR_MS,
-    MINUTE_MS,
     NOW_MS,
     SPARSE,
     START_MS,

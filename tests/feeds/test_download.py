@@ -30,7 +30,7 @@ from papertape.events.errors import ExchangeRefused, ExchangeUnreachable, Market
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.twin import BitgetTwin
-from tests.feeds.given import candles_only, facts
+from tests.feeds.reading import candles_only, facts
 from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import examples
 

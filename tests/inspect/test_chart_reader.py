@@ -21,21 +21,10 @@ from papertape.events.facts import CandleClosed, Event, OrderPlaced, Timing
 from papertape.events.log import Entry, Recorded
 from papertape.events.log_thread import LogThread
 from papertape.events.memory_log import MemoryEventLog
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS, candle, listed, settled
 from tests.reducer.random_market import Recipe, market
-from tests.support import (
-    DAY_0_MS,
-    DAY_MS,
-    FIVE_MINUTES_MS,
-    HOUR_MS,
-    MINUTE_MS,
-    NO_LIMITS,
-    candle,
-    configured_world,
-    file_tape,
-    listed,
-    needs_data,
-    settled,
-)
+from tests.support import NO_LIMITS, configured_world, file_tape, needs_data
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -282,8 +271,10 @@ def chart_of(
 
 
 def test_the_forming_candle_is_the_last_one_and_is_marked() -> None:
-    minutes = [candle(number, (100.0 + number, 110.0 + number, 90.0 + number, 101.0 + number)) for number in range(8)]
-    chart = chart_of(given([listed(), *minutes]))
+    minutes = [
+        candle(number, (100.0 + number, 110.0 + number, 90.0 + number, 101.0 + number), "X") for number in range(8)
+    ]
+    chart = chart_of(given([listed("X"), *minutes]))
     assert [(one.complete, one.open_time_ms - DAY_0_MS) for one in chart.candles] == [
         (True, 0),
         (False, FIVE_MINUTES_MS),
@@ -291,29 +282,31 @@ def test_the_forming_candle_is_the_last_one_and_is_marked() -> None:
     assert (chart.candles[1].open, chart.candles[1].high, chart.candles[1].low) == (105.0, 117.0, 95.0)
     assert (chart.candles[1].close, chart.candles[1].volume) == (108.0, 3.0)
     assert (chart.candles[1].vwap, chart.candles[1].rsi) == (None, None)
-    assert len(chart_of(given([listed(), *minutes[:5]])).candles) == 1, "nothing is forming at a boundary"
+    assert len(chart_of(given([listed("X"), *minutes[:5]])).candles) == 1, "nothing is forming at a boundary"
 
 
 def test_a_candle_that_was_fetched_late_in_part_is_marked() -> None:
-    minutes = [candle(number, 100.0, timing=Timing.LATE if number == 7 else Timing.ON_TIME) for number in range(18)]
-    assert [one.late for one in chart_of(given([listed(), *minutes])).candles] == [False, True, False, False]
+    minutes = [
+        candle(number, 100.0, "X", timing=Timing.LATE if number == 7 else Timing.ON_TIME) for number in range(18)
+    ]
+    assert [one.late for one in chart_of(given([listed("X"), *minutes])).candles] == [False, True, False, False]
 
 
 def test_settlements_within_the_candles_are_shown() -> None:
-    events = [candle(number, 100.0) for number in range(60)]
-    log = given([listed(), settled(0, 0.01), *events[:40], settled(35 * MINUTE_MS, 0.0003), *events[40:]])
+    events = [candle(number, 100.0, "X") for number in range(60)]
+    log = given([listed("X"), settled(0, 0.01, "X"), *events[:40], settled(35 * MINUTE_MS, 0.0003, "X"), *events[40:]])
     assert chart_of(log, candles=6).funding == ((DAY_0_MS + 35 * MINUTE_MS, 0.0003),)
     assert len(chart_of(log, candles=100).funding) == 2
 
 
 def test_before_the_first_candle_there_is_an_empty_chart() -> None:
-    assert chart_of(given([listed()])) == Chart(1, (), ())
-    assert chart_of(given([listed(), candle(0, 1.0)]), symbol="Y") == Chart(2, (), ())
+    assert chart_of(given([listed("X")])) == Chart(1, (), ())
+    assert chart_of(given([listed("X"), candle(0, 1.0, "X")]), symbol="Y") == Chart(2, (), ())
 
 
 def test_after_a_hole_that_resets_indicators_begin_again() -> None:
-    minutes = [candle(number, 100.0 + number % 7) for number in (*range(100), *range(500, 540))]
-    shown = chart_of(given([listed(), *minutes]), MINUTE_MS, 200).candles
+    minutes = [candle(number, 100.0 + number % 7, "X") for number in (*range(100), *range(500, 540))]
+    shown = chart_of(given([listed("X"), *minutes]), MINUTE_MS, 200).candles
     assert [one.rsi is not None for one in shown] == [False] * 14 + [True] * 86 + [False] * 14 + [True] * 26
 
 
@@ -327,11 +320,11 @@ def test_after_a_hole_that_resets_indicators_begin_again() -> None:
 )
 def test_what_no_chart_can_have_is_refused(timeframe_ms: int, candles: int, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        chart_of(given([listed(), candle(0, 1.0)]), timeframe_ms, candles)
+        chart_of(given([listed("X"), candle(0, 1.0, "X")]), timeframe_ms, candles)
 
 
 def test_a_timeframe_finer_than_the_log_is_refused() -> None:
-    log = given([listed()]).log
+    log = given([listed("X")]).log
 
     async def look() -> None:
         async with charts_of(log) as charts:
@@ -342,7 +335,7 @@ def test_a_timeframe_finer_than_the_log_is_refused() -> None:
 
 
 def test_only_so_many_charts_are_kept() -> None:
-    log = given([listed(), candle(0, 1.0)]).log
+    log = given([listed("X"), candle(0, 1.0, "X")]).log
 
     async def look() -> None:
         async with charts_of(log) as charts:
@@ -355,8 +348,8 @@ def test_only_so_many_charts_are_kept() -> None:
 
 def test_a_moment_is_found_by_halving_also_where_symbols_come_one_behind_the_other() -> None:
     """A warm-up brings the whole history of one symbol, then that of the next."""
-    alone = [candle(number, 1.0, symbol="A") for number in range(9_000)]
-    later = [candle(number, 1.0, symbol="B") for number in range(9_000)]
+    alone = [candle(number, 1.0, "A") for number in range(9_000)]
+    later = [candle(number, 1.0, "B") for number in range(9_000)]
     log = given([*alone, *later], a_row=700)
 
     class CountingReader:
@@ -378,6 +371,6 @@ def test_a_moment_is_found_by_halving_also_where_symbols_come_one_behind_the_oth
 
 
 def test_behind_such_a_hole_a_chart_from_the_middle_is_exact_at_once() -> None:
-    minutes = [candle(number, 100.0 + number % 7) for number in (*range(5_000), *range(5_300, 5_500))]
-    shown = chart_of(given([listed(), *minutes]), MINUTE_MS, 256).candles
+    minutes = [candle(number, 100.0 + number % 7, "X") for number in (*range(5_000), *range(5_300, 5_500))]
+    shown = chart_of(given([listed("X"), *minutes]), MINUTE_MS, 256).candles
     assert [one.rsi is not None for one in shown] == [False] * (56 + 14) + [True] * 186

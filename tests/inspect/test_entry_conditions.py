@@ -27,22 +27,12 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
+from papertape.events.units import DAY_MS, MINUTE_MS
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 from tests.kernel.scenario import BUY, LEAVE, SELL, Scenario
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import BUILT_IN, EAGER
-from tests.support import (
-    DAY_0_MS,
-    DAY_MS,
-    FIVE_MINUTES_MS,
-    MINUTE_MS,
-    NO_LIMITS,
-    STRATEGIES,
-    candle,
-    configured_world,
-    file_tape,
-    listed,
-    needs_data,
-)
+from tests.support import NO_LIMITS, STRATEGIES, configured_world, file_tape, needs_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -252,7 +242,7 @@ def test_a_name_that_there_is_not_is_refused_with_those_there_are() -> None:
 
 def momentum(lookback: int = 20) -> EngineState:
     """A world of minutes in which momentum runs: it needs 28 candles of 5 and of 15 minutes, or lookback + 1."""
-    return configured_world([listed()], {"momentum": RunnerSettings({"breakout_lookback": lookback})})
+    return configured_world([listed("X")], {"momentum": RunnerSettings({"breakout_lookback": lookback})})
 
 
 def frames(world: EngineState) -> list[tuple[int, int, int]]:
@@ -263,7 +253,7 @@ def frames(world: EngineState) -> list[tuple[int, int, int]]:
 
 def feed_minutes(world: EngineState, first: int, end: int) -> None:
     for number in range(first, end):
-        decide(world, candle(number, 100.0 + number % 3), number + 1)
+        decide(world, candle(number, 100.0 + number % 3, "X"), number + 1)
 
 
 def test_readiness_counts_complete_candles_and_says_when_the_last_one_closes() -> None:
@@ -288,7 +278,7 @@ def test_the_moment_it_names_is_the_one_at_which_it_is_ready_also_after_a_hole()
     named = [minute for _, _, minute in frames(world)]
     assert named == [150, 435]
     for number in range(38, 500):
-        decide(world, candle(number, 100.0), number)
+        decide(world, candle(number, 100.0, "X"), number)
         for at, (candles, needed, _) in zip(named, frames(world), strict=True):
             assert (candles >= needed) == (number + 1 >= at)
 
@@ -303,7 +293,7 @@ def test_a_hole_that_resets_everything_starts_the_count_again() -> None:
 
 def test_parameters_that_need_more_candles_are_counted() -> None:
     assert frames(momentum(lookback=60))[0][:2] == (0, 61)
-    world = configured_world([listed()], {"liquidation": RunnerSettings({"anchor_halflife_minutes": 481})})
+    world = configured_world([listed("X")], {"liquidation": RunnerSettings({"anchor_halflife_minutes": 481})})
     assert entry_conditions(world, "liquidation", "X")[0].readiness[0].needed == 97
 
 

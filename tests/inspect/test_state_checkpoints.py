@@ -11,7 +11,8 @@ from papertape.engine.inspect.checkpoints import CHUNK_BYTES_MIN, COMPRESSION_LE
 from papertape.engine.inspect.state_chunks import split_state
 from papertape.engine.reducer.snapshot_codec import encode
 from papertape.engine.reducer.state import list_contract, new_state
-from tests.support import STRATEGIES, listed
+from tests.build import listed
+from tests.support import STRATEGIES
 
 if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState

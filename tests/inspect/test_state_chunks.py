@@ -13,9 +13,10 @@ from papertape.engine.reducer.reducer import fold, is_decision
 from papertape.engine.reducer.snapshot_codec import encode
 from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import configuration
+from tests.build import FIVE_MINUTES_MS
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import BUILT_IN, begin, eager
-from tests.support import FIVE_MINUTES_MS, STRATEGIES, feed, take
+from tests.support import STRATEGIES, feed, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -25,7 +25,7 @@ from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
 from tests.engine.logs import damage, recorded
 from tests.engine.parts import busy, live, settings
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.reducer.random_market import Recipe
 from tests.support import STRATEGIES
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import Event, GapFound, Timing
-from tests.support import candle, configured_world, listed, observed, settled, take
+from tests.build import candle, listed, observed, settled
+from tests.support import configured_world, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ class Scenario:
         self, prices: Prices, told: float = NOTHING, symbol: str = "X", timing: Timing = Timing.ON_TIME
     ) -> list[Event]:
         """The next candle of a symbol, and what was decided on it."""
-        fact = candle(self.minute[symbol], prices, told, symbol, timing)
+        fact = candle(self.minute[symbol], prices, symbol, timing, volume=told)
         self.minute[symbol] += 1
         return [event for event in take(self.world, self.log, fact) if not isinstance(event, GapFound)]
 

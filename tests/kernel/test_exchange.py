@@ -6,8 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.events.facts import Liquidated, OrderPlaced, PositionClosed, PositionOpened
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS
 from tests.kernel.scenario import BUY, LEAVE, SELL, Scenario, only
-from tests.support import DAY_0_MS, MINUTE_MS, NO_LIMITS
+from tests.support import NO_LIMITS
 
 SMOOTH = replace(NO_LIMITS, slippage_percent=0.0)
 """Entry at 100 with stop 99 and target 102; liquidation at 67.4. Short mirrored about 100."""

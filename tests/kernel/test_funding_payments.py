@@ -6,8 +6,9 @@ import pytest
 
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.facts import FundingPaid, PositionClosed, PositionOpened, Timing
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS, settled
 from tests.kernel.scenario import BUY, LEAVE, SELL, Scenario, only
-from tests.support import DAY_0_MS, MINUTE_MS
 
 SMOOTH = RiskSettings(slippage_percent=0.0)
 
@@ -101,9 +102,8 @@ def test_nobody_pays_for_a_settlement_of_before_the_position() -> None:
 
 def test_an_update_that_repeats_a_settlement_is_no_news() -> None:
     from papertape.engine.reducer.reducer import is_new  # noqa: PLC0415 - the one question of this test
-    from tests.support import settled  # noqa: PLC0415
 
     scenario = standing()
     scenario.settle(2, 0.001)
-    assert not is_new(scenario.world, settled(2 * MINUTE_MS, 0.001))
-    assert is_new(scenario.world, settled(3 * MINUTE_MS, 0.001))
+    assert not is_new(scenario.world, settled(2 * MINUTE_MS, 0.001, "X"))
+    assert is_new(scenario.world, settled(3 * MINUTE_MS, 0.001, "X"))

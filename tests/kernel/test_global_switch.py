@@ -14,8 +14,10 @@ from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset, KillSwitchTripped, OrderCancelled, OrderPlaced
 from papertape.events.log import Recorded
+from papertape.events.units import HOUR_MS
+from tests.build import DAY_0_MS, candle, listed
 from tests.kernel.scenario import BUY, NOTHING, Prices
-from tests.support import DAY_0_MS, HOUR_MS, NO_COSTS, STRATEGIES, candle, configured_world, listed, state_of, take
+from tests.support import NO_COSTS, STRATEGIES, configured_world, state_of, take
 
 ALL_IN = replace(
     NO_COSTS, max_risk_per_trade_percent=100.0, max_session_loss_percent=100.0, max_daily_loss_percent=100.0
@@ -39,7 +41,7 @@ class Pair:
 
     def candle(self, minute: int, prices: Prices, told: float = NOTHING, symbol: str = "X") -> list[Event]:
         """The candle of a minute."""
-        return take(self.world, self.log, candle(minute, prices, told, symbol))
+        return take(self.world, self.log, candle(minute, prices, symbol, volume=told))
 
     def enter(self) -> None:
         """Both long from 100."""

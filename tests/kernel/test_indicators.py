@@ -22,7 +22,8 @@ from papertape.engine.kernel.indicators import (
 )
 from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import HISTORY_BARS_MAX, Adx, Atr, Bar, Fact, Series, VolumeAverage
-from tests.support import MINUTE_MS, indicator_table, needs_data
+from papertape.events.units import MINUTE_MS
+from tests.support import indicator_table, needs_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -12,9 +12,10 @@ from papertape.engine.reducer.snapshot_codec import decode, encode
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError
 from papertape.events.facts import OrderPlaced, OrderRejected, PositionClosed, PositionOpened
+from tests.build import candle, listed
 from tests.kernel.scenario import BUY, SELL, Scenario, only
 from tests.kernel.scripted.scripted import ODD, ODD_ENTRIES
-from tests.support import SCRIPTED_FOLDER, STRATEGIES, candle, listed
+from tests.support import SCRIPTED_FOLDER, STRATEGIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ def test_an_answer_says_the_same_after_a_start_as_without_one() -> None:
     scenario = Scenario()
     _signal_and_forget(scenario)
     restarted = decode(encode(scenario.world), STRATEGIES)
-    fact = candle(scenario.minute["X"], 100.0, ODD + 17)
+    fact = candle(scenario.minute["X"], 100.0, "X", volume=ODD + 17)
     going_on, anew = (decide(world, fact, 10)[1].event for world in (scenario.world, restarted))
     assert isinstance(going_on, OrderPlaced)
     assert going_on == anew

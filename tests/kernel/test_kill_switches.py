@@ -17,8 +17,9 @@ from papertape.events.facts import (
     PositionOpened,
     RunnerConfigured,
 )
+from tests.build import DAY_0_MS, listed
 from tests.kernel.scenario import BUY, LEAVE, Scenario, only
-from tests.support import DAY_0_MS, NO_COSTS, listed, state_of
+from tests.support import NO_COSTS, state_of
 
 ALL_IN = replace(NO_COSTS, max_risk_per_trade_percent=100.0, global_max_loss_percent=100.0)
 """80 coins at 100, without costs: a fall of 6.25 is the session limit of 500, one of 12.5 the daily limit of 1,000."""
@@ -29,7 +30,7 @@ MINUTES_A_DAY = 1_440
 
 def standing(risk: object = ALL_IN) -> Scenario:
     """80 coins long from 100, stop and target far away."""
-    scenario = Scenario([listed(tick=(1, 100))], risk, stop_percent=20.0, target_percent=60.0)  # type: ignore[arg-type]
+    scenario = Scenario([listed("X", tick=(1, 100))], risk, stop_percent=20.0, target_percent=60.0)  # type: ignore[arg-type]
     scenario.enter()
     assert scenario.desk().position.quantity_base == 80.0
     return scenario

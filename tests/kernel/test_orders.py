@@ -21,8 +21,10 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS, listed
 from tests.kernel.scenario import BUY, LEAVE, SELL, Scenario, only
-from tests.support import DAY_0_MS, MINUTE_MS, NO_LIMITS, listed
+from tests.support import NO_LIMITS
 
 
 def test_a_signal_on_a_close_is_filled_at_the_next_open() -> None:

@@ -21,7 +21,9 @@ from papertape.engine.kernel.state import (
     Settlement,
 )
 from papertape.engine.reducer.state import GAP_RESET_MS
-from tests.support import FIVE_MINUTES_MS, MINUTE_MS, examples, file_tape, needs_data
+from papertape.events.units import MINUTE_MS
+from tests.build import FIVE_MINUTES_MS
+from tests.support import examples, file_tape, needs_data
 
 
 class Chart:

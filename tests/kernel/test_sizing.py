@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.facts import OrderPlaced, OrderRejected
+from tests.build import listed
 from tests.kernel.scenario import BUY, SELL, Scenario, only
-from tests.support import NO_COSTS, listed
+from tests.support import NO_COSTS
 
 COINS = [listed("A"), listed("B"), listed("C"), listed("D")]
 
@@ -28,7 +29,7 @@ COINS = [listed("A"), listed("B"), listed("C"), listed("D")]
 def test_a_signal_is_refused_with_its_reason(
     reason: str, risk: RiskSettings, stop_percent: float, lot: tuple[int, int]
 ) -> None:
-    scenario = Scenario([listed(lot=lot)], risk, stop_percent)
+    scenario = Scenario([listed("X", lot=lot)], risk, stop_percent)
     assert only(scenario.candle(100.0, BUY), OrderRejected).reason == reason
     assert scenario.candle(100.0) == [], "a refused signal leaves nothing behind"
 
@@ -81,7 +82,7 @@ def test_the_last_place_gets_what_margin_is_left() -> None:
 
 
 def test_a_size_is_floored_never_rounded() -> None:
-    scenario = Scenario([listed(lot=(10, 1))])
+    scenario = Scenario([listed("X", lot=(10, 1))])
     assert only(scenario.candle(100.0, BUY), OrderPlaced).quantity_base == 70.0
 
 
@@ -97,7 +98,7 @@ def test_open_profit_adds_no_margin() -> None:
 def test_liquidation_exactly_at_the_required_distance_is_accepted() -> None:
     """E = 100 and SL = 80: at a ratio of 1.5 the liquidation price must be 70, and a leverage of 3 puts it there."""
     maintenance = 1.0 - (2.0 / 3.0) / 0.70
-    contract = listed(tiers=((0.0, maintenance),))
+    contract = listed("X", tiers=((0.0, maintenance),))
     accepted = Scenario([contract], replace(NO_COSTS, liquidation_distance_min=1.4999999), stop_percent=20.0)
     refused = Scenario([contract], replace(NO_COSTS, liquidation_distance_min=1.5000001), stop_percent=20.0)
     assert only(accepted.candle(100.0, BUY), OrderPlaced)

@@ -9,12 +9,12 @@ from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
 from papertape.engine.kernel.state import Order, Position, SymbolState, Tier
 from papertape.engine.reducer.state import tiers_of
 from papertape.events.facts import FundingPaid, OrderPlaced, PositionClosed
+from tests.build import listed
 from tests.kernel.scenario import BUY, LEAVE, Scenario, only
-from tests.support import listed
 
 TEN_X = rules_of(RiskSettings(leverage=10.0))
 TWENTY_X = rules_of(RiskSettings(leverage=20.0))
-FINE = listed(tick=(1, 1_000_000), lot=(1, 10_000))
+FINE = listed("X", tick=(1, 1_000_000), lot=(1, 10_000))
 
 
 def test_section_2_a_pending_entry_ties_up_margin_opening_fee_and_the_reserve_for_closing() -> None:
@@ -39,7 +39,7 @@ def test_section_3_market_in_and_out_breaks_even_at_the_given_move(slippage_perc
 
 
 def test_section_4_a_funding_payment() -> None:
-    scenario = Scenario([listed(lot=(1, 100))], RiskSettings(capital_usdt=5_300.0, slippage_percent=0.0))
+    scenario = Scenario([listed("X", lot=(1, 100))], RiskSettings(capital_usdt=5_300.0, slippage_percent=0.0))
     scenario.enter(at=84_018.7)
     assert scenario.desk().position.quantity_base == 0.05
     scenario.settle(2, 0.0001)
@@ -61,7 +61,7 @@ def test_section_5_liquidation_prices_of_tier_1(side: int, price: float) -> None
 
 
 def test_section_5_the_tier_follows_from_the_notional_at_the_liquidation_price() -> None:
-    tiers = tiers_of(listed(tiers=((0.0, 0.004), (200_000.0, 0.005), (5_000_000.0, 0.01))))
+    tiers = tiers_of(listed("X", tiers=((0.0, 0.004), (200_000.0, 0.005), (5_000_000.0, 0.01))))
     assert [tier.offset_usdt for tier in tiers] == pytest.approx([0.0, 200.0, 25_200.0], rel=1e-12)
     price = liquidation_price(1, 3.0, 110_000.0, TWENTY_X, tiers, 3)
     maintenance = 3.0 * price * (0.005 + 0.0006) - 200.0
@@ -75,7 +75,7 @@ def test_section_5_the_tier_follows_from_the_notional_at_the_liquidation_price()
 )
 def test_section_5_at_a_tier_boundary_the_price_holds_in_its_own_tier(start: float, maintenance: float) -> None:
     """A long of 110,000 falls into the lower tier on its way down when the boundary lies in between."""
-    tiers = tiers_of(listed(tiers=((0.0, 0.01), (start, 0.02))))
+    tiers = tiers_of(listed("X", tiers=((0.0, 0.01), (start, 0.02))))
     price = liquidation_price(1, 1.0, 110_000.0, TWENTY_X, tiers, 2)
     tier = 1 if price >= start else 0
     row = tiers[tier]
@@ -87,7 +87,7 @@ def test_section_5_at_a_tier_boundary_the_price_holds_in_its_own_tier(start: flo
 
 @pytest.mark.parametrize(("notional", "tier"), [(0.0, 0), (199_999.9, 0), (200_000.0, 1), (5e6, 2), (1e9, 2)])
 def test_section_5_a_tier_begins_at_its_start(notional: float, tier: int) -> None:
-    tiers = tiers_of(listed(tiers=((0.0, 0.004), (200_000.0, 0.005), (5_000_000.0, 0.01))))
+    tiers = tiers_of(listed("X", tiers=((0.0, 0.004), (200_000.0, 0.005), (5_000_000.0, 0.01))))
     assert tier_of(notional, tiers, 3) == tier
 
 
@@ -97,7 +97,7 @@ def test_section_5_without_leverage_a_long_has_no_liquidation() -> None:
 
 def test_section_6_risk_decides_the_size() -> None:
     risk = RiskSettings(leverage=20.0, max_risk_per_trade_percent=1.0, slippage_percent=0.02)
-    scenario = Scenario([listed(lot=(1, 10_000))], risk, stop_percent=70.0 / 84.0)
+    scenario = Scenario([listed("X", lot=(1, 10_000))], risk, stop_percent=70.0 / 84.0)
     order = only(scenario.candle(83_983.2, BUY), OrderPlaced)
     assert order.planned_price_usdt == 84_000.0
     assert order.quantity_base == 0.1199
@@ -106,7 +106,7 @@ def test_section_6_risk_decides_the_size() -> None:
 
 
 def test_section_6_with_the_defaults_the_slot_decides() -> None:
-    scenario = Scenario([listed(lot=(1, 10_000))], stop_percent=0.3)
+    scenario = Scenario([listed("X", lot=(1, 10_000))], stop_percent=0.3)
     order = only(scenario.candle(84_000.0, BUY), OrderPlaced)
     assert order.planned_price_usdt == 84_042.0
     assert order.quantity_base * order.planned_price_usdt == pytest.approx(8_000.0, abs=8.5)

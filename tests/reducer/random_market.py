@@ -12,7 +12,8 @@ from msgspec import Struct
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
 from papertape.engine.kernel.codes import CANDLE, LATE
 from papertape.engine.research.tape import Tape, fact_event
-from tests.support import DAY_0_MS, FIVE_MINUTES_MS, MINUTE_MS, listed
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS, listed
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import FactColumns

@@ -11,7 +11,8 @@ from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.log import Recorded
-from tests.support import FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, feed, take
+from tests.build import FIVE_MINUTES_MS
+from tests.support import NO_LIMITS, STRATEGIES, feed, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -27,11 +27,13 @@ from papertape.events.facts import (
 )
 from papertape.events.log import Entry
 from papertape.events.memory_log import MemoryEventLog
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold as fold_views
+from tests.build import DAY_0_MS, listed
 from tests.kernel.scenario import BUY, LEAVE, SELL, Scenario, only
-from tests.support import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, STRATEGIES, listed
+from tests.support import STRATEGIES
 
 LAST_CLOSE_MS = DAY_0_MS + 2 * MINUTE_MS
 """When the last candle of a symbol closes on which a position was opened."""

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from papertape.engine.kernel.margin import profit
 from papertape.engine.reducer.reducer import total_equity
 from papertape.events.facts import CandleClosed, Closing, Event, FundingPaid, OrderPlaced, PositionOpened
+from tests.build import FIVE_MINUTES_MS, listed
 from tests.kernel.scenario import BUY, LEAVE, SELL, Scenario
 from tests.reducer.random_market import Recipe, market, recipes
 from tests.reducer.runs import Run, played
-from tests.support import FIVE_MINUTES_MS, NO_COSTS, NO_LIMITS, examples, listed
+from tests.support import NO_COSTS, NO_LIMITS, examples
 
 BUSY = Recipe(seed=1, symbols=3, candles=300, told_of=0.2)
 BUILT_IN = Recipe(seed=2, symbols=3, candles=500, timeframe_ms=FIVE_MINUTES_MS)
@@ -89,7 +90,7 @@ FREE = replace(NO_COSTS, max_session_loss_percent=100.0, max_daily_loss_percent=
 
 def path(moves: Ticks, side: float, leave_at: int, quarter_ticks_up: int) -> list[Event]:
     """A trade along a path of quarter ticks about 100, or along the mirrored path with the other side."""
-    scenario = Scenario([listed(tick=(1, 4))], FREE, stop_percent=2.0, target_percent=3.0)
+    scenario = Scenario([listed("X", tick=(1, 4))], FREE, stop_percent=2.0, target_percent=3.0)
     scenario.enter(side)
     sign = 1.0 if side == BUY else -1.0
     at, decided = 100.0, []

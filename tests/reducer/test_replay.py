@@ -28,21 +28,12 @@ from papertape.events.facts import (
     RunnerConfigured,
 )
 from papertape.events.log import Recorded
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS, observed
 from tests.kernel.scenario import Scenario
 from tests.reducer.random_market import Recipe, market, recipes
 from tests.reducer.runs import BUILT_IN, TWO, Run, begin, eager, played, players
-from tests.support import (
-    DAY_0_MS,
-    FIVE_MINUTES_MS,
-    MINUTE_MS,
-    NO_LIMITS,
-    STRATEGIES,
-    examples,
-    feed,
-    observed,
-    state_of,
-    take,
-)
+from tests.support import NO_LIMITS, STRATEGIES, examples, feed, state_of, take
 
 TIGHT = replace(
     NO_LIMITS,
@@ -219,8 +210,8 @@ def test_a_reading_of_before_a_long_hole_is_no_news_after_it() -> None:
     scenario.observe(1, 5_000.0)
     scenario.skip(500)
     scenario.candle(100.0)
-    assert not is_new(scenario.world, observed(MINUTE_MS, 5_000.0))
-    assert is_new(scenario.world, observed(503 * MINUTE_MS, 5_000.0))
+    assert not is_new(scenario.world, observed(MINUTE_MS, 5_000.0, "X"))
+    assert is_new(scenario.world, observed(503 * MINUTE_MS, 5_000.0, "X"))
 
 
 def test_a_fact_of_an_unknown_symbol_is_no_news() -> None:

@@ -11,13 +11,15 @@ from msgspec.structs import replace
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import KillSwitchTripped, OrderCancelled, OrderPlaced, OrderRejected
 from papertape.events.log import Recorded
+from papertape.events.units import DAY_MS
 from papertape.projections.folds.trades import Trades, write_trades_csv
+from tests.build import FIVE_MINUTES_MS
 from tests.oracle.rounding import Contract, Step
 from tests.oracle.run import Result, simulate, write_trades
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import BUILT_IN, EAGER, eager
 from tests.research.ways import outcome_of
-from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, file_tape, needs_data, path_of
+from tests.support import NO_LIMITS, file_tape, needs_data, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path

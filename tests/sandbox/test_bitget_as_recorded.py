@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.feeds.given import shared_data
-from tests.sandbox.given import BTC, TwinClient, serve_twin
+from tests.feeds.reading import shared_data
+from tests.sandbox.served_twin import BTC, TwinClient, serve_twin
 
 if TYPE_CHECKING:
     from papertape.sandbox.bitget.twin import BitgetTwin

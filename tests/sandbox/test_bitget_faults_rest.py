@@ -8,9 +8,10 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from papertape.events.units import DAY_MS, HOUR_MS
 from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.script import ALL, FaultScript
-from tests.sandbox.given import BTC, DAY_MS, ETH, HOUR_MS, MARKET, START_MS, TwinClient, connect_client, serve_twin
+from tests.sandbox.served_twin import BTC, ETH, MARKET, START_MS, TwinClient, connect_client, serve_twin
 
 if TYPE_CHECKING:
     from papertape.sandbox.bitget.twin import BitgetTwin

@@ -10,15 +10,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from papertape.engine.feeds.candle_row import CandleRow, candle_row
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.garbage import Garbage
 from papertape.sandbox.bitget.market import forming_candle
-from tests.sandbox.given import (
+from tests.sandbox.served_twin import (
     BTC,
     ETH,
-    HOUR_MS,
     MARKET,
-    MINUTE_MS,
     START_MS,
     TwinClient,
     arg,

@@ -10,12 +10,13 @@ from papertape.engine.feeds.candle_row import CandleRow, candle_row
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
 from papertape.engine.feeds.sim.market import SimMarket
 from papertape.engine.ports.clock import ManualClock
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.history import MarketHistory, join_rows
 from papertape.sandbox.bitget.market import SimTwinMarket, forming_candle
 from papertape.sandbox.bitget.recorded import FileTwinMarket, shift_to
 from papertape.sandbox.bitget.text import ratio_text, stream_row, text_of
-from tests.feeds.given import shared_data
-from tests.sandbox.given import BTC, DAY_MS, HOUR_MS, MARKET, MINUTE_MS, PAPER, START_MS
+from tests.feeds.reading import shared_data
+from tests.sandbox.served_twin import BTC, MARKET, PAPER, START_MS
 
 NAMES = [f"COIN{number}USDT" for number in range(50)]
 HOUR = range(START_MS // HOUR_MS * HOUR_MS, START_MS // HOUR_MS * HOUR_MS + HOUR_MS, MINUTE_MS)

@@ -6,22 +6,12 @@ from typing import Any
 
 import pytest
 
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.text import text_of
 from papertape.sandbox.bitget.twin import BitgetTwin
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.sandbox.given import (
-    BTC,
-    DAY_MS,
-    FUTURES,
-    HOUR_MS,
-    MARKET,
-    MINUTE_MS,
-    PAPER,
-    START_MS,
-    TwinClient,
-    serve_twin,
-)
+from tests.sandbox.served_twin import BTC, FUTURES, MARKET, PAPER, START_MS, TwinClient, serve_twin
 
 OPEN_MS = START_MS // MINUTE_MS * MINUTE_MS
 """The candle that is forming."""

@@ -11,14 +11,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.twin import BitgetTwin
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.sandbox.given import (
+from tests.sandbox.served_twin import (
     BTC,
     ETH,
-    HOUR_MS,
     MARKET,
-    MINUTE_MS,
     PAPER,
     START_MS,
     FlatMarket,

@@ -13,7 +13,7 @@ import pytest
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.html import InvalidHtml, Span, parse, utf16_units
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.sandbox.given import START_MS
+from tests.sandbox.served_twin import START_MS
 from tests.sandbox.virtual_time import VirtualClock, run
 
 STRANGER = 999

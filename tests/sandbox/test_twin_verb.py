@@ -18,9 +18,9 @@ from websockets.sync.client import connect
 
 from papertape.cli.twins.bitget import serve_bitget
 from papertape.events.errors import UsageError
-from tests.feeds.given import shared_data
+from tests.feeds.reading import shared_data
 from tests.patience import PATIENCE_S
-from tests.sandbox.given import BTC, FUTURES, PAGES, arg
+from tests.sandbox.served_twin import BTC, FUTURES, PAGES, arg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

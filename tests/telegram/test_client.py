@@ -29,7 +29,7 @@ from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.canary import CANARY
-from tests.sandbox.given import START_MS
+from tests.sandbox.served_twin import START_MS
 from tests.sandbox.test_telegram_twin import PNG
 from tests.sandbox.virtual_time import VirtualClock, run
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from papertape.engine.ports.clock import Clock
 from papertape.events.bus import Bus
 from papertape.events.cursors import Cursors, MemoryCursors
-from papertape.events.facts import AnomalyRaised, Event, FeedLost, KillSwitchTripped
+from papertape.events.facts import AnomalyRaised, Event, KillSwitchTripped
 from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.telegram.address import ChatAddress
@@ -20,27 +20,12 @@ from papertape.projections.telegram.secret import BotToken
 from papertape.projections.telegram.text import escape
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.sandbox.given import START_MS
+from tests.sandbox.served_twin import START_MS
 from tests.sandbox.virtual_time import VirtualClock, run
 
 T = TypeVar("T")
 HOUR_S = 3_600.0
 PATIENCE_S = 0.25
-
-
-def news(detail: str = "x", at_ms: int = 0) -> Event:
-    """Return an event that yields an ordinary alert."""
-    return AnomalyRaised(at_ms, "data_stale", "BTCUSDT", detail)
-
-
-def trip(why: str = "manual", at_ms: int = 0) -> Event:
-    """Return an event that yields an urgent alert."""
-    return KillSwitchTripped(at_ms, "global", "manual", 1.0, 1.0, 1.0, 1.0, "anna", why)
-
-
-def noise(at_ms: int = 0) -> Event:
-    """Return an event that yields no alert."""
-    return FeedLost(at_ms, "sim", "silence")
 
 
 class Plain:

@@ -13,7 +13,7 @@ import httpx
 from papertape.api.app import application
 from papertape.api.streams import Streams
 from papertape.ui.pages import not_found_page, pages
-from tests.web.given import ORIGIN, example_day, gate_of, site_of
+from tests.web.site import ORIGIN, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,9 +1,8 @@
-"""What the feed tests are given: small tables, real ones where they are at hand, and a reader of feeds."""
+"""Read a feed: its batches and facts, and where an engine that took them resumes."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -21,12 +20,6 @@ from papertape.events.facts import (
     OpenInterestObserved,
 )
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-T0_MS = 1_700_000_040_000 // HOUR_MS * HOUR_MS
-CANDLE_HEADER = "open_time_ms,open,high,low,close,volume"
-FUNDING_HEADER = "funding_time_ms,rate"
-OPEN_INTEREST_HEADER = "time_ms,open_interest"
 BATCHES_MAX = 100_000
 
 
@@ -37,23 +30,6 @@ def shared_data() -> Path:
     if not (shared / "data").is_dir():
         pytest.skip(f"no market data at {shared}: set PAPERTAPE_SHARED")
     return shared / "data"
-
-
-def table(folder: Path, name: str, header: str, rows: Iterable[str]) -> Path:
-    """A CSV file, or a CSV.gz when the name says so."""
-    path, text = folder / name, "\n".join([header, *rows]) + "\n"
-    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-    return path
-
-
-def candle_rows(opens_ms: Iterable[int], price: float = 100.0) -> list[str]:
-    """Plain good candles at these times."""
-    return [f"{open_ms},{price},{price + 1.5},{price - 1.25},{price + 0.5},10" for open_ms in opens_ms]
-
-
-def minutes(count: int, start_ms: int = T0_MS, step_ms: int = MINUTE_MS) -> list[int]:
-    """Open times."""
-    return [start_ms + number * step_ms for number in range(count)]
 
 
 def batches(

@@ -20,11 +20,11 @@ from papertape.projections.telegram.secret import BotToken
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.messages import BotMessage
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.alerts.given import A_DAY, market
-from tests.projections.tape import recorded
-from tests.sandbox.given import START_MS
+from tests.alerts.example_day import A_DAY, market
+from tests.build import recorded
+from tests.sandbox.served_twin import START_MS
 from tests.sandbox.virtual_time import VirtualClock, run
-from tests.telegram.given import Tape
+from tests.telegram.rig import Tape
 
 T = TypeVar("T")
 PATIENCE_S = 0.05

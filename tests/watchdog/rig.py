@@ -12,37 +12,29 @@ from papertape.events.facts import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
-    CandleClosed,
     EngineStarted,
     Event,
     FeedConnected,
     RepairTried,
-    Timing,
 )
 from papertape.events.log import Entry, Recorded
 from papertape.events.memory_log import MemoryEventLog
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.watchdog.checks import ProcessMeasurements
 from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import WatchdogSettings
 from papertape.projections.watchdog.watchdog import Watchdog, make_watchdog
-from tests.projections.tape import configured
+from tests.build import candle_at, configured
 from tests.sandbox.virtual_time import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 60 * MINUTE_MS
 START_MS: Final = 20_600 * 24 * HOUR_MS
 SETTINGS: Final = WatchdogSettings()
 TIMEFRAMES: Final = {"momentum": 15 * MINUTE_MS, "funding": 5 * MINUTE_MS}
 SYMBOLS: Final = ("BTCUSDT", "GALAUSDT")
 TOLD = AnomalyRaised | AnomalyCleared | AnomalyPersists
-
-
-def candle(at_ms: int, symbol: str = "BTCUSDT", timing: Timing = Timing.ON_TIME) -> CandleClosed:
-    """Return the candle that closes at a time."""
-    return CandleClosed(at_ms, symbol, MINUTE_MS, 1.0, 1.0, 1.0, 1.0, 1.0, timing)
 
 
 def opening(speed: float = 1.0, strategies: Iterable[str] = TIMEFRAMES, at_ms: int = START_MS) -> list[Event]:
@@ -104,7 +96,7 @@ class WatchdogRig:
         while True:
             close_ms = self.clock.now_ms() // MINUTE_MS * MINUTE_MS
             if self.delivering:
-                await self.say(*(candle(close_ms, symbol) for symbol in self.delivering))
+                await self.say(*(candle_at(close_ms, symbol) for symbol in self.delivering))
             await self.clock.sleep((close_ms + MINUTE_MS + 2_000 - self.clock.now_ms()) / 1_000.0)
 
     async def live(self, minutes: float, *, market: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the live feed are given: a stand-in exchange that writes down what it is asked; watched runs."""
+"""Watched runs of the live feed: a stand-in exchange that writes down what it is asked, and what must hold."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.market import SimTwinMarket, TwinMarket
 from papertape.sandbox.bitget.rest import RestResponse
@@ -37,9 +38,6 @@ from papertape.sandbox.bitget.wire import TwinConnection
 from papertape.sandbox.faults import ActiveFault
 from tests.sandbox.virtual_time import VirtualClock, run
 
-MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 60 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
 START_MS: Final = 20_600 * DAY_MS + 6 * HOUR_MS + 40 * MINUTE_MS + 17_300
 """06:40:17.3 UTC of a day in 2026."""
 NOW_MS: Final = START_MS // MINUTE_MS * MINUTE_MS

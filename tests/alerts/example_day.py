@@ -9,12 +9,9 @@ from papertape.events.facts import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
-    CandleClosed,
     ContractDelisted,
-    EngineStarted,
     EngineStopped,
     FeedConnected,
-    FeedLost,
     FundingPaid,
     GapFilled,
     KillSwitchReset,
@@ -31,8 +28,23 @@ from papertape.events.facts import (
     Timing,
     TripReason,
 )
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.projections.alerts.derive import Alerts
-from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, configured, listed, recorded
+from tests.build import (
+    BTC,
+    CLOSES,
+    DAY_0_MS,
+    GALA,
+    NOON_MS,
+    candle_at,
+    configured,
+    connected,
+    listed,
+    lost,
+    recorded,
+    reset,
+    started,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,32 +53,18 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.alerts.alert import Alert
 
-NOON_MS = DAY_0_MS + 12 * HOUR_MS
-BTC, GALA = "BTCUSDT", "GALAUSDT"
-CLOSES = {BTC: 84_018.7, GALA: 0.00384}
-
-
-def candle(at_ms: int, symbol: str = BTC, close: float = 0.0, timing: Timing = Timing.ON_TIME) -> CandleClosed:
-    """The one-minute candle that closes at `at_ms`."""
-    price = close or CLOSES[symbol]
-    return CandleClosed(at_ms, symbol, MINUTE_MS, price, price, price, price, 12.5, timing)
-
-
-def started(at_ms: int = DAY_0_MS) -> EngineStarted:
-    return EngineStarted(at_ms, "1.4.0", "9b1c77d0a4e2", "4f2ab83c90d1")
-
 
 def market() -> list[Event]:
     """Two symbols and two strategies, running; noon of the first day."""
     return [
         started(),
-        listed(BTC, (1, 10)),
+        listed(BTC, (1, 10), (1, 10_000)),
         listed(GALA, (1, 100_000), (1, 1)),
         configured("momentum", (BTC, GALA)),
         configured("vwap_rsi", (BTC, GALA)),
         FeedConnected(DAY_0_MS, "bitget", DAY_0_MS, 1.0),
-        candle(NOON_MS, BTC),
-        candle(NOON_MS, GALA),
+        candle_at(NOON_MS, BTC),
+        candle_at(NOON_MS, GALA),
     ]
 
 
@@ -151,27 +149,19 @@ def tripped(
     return KillSwitchTripped(at_ms, scope, reason, 10_000.0, 10_120.0, 9_498.0, 5.0)
 
 
-def reset(scope: str, trip_seq: int, at_ms: int = NOON_MS + 3 * HOUR_MS) -> KillSwitchReset:
-    return KillSwitchReset(at_ms, scope, trip_seq, "anna", "the stop was too tight, changed")
-
-
 BOTH_OPEN = [ordered(BTC, "long"), opened_btc(), ordered(GALA, "short", "vwap_rsi"), opened_gala()]
-MOVED = [candle(NOON_MS + MINUTE_MS, BTC, 84_112.3), candle(NOON_MS + MINUTE_MS, GALA, 0.00383)]
+MOVED = [candle_at(NOON_MS + MINUTE_MS, BTC, 84_112.3), candle_at(NOON_MS + MINUTE_MS, GALA, 0.00383)]
 TRIP_SEQ = len(market()) + 1
 
 
-def lost(at_ms: int = NOON_MS + HOUR_MS) -> FeedLost:
-    return FeedLost(at_ms, "bitget", "no message for 90 s; it is tried again")
+def momentum_reset(trip_seq: int = TRIP_SEQ) -> KillSwitchReset:
+    return reset("momentum", trip_seq, NOON_MS + 3 * HOUR_MS, "the stop was too tight, changed")
 
 
 def late(minutes: int, from_ms: int = NOON_MS + HOUR_MS) -> list[Event]:
     """So many minutes of both symbols, after the fact."""
     times = [from_ms + (minute + 1) * MINUTE_MS for minute in range(minutes)]
-    return [candle(at_ms, symbol, timing=Timing.LATE) for at_ms in times for symbol in (BTC, GALA)]
-
-
-def connected(at_ms: int) -> FeedConnected:
-    return FeedConnected(at_ms, "bitget", at_ms, 1.0)
+    return [candle_at(at_ms, symbol, timing=Timing.LATE) for at_ms in times for symbol in (BTC, GALA)]
 
 
 BACK_MS = NOON_MS + HOUR_MS + 12 * MINUTE_MS
@@ -181,14 +171,14 @@ STALE = ("data_stale", GALA, "its newest candle is 6 min old")
 NEXT_DAY_MS = DAY_0_MS + DAY_MS
 A_DAY: list[Event] = [
     *BOTH_OPEN,
-    candle(NOON_MS + 3 * MINUTE_MS, GALA, 0.00385),
+    candle_at(NOON_MS + 3 * MINUTE_MS, GALA, 0.00385),
     closed_gala(),
-    candle(NOON_MS + 25 * MINUTE_MS, BTC, 84_607.4),
+    candle_at(NOON_MS + 25 * MINUTE_MS, BTC, 84_607.4),
     closed_btc(),
     tripped("vwap_rsi", "daily_loss"),
     ordered(GALA, "short"),
     opened_gala("momentum"),
-    *[candle(NEXT_DAY_MS + minute * MINUTE_MS, symbol) for minute in range(6) for symbol in (BTC, GALA)][:-1],
+    *[candle_at(NEXT_DAY_MS + minute * MINUTE_MS, symbol) for minute in range(6) for symbol in (BTC, GALA)][:-1],
 ]
 
 CASES: dict[str, list[Event]] = {
@@ -199,18 +189,18 @@ CASES: dict[str, list[Event]] = {
     "stop": [*market(), *BOTH_OPEN, *MOVED, EngineStopped(NOON_MS + HOUR_MS, "asked to stop")],
     "entry_btc": [*market(), ordered(BTC, "long"), opened_btc()],
     "entry_gala": [*market(), ordered(GALA, "short", "vwap_rsi"), opened_gala()],
-    "exit_btc": [*market(), *BOTH_OPEN, candle(NOON_MS + 25 * MINUTE_MS, BTC, 84_607.4), closed_btc()],
-    "exit_gala": [*market(), *BOTH_OPEN, candle(NOON_MS + 3 * MINUTE_MS, GALA, 0.00385), closed_gala()],
-    "liquidation": [*market(), *BOTH_OPEN, candle(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated()],
-    "liquidation_gala": [*market(), *BOTH_OPEN, candle(NOON_MS + 2 * HOUR_MS, GALA, 0.00509), liquidated_gala()],
+    "exit_btc": [*market(), *BOTH_OPEN, candle_at(NOON_MS + 25 * MINUTE_MS, BTC, 84_607.4), closed_btc()],
+    "exit_gala": [*market(), *BOTH_OPEN, candle_at(NOON_MS + 3 * MINUTE_MS, GALA, 0.00385), closed_gala()],
+    "liquidation": [*market(), *BOTH_OPEN, candle_at(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated()],
+    "liquidation_gala": [*market(), *BOTH_OPEN, candle_at(NOON_MS + 2 * HOUR_MS, GALA, 0.00509), liquidated_gala()],
     "funding": [*market(), *BOTH_OPEN, paid(-1.67), paid()],
     "funding_gala": [*market(), *BOTH_OPEN, paid_gala()],
     "kill_switch": [*market(), *BOTH_OPEN, *MOVED, tripped()],
     "kill_switch_last_active": [*market(), tripped("vwap_rsi"), tripped()],
     "kill_switch_global": [*market(), *BOTH_OPEN, *MOVED, tripped(GLOBAL_SCOPE, "global_loss")],
     "kill_switch_manual": [*market(), tripped("vwap_rsi", "manual")],
-    "reset": [*market(), tripped(), reset("momentum", TRIP_SEQ)],
-    "reset_still_held": [*market(), tripped(), tripped(GLOBAL_SCOPE, "global_loss"), reset("momentum", TRIP_SEQ)],
+    "reset": [*market(), tripped(), momentum_reset()],
+    "reset_still_held": [*market(), tripped(), tripped(GLOBAL_SCOPE, "global_loss"), momentum_reset()],
     "pause": [*market(), *BOTH_OPEN, *MOVED, RunnerPaused(NOON_MS + HOUR_MS, "momentum", "anna", "holiday")],
     "resume": [*market(), RunnerPaused(NOON_MS, "momentum", "anna", "holiday"),
                RunnerResumed(NOON_MS + HOUR_MS, "momentum", "anna", "back again")],

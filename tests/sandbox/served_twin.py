@@ -1,4 +1,4 @@
-"""What the tests of the stand-ins are given: a market, a served twin in virtual time, and a plain client."""
+"""A served twin of the exchange in virtual time: its market, and a plain client."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from papertape.engine.feeds.candle_row import CandleRow
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.market import SimTwinMarket, TwinContract
 from papertape.sandbox.bitget.twin import BitgetTwin
 from tests.sandbox.virtual_time import VirtualClock, run
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
 START_MS = 20_600 * DAY_MS + 10 * HOUR_MS + 17_300
 """10:00:17.3 UTC of a day in 2026."""
 BTC, ETH, PAPER = "BTCUSDT", "ETHUSDT", "PAPERUSDT"

@@ -37,8 +37,8 @@ from papertape.projections.site.ports import (
 )
 from papertape.projections.site.views import Views
 from papertape.projections.text.causes import CauseChain, ConditionView, cause_chain
-from tests.alerts.given import A_DAY, market
-from tests.projections.tape import recorded
+from tests.alerts.example_day import A_DAY, market
+from tests.build import recorded
 from tests.support import STRATEGIES, take
 
 if TYPE_CHECKING:
