@@ -1,4 +1,4 @@
-"""Shared by the tests of the core: where the market data lies, and short ways to build facts, worlds and tapes."""
+"""Shared by the tests of the engine: where the market data lies, the strategies, and short ways to make worlds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.tape import Tape, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import code_digest, load_strategies
-from papertape.events.facts import CandleClosed, ContractListed, Event, FundingRateSettled, OpenInterestObserved, Timing
+from papertape.events.facts import CandleClosed, ContractListed, Event, FundingRateSettled, OpenInterestObserved
 from papertape.events.log import Recorded
 
 if TYPE_CHECKING:
@@ -31,18 +31,12 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("PAPERTAPE_SHARED", REPOSITORY.parent / "shared"))
 DATA = SHARED / "data"
-SCRIPTED_FOLDER = Path(__file__).parent / "core" / "scripted"
+SCRIPTED_FOLDER = Path(__file__).parent / "kernel" / "scripted"
 needs_data = pytest.mark.skipif(
     not DATA.is_dir(),
     reason=f"there are no market files at {DATA}; PAPERTAPE_SHARED names the folder that holds `data`",
 )
 
-MINUTE_MS = 60_000
-FIVE_MINUTES_MS = 5 * MINUTE_MS
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
-DAY_0_MS = 20_089 * DAY_MS
-"""2025-01-01 00:00 UTC."""
 NO_LIMITS = RiskSettings(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
 NO_COSTS = RiskSettings(taker_fee_percent=0.0, maker_fee_percent=0.0, slippage_percent=0.0)
 STRATEGIES: dict[str, Strategy] = load_strategies([SCRIPTED_FOLDER])
@@ -60,45 +54,6 @@ def examples(count: int) -> settings:
     return settings(
         derandomize=True, max_examples=tried, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
-
-
-# ---------------------------------------------------------------- facts
-
-
-def listed(
-    symbol: str = "X",
-    tick: tuple[int, int] = (1, 10),
-    lot: tuple[int, int] = (1, 1_000),
-    tiers: tuple[tuple[float, float], ...] = ((0.0, 0.01),),
-    group: str = "crypto",
-    timeframe_ms: int = MINUTE_MS,
-) -> ContractListed:
-    """A contract."""
-    return ContractListed(DAY_0_MS, symbol, timeframe_ms, *tick, *lot, 5.0, tiers, group, "test")
-
-
-def candle(
-    number: int,
-    prices: float | tuple[float, float, float, float],
-    volume: float = 1.0,
-    symbol: str = "X",
-    timing: Timing = Timing.ON_TIME,
-    timeframe_ms: int = MINUTE_MS,
-) -> CandleClosed:
-    """The candle `number` timeframes after the start; one price stands for open, high, low and close."""
-    o, h, low, c = prices if isinstance(prices, tuple) else (prices,) * 4
-    at_ms = DAY_0_MS + (number + 1) * timeframe_ms
-    return CandleClosed(at_ms, symbol, timeframe_ms, o, h, low, c, volume, timing)
-
-
-def settled(at_ms: int, rate: float, symbol: str = "X") -> FundingRateSettled:
-    """A funding settlement, `at_ms` after the start."""
-    return FundingRateSettled(DAY_0_MS + at_ms, symbol, rate)
-
-
-def observed(at_ms: int, open_interest: float, symbol: str = "X") -> OpenInterestObserved:
-    """A reading of open interest, `at_ms` after the start."""
-    return OpenInterestObserved(DAY_0_MS + at_ms, symbol, open_interest)
 
 
 # ---------------------------------------------------------------- worlds

@@ -14,8 +14,8 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events import errors
 from papertape.events.facts import PositionOpened
-from tests.core.random_market import Recipe, market
-from tests.core.runs import begin
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import begin
 from tests.support import NO_LIMITS, REPOSITORY, feed
 from tools.reference import FOLDER, pages
 

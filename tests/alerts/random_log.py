@@ -36,8 +36,8 @@ from papertape.events.facts import (
     Timing,
     TripReason,
 )
-from tests.alerts.given import NOON_MS, candle
-from tests.projections.tape import DAY_MS, configured, listed, recorded
+from papertape.events.units import DAY_MS
+from tests.build import NOON_MS, candle_at, configured, listed, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +70,9 @@ def random_log(seed: int, length: int, pool: Sequence[str] = PLAIN, amounts: Seq
     tick = chance.choice([(1, 10), (1, 100_000), (5, 1)])
     events: list[Event] = [
         EngineStarted(NOON_MS, pool[0], pool[1], pool[2]),
-        *[listed(symbol, tick) for symbol in symbols],
+        *[listed(symbol, tick, (1, 10_000)) for symbol in symbols],
         *[configured(runner, symbols) for runner in runners],
-        *[candle(NOON_MS, symbol, 100.0) for symbol in symbols],
+        *[candle_at(NOON_MS, symbol, 100.0) for symbol in symbols],
     ]
     at_ms = NOON_MS
     for _ in range(length):
@@ -149,8 +149,8 @@ def _operation(
 def _market(chance: Random, at_ms: int, _: str, symbol: str, pool: Sequence[str], __: Sequence[float]) -> list[Event]:
     close = chance.choice(PRICES)
     return [
-        candle(at_ms, symbol, close),
-        candle(at_ms, symbol, close, Timing.LATE),
+        candle_at(at_ms, symbol, close),
+        candle_at(at_ms, symbol, close, Timing.LATE),
         FeedLost(at_ms, pool[0], chance.choice(pool)),
         FeedConnected(at_ms, pool[0], at_ms, 1.0),
         GapFound(at_ms, symbol, at_ms, at_ms, 3),

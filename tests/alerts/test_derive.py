@@ -18,31 +18,28 @@ from papertape.events.facts import (
     KillSwitchReset,
     RunnerPaused,
 )
+from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.alerts.digest import Digest
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.alerts.texts import NONE_ACTIVE
 from papertape.projections.host import fold
-from tests.alerts.given import (
+from tests.alerts.example_day import (
     A_DAY,
     BOTH_OPEN,
     CASES,
     NEXT_DAY_MS,
-    NOON_MS,
     STALE,
     alerts_of,
-    candle,
     last_alert,
-    lost,
     market,
     opened_btc,
     paid,
-    started,
     tripped,
 )
 from tests.alerts.random_log import lengths, random_log, seeds
-from tests.projections.tape import DAY_MS, MINUTE_MS, recorded
+from tests.build import NOON_MS, candle_at, lost, recorded, started
 
 
 def kinds(events: list[Event], settings: AlertSettings | None = None) -> list[AlertKind]:
@@ -152,17 +149,17 @@ def test_a_trip_lists_the_open_positions_of_its_scope() -> None:
 def test_the_daily_summary_is_sent_once_at_five_past_midnight() -> None:
     told = [alert for alert in alerts_of(recorded([*market(), *A_DAY])) if alert.kind is AlertKind.DAILY]
     assert [alert.at_ms for alert in told] == [NEXT_DAY_MS + 5 * MINUTE_MS]
-    later = [candle(NEXT_DAY_MS + minute * MINUTE_MS) for minute in range(6, 30)]
+    later = [candle_at(NEXT_DAY_MS + minute * MINUTE_MS) for minute in range(6, 30)]
     assert kinds([*A_DAY, *later]).count(AlertKind.DAILY) == 1
 
 
 def test_days_without_the_engine_have_no_summary_and_the_last_day_before_keeps_its_own() -> None:
     back_ms = NOON_MS + 3 * DAY_MS
-    assert kinds([candle(back_ms), candle(back_ms + DAY_MS)]) == [AlertKind.DAILY] * 2
+    assert kinds([candle_at(back_ms), candle_at(back_ms + DAY_MS)]) == [AlertKind.DAILY] * 2
 
 
 def test_a_summary_waits_if_the_same_candle_ends_an_outage() -> None:
     due_ms = NEXT_DAY_MS + 5 * MINUTE_MS
     healed = [lost(NEXT_DAY_MS), replace(CASES["feed_back"][-1], at_ms=NEXT_DAY_MS + 4 * MINUTE_MS)]
-    told = kinds([*healed, candle(due_ms), candle(due_ms + MINUTE_MS)])
+    told = kinds([*healed, candle_at(due_ms), candle_at(due_ms + MINUTE_MS)])
     assert told == [AlertKind.FEED, AlertKind.FEED, AlertKind.DAILY]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import EngineStarted, GapFound, Timing
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.alerts.feed_outage import UNSTEADY_MS, FeedOutage, FeedOutageTracker, FeedRecovery
-from tests.alerts.given import BACK_MS, BTC, GALA, GAPS, candle, connected, late, lost, started
-from tests.projections.tape import HOUR_MS, MINUTE_MS
+from tests.alerts.example_day import BACK_MS, GAPS, late
+from tests.build import BTC, GALA, candle_at, connected, lost, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from papertape.events.facts import Event
 
 LOST_MS = BACK_MS - 12 * MINUTE_MS
-LIVE: list[Event] = [started(), connected(LOST_MS - HOUR_MS), candle(LOST_MS, BTC), candle(LOST_MS, GALA)]
+LIVE: list[Event] = [started(), connected(LOST_MS - HOUR_MS), candle_at(LOST_MS, BTC), candle_at(LOST_MS, GALA)]
 
 
 def news(events: Iterable[Event]) -> list[tuple[int, FeedOutage | FeedRecovery]]:
@@ -30,12 +31,12 @@ def news(events: Iterable[Event]) -> list[tuple[int, FeedOutage | FeedRecovery]]
 
 def test_a_start_with_a_delivering_feed_is_not_reported() -> None:
     assert news(LIVE) == []
-    warm_up = candle(LOST_MS, timing=Timing.WARM_UP)
-    assert news([started(), warm_up, connected(LOST_MS), candle(LOST_MS + MINUTE_MS)]) == []
+    warm_up = candle_at(LOST_MS, timing=Timing.WARM_UP)
+    assert news([started(), warm_up, connected(LOST_MS), candle_at(LOST_MS + MINUTE_MS)]) == []
 
 
 def test_a_new_log_reports_no_absence_before_its_first_candle() -> None:
-    first = [started(BACK_MS), *late(12, LOST_MS), connected(BACK_MS), candle(BACK_MS + MINUTE_MS)]
+    first = [started(BACK_MS), *late(12, LOST_MS), connected(BACK_MS), candle_at(BACK_MS + MINUTE_MS)]
     assert news(first) == []
     assert news([started(LOST_MS), started(BACK_MS), *late(12, LOST_MS), connected(BACK_MS)]) == []
     later_ms = BACK_MS + 4 * MINUTE_MS
@@ -44,7 +45,7 @@ def test_a_new_log_reports_no_absence_before_its_first_candle() -> None:
 
 
 def test_a_feed_that_catches_up_first_is_back_when_it_connects() -> None:
-    events = [*LIVE, lost(LOST_MS), *late(12, LOST_MS), *GAPS, connected(BACK_MS), candle(BACK_MS + MINUTE_MS)]
+    events = [*LIVE, lost(LOST_MS), *late(12, LOST_MS), *GAPS, connected(BACK_MS), candle_at(BACK_MS + MINUTE_MS)]
     (_, first), (place, back) = news(events)
     assert first == FeedOutage("bitget", "no message for 90 s; it is tried again")
     assert events[place] == connected(BACK_MS)
@@ -52,7 +53,7 @@ def test_a_feed_that_catches_up_first_is_back_when_it_connects() -> None:
 
 
 def test_a_feed_that_connects_first_is_back_when_the_gap_is_filled() -> None:
-    live = candle(BACK_MS + MINUTE_MS)
+    live = candle_at(BACK_MS + MINUTE_MS)
     events = [*LIVE, lost(LOST_MS), connected(BACK_MS), *late(12, LOST_MS), *GAPS, live]
     _, (place, back) = news(events)
     assert events[place] == live
@@ -82,7 +83,7 @@ def test_a_loss_continues_through_a_restart() -> None:
 
 
 def test_late_candles_of_a_single_symbol_are_not_reported() -> None:
-    assert news([*LIVE, candle(LOST_MS + MINUTE_MS, GALA, timing=Timing.LATE), *GAPS]) == []
+    assert news([*LIVE, candle_at(LOST_MS + MINUTE_MS, GALA, timing=Timing.LATE), *GAPS]) == []
 
 
 def test_unavailable_candles_are_counted() -> None:
@@ -100,13 +101,13 @@ def flapping(hours: int) -> list[Event]:
         off = (at_ms - LOST_MS) // 20_000 % 2 == 1
         events.append(lost(at_ms) if off else connected(at_ms))
         if not off and at_ms % MINUTE_MS == 0:
-            events.append(candle(at_ms))
+            events.append(candle_at(at_ms))
     return events
 
 
 def test_a_feed_that_flaps_for_an_hour_causes_at_most_five_messages() -> None:
     end_ms = LOST_MS + HOUR_MS
-    calm = [connected(end_ms), *[candle(end_ms + minute * MINUTE_MS) for minute in range(1, 30)]]
+    calm = [connected(end_ms), *[candle_at(end_ms + minute * MINUTE_MS) for minute in range(1, 30)]]
     told = [one for _, one in news([*flapping(1), *calm])]
     assert [type(one) for one in told] == [FeedOutage, FeedRecovery, FeedOutage, FeedRecovery]
     _, _, loss, back = told

@@ -21,6 +21,7 @@ from papertape.events.facts import (
     OrderRejected,
     RepairTried,
 )
+from papertape.events.units import HOUR_MS
 from papertape.projections.alerts.alert import AlertKind
 from papertape.projections.alerts.derive import SILENT_EVENTS, Alerts
 from papertape.projections.alerts.digest import Digest, digest_text
@@ -28,21 +29,19 @@ from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_vie
 from papertape.projections.alerts.texts import Stamp, fault_text
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
-from tests.alerts.given import (
+from tests.alerts.example_day import (
     A_DAY,
     BOTH_OPEN,
     CASES,
     MOVED,
-    NOON_MS,
     alerts_of,
     last_alert,
-    lost,
     market,
-    reset,
+    momentum_reset,
     tripped,
 )
 from tests.alerts.html_rules import faults
-from tests.projections.tape import HOUR_MS, cancelled, configured, listed, ordered, recorded
+from tests.build import NOON_MS, cancelled, configured, listed, lost, ordered, recorded
 
 GOLDEN = Path(__file__).parent / "golden"
 NOTE = "123,456 events replayed in 412 ms"
@@ -55,7 +54,7 @@ def said_by_the_log(name: str) -> str:
 def digest() -> str:
     alerts, backlog = Alerts(), Digest()
     trip_seq = len(market()) + len(A_DAY) + 2
-    for one in recorded([*market(), *A_DAY, lost(), tripped(), reset("momentum", trip_seq)]):
+    for one in recorded([*market(), *A_DAY, lost(), tripped(), momentum_reset(trip_seq)]):
         alerts.apply(one)
         backlog.apply(one, alerts.alert_of(one))
     return digest_text(backlog.view())
@@ -76,7 +75,7 @@ def fault() -> str:
 
 
 QUIET = [
-    listed("ETHUSDT", (1, 100)),
+    listed("ETHUSDT", (1, 100), (1, 10_000)),
     configured("funding", ("BTCUSDT",)),
     FundingRateSettled(NOON_MS, "BTCUSDT", 0.0001),
     OpenInterestObserved(NOON_MS, "BTCUSDT", 51_234.5),
@@ -121,7 +120,7 @@ def test_every_event_type_is_reported_or_deliberately_silent() -> None:
     told = {type(events[-1]) for events in CASES.values()}
     undecided = [kind.__name__ for kind in EVENT_TYPES if (kind in told) == (kind in SILENT_EVENTS)]
     assert not undecided, (
-        f"decide on {undecided}: tell it in projections/alerts/derive.py with a case in tests/alerts/given.py, "
+        f"decide on {undecided}: tell it in projections/alerts/derive.py with a case in tests/alerts/example_day.py, "
         "or name it in SILENT_EVENTS"
     )
 

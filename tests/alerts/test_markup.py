@@ -11,7 +11,7 @@ from papertape.projections.alerts.derive import Alerts
 from papertape.projections.alerts.digest import Digest, digest_text
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.alerts.texts import Stamp, fault_text
-from tests.alerts.given import alerts_of
+from tests.alerts.example_day import alerts_of
 from tests.alerts.html_rules import faults
 from tests.alerts.random_log import EXTREME, NASTY, WIDE, lengths, pools, random_log, seeds, words
 

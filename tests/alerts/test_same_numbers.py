@@ -20,9 +20,9 @@ from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold
 from papertape.projections.text.formats import gain, money, price, quantity, signed
-from tests.alerts.given import A_DAY, BOTH_OPEN, CASES, MOVED, NEXT_DAY_MS, alerts_of, last_alert, market
+from tests.alerts.example_day import A_DAY, BOTH_OPEN, CASES, MOVED, NEXT_DAY_MS, alerts_of, last_alert, market
 from tests.alerts.random_log import lengths, random_log, seeds
-from tests.projections.tape import recorded
+from tests.build import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,7 +20,7 @@ from papertape.events.sqlite_log import SqliteLogReader
 from tests.cli.written_log import write_log
 from tests.engine.logs import recorded
 from tests.engine.processes import ok, papertape
-from tests.events.tape import any_fact
+from tests.events.random_facts import any_fact
 from tests.support import examples
 
 if TYPE_CHECKING:
@@ -144,4 +144,4 @@ def test_a_row_is_plain_to_any_program(small: Path) -> None:
 
 
 def test_a_format_that_there_is_not_is_refused(small: Path) -> None:
-    assert "there are jsonl, csv, parquet" in papertape(small, "export", "--db", "log.db", "--out", "all.xls").stderr
+    assert "choose from jsonl, csv, parquet" in papertape(small, "export", "--db", "log.db", "--out", "all.xls").stderr

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS
 from tests.engine.processes import ok, papertape
-from tests.support import DAY_0_MS, MINUTE_MS, SCRIPTED_FOLDER, needs_data, path_of
+from tests.support import SCRIPTED_FOLDER, needs_data, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +94,7 @@ def test_text_names_what_is_open_and_what_is_pending(tmp_path: Path) -> None:
     file = candles(tmp_path / "x.csv", 40, {3: BUY, 39: LEAVE})
     text = ok(tmp_path, *scripted(tmp_path, "--candles", f"X={file}"))
     assert "scripted still holds long X, marked at the last close" in text
-    assert "scripted has a pending order:  exit long X at the next open" in text
+    assert "scripted has a pending order: exit long X at the next open" in text
     assert "Open at the end" in text
 
 

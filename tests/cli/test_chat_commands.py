@@ -18,11 +18,11 @@ from papertape.projections.telegram.parse import MENU
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.core.scripted.scripted import BUY, LEAVE
+from tests.build import candle, listed
 from tests.engine.parts import Given, settings
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
+from tests.kernel.scripted.scripted import BUY, LEAVE
 from tests.patience import PATIENCE_S
-from tests.support import candle, listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -92,8 +92,13 @@ async def talking(folder: Path) -> AsyncIterator[Chat]:
         config = replace(config, telegram=replace(config.telegram, api_url=twin.api_url))
         warnings: list[str] = []
         async with open_engine(settings(db), [listed("X")], clock, warnings.append) as running:
-            facts = [candle(0, 100.0, BUY), candle(1, 100.0, LEAVE), candle(2, 100.0), candle(3, 100.0, BUY)]
-            await running.loop.take([*facts, candle(4, 100.0)])
+            facts = [
+                candle(0, 100.0, "X", volume=BUY),
+                candle(1, 100.0, "X", volume=LEAVE),
+                candle(2, 100.0, "X"),
+                candle(3, 100.0, "X", volume=BUY),
+            ]
+            await running.loop.take([*facts, candle(4, 100.0, "X")])
             async with start_services(running, config, feed, db) as services:
                 works = [asyncio.ensure_future(work()) for work in services.watchers().values()]
                 serving = asyncio.ensure_future(running.commands.serve())

@@ -14,9 +14,9 @@ from papertape.events.facts import DataRefused
 from papertape.events.log import Entry
 from papertape.events.proof import Damage, write_proof
 from papertape.events.proving import Throttle, prove
+from tests.build import DAY_0_MS
 from tests.cli.written_log import entries, write_log
-from tests.projections.tape import DAY_0_MS
-from tests.web.given import TOKEN
+from tests.web.site import TOKEN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from papertape.engine.control_socket import ControlServer
 from papertape.events.cursors import SqliteCursors
 from papertape.projections.telegram.address import ChatAddress
 from papertape.sandbox.telegram.twin import TOKEN
-from tests.events.tape import in_loop
-from tests.telegram.bot_given import Clerk
-from tests.web.given import status
+from tests.events.loop import in_loop
+from tests.telegram.bot_rig import Clerk
+from tests.web.site import status
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,12 +17,12 @@ from papertape.engine.process_health import ProcessHealthProbe
 from papertape.engine.startup import open_engine
 from papertape.events.commands import Kill
 from papertape.events.errors import CommandRefused, UsageError
+from tests.build import candle, listed
 from tests.engine.logs import recorded
 from tests.engine.parts import settings
 from tests.engine.processes import ok, running
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
-from tests.support import candle, listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -75,7 +75,7 @@ async def opened(
 async def test_without_companions_the_status_is_what_the_engine_knows_alone(tmp_path: Path) -> None:
     db = tmp_path / "log.db"
     async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db):
-        await made.loop.take([candle(0, 100.0)])
+        await made.loop.take([candle(0, 100.0, "X")])
         said = await as_port(EngineClient(db)).status()
         assert said is not None
         assert (said.head_seq, said.recovered_seq, said.ending) == (made.log.head.seq, 0, False)
@@ -92,13 +92,13 @@ async def test_the_newest_snapshot_is_one_that_was_saved(tmp_path: Path) -> None
     db = tmp_path / "log.db"
     async with open_engine(settings(db), [listed("X")], ManualClock(), lambda _: None) as made:
         say = make_status_report(made, ProcessHealthProbe(db.parent, made.loop.latencies), None)
-        await made.loop.take([candle(0, 100.0)])
+        await made.loop.take([candle(0, 100.0, "X")])
         await made.loop.snapshot()
         saved_seq = made.log.head.seq
         assert (await say())["newest_snapshot_seq"] == saved_seq
         (folder := tmp_path / "log.db.snapshots").rename(tmp_path / "elsewhere")
         folder.write_text("no folder can be here")
-        await made.loop.take([candle(1, 100.0)])
+        await made.loop.take([candle(1, 100.0, "X")])
         await made.loop.snapshot()
         assert (await say())["newest_snapshot_seq"] == saved_seq != made.log.head.seq
 

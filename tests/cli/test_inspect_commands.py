@@ -18,9 +18,9 @@ from papertape.events.log import Entry
 from papertape.projections.folds.arena import ArenaRow
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.folds.trades import CSV_COLUMNS, TradeView
+from tests.build import candle, closed, opened, ordered
 from tests.cli.written_log import CLOSING, FILL, HEAD, ORDER, REJECTED, TRIP, write_log
 from tests.patience import PATIENCE_S
-from tests.projections.tape import candle, closed, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,7 +225,6 @@ def test_why_of_a_refused_signal_marks_what_was_not_met(db: Path) -> None:
 
 
 def test_why_says_when_a_strategy_is_not_there_any_more(tmp_path: Path) -> None:
-    from tests.projections.tape import ordered  # noqa: PLC0415
 
     path = write_log(tmp_path / "old.db", [[Entry(candle(0, 100.0)), Entry(ordered(strategy="gone"), 1)]])
     assert "gone: this strategy is not installed here" in ok("why", 2, "--db", path)

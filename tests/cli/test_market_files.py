@@ -20,11 +20,11 @@ from papertape.events.log import Recorded
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.alerts.markup import table
 from papertape.projections.telegram.parse import NoPositionQuery, request_of
-from tests.core.scripted.scripted import BUY, LEAVE
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
+from tests.kernel.scripted.scripted import BUY, LEAVE
 from tests.support import SCRIPTED_FOLDER
-from tests.ui.given import visiting
-from tests.web.given import site_of
+from tests.ui.site_pages import visiting
+from tests.web.site import site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,8 +19,8 @@ from papertape.projections.telegram.secret import BotToken
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID, TOKEN, TelegramTwin
 from tests.feeds.http_script import http, scripted
-from tests.twins.given import START_MS
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.served_twin import START_MS
+from tests.sandbox.virtual_time import VirtualClock, run
 
 Use = Callable[[Callable[[], TelegramChannel], TelegramTwin, MessageRateLimiter], Awaitable[None]]
 

@@ -28,14 +28,13 @@ from papertape.projections.site.ports import Inspector, Progress, ReadinessView
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 from papertape.projections.text.reasons import REASONS, hold_words, reason_words
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS
 from tests.cli.written_log import ORDER, REJECTED, entries, write_log
-from tests.core.random_market import Recipe
-from tests.core.runs import BUILT_IN, eager
 from tests.engine.logs import recorded
 from tests.engine.parts import busy, live, settings
 from tests.patience import PATIENCE_S
-from tests.projections.tape import DAY_0_MS
-from tests.support import FIVE_MINUTES_MS
+from tests.reducer.random_market import Recipe
+from tests.reducer.runs import BUILT_IN, eager
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

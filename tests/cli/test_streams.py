@@ -13,11 +13,10 @@ import pytest
 
 from papertape.events.facts import RunnerPaused
 from papertape.events.log import Entry
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS
 from tests.cli.written_log import FILL, PAUSE, entries, write_log
 from tests.engine.processes import command, environment, papertape
 from tests.patience import PATIENCE_S
-from tests.projections.tape import DAY_0_MS
-from tests.support import FIVE_MINUTES_MS
 
 if TYPE_CHECKING:
     from pathlib import Path

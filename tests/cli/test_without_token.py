@@ -18,11 +18,11 @@ from papertape.projections.alerts.derive import Alerts
 from papertape.projections.site.messages import HEARTBEAT, UnloggedContents
 from papertape.projections.telegram.file_notifier import FileNotifier
 from papertape.projections.telegram.text import one_line
-from tests.alerts.given import CASES, last_alert
+from tests.alerts.example_day import CASES, last_alert
 from tests.alerts.test_golden import fault, heartbeat
-from tests.projections.tape import recorded
-from tests.ui.given import Elements, visiting
-from tests.web.given import site_of
+from tests.build import recorded
+from tests.ui.site_pages import Elements, visiting
+from tests.web.site import site_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from papertape.engine.strategy_registry import load_strategies
 from papertape.events.facts import EngineStarted, OrderRejected, RunnerPaused
 from papertape.events.log import Entry
 from papertape.events.sqlite_log import SqliteEventLog
-from tests.projections.tape import DAY_0_MS, candle, closed, listed, opened, ordered, tripped
+from tests.build import DAY_0_MS, candle, closed, listed, opened, ordered, tripped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def entries() -> list[list[Entry]]:
     """Return the commits of the log; the comment beside each event is its seq."""
     settings = {name: RunnerSettings() for name in ("momentum", "funding", "liquidation")}
     settings["momentum"] = RunnerSettings(parameters={"trend_adx_threshold": 31.0})
-    configured = configuration(load_strategies(), [listed("BTCUSDT", (1, 100))], settings)
+    configured = configuration(load_strategies(), [listed("BTCUSDT", (1, 100), (1, 10_000))], settings)
     order = ordered()
     order.readings.clear()
     order.readings.update(READINGS)

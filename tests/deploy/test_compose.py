@@ -26,7 +26,7 @@ from papertape.engine.backup import list_backups
 from tests.cli.test_process_supervisor import wait_for
 from tests.engine.processes import environment, ok
 from tests.support import REPOSITORY
-from tests.web.given import site_of, status
+from tests.web.site import site_of, status
 from tools.compose_schema import SCHEMA, fetch
 
 if TYPE_CHECKING:

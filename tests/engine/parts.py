@@ -8,8 +8,8 @@ from papertape.engine.ports.clock import ManualClock
 from papertape.engine.ports.feed import RefusalLog, ResumePoint
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.startup import EngineSettings, open_engine
-from tests.core.random_market import RandomTape, Recipe, market
-from tests.core.runs import eager
+from tests.reducer.random_market import RandomTape, Recipe, market
+from tests.reducer.runs import eager
 from tests.support import NO_LIMITS, STRATEGIES
 
 if TYPE_CHECKING:

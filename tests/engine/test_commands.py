@@ -25,14 +25,15 @@ from papertape.events.facts import (
     RunnerPaused,
     RunnerResumed,
 )
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS, candle, listed
 from tests.cli.written_log import write_log
-from tests.core.scenario import BUY, Scenario
-from tests.core.scripted.scripted import BUY as TOLD_BUY
 from tests.engine.logs import of_type
 from tests.engine.parts import settings
 from tests.engine.processes import ok, papertape, running
-from tests.events.tape import in_loop
-from tests.support import DAY_0_MS, MINUTE_MS, candle, listed
+from tests.events.loop import in_loop
+from tests.kernel.scenario import BUY, Scenario
+from tests.kernel.scripted.scripted import BUY as TOLD_BUY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +105,7 @@ def test_a_command_needs_who_and_why(command: Command) -> None:
 
 
 async def with_position(made: Engine) -> None:
-    await made.loop.take([candle(0, 100.0, TOLD_BUY), candle(1, 100.0)])
+    await made.loop.take([candle(0, 100.0, "X", volume=TOLD_BUY), candle(1, 100.0, "X")])
 
 
 @in_loop
@@ -121,7 +122,7 @@ async def test_a_command_to_a_running_engine_is_committed_before_it_is_answered(
         )
         with pytest.raises(CommandRefused, match="no open position"):
             await made.commands.submit(Close(*ANNA))
-        await made.loop.take([candle(2, 101.0)])
+        await made.loop.take([candle(2, 101.0, "X")])
         made.commands.close()
         await serving
         with pytest.raises(CommandRefused, match="stopping"):

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.errors import ConfigError
 from papertape.events.facts import ContractListed, Event, RunnerConfigured, RunnerPaused, RunnerResumed
-from tests.core.runs import TWO
+from tests.build import FIVE_MINUTES_MS, listed
 from tests.engine.logs import recorded
 from tests.engine.parts import Given, live, settings
 from tests.engine.processes import ok, papertape
-from tests.events.tape import in_loop
-from tests.support import FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, listed
+from tests.events.loop import in_loop
+from tests.reducer.runs import TWO
+from tests.support import NO_LIMITS, STRATEGIES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from papertape.events.sqlite_log import SqliteEventLog
 from tests.engine.logs import digest, recorded, story, trades_csv
 from tests.engine.parts import Given, busy, busy_tape, live, settings
 from tests.engine.processes import command, environment, ok
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.support import STRATEGIES
 

@@ -17,9 +17,10 @@ from papertape.events.bus import Bus
 from papertape.events.errors import LogDamaged, LogReplaced
 from papertape.events.proof import read_proof
 from papertape.events.sqlite_log import SqliteEventLog
+from tests.build import candles
 from tests.engine.processes import command, environment, ok, papertape
 from tests.engine.test_damage import flip_a_byte
-from tests.events.tape import candles, clock_ms
+from tests.events.loop import clock_ms
 from tests.events.test_damage import tamper
 from tests.patience import PATIENCE_S
 

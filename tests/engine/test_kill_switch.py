@@ -13,12 +13,13 @@ from papertape.engine.ports.clock import ManualClock
 from papertape.engine.startup import open_engine
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped, OrderPlaced
-from tests.core.scripted.scripted import BUY
+from tests.build import DAY_0_MS, candle, listed
 from tests.engine.logs import digest, of_type, recorded, recovered
 from tests.engine.parts import Given, live, settings
 from tests.engine.processes import ok, running
-from tests.events.tape import in_loop
-from tests.support import DAY_0_MS, NO_LIMITS, candle, listed
+from tests.events.loop import in_loop
+from tests.kernel.scripted.scripted import BUY
+from tests.support import NO_LIMITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,13 @@ MARKET = (
     "feed.sim.warm_up_days=1", "engine.snapshot_every_events=1500", "risk.max_session_loss_percent=0.2",
 )  # fmt: skip
 CAREFUL = replace(NO_LIMITS, max_session_loss_percent=1.0)
-LOSS = (candle(0, 100.0, BUY), candle(1, 100.0), candle(2, 50.0), candle(3, 50.0, BUY), candle(4, 50.0))
+LOSS = (
+    candle(0, 100.0, "X", volume=BUY),
+    candle(1, 100.0, "X"),
+    candle(2, 50.0, "X"),
+    candle(3, 50.0, "X", volume=BUY),
+    candle(4, 50.0, "X"),
+)
 
 
 def trips(db: Path) -> list[KillSwitchTripped]:
@@ -79,11 +86,11 @@ async def test_a_reset_names_the_trip_and_a_stale_or_second_one_writes_nothing(
     tmp_path: Path, keep_snapshots: bool
 ) -> None:
     what = settings(tmp_path / "log.db", CAREFUL)
-    await live(what, Given([listed()], LOSS))
+    await live(what, Given([listed("X")], LOSS))
     (trip_seq,) = [item.seq for item in recorded(what.db) if isinstance(item.event, KillSwitchTripped)]
     if not keep_snapshots:
         shutil.rmtree(tmp_path / "log.db.snapshots")
-    async with open_engine(what, [listed()], ManualClock(), print) as again:
+    async with open_engine(what, [listed("X")], ManualClock(), print) as again:
         assert again.loop.state.runners[0].account.tripped == SESSION_LOSS
         reset = KillSwitchReset(DAY_0_MS, "scripted", trip_seq, "anna", "looked at it")
         head = again.log.head
@@ -103,10 +110,10 @@ async def test_a_reset_names_the_trip_and_a_stale_or_second_one_writes_nothing(
 @in_loop
 async def test_after_the_reset_and_another_start_it_trades_again(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db", CAREFUL)
-    await live(what, Given([listed()], LOSS))
+    await live(what, Given([listed("X")], LOSS))
     assert len(of_type(what.db, OrderPlaced)) == 1, "the second signal came behind the trip"
     (trip_seq,) = [item.seq for item in recorded(what.db) if isinstance(item.event, KillSwitchTripped)]
-    async with open_engine(what, [listed()], ManualClock(), print) as again:
+    async with open_engine(what, [listed("X")], ManualClock(), print) as again:
         await again.loop.take([KillSwitchReset(DAY_0_MS, "scripted", trip_seq, "anna", "looked at it")])
-    await live(what, Given([listed()], [candle(5, 50.0, BUY), candle(6, 50.0)]))
+    await live(what, Given([listed("X")], [candle(5, 50.0, "X", volume=BUY), candle(6, 50.0, "X")]))
     assert len(of_type(what.db, OrderPlaced)) == 2

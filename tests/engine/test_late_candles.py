@@ -19,11 +19,12 @@ from papertape.events.facts import (
     PositionOpened,
     Timing,
 )
-from tests.core.scripted.scripted import BUY
+from tests.build import candle, listed, settled
 from tests.engine.logs import of_type, recorded
 from tests.engine.parts import Given, live, settings
-from tests.events.tape import in_loop
-from tests.support import NO_LIMITS, candle, listed, settled
+from tests.events.loop import in_loop
+from tests.kernel.scripted.scripted import BUY
+from tests.support import NO_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -40,7 +41,7 @@ PACED = sim_settings(load_config(None, ["feed.speed=60", "feed.sim.warm_up_days=
 
 def minute(number: int, timing: Timing, told: float = BUY, price: float = 100.0) -> list[CandleClosed]:
     """The candle of one minute of all twenty symbols; on each of them the strategy wants to enter."""
-    return [candle(number, price, told, name, timing) for name in NAMES]
+    return [candle(number, price, name, timing, volume=told) for name in NAMES]
 
 
 @in_loop
@@ -57,21 +58,21 @@ async def test_twenty_old_signals_open_nothing_and_the_first_new_one_does(tmp_pa
 @in_loop
 async def test_an_entry_that_was_waiting_is_not_filled_by_a_late_candle(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db", runners={"scripted": ROOMY})
-    await live(what, Given([listed("S00")], [candle(0, 100.0, BUY, "S00")]))
+    await live(what, Given([listed("S00")], [candle(0, 100.0, "S00", volume=BUY)]))
     assert of_type(what.db, OrderPlaced)
-    await live(what, Given([listed("S00")], [candle(1, 100.0, 1.0, "S00", Timing.LATE), candle(2, 100.0, 1.0, "S00")]))
+    await live(what, Given([listed("S00")], [candle(1, 100.0, "S00", Timing.LATE), candle(2, 100.0, "S00")]))
     assert of_type(what.db, PositionOpened) == []
 
 
 @in_loop
 async def test_a_stop_and_funding_of_the_absence_are_resolved(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db", runners={"scripted": ROOMY})
-    await live(what, Given([listed("S00")], [candle(0, 100.0, BUY, "S00"), candle(1, 100.0, 1.0, "S00")]))
+    await live(what, Given([listed("S00")], [candle(0, 100.0, "S00", volume=BUY), candle(1, 100.0, "S00")]))
     meanwhile: list[FeedFact] = [
         settled(120_000, 0.001, "S00"),
-        candle(2, 100.0, 1.0, "S00", Timing.LATE),
-        candle(3, (100.0, 100.0, 90.0, 95.0), BUY, "S00", Timing.LATE),
-        candle(4, 95.0, BUY, "S00", Timing.LATE),
+        candle(2, 100.0, "S00", Timing.LATE),
+        candle(3, (100.0, 100.0, 90.0, 95.0), "S00", Timing.LATE, volume=BUY),
+        candle(4, 95.0, "S00", Timing.LATE, volume=BUY),
     ]
     await live(what, Given([listed("S00")], meanwhile))
     found: list[Event] = of_type(what.db, FundingPaid, PositionClosed, OrderPlaced)[1:]

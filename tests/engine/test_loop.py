@@ -13,10 +13,11 @@ from papertape.engine.reducer.snapshot_codec import decode, encode
 from papertape.engine.startup import open_engine
 from papertape.events.errors import CommandRefused, EngineFault, UsageError
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped, RunnerPaused
+from tests.build import DAY_0_MS, candle, listed
 from tests.engine.logs import of_type, recorded
 from tests.engine.parts import Given, busy, busy_tape, settings
-from tests.events.tape import in_loop
-from tests.support import DAY_0_MS, candle, configured_world, listed
+from tests.events.loop import in_loop
+from tests.support import configured_world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,17 +86,20 @@ async def test_a_refused_command_writes_nothing_and_what_stood_before_it_is_comm
                 await running.loop.take([refused])
             assert (running.log.head, encode(running.loop.state)) == (head, state)
         with pytest.raises(CommandRefused):
-            await running.loop.take([candle(0, 100.0), STALE, candle(1, 100.0)])
+            await running.loop.take([candle(0, 100.0, "X"), STALE, candle(1, 100.0, "X")])
         assert (running.log.head.seq, running.bus.head_seq) == (head.seq + 1, head.seq + 1)
-        await running.loop.take([candle(1, 100.0)])
-    assert [item.event.at_ms for item in recorded(what.db)][-3:-1] == [candle(0, 1.0).at_ms, candle(1, 1.0).at_ms]
+        await running.loop.take([candle(1, 100.0, "X")])
+    assert [item.event.at_ms for item in recorded(what.db)][-3:-1] == [
+        candle(0, 1.0, "X").at_ms,
+        candle(1, 1.0, "X").at_ms,
+    ]
 
 
 @in_loop
 async def test_commands_and_facts_at_the_same_time_wait_for_each_other(tmp_path: Path) -> None:
     what = settings(tmp_path / "log.db")
     async with open_engine(what, LISTED, ManualClock(), print) as running:
-        takes = [running.loop.take([candle(number, 100.0)]) for number in range(20)]
+        takes = [running.loop.take([candle(number, 100.0, "X")]) for number in range(20)]
         takes.insert(7, running.loop.take([by_hand()]))
         await asyncio.gather(*takes)
         (trip,) = [item.seq for item in recorded(what.db) if isinstance(item.event, KillSwitchTripped)]
@@ -114,5 +118,5 @@ async def test_behind_an_input_that_could_not_be_written_nothing_is_taken(tmp_pa
             unwritable = KillSwitchReset(DAY_0_MS, "scripted", running.log.head.seq, "anna", "\ud800")
             with pytest.raises(UsageError):
                 await running.loop.take([unwritable])
-            await running.loop.take([candle(0, 100.0)])
+            await running.loop.take([candle(0, 100.0, "X")])
     assert of_type(what.db, KillSwitchReset) == []

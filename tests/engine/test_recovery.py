@@ -20,10 +20,10 @@ from papertape.events.facts import FundingPaid
 from papertape.events.log import Head
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
-from tests.core.random_market import Recipe
 from tests.engine.logs import of_type, recorded, story
 from tests.engine.parts import BUSY, Given, busy, busy_tape, live, settings
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
+from tests.reducer.random_market import Recipe
 from tests.support import STRATEGIES
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from papertape.engine.task_restarts import PAUSE_S_MAX, TaskRestarter
 from papertape.events.bus import Bus
 from papertape.events.facts import RepairTried
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -17,7 +17,7 @@ from papertape.events.errors import ConfigError, EngineFault, LogHeld, MarketDat
 from papertape.events.facts import EngineStopped
 from tests.engine.logs import recorded
 from tests.engine.parts import Given, busy, busy_tape, settings
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S, stretched
 
 if TYPE_CHECKING:

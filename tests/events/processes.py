@@ -19,7 +19,8 @@ from papertape.events.failpoints import VARIABLE
 from papertape.events.log import Head
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteEventLog
-from tests.events.tape import candles, clock_ms
+from tests.build import candles
+from tests.events.loop import clock_ms
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]

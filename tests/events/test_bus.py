@@ -8,7 +8,7 @@ import pytest
 
 from papertape.events.bus import WAITERS_MAX, Bus
 from papertape.events.errors import UsageError
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 
 
 @in_loop

@@ -12,7 +12,8 @@ from papertape.events.errors import LogDamaged, LogFromNewerVersion, UsageError
 from papertape.events.facts import EVENT_TYPES, ContractListed, Event, FundingRateSettled
 from papertape.events.log import Entry
 from papertape.events.upcast import ContractListed1
-from tests.events.tape import any_fact, candle, candles, facts_of, funding, order
+from tests.build import candles, ordered, settled
+from tests.events.random_facts import any_fact, facts_of
 
 
 class Reading(Event, frozen=True, tag="Reading.3"):
@@ -65,7 +66,7 @@ def test_a_decoded_row_encodes_to_the_same_bytes(kind: type[Event]) -> None:
 
 
 def test_an_integer_in_a_float_field_is_written_as_a_float() -> None:
-    assert CODEC.encode_commit([Entry(funding(0))]) == CODEC.encode_commit([Entry(funding(0.0))])
+    assert CODEC.encode_commit([Entry(settled(0, 0))]) == CODEC.encode_commit([Entry(settled(0, 0.0))])
 
 
 def test_an_event_that_could_not_be_read_again_is_not_written() -> None:
@@ -96,7 +97,7 @@ def test_upcasters_that_lead_in_a_circle_are_a_bug() -> None:
 
 @pytest.mark.parametrize("tag", ["CandleClosed.2", "MoonRose.1"])
 def test_an_unknown_tag_is_named_with_its_seq(tag: str) -> None:
-    known = msgspec.msgpack.decode(msgspec.msgpack.encode(candle()))
+    known = msgspec.msgpack.decode(msgspec.msgpack.encode(candles(1)[0].event))
     blob = msgspec.msgpack.encode(([known, [tag, 1, 2]], [0, 0]))
     with pytest.raises(LogFromNewerVersion, match=tag) as refused:
         CODEC.decode(41, blob)
@@ -108,7 +109,7 @@ def test_an_unknown_tag_is_named_with_its_seq(tag: str) -> None:
     [
         b"",
         b"\xc1",
-        blob_of(candle())[:-3],
+        blob_of(candles(1)[0].event)[:-3],
         msgspec.msgpack.encode([[["CandleClosed.1", 1]], [0]]),
         msgspec.msgpack.encode([[["CandleClosed.1", "noon"]], [0]]),
         msgspec.msgpack.encode([[[]], [0]]),
@@ -124,7 +125,7 @@ def test_bytes_without_form_are_damage(blob: bytes) -> None:
 
 
 def test_causes_are_kept_beside_the_events() -> None:
-    entries = [*candles(1), Entry(order(), 1), Entry(funding(), 2)]
+    entries = [*candles(1), Entry(ordered(), 1), Entry(settled(0, 0.0001), 2)]
     assert CODEC.decode(1, CODEC.encode_commit(entries))[1] == [0, 1, 2]
 
 

@@ -16,8 +16,9 @@ from papertape.events.errors import LogBusy, LogDamaged, LogHeld
 from papertape.events.failpoints import RESTORE_FAILPOINTS
 from papertape.events.head_file import LogLock, read_head
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
+from tests.build import candles
+from tests.events.loop import clock_ms
 from tests.events.processes import holding, run_until_killed, started
-from tests.events.tape import candles, clock_ms
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:

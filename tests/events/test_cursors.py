@@ -10,7 +10,7 @@ import pytest
 
 from papertape.events.cursors import CURSORS_MAX, Cursors, MemoryCursors, SqliteCursors
 from papertape.events.errors import LogError, UsageError
-from tests.events.tape import open_files
+from tests.events.loop import open_files
 
 
 class Contract:

@@ -21,7 +21,8 @@ from papertape.events.head_file import HeadFile, head_path
 from papertape.events.log import Head
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
-from tests.events.tape import candles, clock_ms, in_loop, open_files
+from tests.build import candles
+from tests.events.loop import clock_ms, in_loop, open_files
 
 ROWS = 6
 FLIPS = 300

@@ -17,7 +17,7 @@ from papertape.events.facts import EngineStarted
 from papertape.events.log import Entry
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteEventLog
-from tests.events.tape import clock_ms
+from tests.events.loop import clock_ms
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY, STRATEGIES
 

@@ -15,7 +15,8 @@ from papertape.events.errors import LogWriteFailed, SequenceConflict, UsageError
 from papertape.events.log import COMMIT_EVENTS_MAX, READ_EVENTS_MAX, Entry, EventLog, Head
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.sqlite_log import PAGE_ROWS_MAX, SqliteEventLog
-from tests.events.tape import RECORDED_AT_MS, candle, candles, clock_ms, funding, in_loop, order
+from tests.build import candle, candles, ordered, settled
+from tests.events.loop import RECORDED_AT_MS, clock_ms, in_loop
 
 
 class Contract:
@@ -47,11 +48,11 @@ class Contract:
     async def test_a_commit_is_one_row_with_its_causes(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path) as log:
             await log.append(0, candles(2))
-            head = await log.append(2, [Entry(candle(2)), Entry(order(), 3), Entry(funding(), 1)])
+            head = await log.append(2, [Entry(candle(2, 100.0)), Entry(ordered(), 3), Entry(settled(0, 0.0001), 1)])
             reader = log.reader()
             first, second = reader.commits()
             assert (first.seq, first.last_seq, second.seq, second.last_seq) == (1, 2, 3, 5)
-            assert (second.events, second.causes) == ([candle(2), order(), funding()], [0, 3, 1])
+            assert (second.events, second.causes) == ([candle(2, 100.0), ordered(), settled(0, 0.0001)], [0, 3, 1])
             assert second.recorded_at_ms == RECORDED_AT_MS
             assert head == log.head == reader.head() == Head(5, second.hash)
             reader.close()
@@ -88,7 +89,12 @@ class Contract:
     @in_loop
     async def test_what_cannot_be_a_commit_is_refused_and_harmless(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path) as log:
-            for entries in ([], candles(1) * (COMMIT_EVENTS_MAX + 1), [Entry(candle(), 1)], [Entry(candle(), -1)]):
+            for entries in (
+                [],
+                candles(1) * (COMMIT_EVENTS_MAX + 1),
+                [Entry(candle(0, 100.0), 1)],
+                [Entry(candle(0, 100.0), -1)],
+            ):
                 with pytest.raises(UsageError):
                     await log.append(0, entries)
             assert (await log.append(0, candles(COMMIT_EVENTS_MAX))).seq == COMMIT_EVENTS_MAX
@@ -97,13 +103,13 @@ class Contract:
     async def test_a_read_begins_and_ends_inside_rows(self, tmp_path: Path) -> None:
         async with self.opened(tmp_path) as log:
             for first in (0, 3, 6):
-                await log.append(first, [Entry(candle(first + place), first) for place in range(3)])
+                await log.append(first, [Entry(candle(first + place, 100.0), first) for place in range(3)])
             reader = log.reader()
             for after in range(10):
                 for limit in range(1, 11):
                     found = [(recorded.seq, recorded.event, recorded.cause) for recorded in reader.read(after, limit)]
                     seqs = range(after + 1, min(after + limit, 9) + 1)
-                    assert found == [(seq, candle(seq - 1), (seq - 1) // 3 * 3) for seq in seqs]
+                    assert found == [(seq, candle(seq - 1, 100.0), (seq - 1) // 3 * 3) for seq in seqs]
             reader.close()
 
     @in_loop

@@ -12,7 +12,8 @@ from papertape.events.errors import LogBusy, LogMissing
 from papertape.events.log_thread import WAITING_MAX, LogThread
 from papertape.events.memory_log import MemoryEventLog, MemoryLogReader
 from papertape.events.sqlite_log import SqliteLogReader
-from tests.events.tape import candles, clock_ms, in_loop
+from tests.build import candles
+from tests.events.loop import clock_ms, in_loop
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from papertape.events.log import Head
 from papertape.events.proof import Proof, proof_path, read_proof, write_proof
 from papertape.events.proving import ROUND_MS_MAX, SLICE_S, Orphaned, Throttle, prove
 from papertape.events.sqlite_log import SqliteEventLog
-from tests.events.tape import candles, clock_ms
+from tests.build import candles
+from tests.events.loop import clock_ms
 from tests.events.test_damage import tamper
 from tests.support import examples
 

@@ -25,8 +25,9 @@ from papertape.events.head_file import read_head
 from papertape.events.log import Head
 from papertape.events.sqlite_file import _SCHEMA, PAGES_MAX, WAL_BYTES, _is_log, holds_log, prepare
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
+from tests.build import candles
+from tests.events.loop import clock_ms, in_loop
 from tests.events.processes import APPENDS, holding, run_until_killed
-from tests.events.tape import candles, clock_ms, in_loop
 
 
 @asynccontextmanager

@@ -15,7 +15,8 @@ from papertape.events.errors import LogBusy, LogError, LogForeign, LogReplaced, 
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.sqlite_log import SqliteEventLog
 from papertape.events.tail import FAILED_POLLS_MAX, WAITERS_MAX, FileEnd, Tail, make_tail
-from tests.events.tape import candles, clock_ms, in_loop
+from tests.build import candles
+from tests.events.loop import clock_ms, in_loop
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from papertape.events.place import other_users
 from papertape.events.sqlite_file import WAL_LONG_BYTES, wal_bytes
 from papertape.events.sqlite_log import SqliteEventLog
-from tests.events.tape import candles, clock_ms, in_loop
+from tests.build import candles
+from tests.events.loop import clock_ms, in_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

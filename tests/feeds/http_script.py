@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from papertape.engine.feeds.bitget.rest import BitgetRest
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.ports.feed import RefusalLog
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 
 T = TypeVar("T")
 

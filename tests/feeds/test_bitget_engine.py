@@ -43,18 +43,14 @@ from papertape.events.facts import (
 from papertape.events.log import Recorded
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.snapshots import SnapshotStore
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import LARGE_TIERS, SMALL_TIERS, SimTwinMarket, Tier
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.core.runs import BUILT_IN, eager
-from tests.core.scripted.scripted import BUY
-from tests.feeds.bitget_given import (
+from tests.feeds.bitget_runs import (
     BTC,
-    DAY_MS,
     ETH,
-    HOUR_MS,
-    MINUTE_MS,
     NOW_MS,
     SOL,
     START_MS,
@@ -75,8 +71,10 @@ from tests.feeds.bitget_given import (
     true_fact,
     twin_of,
 )
+from tests.kernel.scripted.scripted import BUY
+from tests.reducer.runs import BUILT_IN, eager
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import NO_LIMITS, STRATEGIES
-from tests.twins.virtual_time import VirtualClock, run
 
 
 class Traded(Struct):

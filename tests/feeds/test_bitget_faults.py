@@ -8,12 +8,12 @@ from typing import Any, Final
 import pytest
 
 from papertape.events.facts import DataRefused, FeedConnected, FeedLost, SymbolResumed, SymbolSuspended
+from papertape.events.units import MINUTE_MS
 from papertape.sandbox.bitget.faults import AT_ONCE, BitgetFault
 from papertape.sandbox.bitget.garbage import Garbage
 from papertape.sandbox.bitget.script import ALL
-from tests.feeds.bitget_given import (
+from tests.feeds.bitget_runs import (
     BTC,
-    MINUTE_MS,
     NOW_MS,
     START_MS,
     THREE,

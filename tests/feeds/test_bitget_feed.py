@@ -23,15 +23,14 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.garbage import Garbage
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.feeds.bitget_given import (
+from tests.feeds.bitget_runs import (
     BTC,
     ETH,
-    HOUR_MS,
-    MINUTE_MS,
     NOW_MS,
     SOL,
     START_MS,
@@ -50,7 +49,7 @@ from tests.feeds.bitget_given import (
     twin_of,
     watched,
 )
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.reconnect import StreamStatistics

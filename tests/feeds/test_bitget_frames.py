@@ -24,7 +24,7 @@ from papertape.engine.feeds.bitget.frames import (
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.feed import RefusalReason
 from papertape.sandbox.bitget.garbage import Garbage, garbage_frame
-from tests.feeds.given import shared_data
+from tests.feeds.reading import shared_data
 
 MINUTE_MS = 60_000
 OPEN_MS = 1_790_000_040_000

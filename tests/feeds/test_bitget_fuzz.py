@@ -15,7 +15,7 @@ from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, StreamState
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.ports.feed import REFUSALS_KEPT_MAX, RefusalLog
-from tests.feeds.given import shared_data
+from tests.feeds.reading import shared_data
 from tests.feeds.test_bitget_frames import ROW, TICKER, texts
 from tests.support import PROVING
 

@@ -17,13 +17,12 @@ from papertape.events.facts import (
     SymbolSuspended,
     Timing,
 )
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
-from tests.feeds.bitget_given import (
+from tests.feeds.bitget_runs import (
     BTC,
     ETH,
-    HOUR_MS,
-    MINUTE_MS,
     NOW_MS,
     SOL,
     START_MS,

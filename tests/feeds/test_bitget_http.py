@@ -14,7 +14,7 @@ from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
 from tests.feeds.http_script import T0_MS, Answer, Parts, Script, failure, http, scripted, success, timed, used
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 
 
 async def ask_time(rest: BitgetRest, _script: Script) -> int:

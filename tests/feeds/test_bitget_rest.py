@@ -15,8 +15,8 @@ from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import ConfigError, ExchangeUnreachable, UsageError
 from tests.feeds.http_script import T0_MS, Parts, Script, http, rows, success, timed, used
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import needs_data, path_of
-from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS = 60_000
 SYMBOL = "BTCUSDT"

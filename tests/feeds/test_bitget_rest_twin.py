@@ -19,8 +19,8 @@ from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.twin import BitgetTwin
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import examples
-from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 START_MS = 20_600 * DAY_MS + 10 * HOUR_MS + 17_300

@@ -9,11 +9,9 @@ import pytest
 from papertape.engine.runner_settings import split_by_timeframe
 from papertape.engine.verify import verify
 from papertape.events.facts import FundingRateSettled, OpenInterestObserved, PositionClosed, PositionOpened, Timing
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.script import FaultScript
-from tests.core.runs import BUILT_IN, eager
-from tests.feeds.bitget_given import (
-    HOUR_MS,
-    MINUTE_MS,
+from tests.feeds.bitget_runs import (
     SPARSE,
     START_MS,
     THREE,
@@ -25,6 +23,7 @@ from tests.feeds.bitget_given import (
     values,
 )
 from tests.feeds.test_bitget_engine import Traded, traded
+from tests.reducer.runs import BUILT_IN, eager
 from tests.support import STRATEGIES
 
 HOURS: Final = 5

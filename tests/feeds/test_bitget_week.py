@@ -15,14 +15,11 @@ from papertape.engine.reducer.reducer import decide, is_new
 from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.runner_settings import runner_configurations
 from papertape.events.facts import CandleClosed, FeedFact, FundingRateSettled, MarketFact, Timing
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.script import FaultScript
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.core.runs import BUILT_IN, eager
-from tests.feeds.bitget_given import (
-    DAY_MS,
-    HOUR_MS,
-    MINUTE_MS,
+from tests.feeds.bitget_runs import (
     NOW_MS,
     START_MS,
     Order,
@@ -33,8 +30,9 @@ from tests.feeds.bitget_given import (
     true_fact,
     twin_of,
 )
+from tests.reducer.runs import BUILT_IN, eager
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import STRATEGIES
-from tests.twins.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.feed import BitgetFeed

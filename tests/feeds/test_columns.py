@@ -11,7 +11,8 @@ from papertape.engine.feeds.files.csv_reader import read_candles, read_funding
 from papertape.engine.feeds.files.derived_contract import derived_contract, lot_ratio
 from papertape.engine.ports.feed import RefusalReason
 from papertape.events.errors import MarketDataError
-from tests.feeds.given import CANDLE_HEADER, FUNDING_HEADER, HOUR_MS, MINUTE_MS, T0_MS, candle_rows, minutes, table
+from papertape.events.units import HOUR_MS, MINUTE_MS
+from tests.build import CANDLE_HEADER, FILE_START_MS, FUNDING_HEADER, candle_rows, minutes, table
 
 
 def test_files_are_joined_by_time_and_a_repeated_open_time_is_refused(tmp_path: Path) -> None:
@@ -36,14 +37,26 @@ def test_a_file_that_fills_the_hole_of_another_is_sorted_in(tmp_path: Path) -> N
 
 def test_files_of_different_timeframes_are_refused_by_name(tmp_path: Path) -> None:
     one = table(tmp_path, "x_BTCUSDT_1m.csv", CANDLE_HEADER, candle_rows(minutes(3)))
-    other = table(tmp_path, "x_BTCUSDT_1h.csv", CANDLE_HEADER, candle_rows(minutes(3, T0_MS + HOUR_MS, HOUR_MS)))
+    other = table(
+        tmp_path, "x_BTCUSDT_1h.csv", CANDLE_HEADER, candle_rows(minutes(3, FILE_START_MS + HOUR_MS, HOUR_MS))
+    )
     with pytest.raises(MarketDataError, match=f"{other}: timeframe 3600000 ms, but {one} has 60000"):
         join_candles([read_candles(one), read_candles(other)])
 
 
 def test_a_repeated_settlement_is_ignored_when_equal_and_refused_when_not(tmp_path: Path) -> None:
-    one = table(tmp_path, "x_BTCUSDT_funding_1.csv", FUNDING_HEADER, [f"{T0_MS},0.01", f"{T0_MS + HOUR_MS},0.02"])
-    other = table(tmp_path, "x_BTCUSDT_funding_2.csv", FUNDING_HEADER, [f"{T0_MS},0.01", f"{T0_MS + HOUR_MS},0.03"])
+    one = table(
+        tmp_path,
+        "x_BTCUSDT_funding_1.csv",
+        FUNDING_HEADER,
+        [f"{FILE_START_MS},0.01", f"{FILE_START_MS + HOUR_MS},0.02"],
+    )
+    other = table(
+        tmp_path,
+        "x_BTCUSDT_funding_2.csv",
+        FUNDING_HEADER,
+        [f"{FILE_START_MS},0.01", f"{FILE_START_MS + HOUR_MS},0.03"],
+    )
     joined = join_series([read_funding(one), read_funding(other)])
     assert list(joined.value) == [0.01, 0.02]
     assert [(refusal.line, refusal.reason) for refusal in joined.refusals.kept] == [(3, RefusalReason.DUPLICATE)]
@@ -51,13 +64,13 @@ def test_a_repeated_settlement_is_ignored_when_equal_and_refused_when_not(tmp_pa
 
 def test_the_tick_follows_the_most_decimals_written_in_any_good_row(tmp_path: Path) -> None:
     rows = candle_rows(minutes(1_005))
-    rows[999] = f"{T0_MS + 999 * MINUTE_MS},100,101.500,99,100,1"
-    rows[1_003] = f"{T0_MS + 1_003 * MINUTE_MS},100,101.50000,99,100,1.0000001"
-    rows[1_004] = f"{T0_MS + 1_004 * MINUTE_MS},100,99.12345678,99.5,100,1"
+    rows[999] = f"{FILE_START_MS + 999 * MINUTE_MS},100,101.500,99,100,1"
+    rows[1_003] = f"{FILE_START_MS + 1_003 * MINUTE_MS},100,101.50000,99,100,1.0000001"
+    rows[1_004] = f"{FILE_START_MS + 1_004 * MINUTE_MS},100,99.12345678,99.5,100,1"
     contract = derived_contract("BTCUSDT", read_candles(table(tmp_path, "x_BTCUSDT_.csv", CANDLE_HEADER, rows)))
     assert (contract.tick_numerator, contract.tick_denominator) == (1, 100_000)
     assert (contract.minimum_notional_usdt, contract.maintenance_tiers) == (5.0, ((0.0, 0.01),))
-    assert (contract.group, contract.timeframe_ms, contract.at_ms) == ("crypto", MINUTE_MS, T0_MS)
+    assert (contract.group, contract.timeframe_ms, contract.at_ms) == ("crypto", MINUTE_MS, FILE_START_MS)
 
 
 @pytest.mark.parametrize(("text", "denominator"), [("1e2", 1), ("100", 1), ("1.0001e2", 100), ("100.25", 100)])

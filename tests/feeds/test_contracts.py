@@ -35,14 +35,12 @@ from papertape.events.facts import (
     Timing,
 )
 from papertape.events.memory_log import MemoryEventLog
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
-from tests.feeds.bitget_given import (
+from tests.feeds.bitget_runs import (
     BTC,
-    DAY_MS,
     ETH,
-    HOUR_MS,
-    MINUTE_MS,
     NOW_MS,
     SPARSE,
     START_MS,
@@ -55,8 +53,8 @@ from tests.feeds.bitget_given import (
     watched,
 )
 from tests.feeds.test_bitget_engine import Traded, Volumes, live
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import NO_LIMITS, STRATEGIES
-from tests.twins.virtual_time import VirtualClock, run
 
 E = TypeVar("E", bound=Event)
 BOTH = (BTC, ETH)

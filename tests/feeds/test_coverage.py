@@ -6,13 +6,14 @@ from pathlib import Path
 
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
 from papertape.engine.ports.clock import ManualClock
-from tests.feeds.given import CANDLE_HEADER, FUNDING_HEADER, HOUR_MS, T0_MS, candle_rows, minutes, table
+from papertape.events.units import HOUR_MS
+from tests.build import CANDLE_HEADER, FILE_START_MS, FUNDING_HEADER, candle_rows, minutes, table
 
 
 def feed(folder: Path, settled_hours: list[int]) -> FileFeed:
     """Ten days of hourly candles, and settlements at these hours."""
     candles = table(folder, "x_BTCUSDT_1h_.csv", CANDLE_HEADER, candle_rows(minutes(240, step_ms=HOUR_MS)))
-    rows = [f"{T0_MS + hour * HOUR_MS},0.0001" for hour in settled_hours]
+    rows = [f"{FILE_START_MS + hour * HOUR_MS},0.0001" for hour in settled_hours]
     rates = table(folder, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, rows)
     return FileFeed(FileSettings(candles=(candles,), funding=(rates,)), ManualClock())
 
@@ -33,5 +34,5 @@ def test_settlements_of_a_part_are_warned_of_and_those_of_all_are_not(tmp_path: 
 
 def test_only_the_part_that_is_run_has_to_be_covered(tmp_path: Path) -> None:
     partial = feed(tmp_path, list(range(0, 120, 8)))
-    assert partial.warnings(T0_MS, T0_MS + 100 * HOUR_MS) == []
-    assert "none of the 15" in partial.warnings(T0_MS + 150 * HOUR_MS, None)[0]
+    assert partial.warnings(FILE_START_MS, FILE_START_MS + 100 * HOUR_MS) == []
+    assert "none of the 15" in partial.warnings(FILE_START_MS + 150 * HOUR_MS, None)[0]

@@ -15,7 +15,9 @@ from papertape.engine.feeds.files.csv_polars import ROWS_MIN
 from papertape.engine.feeds.files.csv_reader import CANDLE_COLUMNS, QuickReader, read_candles
 from papertape.engine.feeds.files.table_source import read_table
 from papertape.engine.feeds.sim.episodes import stream
-from tests.feeds.given import CANDLE_HEADER, MINUTE_MS, T0_MS, candle_rows, minutes, shared_data, table
+from papertape.events.units import MINUTE_MS
+from tests.build import CANDLE_HEADER, FILE_START_MS, candle_rows, minutes, table
+from tests.feeds.reading import shared_data
 
 ROWS = 3_000
 
@@ -79,27 +81,27 @@ def test_a_quick_reader_takes_a_clean_file(quick: QuickReader, tmp_path: Path) -
     [
         "rubbish",
         "",
-        f"{T0_MS},100,101,99,100,1",
-        f"{T0_MS + (ROWS - 1) * MINUTE_MS},100,101,99,100,1",
-        f"{T0_MS + ROWS * MINUTE_MS + 1},100,101,99,100,1",
-        f"{T0_MS + ROWS * MINUTE_MS},100,101,99,100,",
-        f"{T0_MS + ROWS * MINUTE_MS},100,101,99,100",
-        f"{T0_MS + ROWS * MINUTE_MS},100,101,99,100,1,1",
-        f"{T0_MS + ROWS * MINUTE_MS},100,101,99,100,-1",
-        f"{T0_MS + ROWS * MINUTE_MS},100,99,101,100,1",
-        f"{T0_MS + ROWS * MINUTE_MS},100,101,99,102,1",
-        f"{T0_MS + ROWS * MINUTE_MS},98,101,99,100,1",
-        f"{T0_MS + ROWS * MINUTE_MS},100,101,-99,100,1",
-        f"{T0_MS + ROWS * MINUTE_MS},nan,101,99,100,1",
-        f"{T0_MS + ROWS * MINUTE_MS}, 100,101,99,100,1",
-        f"{T0_MS + ROWS * MINUTE_MS},1.0.0,101,99,100,1",
-        f"{T0_MS * 1_000},100,101,99,100,1",
-        f"{T0_MS // 1_000},100,101,99,100,1",
-        f"{T0_MS + ROWS * MINUTE_MS},100,1000000000001,99,100,1",
+        f"{FILE_START_MS},100,101,99,100,1",
+        f"{FILE_START_MS + (ROWS - 1) * MINUTE_MS},100,101,99,100,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS + 1},100,101,99,100,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},100,101,99,100,",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},100,101,99,100",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},100,101,99,100,1,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},100,101,99,100,-1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},100,99,101,100,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},100,101,99,102,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},98,101,99,100,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},100,101,-99,100,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},nan,101,99,100,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS}, 100,101,99,100,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},1.0.0,101,99,100,1",
+        f"{FILE_START_MS * 1_000},100,101,99,100,1",
+        f"{FILE_START_MS // 1_000},100,101,99,100,1",
+        f"{FILE_START_MS + ROWS * MINUTE_MS},100,1000000000001,99,100,1",
     ],
 )
 def test_one_doubtful_row_leaves_the_file_to_the_plain_reader(quick: QuickReader, tmp_path: Path, row: str) -> None:
-    rows = [*candle_rows(minutes(ROWS)), row, *candle_rows(minutes(5, T0_MS + (ROWS + 1) * MINUTE_MS))]
+    rows = [*candle_rows(minutes(ROWS)), row, *candle_rows(minutes(5, FILE_START_MS + (ROWS + 1) * MINUTE_MS))]
     path = table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, rows)
     assert read(quick, path) is None
     assert bits(read_candles(path, quick=quick)) == bits(read_candles(path, quick=None))

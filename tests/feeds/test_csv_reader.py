@@ -11,19 +11,10 @@ from papertape.engine.feeds.files.csv_reader import read_candles, read_funding, 
 from papertape.engine.feeds.files.table_source import table_source
 from papertape.engine.ports.feed import REFUSAL_TEXT_CHARS_MAX, REFUSALS_KEPT_MAX, Refusal, RefusalReason
 from papertape.events.errors import MarketDataError
-from tests.feeds.given import (
-    CANDLE_HEADER,
-    FUNDING_HEADER,
-    HOUR_MS,
-    MINUTE_MS,
-    OPEN_INTEREST_HEADER,
-    T0_MS,
-    candle_rows,
-    minutes,
-    table,
-)
+from papertape.events.units import HOUR_MS, MINUTE_MS
+from tests.build import CANDLE_HEADER, FILE_START_MS, FUNDING_HEADER, OPEN_INTEREST_HEADER, candle_rows, minutes, table
 
-NEXT_MS = T0_MS + 3 * MINUTE_MS
+NEXT_MS = FILE_START_MS + 3 * MINUTE_MS
 
 BAD_CANDLES = [
     (f"{NEXT_MS},abc,101,99,100,1", RefusalReason.NOT_A_NUMBER),
@@ -47,9 +38,9 @@ BAD_CANDLES = [
     (f"{NEXT_MS},100,101,99,102,1", RefusalReason.INCONSISTENT),
     (f"{NEXT_MS},98,101,99,100,1", RefusalReason.INCONSISTENT),
     (f"{NEXT_MS},100,101,99,98,1", RefusalReason.INCONSISTENT),
-    (f"{T0_MS - MINUTE_MS},100,101,99,100,1", RefusalReason.OUT_OF_ORDER),
-    (f"{T0_MS},100,101,99,100,1", RefusalReason.DUPLICATE),
-    (f"{T0_MS + 2 * MINUTE_MS},100,101,99,100,1", RefusalReason.DUPLICATE),
+    (f"{FILE_START_MS - MINUTE_MS},100,101,99,100,1", RefusalReason.OUT_OF_ORDER),
+    (f"{FILE_START_MS},100,101,99,100,1", RefusalReason.DUPLICATE),
+    (f"{FILE_START_MS + 2 * MINUTE_MS},100,101,99,100,1", RefusalReason.DUPLICATE),
     (f"{NEXT_MS + 1},100,101,99,100,1", RefusalReason.OFF_GRID),
     (f"{NEXT_MS * 1_000},100,101,99,100,1", RefusalReason.TIME_OUT_OF_RANGE),
     ("-60000,100,101,99,100,1", RefusalReason.TIME_OUT_OF_RANGE),
@@ -88,7 +79,7 @@ def test_every_reason_stands_in_the_table_above() -> None:
 
 
 def test_good_rows_around_a_bad_one_keep_their_values_and_lines(tmp_path: Path) -> None:
-    rows = [*candle_rows(minutes(600)), "rubbish", *candle_rows(minutes(600, T0_MS + 10 * HOUR_MS), 200.0)]
+    rows = [*candle_rows(minutes(600)), "rubbish", *candle_rows(minutes(600, FILE_START_MS + 10 * HOUR_MS), 200.0)]
     columns = read_candles(table(tmp_path, "x_BTCUSDT_1m_.csv.gz", CANDLE_HEADER, rows))
     assert [values[-1] for values in columns.values()] == [200.0, 201.5, 198.75, 200.5, 10.0]
     assert list(columns.line) == [*range(2, 602), *range(603, 1_203)]
@@ -112,27 +103,27 @@ def test_empty_lines_windows_line_ends_and_a_byte_order_mark_are_no_damage(tmp_p
 
 
 def test_settlements_are_cut_to_the_minute_and_equal_repetitions_ignored(tmp_path: Path) -> None:
-    rows = [f"{T0_MS + 8},0.0001", f"{T0_MS},0.0001", f"{T0_MS + 8 * HOUR_MS},-0.0002"]
+    rows = [f"{FILE_START_MS + 8},0.0001", f"{FILE_START_MS},0.0001", f"{FILE_START_MS + 8 * HOUR_MS},-0.0002"]
     columns = read_funding(table(tmp_path, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, rows))
-    assert list(columns.time_ms) == [T0_MS, T0_MS + 8 * HOUR_MS]
+    assert list(columns.time_ms) == [FILE_START_MS, FILE_START_MS + 8 * HOUR_MS]
     assert list(columns.value) == [0.0001, -0.0002]
     assert columns.refusals.total == 0
 
 
 BAD_READINGS = [
-    (f"{T0_MS},6", RefusalReason.DUPLICATE),
-    (f"{T0_MS - 1},5", RefusalReason.OUT_OF_ORDER),
-    (f"{T0_MS + 1},0", RefusalReason.NOT_POSITIVE),
-    (f"{T0_MS + 1},nan", RefusalReason.NOT_FINITE),
-    (f"{T0_MS + 1},-", RefusalReason.NOT_A_NUMBER),
-    (f"{T0_MS + 1}", RefusalReason.WRONG_FIELD_COUNT),
-    (f"{T0_MS * 1_000},5", RefusalReason.TIME_OUT_OF_RANGE),
+    (f"{FILE_START_MS},6", RefusalReason.DUPLICATE),
+    (f"{FILE_START_MS - 1},5", RefusalReason.OUT_OF_ORDER),
+    (f"{FILE_START_MS + 1},0", RefusalReason.NOT_POSITIVE),
+    (f"{FILE_START_MS + 1},nan", RefusalReason.NOT_FINITE),
+    (f"{FILE_START_MS + 1},-", RefusalReason.NOT_A_NUMBER),
+    (f"{FILE_START_MS + 1}", RefusalReason.WRONG_FIELD_COUNT),
+    (f"{FILE_START_MS * 1_000},5", RefusalReason.TIME_OUT_OF_RANGE),
 ]
 
 
 @pytest.mark.parametrize(("row", "reason"), BAD_READINGS)
 def test_a_bad_reading_is_refused_with_line_and_reason(tmp_path: Path, row: str, reason: RefusalReason) -> None:
-    rows = [f"{T0_MS},5", row, f"{T0_MS + HOUR_MS},7"]
+    rows = [f"{FILE_START_MS},5", row, f"{FILE_START_MS + HOUR_MS},7"]
     path = table(tmp_path, "x_BTCUSDT_open_interest_.csv", OPEN_INTEREST_HEADER, rows)
     columns = read_open_interest(path)
     assert list(columns.value) == [5.0, 7.0]
@@ -141,8 +132,13 @@ def test_a_bad_reading_is_refused_with_line_and_reason(tmp_path: Path, row: str,
 
 @pytest.mark.parametrize(("row", "reason"), [row for row in BAD_READINGS if row[1] is not RefusalReason.NOT_POSITIVE])
 def test_a_bad_settlement_is_refused_with_line_and_reason(tmp_path: Path, row: str, reason: RefusalReason) -> None:
-    early = row.replace(str(T0_MS - 1), str(T0_MS - HOUR_MS))
-    path = table(tmp_path, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, [f"{T0_MS},0.005", early, f"{T0_MS + HOUR_MS},0"])
+    early = row.replace(str(FILE_START_MS - 1), str(FILE_START_MS - HOUR_MS))
+    path = table(
+        tmp_path,
+        "x_BTCUSDT_funding_.csv",
+        FUNDING_HEADER,
+        [f"{FILE_START_MS},0.005", early, f"{FILE_START_MS + HOUR_MS},0"],
+    )
     assert read_funding(path).refusals.kept == [Refusal(str(path), 3, reason, early)]
 
 
@@ -204,14 +200,14 @@ def test_the_timeframe_is_the_smallest_step_and_holes_do_not_change_it(tmp_path:
 
 def test_one_damaged_time_does_not_decide_the_timeframe(tmp_path: Path) -> None:
     rows = candle_rows(minutes(10, step_ms=5 * MINUTE_MS))
-    rows.insert(3, candle_rows([T0_MS + 10 * MINUTE_MS + 7])[0])
+    rows.insert(3, candle_rows([FILE_START_MS + 10 * MINUTE_MS + 7])[0])
     columns = read_candles(table(tmp_path, "x_BTCUSDT_5m_.csv", CANDLE_HEADER, rows))
     assert columns.timeframe_ms == 5 * MINUTE_MS
     assert columns.refusals.counts == {RefusalReason.OFF_GRID: 1}
 
 
 def test_a_given_timeframe_makes_one_candle_enough(tmp_path: Path) -> None:
-    path = table(tmp_path, "x_BTCUSDT_1h_.csv", CANDLE_HEADER, candle_rows([T0_MS]))
+    path = table(tmp_path, "x_BTCUSDT_1h_.csv", CANDLE_HEADER, candle_rows([FILE_START_MS]))
     assert read_candles(path, HOUR_MS).timeframe_ms == HOUR_MS
 
 

@@ -30,9 +30,9 @@ from papertape.events.errors import ExchangeRefused, ExchangeUnreachable, Market
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.twin import BitgetTwin
-from tests.feeds.given import candles_only, facts
+from tests.feeds.reading import candles_only, facts
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import examples
-from tests.twins.virtual_time import VirtualClock, run
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 START_MS = 20_600 * DAY_MS + 10 * HOUR_MS + 17_300

@@ -6,11 +6,11 @@ import pytest
 
 from papertape.engine.ports.feed import ResumePoint
 from papertape.events.facts import FeedConnected, FeedLost, SymbolResumed, SymbolSuspended, Timing
+from papertape.events.units import MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
-from tests.feeds.bitget_given import (
+from tests.feeds.bitget_runs import (
     BTC,
     ETH,
-    MINUTE_MS,
     NOW_MS,
     START_MS,
     THREE,

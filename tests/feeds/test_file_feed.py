@@ -12,27 +12,14 @@ from papertape.engine.ports.clock import ManualClock
 from papertape.engine.ports.feed import BATCH_FACTS_MAX, RefusalReason
 from papertape.events.errors import MarketDataError
 from papertape.events.facts import CandleClosed, FeedConnected, FundingRateSettled, OpenInterestObserved, Timing
-from tests.feeds.given import (
-    CANDLE_HEADER,
-    FUNDING_HEADER,
-    MINUTE_MS,
-    OPEN_INTEREST_HEADER,
-    T0_MS,
-    batches,
-    candle_rows,
-    candles_only,
-    facts,
-    market_only,
-    minutes,
-    seen_after,
-    shared_data,
-    table,
-)
+from papertape.events.units import MINUTE_MS
+from tests.build import CANDLE_HEADER, FILE_START_MS, FUNDING_HEADER, OPEN_INTEREST_HEADER, candle_rows, minutes, table
+from tests.feeds.reading import batches, candles_only, facts, market_only, seen_after, shared_data
 
 
 def settings(folder: Path, count: int = 6, **changes: object) -> FileSettings:
     """Two symbols, ETHUSDT before BTCUSDT, with settlements and readings at the closes of some candles."""
-    series = [T0_MS + 2 * MINUTE_MS, T0_MS + 4 * MINUTE_MS]
+    series = [FILE_START_MS + 2 * MINUTE_MS, FILE_START_MS + 4 * MINUTE_MS]
     given: dict[str, object] = {"candles": (), "funding": (), "open_interest": ()}
     for symbol in ("ETHUSDT", "BTCUSDT"):
         rows = candle_rows(minutes(count), 100.0 if symbol == "BTCUSDT" else 50.0)
@@ -50,7 +37,7 @@ def feed(folder: Path, clock: ManualClock | None = None, count: int = 6, **chang
 
 
 def test_at_equal_times_candles_come_before_funding_before_open_interest_symbols_as_configured(tmp_path: Path) -> None:
-    at_ms = T0_MS + 2 * MINUTE_MS
+    at_ms = FILE_START_MS + 2 * MINUTE_MS
     together = [fact for fact in market_only(facts(feed(tmp_path))) if fact.at_ms == at_ms]
     assert [(type(fact), fact.symbol) for fact in together] == [
         (kind, symbol)
@@ -67,18 +54,18 @@ def test_times_never_go_back_and_nothing_is_lost(tmp_path: Path) -> None:
 
 def test_a_candle_counts_at_its_close_and_keeps_its_numbers(tmp_path: Path) -> None:
     first = candles_only(facts(feed(tmp_path)))[0]
-    assert first == CandleClosed(T0_MS + MINUTE_MS, "ETHUSDT", MINUTE_MS, 50.0, 51.5, 48.75, 50.5, 10.0)
-    assert (first.open_time_ms, first.timing) == (T0_MS, Timing.ON_TIME)
+    assert first == CandleClosed(FILE_START_MS + MINUTE_MS, "ETHUSDT", MINUTE_MS, 50.0, 51.5, 48.75, 50.5, 10.0)
+    assert (first.open_time_ms, first.timing) == (FILE_START_MS, Timing.ON_TIME)
 
 
 def test_the_first_fact_is_the_connection(tmp_path: Path) -> None:
     connected = facts(feed(tmp_path, ManualClock(5_000)))[0]
-    assert connected == FeedConnected(T0_MS + MINUTE_MS, "file", 5_000, 0.0)
+    assert connected == FeedConnected(FILE_START_MS + MINUTE_MS, "file", 5_000, 0.0)
 
 
 def test_candles_before_the_start_warm_up_and_those_from_the_end_on_are_not_read(tmp_path: Path) -> None:
-    limited = feed(tmp_path, start_ms=T0_MS + 2 * MINUTE_MS, end_ms=T0_MS + 4 * MINUTE_MS)
-    timings = [(candle.open_time_ms - T0_MS, candle.timing) for candle in candles_only(facts(limited))][::2]
+    limited = feed(tmp_path, start_ms=FILE_START_MS + 2 * MINUTE_MS, end_ms=FILE_START_MS + 4 * MINUTE_MS)
+    timings = [(candle.open_time_ms - FILE_START_MS, candle.timing) for candle in candles_only(facts(limited))][::2]
     assert timings == [
         (0, Timing.WARM_UP),
         (MINUTE_MS, Timing.WARM_UP),
@@ -88,10 +75,10 @@ def test_candles_before_the_start_warm_up_and_those_from_the_end_on_are_not_read
 
 
 def test_resuming_at_any_cut_gives_exactly_the_remaining_facts(tmp_path: Path) -> None:
-    files = feed(tmp_path, start_ms=T0_MS + 2 * MINUTE_MS)
+    files = feed(tmp_path, start_ms=FILE_START_MS + 2 * MINUTE_MS)
     whole = market_only(facts(files))
     for cut in range(len(whole) + 1):
-        resumed = market_only(facts(files, seen_after(whole[:cut]), FeedConnected(T0_MS, "file", 0, 60.0)))
+        resumed = market_only(facts(files, seen_after(whole[:cut]), FeedConnected(FILE_START_MS, "file", 0, 60.0)))
         assert resumed == whole[cut:], f"cut after {cut} facts"
 
 
@@ -103,16 +90,16 @@ def test_when_everything_was_seen_the_feed_ends_without_a_word(tmp_path: Path) -
 def test_at_a_pace_each_minute_comes_when_it_is_due(tmp_path: Path) -> None:
     clock = ManualClock(1_000_000)
     served = batches(feed(tmp_path, clock, speed=30.0))
-    assert [market_only(batch)[0].at_ms for batch in served] == minutes(6, T0_MS + MINUTE_MS)
+    assert [market_only(batch)[0].at_ms for batch in served] == minutes(6, FILE_START_MS + MINUTE_MS)
     assert clock.now_ms() == 1_000_000 + 5 * 2_000
     assert all(seconds == pytest.approx(2.0) for seconds in clock.slept_seconds)
 
 
 def test_the_warm_up_is_not_waited_for_and_the_pace_begins_with_its_own_connection(tmp_path: Path) -> None:
     clock = ManualClock(0)
-    served = facts(feed(tmp_path, clock, start_ms=T0_MS + 3 * MINUTE_MS, speed=60.0))
+    served = facts(feed(tmp_path, clock, start_ms=FILE_START_MS + 3 * MINUTE_MS, speed=60.0))
     connections = [fact for fact in served if isinstance(fact, FeedConnected)]
-    assert [(fact.at_ms - T0_MS, fact.wall_at_ms, fact.speed) for fact in connections] == [
+    assert [(fact.at_ms - FILE_START_MS, fact.wall_at_ms, fact.speed) for fact in connections] == [
         (MINUTE_MS, 0, 0.0),
         (4 * MINUTE_MS, 0, 60.0),
     ]
@@ -159,7 +146,7 @@ def test_contracts_come_in_configured_order_with_their_groups(tmp_path: Path) ->
 def test_settlements_without_candles_and_mixed_timeframes_are_refused_by_name(tmp_path: Path) -> None:
     candles = table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, candle_rows(minutes(3)))
     hourly = table(tmp_path, "x_ETHUSDT_1h_.csv", CANDLE_HEADER, candle_rows(minutes(3, step_ms=60 * MINUTE_MS)))
-    rates = table(tmp_path, "x_SOLUSDT_funding_.csv", FUNDING_HEADER, [f"{T0_MS},0.1"])
+    rates = table(tmp_path, "x_SOLUSDT_funding_.csv", FUNDING_HEADER, [f"{FILE_START_MS},0.1"])
     for wrong, reason in (
         (FileSettings(candles=(candles,), funding=(rates,)), f"{rates}: there are no candles of its symbol SOLUSDT"),
         (FileSettings(candles=(candles, hourly)), f"{hourly}: timeframe 3600000 ms"),

@@ -16,17 +16,8 @@ import pytest
 from papertape.engine.feeds.files.csv_reader import read_candles, read_funding, read_open_interest
 from papertape.engine.ports.feed import RefusalReason
 from papertape.events.errors import MarketDataError
-from tests.feeds.given import (
-    CANDLE_HEADER,
-    FUNDING_HEADER,
-    HOUR_MS,
-    MINUTE_MS,
-    OPEN_INTEREST_HEADER,
-    T0_MS,
-    candle_rows,
-    minutes,
-    table,
-)
+from papertape.events.units import HOUR_MS, MINUTE_MS
+from tests.build import CANDLE_HEADER, FILE_START_MS, FUNDING_HEADER, OPEN_INTEREST_HEADER, candle_rows, minutes, table
 
 COUNT = 6
 TIMES = minutes(COUNT)
@@ -164,7 +155,7 @@ def test_units_are_never_mixed_in_a_file(tmp_path: Path, most: str, odd: str) ->
 
 
 def test_settlements_and_readings_of_other_tools_are_read_too(tmp_path: Path) -> None:
-    settled = [T0_MS, T0_MS + 8 * HOUR_MS]
+    settled = [FILE_START_MS, FILE_START_MS + 8 * HOUR_MS]
     newest_first = [f"{at // 1_000},0.001" for at in reversed(settled)]
     seconds = read_funding(table(tmp_path, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, newest_first))
     dump = table(
@@ -191,9 +182,9 @@ def test_settlements_and_readings_of_other_tools_are_read_too(tmp_path: Path) ->
         [f"{iso(at)},BTCUSDT,7.5,1" for at in settled],
     )
     assert list(read_open_interest(metrics).value) == [7.5, 7.5]
-    late = [f"{T0_MS * 1_000},5", f"{(T0_MS + HOUR_MS) * 1_000},6"]
+    late = [f"{FILE_START_MS * 1_000},5", f"{(FILE_START_MS + HOUR_MS) * 1_000},6"]
     readings = read_open_interest(table(tmp_path, "x_BTCUSDT_oi_.csv", OPEN_INTEREST_HEADER, late))
-    assert list(readings.time_ms) == [T0_MS, T0_MS + HOUR_MS]
+    assert list(readings.time_ms) == [FILE_START_MS, FILE_START_MS + HOUR_MS]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +263,7 @@ def test_without_polars_text_is_read_and_parquet_refused_with_the_way_out(tmp_pa
 
 def test_a_rate_beyond_three_percent_is_refused_by_row_and_percent_rates_are_warned_of(tmp_path: Path) -> None:
     rates = [0.01, 0.01, 0.031, -0.031, 0.03, -0.03]
-    rows = [f"{T0_MS + number * HOUR_MS},{rate}" for number, rate in enumerate(rates)]
+    rows = [f"{FILE_START_MS + number * HOUR_MS},{rate}" for number, rate in enumerate(rates)]
     columns = read_funding(table(tmp_path, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, rows))
     assert list(columns.value) == [0.01, 0.01, 0.03, -0.03]
     assert [(refusal.line, refusal.reason) for refusal in columns.refusals.kept] == [
@@ -280,11 +271,13 @@ def test_a_rate_beyond_three_percent_is_refused_by_row_and_percent_rates_are_war
         (5, RefusalReason.IMPLAUSIBLE_RATE),
     ]
     assert "the rates look like percentages" in columns.warnings[0]
-    usual = [f"{T0_MS + number * HOUR_MS},0.0001" for number in range(5)]
+    usual = [f"{FILE_START_MS + number * HOUR_MS},0.0001" for number in range(5)]
     assert read_funding(table(tmp_path, "x_ETHUSDT_funding_.csv", FUNDING_HEADER, usual)).warnings == []
 
 
 def test_a_file_of_impossible_rates_alone_is_refused_with_the_reason(tmp_path: Path) -> None:
-    path = table(tmp_path, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, [f"{T0_MS},10.0", f"{T0_MS + HOUR_MS},10.0"])
+    path = table(
+        tmp_path, "x_BTCUSDT_funding_.csv", FUNDING_HEADER, [f"{FILE_START_MS},10.0", f"{FILE_START_MS + HOUR_MS},10.0"]
+    )
     with pytest.raises(MarketDataError, match=r"no good row \(2 refused\): 2 implausible_rate; the rates look like"):
         read_funding(path)

@@ -7,11 +7,11 @@ from typing import Any, Final
 import pytest
 
 from papertape.events.facts import CandleClosed, FeedConnected, FeedLost, FundingRateSettled, SymbolSuspended, Timing
+from papertape.events.units import MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
-from tests.feeds.bitget_given import (
+from tests.feeds.bitget_runs import (
     BTC,
-    MINUTE_MS,
     NOW_MS,
     START_MS,
     THREE,

@@ -26,17 +26,8 @@ from papertape.events.facts import (
     OpenInterestObserved,
     Timing,
 )
-from papertape.events.units import DAY_MS
-from tests.feeds.given import (
-    HOUR_MS,
-    MINUTE_MS,
-    batches,
-    candles_only,
-    facts,
-    market_only,
-    newest_anchor,
-    seen_after,
-)
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.feeds.reading import batches, candles_only, facts, market_only, newest_anchor, seen_after
 
 TWO = ("ETHUSDT", "BTCUSDT")
 WALL_MS = 1_790_000_000_000

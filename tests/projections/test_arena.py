@@ -13,7 +13,7 @@ from papertape.projections.folds.breakdown import breakdown
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold
-from tests.projections.tape import candle, closed, configured, funding_paid, opened, recorded, tripped
+from tests.build import candle, closed, configured, funding_paid, opened, recorded, tripped
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

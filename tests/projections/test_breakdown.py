@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papertape.events.units import HOUR_MS
 from papertape.projections.folds.breakdown import BIN_FROM, BIN_UNTIL, BINS_A_R, bins, breakdown
-from tests.projections.tape import DAY_0_MS, HOUR_MS, trade
+from tests.build import DAY_0_MS, trade
 
 
 def test_groups_are_sorted_by_size() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from papertape.events.facts import GapFound
 from papertape.events.log import Recorded
 from papertape.projections.text.causes import CHAIN_LINKS_MAX, ConditionView, cause_chain, explain_chain
-from tests.projections.tape import DAY_0_MS, candle, configured, opened, ordered
+from tests.build import DAY_0_MS, candle, configured, opened, ordered
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event, OrderPlaced, OrderRejected, RunnerConfigured

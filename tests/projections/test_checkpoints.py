@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papertape.events.units import MINUTE_MS
 from papertape.projections.site.checkpoints import Checkpoints, ViewCache
 from papertape.projections.site.views import Views
+from tests.build import DAY_0_MS, candle, recorded
 from tests.projections.portrait import portrait
-from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, recorded
 from tests.support import examples
 
 

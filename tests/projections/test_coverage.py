@@ -8,23 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.events.facts import GLOBAL_SCOPE, OrderRejected, RejectionReason, RunnerPaused, RunnerResumed, Timing
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.folds.coverage import REASONS_SHOWN_MAX, Coverage, CoverageView
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
-from tests.projections.tape import (
-    DAY_0_MS,
-    HOUR_MS,
-    MINUTE_MS,
-    cancelled,
-    candle,
-    closed,
-    configured,
-    listed,
-    opened,
-    recorded,
-    reset,
-    tripped,
-)
+from tests.build import DAY_0_MS, cancelled, candle, closed, configured, listed, opened, recorded, reset, tripped
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event
@@ -118,7 +106,7 @@ def test_only_the_most_frequent_reasons_are_spelled_out() -> None:
 
 
 def test_data_that_ends_more_than_a_candle_before_the_others_ends_early() -> None:
-    one, other = listed("BTCUSDT", (1, 10)), listed("ETHUSDT", (1, 10))
+    one, other = listed("BTCUSDT", (1, 10), (1, 10_000)), listed("ETHUSDT", (1, 10), (1, 10_000))
     both = [configured(symbols=("BTCUSDT", "ETHUSDT")), one, other, *minutes(0, 60)]
     (late,) = coverage(*both, candle(9, 50.0, "ETHUSDT")).early_ends()
     assert (late.symbol, late.until_ms, late.behind_ms) == ("ETHUSDT", DAY_0_MS + 10 * MINUTE_MS, 50 * MINUTE_MS)
@@ -132,4 +120,4 @@ def test_data_that_ends_more_than_a_candle_before_the_others_ends_early() -> Non
 
 
 def test_a_log_without_candles_flags_nothing() -> None:
-    assert coverage(configured(), listed("BTCUSDT", (1, 10))).early_ends() == ()
+    assert coverage(configured(), listed("BTCUSDT", (1, 10), (1, 10_000))).early_ends() == ()

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papertape.events.facts import OpenInterestObserved, Timing
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.projections.folds.curve import CURVE_POINTS_MAX
 from papertape.projections.folds.equity import Equity
 from papertape.projections.host import fold
-from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, MINUTE_MS, candle, closed, configured, opened, recorded
+from tests.build import DAY_0_MS, candle, closed, configured, opened, recorded
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

@@ -10,7 +10,7 @@ from papertape.projections.host import fold
 from papertape.projections.site.equity_curves import EquityCurvePoint, day_results, equity_curves
 from papertape.projections.site.neighbours import find_neighbours
 from papertape.projections.site.views import Views
-from tests.web.given import example_day
+from tests.web.site import example_day
 
 
 def story_views() -> Views:

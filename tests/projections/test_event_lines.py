@@ -39,13 +39,12 @@ from papertape.events.facts import (
     type_name,
 )
 from papertape.events.log import Recorded
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.host import fold
 from papertape.projections.text.event_lines import ICONS, event_line, is_notable, line
-from tests.projections.tape import (
+from tests.build import (
     DAY_0_MS,
-    HOUR_MS,
-    MINUTE_MS,
     cancelled,
     candle,
     closed,
@@ -67,7 +66,7 @@ if TYPE_CHECKING:
 
 def contracts() -> Mapping[str, ContractListed]:
     view = Contracts()
-    fold([view], recorded([listed("BTCUSDT", (1, 10)), listed("GALAUSDT", (1, 100_000), (1, 1))]))
+    fold([view], recorded([listed("BTCUSDT", (1, 10), (1, 10_000)), listed("GALAUSDT", (1, 100_000), (1, 1))]))
     return view.by_symbol
 
 
@@ -82,7 +81,7 @@ LIQUIDATED = Liquidated(
 GALA = CandleClosed(DAY_0_MS, "GALAUSDT", MINUTE_MS, 0.00384, 0.00385, 0.00383, 0.00384, 1_500.0, Timing.LATE)
 
 LINES: list[tuple[Event, str]] = [
-    (listed("BTCUSDT", (1, 10)), "BTCUSDT is traded in 1m candles, tick 0.1, lot 0.0001 (configuration)"),
+    (listed("BTCUSDT", (1, 10), (1, 10_000)), "BTCUSDT is traded in 1m candles, tick 0.1, lot 0.0001 (configuration)"),
     (GALA, "GALAUSDT closed at 0.00384, open 0.00384, high 0.00385, low 0.00383, volume 1,500, late"),
     (candle(0, 84_018.7), "BTCUSDT closed at 84,018.7, open 84,018.7, high 84,018.7, low 84,018.7, volume 1"),
     (FundingRateSettled(DAY_0_MS, "BTCUSDT", 0.0001), "BTCUSDT funding settled at +0.0100 %"),

@@ -8,7 +8,7 @@ import pytest
 
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.site.event_query import EventFilter, Search, SearchResult
-from tests.projections.tape import candle, closed, configured, opened, recorded, tripped
+from tests.build import candle, closed, configured, opened, recorded, tripped
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

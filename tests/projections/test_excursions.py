@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
-from tests.projections.tape import candle, closed, configured, opened, recorded
+from tests.build import candle, closed, configured, opened, recorded
 
 
 def ranging(minute: int, low: float, high: float, symbol: str = "BTCUSDT") -> object:

@@ -40,8 +40,8 @@ from papertape.projections.watchdog.anomalies import Anomalies, AnomalyTimings
 from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import WatchdogSettings
 from tests.alerts.random_log import PLAIN, lengths, pools, random_log, seeds
+from tests.build import candle, closed, configured, opened
 from tests.projections.portrait import portrait
-from tests.projections.tape import candle, closed, configured, opened
 from tests.support import examples
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold
 from papertape.projections.persistence.fork import fork
 from papertape.projections.site.views import Views
-from tests.alerts.given import A_DAY, BOTH_OPEN, MOVED, market
+from tests.alerts.example_day import A_DAY, BOTH_OPEN, MOVED, market
 from tests.alerts.random_log import EVENTS_MAX, lengths, random_log, seeds
+from tests.build import closed, configured, recorded
 from tests.projections.portrait import portrait
-from tests.projections.tape import closed, configured, recorded
 from tests.support import examples
 
 STORY = [*market(), *BOTH_OPEN, *MOVED, *A_DAY]

@@ -14,8 +14,8 @@ from papertape.events.memory_log import MemoryEventLog
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import FOLLOW_EVENTS_MAX, Cursor, fold, follow
+from tests.build import candle, closed, configured, opened, recorded
 from tests.patience import PATIENCE_S
-from tests.projections.tape import candle, closed, configured, opened, recorded
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import GLOBAL_SCOPE, RunnerPaused
+from papertape.events.units import HOUR_MS
 from papertape.projections.folds.kill_switches import PAST_TRIPS_MAX, KillSwitches
 from papertape.projections.host import fold
-from tests.projections.tape import DAY_0_MS, HOUR_MS, configured, recorded, reset, tripped
+from tests.build import DAY_0_MS, configured, recorded, reset, tripped
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from papertape.events.facts import CandleClosed, Event, OrderRejected, Timing
+from papertape.events.units import MINUTE_MS
 from papertape.projections.host import fold
 from papertape.projections.site.last_evaluation import last_hold_reasons
 from papertape.projections.site.views import Views
-from tests.projections.tape import DAY_0_MS, MINUTE_MS, configured, listed, recorded
+from tests.build import DAY_0_MS, configured, listed, recorded
 
 SYMBOL = "BTCUSDT"
 LATE = "its last evaluated candle arrived late: nothing is opened on it"
@@ -23,7 +24,7 @@ def refused(minute: int) -> OrderRejected:
 def hold_reasons(*events: Event, side: str = "long") -> tuple[str, ...]:
     """Return the reasons shown for a strategy that is evaluated every five minutes."""
     views = Views({"momentum": 5 * MINUTE_MS})
-    fold([views], recorded([listed(SYMBOL, (1, 100)), configured("momentum", (SYMBOL,)), *events]))
+    fold([views], recorded([listed(SYMBOL, (1, 100), (1, 10_000)), configured("momentum", (SYMBOL,)), *events]))
     return last_hold_reasons(views, "momentum", SYMBOL, side)
 
 

@@ -15,10 +15,11 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped
 from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.portfolio import Portfolio
-from tests.core.random_market import Recipe, market
-from tests.core.runs import TWO, begin, eager
-from tests.core.scenario import BUY
-from tests.support import NO_LIMITS, STRATEGIES, candle, examples, feed, listed, take
+from tests.build import candle, listed
+from tests.kernel.scenario import BUY
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import TWO, begin, eager
+from tests.support import NO_LIMITS, STRATEGIES, examples, feed, take
 
 if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState
@@ -77,7 +78,9 @@ def test_a_reset_restarts_session_and_day_and_a_global_reset_the_window() -> Non
     run, watched = begin([listed("X")], {"scripted": RunnerSettings(risk=RISK)}, STRATEGIES), Watched()
     prices = (100.0, 100.0, 99.5, 99.2)
     feed(
-        run.world, run.log, [candle(minute, price, BUY if minute == 0 else 1.0) for minute, price in enumerate(prices)]
+        run.world,
+        run.log,
+        [candle(minute, price, "X", volume=BUY if minute == 0 else 1.0) for minute, price in enumerate(prices)],
     )
     at_ms = run.log[-1].event.at_ms
     take(run.world, run.log, KillSwitchTripped(at_ms, "global", "manual", 1.0, 1.0, 1.0, 0.0, "anna", "odd"))
@@ -87,7 +90,7 @@ def test_a_reset_restarts_session_and_day_and_a_global_reset_the_window() -> Non
     watched.fold(run.log)
     assert watched.used("global", "global loss") == 0.0
     assert watched.used("scripted", "session loss") == 0.0
-    take(run.world, run.log, candle(4, 99.1, 1.0))
+    take(run.world, run.log, candle(4, 99.1, "X"))
     watched.fold(run.log)
     assert_measured_alike(watched, run.world)
     assert watched.used("scripted", "daily loss") > 0.0

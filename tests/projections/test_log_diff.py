@@ -18,10 +18,11 @@ from papertape.events.facts import (
     OrderPlaced,
     Timing,
 )
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.folds.decisions import market_of
 from papertape.projections.folds.log_diff import ComparedLog, Comparison, compare_sides, market_difference
 from papertape.projections.host import fold
-from tests.projections.tape import DAY_0_MS, HOUR_MS, MINUTE_MS, candle, closed, configured, opened, ordered, recorded
+from tests.build import DAY_0_MS, candle, closed, configured, opened, ordered, recorded
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

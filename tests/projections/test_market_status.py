@@ -15,6 +15,7 @@ from papertape.events.facts import (
     SymbolResumed,
     SymbolSuspended,
 )
+from papertape.events.units import HOUR_MS
 from papertape.projections.folds.market_status import (
     ANOMALIES_MAX,
     AnomalyView,
@@ -23,7 +24,7 @@ from papertape.projections.folds.market_status import (
     SuspendedView,
 )
 from papertape.projections.folds.portfolio import Portfolio, PortfolioView
-from tests.projections.tape import DAY_0_MS, HOUR_MS, recorded
+from tests.build import DAY_0_MS, recorded
 
 CONNECTED = FeedConnected(DAY_0_MS, "bitget", DAY_0_MS, 1.0)
 LOST = FeedLost(DAY_0_MS + HOUR_MS, "bitget", "no network")

@@ -15,16 +15,17 @@ from papertape.cli.app import app
 from papertape.events.errors import UsageError
 from papertape.events.facts import Timing
 from papertape.events.log import Entry
+from papertape.events.units import MINUTE_MS
 from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.answers import QueryHandler, ReplyChannel, RuntimeInfo
 from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.parse import AsOfQuery
+from tests.build import DAY_0_MS, candle, configured, recorded
 from tests.cli.written_log import entries, write_log
-from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded
 from tests.projections.timeline_log import followed_log
-from tests.telegram.given import Tape
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
+from tests.telegram.rig import Tape
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import EngineStarted, FeedConnected, FeedLost, GapFilled, GapFound
+from papertape.events.units import MINUTE_MS
 from papertape.projections.folds.marks import MARKERS_MAX, EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
-from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, recorded, reset, tripped
+from tests.build import DAY_0_MS, candle, configured, recorded, reset, tripped
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

@@ -7,9 +7,9 @@ from hypothesis import given
 from papertape.projections.host import fold
 from papertape.projections.site.messages import FAULTS_MAX, HEARTBEAT, NOTES_MAX, UnloggedContents, messages
 from papertape.projections.site.views import ALERTS_MAX, Views
-from tests.alerts.given import CASES, alerts_of, last_alert
+from tests.alerts.example_day import CASES, alerts_of, last_alert
 from tests.alerts.random_log import lengths, random_log, seeds
-from tests.projections.tape import recorded
+from tests.build import recorded
 
 
 @given(seeds, lengths)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from papertape.events.units import DAY_MS, HOUR_MS
 from papertape.projections.folds.performance import Performance, performance
-from tests.projections.tape import DAY_0_MS, DAY_MS, HOUR_MS, trade
+from tests.build import DAY_0_MS, trade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,21 +10,10 @@ from hypothesis import strategies as st
 
 from papertape.events.errors import LogDamaged
 from papertape.events.facts import Liquidated, RunnerPaused, RunnerResumed, Timing
+from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
-from tests.projections.tape import (
-    DAY_0_MS,
-    DAY_MS,
-    MINUTE_MS,
-    cancelled,
-    candle,
-    closed,
-    configured,
-    funding_paid,
-    opened,
-    ordered,
-    recorded,
-)
+from tests.build import DAY_0_MS, cancelled, candle, closed, configured, funding_paid, opened, ordered, recorded
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

@@ -14,13 +14,14 @@ from papertape.events.log import Entry
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.events.tail import make_tail
+from papertape.events.units import MINUTE_MS
 from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
 from papertape.projections.site.timeline import SEEKS_WAITING_MAX, LogTimeline
 from papertape.projections.site.views import Views
-from tests.events.tape import in_loop
+from tests.build import DAY_0_MS, candle, configured, opened
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
-from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle, configured, opened
 from tests.projections.timeline_log import TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:

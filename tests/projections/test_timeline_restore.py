@@ -11,13 +11,14 @@ from papertape.events.bus import Bus
 from papertape.events.errors import LogDamaged
 from papertape.events.log import Entry
 from papertape.events.snapshots import SnapshotStore
+from papertape.events.units import MINUTE_MS
 from papertape.projections.persistence.fold_store import FoldStore
 from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
 from papertape.projections.site.views import Views
-from tests.events.tape import in_loop
+from tests.build import DAY_0_MS, candle
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
-from tests.projections.tape import DAY_0_MS, MINUTE_MS, candle
 from tests.projections.timeline_log import TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from papertape.events.errors import UsageError
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold
 from papertape.projections.site.trade_query import TradeFilter, TradesPage, trades_page
-from tests.projections.tape import closed, recorded
+from tests.build import closed, recorded
 
 
 def page_of(choice: TradeFilter, page: int = 1, size: int = 2, order: str = "newest") -> TradesPage:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from papertape.events.units import HOUR_MS
 from papertape.projections.folds.trades import Trades, TradeView, write_trades_csv
 from papertape.projections.host import fold
-from tests.projections.tape import DAY_0_MS, HOUR_MS, closed, configured, opened, ordered, recorded, trade
+from tests.build import DAY_0_MS, closed, configured, opened, ordered, recorded, trade
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

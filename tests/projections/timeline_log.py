@@ -14,7 +14,7 @@ from papertape.projections.host import fold
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 from tests.alerts.random_log import EVENTS_MAX, random_log
-from tests.projections.tape import candle, closed, configured, opened
+from tests.build import candle, closed, configured, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

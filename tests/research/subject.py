@@ -20,9 +20,10 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.log import Entry
 from papertape.events.memory_log import MemoryEventLog
-from tests.core.random_market import Recipe, market
-from tests.core.runs import begin, eager, played
-from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, feed, state_of
+from tests.build import FIVE_MINUTES_MS
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import begin, eager, played
+from tests.support import NO_LIMITS, configured_world, feed, state_of
 
 if TYPE_CHECKING:
     from papertape.events.log import LogReader, Recorded

@@ -29,11 +29,13 @@ from papertape.events.facts import (
     PositionOpened,
 )
 from papertape.events.memory_log import MemoryEventLog
-from tests.core.random_market import Recipe, market
-from tests.core.runs import BUILT_IN, EAGER
+from papertape.events.units import DAY_MS
+from tests.build import FIVE_MINUTES_MS
 from tests.engine.processes import ok, papertape
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import BUILT_IN, EAGER
 from tests.research.ways import Ending, encoded
-from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, configured_world, state_of
+from tests.support import NO_LIMITS, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,17 +15,18 @@ from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
-from tests.core.random_market import Recipe, market, recipes
-from tests.core.runs import BUILT_IN, EAGER, eager
-from tests.core.scripted.scripted import ODD, ODD_ENTRIES, ODD_EXITS
+from tests.build import FIVE_MINUTES_MS
+from tests.kernel.scripted.scripted import ODD, ODD_ENTRIES, ODD_EXITS
+from tests.reducer.random_market import Recipe, market, recipes
+from tests.reducer.runs import BUILT_IN, EAGER, eager
 from tests.research.ways import assert_same_bits, compiled, encoded, in_python
-from tests.support import FIVE_MINUTES_MS, NO_LIMITS, configured_world, examples, file_tape, needs_data, state_of
+from tests.support import NO_LIMITS, configured_world, examples, file_tape, needs_data, state_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.engine.kernel.risk_settings import RiskSettings
-    from tests.core.random_market import RandomTape
+    from tests.reducer.random_market import RandomTape
 
 CAREFUL = replace(NO_LIMITS, max_session_loss_percent=3.0, max_risk_per_trade_percent=10.0)
 ONE_FOR_ALL = replace(NO_LIMITS, global_max_loss_percent=1.0, max_risk_per_trade_percent=50.0)

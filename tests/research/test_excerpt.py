@@ -19,8 +19,8 @@ from papertape.events.log import Recorded
 from papertape.projections.folds.coverage import Coverage
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
-from tests.core.random_market import Recipe, market, recipes
-from tests.core.runs import eager
+from tests.reducer.random_market import Recipe, market, recipes
+from tests.reducer.runs import eager
 from tests.research.ways import compile_once
 from tests.support import NO_LIMITS, STRATEGIES, configured_world, examples
 

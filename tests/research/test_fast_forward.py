@@ -14,8 +14,8 @@ from papertape.engine.kernel.state import FactColumns
 from papertape.engine.reducer.reducer import decide, is_decision
 from papertape.engine.research.tape import Tape
 from papertape.events.facts import CandleClosed, GapFound, Timing
-from tests.core.random_market import Recipe, market
-from tests.core.runs import BUILT_IN, eager
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import BUILT_IN, eager
 from tests.research.ways import Ending, assert_same_bits, compiled, encoded, in_python
 from tests.support import NO_LIMITS, configured_world, examples
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.reducer.state import EngineState
     from papertape.engine.runner_settings import RunnerSettings
-    from tests.core.random_market import RandomTape
+    from tests.reducer.random_market import RandomTape
 
 MINUTES = 2_200
 CAREFUL = replace(NO_LIMITS, max_daily_loss_percent=0.5, max_risk_per_trade_percent=10.0)

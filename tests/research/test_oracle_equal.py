@@ -11,13 +11,15 @@ from msgspec.structs import replace
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import KillSwitchTripped, OrderCancelled, OrderPlaced, OrderRejected
 from papertape.events.log import Recorded
+from papertape.events.units import DAY_MS
 from papertape.projections.folds.trades import Trades, write_trades_csv
-from tests.core.random_market import Recipe, market
-from tests.core.runs import BUILT_IN, EAGER, eager
+from tests.build import FIVE_MINUTES_MS
 from tests.oracle.rounding import Contract, Step
 from tests.oracle.run import Result, simulate, write_trades
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import BUILT_IN, EAGER, eager
 from tests.research.ways import outcome_of
-from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, file_tape, needs_data, path_of
+from tests.support import NO_LIMITS, file_tape, needs_data, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.risk_settings import RiskSettings
     from papertape.engine.research.guarded import TapeRunResult
     from papertape.events.facts import Event
-    from tests.core.random_market import RandomTape
+    from tests.reducer.random_market import RandomTape
 
 GRID = Contract(Step(1, 100), Step(1, 1_000))
 ORDER = ("t_c", "strategy", "symbol", "side", "quantity", "planned_price", "r1")

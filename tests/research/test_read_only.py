@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.architecture.source import ROOMS
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS
 from tests.engine.processes import environment
-from tests.support import DAY_0_MS, FIVE_MINUTES_MS, REPOSITORY
+from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,9 @@ from msgspec import Struct
 from papertape.engine.research.guarded import run_tape
 from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings
-from tests.core.random_market import Recipe, market
-from tests.support import DIGEST, MINUTE_MS, STRATEGIES, configured_world, state_of
+from papertape.events.units import MINUTE_MS
+from tests.reducer.random_market import Recipe, market
+from tests.support import DIGEST, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

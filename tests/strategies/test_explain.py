@@ -12,9 +12,11 @@ from papertape.engine.research.guarded import run_tape
 from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import OrderPlaced, OrderRejected
-from tests.core.random_market import Recipe, market
-from tests.core.runs import BUILT_IN, EAGER, eager
-from tests.support import DAY_MS, FIVE_MINUTES_MS, NO_LIMITS, STRATEGIES, configured_world, file_tape, needs_data
+from papertape.events.units import DAY_MS
+from tests.build import FIVE_MINUTES_MS
+from tests.reducer.random_market import Recipe, market
+from tests.reducer.runs import BUILT_IN, EAGER, eager
+from tests.support import NO_LIMITS, STRATEGIES, configured_world, file_tape, needs_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

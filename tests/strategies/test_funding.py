@@ -9,7 +9,9 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, settle
 from papertape.events.facts import OrderPlaced, OrderRejected
 from papertape.events.log import Recorded
-from tests.support import HOUR_MS, MINUTE_MS, NO_LIMITS, candle, configured_world, feed, listed, settled
+from papertape.events.units import HOUR_MS, MINUTE_MS
+from tests.build import candle, listed, settled
+from tests.support import NO_LIMITS, configured_world, feed
 
 NEGATIVE, POSITIVE, NORMAL = -0.0003, 0.0003, 0.0002
 
@@ -102,10 +104,10 @@ def entries(
     settlements: list[tuple[int, float]], hours: int, lot: tuple[int, int] = (1, 1_000)
 ) -> list[tuple[str, int]]:
     """What becomes of the signals of a quiet market: kind and minute. The target is reached at once."""
-    world = configured_world([listed(lot=lot)], {"funding": RunnerSettings(risk=NO_LIMITS)})
+    world = configured_world([listed("X", lot=lot)], {"funding": RunnerSettings(risk=NO_LIMITS)})
     log: list[Recorded] = []
-    facts = [candle(minute, (100.0, 101.0, 100.0, 100.0)) for minute in range(hours * 60)]
-    rates = [settled(hour * HOUR_MS, rate) for hour, rate in settlements]
+    facts = [candle(minute, (100.0, 101.0, 100.0, 100.0), "X") for minute in range(hours * 60)]
+    rates = [settled(hour * HOUR_MS, rate, "X") for hour, rate in settlements]
     feed(world, log, sorted([*facts, *rates], key=lambda fact: fact.at_ms))
     start_ms = facts[0].open_time_ms
     placed = [item.event for item in log if isinstance(item.event, OrderPlaced | OrderRejected)]

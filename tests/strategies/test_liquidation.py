@@ -29,7 +29,8 @@ from papertape.engine.strategies.liquidation import (
     observe,
     reset,
 )
-from tests.support import MINUTE_MS, STRATEGIES
+from papertape.events.units import MINUTE_MS
+from tests.support import STRATEGIES
 
 
 class Crowd:

@@ -11,8 +11,9 @@ from papertape.engine.runner_settings import RunnerSettings, configuration, spli
 from papertape.engine.strategy_registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest, shipped_digest
 from papertape.events.errors import ConfigError
 from papertape.events.facts import RunnerConfigured
+from tests.build import listed
 from tests.research.processes import asked
-from tests.support import STRATEGIES, listed
+from tests.support import STRATEGIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ def test_a_dropped_file_is_found_with_its_parameters_and_can_be_configured(tmp_p
     strategies = load_strategies([drop(tmp_path)])
     assert tuple(strategies) == (*BUILT_IN_ORDER, "dropped")
     assert strategies["dropped"].exit_reasons == ("old",)
-    (_, configured) = configuration(strategies, [listed()], {"dropped": RunnerSettings({"distance_percent": 2.0})})
+    (_, configured) = configuration(strategies, [listed("X")], {"dropped": RunnerSettings({"distance_percent": 2.0})})
     assert isinstance(configured, RunnerConfigured)
     assert configured.parameters == {"distance_percent": 2.0}
 
@@ -209,4 +210,4 @@ def test_a_strategy_finer_than_the_base_is_refused_by_name_and_left_out_otherwis
 
 def test_a_symbol_that_nobody_watches_is_refused() -> None:
     with pytest.raises(ConfigError, match="symbol DOGE is not watched"):
-        configuration(STRATEGIES, [listed()], {"momentum": RunnerSettings(symbols=("DOGE",))})
+        configuration(STRATEGIES, [listed("X")], {"momentum": RunnerSettings(symbols=("DOGE",))})

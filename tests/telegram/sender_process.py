@@ -13,7 +13,8 @@ from papertape.projections.telegram.delivery import Notifier
 from papertape.projections.telegram.rate_limit import MessageRateLimiter
 from papertape.projections.telegram.secret import BotToken
 from papertape.sandbox.telegram.twin import CHAT_ID
-from tests.telegram.given import Plain, Tape, news
+from tests.build import news
+from tests.telegram.rig import Plain, Tape
 
 
 class Hurry(MessageRateLimiter):

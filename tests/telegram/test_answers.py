@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from papertape.events.commands import Accepted
 from papertape.events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from papertape.events.log import Recorded
+from papertape.events.units import MINUTE_MS
 from papertape.projections.alerts.lines import count_text
 from papertape.projections.alerts.markup import plain_text
 from papertape.projections.site.ports import ConditionsView, ReadinessView
@@ -40,11 +41,11 @@ from papertape.projections.text.reasons import reason_words
 from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
 from papertape.projections.watchdog.watchdog import RepairView, WatchdogView
 from papertape.sandbox.telegram.html import parse, utf16_units
-from tests.alerts.given import BOTH_OPEN, BTC, GALA, MOVED, NOON_MS, market
+from tests.alerts.example_day import BOTH_OPEN, MOVED, market
 from tests.alerts.random_log import lengths, pools, random_log, seeds
-from tests.projections.tape import MINUTE_MS, configured, recorded
+from tests.build import BTC, GALA, NOON_MS, configured, recorded
 from tests.support import examples
-from tests.telegram.bot_given import TELLING, views_of
+from tests.telegram.bot_rig import TELLING, views_of
 
 OPEN = [*market(), *BOTH_OPEN, *MOVED]
 A_DAY_LATER, WITH_POSITIONS = views_of(TELLING), views_of(OPEN)

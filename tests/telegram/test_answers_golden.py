@@ -10,6 +10,7 @@ import pytest
 
 from papertape.events.commands import Accepted
 from papertape.events.facts import GLOBAL_SCOPE
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.telegram import explain, replies
 from papertape.projections.telegram.commands import (
     CommandUnavailable,
@@ -25,9 +26,9 @@ from papertape.projections.text.causes import cause_chain
 from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
 from papertape.projections.watchdog.watchdog import RepairView, WatchdogView
 from papertape.sandbox.telegram.html import parse
-from tests.alerts.given import BOTH_OPEN, BTC, GALA, MOVED, NOON_MS, candle, liquidated, lost, market, tripped
-from tests.projections.tape import HOUR_MS, MINUTE_MS, recorded
-from tests.telegram.bot_given import TELLING, views_of
+from tests.alerts.example_day import BOTH_OPEN, MOVED, liquidated, market, tripped
+from tests.build import BTC, GALA, NOON_MS, candle_at, lost, recorded
+from tests.telegram.bot_rig import TELLING, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 GOLDEN = Path(__file__).parent / "golden"
 OPEN = [*market(), *BOTH_OPEN, *MOVED]
-LIQUIDATED = [*OPEN, candle(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated()]
+LIQUIDATED = [*OPEN, candle_at(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated()]
 STOPPED = [*OPEN, lost(), tripped(), tripped(GLOBAL_SCOPE, "global_loss")]
 VIEWS = {"open": views_of(OPEN), "day": views_of(TELLING), "liquidated": views_of(LIQUIDATED), "new": views_of([])}
 VIEWS["stopped"] = views_of(STOPPED)

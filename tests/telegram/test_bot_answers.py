@@ -12,6 +12,7 @@ from PIL import Image
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.facts import EngineStarted
 from papertape.events.log import Recorded
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.alerts.markup import plain_text
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.site.views import Views
@@ -23,10 +24,10 @@ from papertape.projections.telegram.pictures import PlotSeries, nice_step, pictu
 from papertape.projections.telegram.wire import Chat, ChatMessage
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.messages import PNG
-from tests.alerts.given import BOTH_OPEN, BTC, MOVED, NOON_MS, candle, market
-from tests.events.tape import in_loop
-from tests.projections.tape import DAY_0_MS, HOUR_MS, MINUTE_MS, recorded
-from tests.telegram.bot_given import TELLING, Rig, rigged, views_of
+from tests.alerts.example_day import BOTH_OPEN, MOVED, market
+from tests.build import BTC, DAY_0_MS, NOON_MS, candle_at, recorded
+from tests.events.loop import in_loop
+from tests.telegram.bot_rig import TELLING, Rig, rigged, views_of
 
 OPEN = [*market(), *BOTH_OPEN, *MOVED]
 THEN = views_of(TELLING)
@@ -81,7 +82,7 @@ def test_a_picture_follows_the_text_and_the_text_never_waits_for_it(said: str) -
             assert photo.file is not None and photo.file.content.startswith(PNG)
             assert photo.silent
 
-    rigged(use, [*OPEN, candle(NOON_MS + HOUR_MS, BTC, 84_500.0), candle(NOON_MS + 2 * HOUR_MS, BTC, 84_600.0)])
+    rigged(use, [*OPEN, candle_at(NOON_MS + HOUR_MS, BTC, 84_500.0), candle_at(NOON_MS + 2 * HOUR_MS, BTC, 84_600.0)])
 
 
 def test_too_many_pictures_are_refused() -> None:
@@ -92,7 +93,7 @@ def test_too_many_pictures_are_refused() -> None:
                 rig.twin.say("/arena")
             await rig.until(lambda: any("busy with other charts" in text for text in rig.twin.texts))
 
-    rigged(use, [*OPEN, candle(NOON_MS + HOUR_MS, BTC, 84_500.0), candle(NOON_MS + 2 * HOUR_MS, BTC, 84_600.0)])
+    rigged(use, [*OPEN, candle_at(NOON_MS + HOUR_MS, BTC, 84_500.0), candle_at(NOON_MS + 2 * HOUR_MS, BTC, 84_600.0)])
 
 
 def test_as_of_shows_how_it_stood() -> None:
@@ -120,7 +121,7 @@ class SlowSource:
 
 @in_loop
 async def test_the_progress_of_as_of_in_a_long_log_is_one_message_that_becomes_the_answer() -> None:
-    log = recorded([*market(), *(candle(NOON_MS + minute * MINUTE_MS) for minute in range(8_000))])
+    log = recorded([*market(), *(candle_at(NOON_MS + minute * MINUTE_MS) for minute in range(8_000))])
     clock, said = ManualClock(), []
 
     async def post(html: str) -> ChatMessage:
@@ -142,7 +143,7 @@ async def test_the_progress_of_as_of_in_a_long_log_is_one_message_that_becomes_t
 
 @in_loop
 async def test_a_log_too_long_for_a_question_is_read_in_part_and_that_is_reported() -> None:
-    log = recorded([*market(), *(candle(NOON_MS + minute * MINUTE_MS) for minute in range(3_000))])
+    log = recorded([*market(), *(candle_at(NOON_MS + minute * MINUTE_MS) for minute in range(3_000))])
 
     async def told(_seq: int) -> None:
         """Nobody listens."""

@@ -12,8 +12,9 @@ from papertape.projections.telegram.confirm import ALREADY_PRESSED, CANCELLED, E
 from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID
-from tests.alerts.given import BOTH_OPEN, MOVED, NOON_MS, TRIP_SEQ, closed_gala, market, tripped
-from tests.telegram.bot_given import STRANGER, TELLING, Rig, rigged
+from tests.alerts.example_day import BOTH_OPEN, MOVED, TRIP_SEQ, closed_gala, market, tripped
+from tests.build import NOON_MS
+from tests.telegram.bot_rig import STRANGER, TELLING, Rig, rigged
 
 OPEN = [*market(), *BOTH_OPEN, *MOVED]
 BTC_SEQ, GALA_SEQ = len(market()) + 2, len(market()) + 4

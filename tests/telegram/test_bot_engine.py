@@ -24,12 +24,12 @@ from papertape.projections.telegram.secret import BotToken
 from papertape.projections.text.formats import money
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.core.scripted.scripted import BUY
+from tests.build import candle, listed
 from tests.engine.logs import of_type
 from tests.engine.parts import settings
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
+from tests.kernel.scripted.scripted import BUY
 from tests.patience import PATIENCE_S
-from tests.support import candle, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ async def talk(made: Engine, reader: SqliteLogReader, chat: Chatting) -> None:
     (opened,) = (one for one in reader.read(0) if type(one.event).__name__ == "PositionOpened")
     assert f"/close {opened.seq}" in (await chat.ask("/positions")).text
     assert (await chat.confirm(f"/close {opened.seq} enough")).startswith("accepted")
-    await made.loop.take([candle(2, 101.0)])
+    await made.loop.take([candle(2, 101.0, "X")])
     assert "no open positions" in (await chat.ask("/positions")).text
     assert (await chat.confirm("/kill 'odd'")).startswith("accepted")
     assert "stopped already" in (await chat.ask("/kill")).text
@@ -105,7 +105,7 @@ async def test_a_command_confirmed_in_the_chat_is_logged_with_who_and_why(tmp_pa
         TelegramTwin(clock, limits=UNLIMITED) as twin,
         open_engine(settings(db), [listed("X")], ManualClock(), print) as made,
     ):
-        await made.loop.take([candle(0, 100.0, BUY), candle(1, 100.0)])
+        await made.loop.take([candle(0, 100.0, "X", volume=BUY), candle(1, 100.0, "X")])
         client = TelegramClient(BotToken(twin.token), twin.api_url)
         reader = made.log.reader()
         bot = Bot(

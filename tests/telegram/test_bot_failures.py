@@ -14,7 +14,7 @@ from papertape.projections.telegram.answers import RuntimeInfo
 from papertape.projections.telegram.rate_limit import MessageRateLimiter
 from papertape.projections.telegram.reply_queue import ReplyQueue
 from papertape.sandbox.telegram.faults import TelegramFault
-from tests.telegram.bot_given import Rig, rigged
+from tests.telegram.bot_rig import Rig, rigged
 
 
 def broken() -> str:

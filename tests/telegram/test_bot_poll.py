@@ -14,8 +14,9 @@ from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import ChatLimits
 from papertape.sandbox.telegram.twin import CHAT_ID
-from tests.alerts.given import BOTH_OPEN, NOON_MS, market
-from tests.telegram.bot_given import STRANGER, Rig, rigged
+from tests.alerts.example_day import BOTH_OPEN, market
+from tests.build import NOON_MS
+from tests.telegram.bot_rig import STRANGER, Rig, rigged
 
 OPEN = [*market(), *BOTH_OPEN]
 GROUP = -100_500

@@ -29,9 +29,9 @@ from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.canary import CANARY
-from tests.twins.given import START_MS
-from tests.twins.test_telegram_twin import PNG
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.served_twin import START_MS
+from tests.sandbox.test_telegram_twin import PNG
+from tests.sandbox.virtual_time import VirtualClock, run
 
 Use = Callable[[TelegramClient, TelegramTwin], Awaitable[None]]
 

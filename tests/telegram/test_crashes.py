@@ -18,8 +18,9 @@ from papertape.events.failpoints import NOTIFIER_FAILPOINTS, VARIABLE
 from papertape.projections.telegram.text import REPEAT_MARK
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import TelegramTwin
+from tests.build import news, noise, trip
 from tests.engine.processes import ROOT
-from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
+from tests.telegram.rig import HOUR_S, Rig, rigged
 
 CRASHES = 120
 CRASHES_PROVEN = 1_000

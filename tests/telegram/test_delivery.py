@@ -12,8 +12,9 @@ from papertape.projections.telegram.rate_limit import MessageRateLimiter
 from papertape.projections.telegram.text import REPEAT_MARK
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import ChatLimits
-from tests.telegram.given import Rig, news, noise, rigged, trip
-from tests.twins.given import START_MS
+from tests.build import news, noise, trip
+from tests.sandbox.served_twin import START_MS
+from tests.telegram.rig import Rig, rigged
 
 
 def test_alerts_are_sent_once_and_in_order_and_the_cursor_moves() -> None:

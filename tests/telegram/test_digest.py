@@ -15,8 +15,9 @@ from papertape.projections.telegram.backlog import URGENT_SINGLE_MAX
 from papertape.projections.telegram.text import REPEAT_MARK
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.limits import ChatLimits
-from tests.telegram.given import HOUR_S, Plain, Rig, Tape, news, noise, rigged, trip
-from tests.twins.given import START_MS
+from tests.build import news, noise, trip
+from tests.sandbox.served_twin import START_MS
+from tests.telegram.rig import HOUR_S, Plain, Rig, Tape, rigged
 
 MINUTE_MS = 60_000
 DAY_EVENTS = 24 * 60

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from papertape.projections.telegram.file_notifier import FileNotifier
-from tests.telegram.given import Plain, Tape, news, noise, trip
-from tests.twins.given import START_MS
-from tests.twins.virtual_time import VirtualClock, run
+from tests.build import news, noise, trip
+from tests.sandbox.served_twin import START_MS
+from tests.sandbox.virtual_time import VirtualClock, run
+from tests.telegram.rig import Plain, Tape
 
 
 def test_every_alert_is_one_line_without_tags() -> None:

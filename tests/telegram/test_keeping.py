@@ -13,11 +13,11 @@ from papertape.projections.alerts.derive import Alerts
 from papertape.projections.persistence.fold_store import KEEP_MS_MIN, FoldStore
 from papertape.projections.telegram.file_notifier import FileNotifier
 from papertape.sandbox.telegram.faults import TelegramFault
-from tests.alerts.given import CASES
-from tests.projections.tape import recorded
-from tests.telegram.given import Rig, Tape, rigged
-from tests.twins.given import START_MS
-from tests.twins.virtual_time import VirtualClock, run
+from tests.alerts.example_day import CASES
+from tests.build import recorded
+from tests.sandbox.served_twin import START_MS
+from tests.sandbox.virtual_time import VirtualClock, run
+from tests.telegram.rig import Rig, Tape, rigged
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,9 @@ from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID
-from tests.telegram import bot_given
-from tests.telegram.given import HOUR_S, Rig, news, rigged, trip
+from tests.build import news, trip
+from tests.telegram import bot_rig
+from tests.telegram.rig import HOUR_S, Rig, rigged
 
 GROUP, SUPERGROUP, ELSEWHERE = -4_001_234_567, -1_001_557_912_345, -4_009_999_999
 ADVICE = f"set TELEGRAM_CHAT_ID={SUPERGROUP}"
@@ -103,7 +104,7 @@ def test_a_second_move_is_parked_and_not_followed() -> None:
 
 
 def test_commands_in_the_new_chat_are_answered_there() -> None:
-    async def use(rig: bot_given.Rig) -> None:
+    async def use(rig: bot_rig.Rig) -> None:
         address = ChatAddress(GROUP, rig.cursors, rig.told.append)
         async with rig.running(ChatAllowlist(GROUP, (CHAT_ID,)), address=address) as bot:
             assert (await rig.ask("/version", chat=GROUP)).chat_id == GROUP
@@ -117,19 +118,19 @@ def test_commands_in_the_new_chat_are_answered_there() -> None:
             assert bot.statistics().ignored == 1, "the old group is nobody's any more"
         assert any(ADVICE in line for line in rig.told)
 
-    bot_given.rigged(use, chats=(GROUP,))
+    bot_rig.rigged(use, chats=(GROUP,))
 
 
 @pytest.mark.parametrize(("chat", "goes_to"), [(GROUP, SUPERGROUP), (ELSEWHERE, GROUP)])
 def test_only_a_move_of_the_owners_group_counts(chat: int, goes_to: int) -> None:
-    async def use(rig: bot_given.Rig) -> None:
+    async def use(rig: bot_rig.Rig) -> None:
         address = ChatAddress(GROUP, rig.cursors, rig.told.append)
         async with rig.running(ChatAllowlist(GROUP, (CHAT_ID,)), address=address):
             rig.twin.move(chat, SUPERGROUP, says_so=True)
             await asyncio.sleep(5.0)
             assert address.id == goes_to
 
-    bot_given.rigged(use, chats=(GROUP, ELSEWHERE))
+    bot_rig.rigged(use, chats=(GROUP, ELSEWHERE))
 
 
 def test_a_move_is_followed_once_and_for_ever() -> None:

@@ -20,7 +20,8 @@ from papertape.projections.telegram.parking import CHAT_S_MAX, TOKEN_S_MAX
 from papertape.projections.telegram.refusals import error_of
 from papertape.projections.telegram.wire import ResponseParameters, TelegramEnvelope
 from papertape.sandbox.telegram.faults import TelegramFault
-from tests.telegram.given import HOUR_S, Rig, news, noise, rigged, trip
+from tests.build import news, noise, trip
+from tests.telegram.rig import HOUR_S, Rig, rigged
 
 OF_THE_CHAT = [
     "chat not found",

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papertape.events.units import HOUR_MS
 from papertape.projections.alerts.markup import utf16_units
 from papertape.projections.telegram.parse import (
     MENU,
@@ -27,7 +28,8 @@ from papertape.projections.telegram.parse import (
     SummaryQuery,
     request_of,
 )
-from tests.support import DAY_0_MS, HOUR_MS, examples
+from tests.build import DAY_0_MS
+from tests.support import examples
 
 SAID = st.builds("/{} {}".format, st.sampled_from(list(MENU)), st.text(max_size=60))
 NAMES = ("momentum", "vwap_rsi", "Odd")

@@ -23,9 +23,9 @@ from papertape.projections.telegram.answers import QueryHandler, RuntimeInfo
 from papertape.projections.telegram.parse import CauseQuery
 from papertape.projections.text.formats import reading
 from papertape.projections.text.reasons import reason_words
+from tests.build import DAY_0_MS
 from tests.cli.written_log import FILL, ORDER, REJECTED, entries, write_log
-from tests.projections.tape import DAY_0_MS
-from tests.twins.virtual_time import VirtualClock, run
+from tests.sandbox.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
     from papertape.projections.telegram.answers import ChatAnswer

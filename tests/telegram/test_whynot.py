@@ -26,12 +26,12 @@ from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.projections.telegram.secret import BotToken
 from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
-from tests.core.random_market import Recipe
-from tests.core.runs import BUILT_IN, eager
+from tests.build import FIVE_MINUTES_MS
 from tests.engine.parts import busy, settings
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
-from tests.support import FIVE_MINUTES_MS
+from tests.reducer.random_market import Recipe
+from tests.reducer.runs import BUILT_IN, eager
 from tests.telegram.test_bot_engine import Chatting, Eager, until
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from papertape.events.facts import AnomalyCleared, AnomalyRaised, EngineStarted,
 from papertape.events.log import Entry
 from papertape.events.memory_log import MemoryEventLog
 from papertape.projections.alerts.derive import Alerts
-from tests.telegram.given import HOUR_S, Rig, rigged
-from tests.twins.given import START_MS
+from tests.sandbox.served_twin import START_MS
+from tests.telegram.rig import HOUR_S, Rig, rigged
 
 
 async def _append(rig: Rig, log: MemoryEventLog, *entries: Entry) -> None:

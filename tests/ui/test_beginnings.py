@@ -10,11 +10,10 @@ from msgspec.structs import asdict, replace
 from papertape.api.app import VIEWS
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.facts import EngineStarted, EngineStopped, FeedLost
-from tests.events.tape import in_loop
-from tests.projections.tape import DAY_0_MS, configured, recorded, tripped
-from tests.support import listed
-from tests.ui.given import PAGES, visiting
-from tests.web.given import site_of
+from tests.build import DAY_0_MS, configured, listed, recorded, tripped
+from tests.events.loop import in_loop
+from tests.ui.site_pages import PAGES, visiting
+from tests.web.site import site_of
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded

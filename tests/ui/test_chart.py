@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 from papertape.events.units import CHART_TIMEFRAMES_MS
-from tests.events.tape import in_loop
-from tests.projections.tape import configured, recorded
-from tests.support import candle, listed
-from tests.ui.given import Elements, visiting
-from tests.web.given import site_of
+from tests.build import candle, configured, listed, recorded
+from tests.events.loop import in_loop
+from tests.ui.site_pages import Elements, visiting
+from tests.web.site import site_of
 
 
 @in_loop
@@ -20,7 +19,7 @@ async def test_a_chart_offers_the_timeframes_that_the_candles_of_the_log_make() 
         [
             listed("BTCUSDT", timeframe_ms=hour_ms),
             configured(),
-            *(candle(number, 100.0, symbol="BTCUSDT", timeframe_ms=hour_ms) for number in range(30)),
+            *(candle(number, 100.0, "BTCUSDT", timeframe_ms=hour_ms) for number in range(30)),
         ]
     )
     async with visiting(site_of(log)) as client:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import OrderRejected
+from papertape.events.units import DAY_MS
 from papertape.projections.text.formats import utc
-from tests.alerts.given import BTC, GALA, NOON_MS, candle
-from tests.events.tape import in_loop
-from tests.projections.tape import DAY_MS, recorded, tripped
-from tests.ui.given import DAY, Elements, visiting
-from tests.web.given import site_of
+from tests.build import BTC, GALA, NOON_MS, candle_at, recorded, tripped
+from tests.events.loop import in_loop
+from tests.ui.site_pages import DAY, Elements, visiting
+from tests.web.site import site_of
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LATER: list[Event] = [
     tripped("momentum"),
     *[OrderRejected(NOON_MS, "momentum", BTC, "long", "cost_to_stop", 0.5, {})] * 3,
-    *[candle(NOON_MS + days * DAY_MS) for days in range(1, 10)],
+    *[candle_at(NOON_MS + days * DAY_MS) for days in range(1, 10)],
 ]
 """Nine more days with candles of only one symbol."""
 LOG = [*DAY, *recorded(LATER, first_seq=len(DAY) + 1)]

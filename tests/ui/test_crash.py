@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from papertape.engine.reducer.state import new_state
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.support import STRATEGIES
-from tests.ui.given import DAY, Elements, visiting
-from tests.web.given import BEARER, Absent, Present, site_of, status
+from tests.ui.site_pages import DAY, Elements, visiting
+from tests.web.site import BEARER, Absent, Present, site_of, status
 
 ORIGIN = {"origin": "http://127.0.0.1:8700"}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.events.tape import in_loop
-from tests.ui.given import DAY, visiting
-from tests.web.given import site_of, status
+from tests.events.loop import in_loop
+from tests.ui.site_pages import DAY, visiting
+from tests.web.site import site_of, status
 
 if TYPE_CHECKING:
     from papertape.projections.site.ports import EngineStatus

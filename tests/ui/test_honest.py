@@ -10,13 +10,14 @@ from msgspec.structs import asdict, replace
 
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.facts import AnomalyRaised, EngineStarted, EngineStopped, FeedConnected, FeedLost, SymbolSuspended
+from papertape.events.units import DAY_MS
 from papertape.projections.text.formats import gain, utc
 from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
 from papertape.projections.watchdog.watchdog import WatchdogView
-from tests.events.tape import in_loop
-from tests.projections.tape import DAY_MS, candle, configured, opened, recorded, tripped
-from tests.ui.given import Elements, visiting
-from tests.web.given import Absent, site_of, status
+from tests.build import candle, configured, opened, recorded, tripped
+from tests.events.loop import in_loop
+from tests.ui.site_pages import Elements, visiting
+from tests.web.site import Absent, site_of, status
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event

@@ -6,9 +6,9 @@ import re
 
 from papertape.events.facts import RunnerPaused
 from papertape.events.log import Recorded
-from tests.events.tape import in_loop
-from tests.ui.given import DAY, PAGES, visiting
-from tests.web.given import site_of
+from tests.events.loop import in_loop
+from tests.ui.site_pages import DAY, PAGES, visiting
+from tests.web.site import site_of
 
 HOSTILE = "\x1b[31m\x07\x9b\x00\u202egnp.exe\u2066<b>bold</b>"
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from papertape.api.streams import Streams
 from papertape.ui.live_header import BEAT_S, LiveHeader
 from papertape.ui.page_handler import PageHandler
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S, stretched
-from tests.ui.given import DAY
-from tests.web.given import site_of
+from tests.ui.site_pages import DAY
+from tests.web.site import site_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tests.web.given import ListTimeline
+    from tests.web.site import ListTimeline
 
 BEGUN = 14
 

@@ -28,9 +28,9 @@ from papertape.projections.text.reasons import reason_words
 from papertape.ui.page_handler import PageHandler
 from papertape.ui.pages import PAGES as DECLARED
 from papertape.ui.rendering import ASSETS, clock_or_timestamp, tone
-from tests.events.tape import in_loop
-from tests.ui.given import DAY, PAGES, Elements, moment_of, visiting, with_query
-from tests.web.given import ListTimeline, TapeInspector, gate_of, site_of
+from tests.events.loop import in_loop
+from tests.ui.site_pages import DAY, PAGES, Elements, moment_of, visiting, with_query
+from tests.web.site import ListTimeline, TapeInspector, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

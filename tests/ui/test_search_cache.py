@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.events.log import Recorded
-from tests.events.tape import in_loop
-from tests.projections.tape import candle, configured
-from tests.ui.given import Elements, visiting
-from tests.web.given import ListTimeline, site_of
+from tests.build import candle, configured
+from tests.events.loop import in_loop
+from tests.ui.site_pages import Elements, visiting
+from tests.web.site import ListTimeline, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

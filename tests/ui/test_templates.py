@@ -8,9 +8,9 @@ import re
 import pytest
 
 from papertape.ui.rendering import ASSETS, STATIC, TEMPLATES
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.support import REPOSITORY
-from tests.ui.given import PAGES, Elements, visiting
+from tests.ui.site_pages import PAGES, Elements, visiting
 from tools.assets import FILES, PINNED, UI
 
 OWN = sorted([*TEMPLATES.rglob("*.html"), *STATIC.glob("*.js")])

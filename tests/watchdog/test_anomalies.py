@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, Event, RepairTried
 from papertape.events.log import Recorded
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.watchdog.anomalies import CASES_MAX, STANDING_MAX, Anomalies, AnomalyCase, AnomalyTimings
 from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
 from tests.support import examples
-from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, TOLD, outline, story
+from tests.watchdog.rig import SETTINGS, START_MS, TOLD, outline, story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

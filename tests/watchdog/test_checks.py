@@ -19,6 +19,7 @@ from papertape.events.facts import (
     Timing,
 )
 from papertape.events.log import Recorded
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.watchdog.checks import (
     REFUSED_AN_HOUR_MAX,
     AnomalyKind,
@@ -28,8 +29,8 @@ from papertape.projections.watchdog.checks import (
     unmeasured_kinds,
 )
 from papertape.projections.watchdog.liveness import Liveness
-from tests.projections.tape import configured
-from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, candle, opening, vitals_of
+from tests.build import candle_at, configured
+from tests.watchdog.rig import SETTINGS, START_MS, SYMBOLS, opening, vitals_of
 
 NOTHING = ProcessMeasurements()
 
@@ -39,7 +40,7 @@ def lived(minutes: int, *more: Event, speed: float = 1.0, symbols: tuple[str, ..
     events: list[tuple[int, Event]] = [(START_MS, event) for event in opening(speed)]
     for minute in range(1, minutes + 1):
         at_ms = START_MS + minute * MINUTE_MS
-        events += [(at_ms + 2_000, candle(at_ms, symbol)) for symbol in symbols]
+        events += [(at_ms + 2_000, candle_at(at_ms, symbol)) for symbol in symbols]
     return vitals_of([*events, *((START_MS + minutes * MINUTE_MS, event) for event in more)])
 
 
@@ -48,9 +49,9 @@ def at(vitals: Liveness, minute: float, event: Event) -> None:
     vitals.apply(Recorded(vitals.seq + 1, START_MS + int(minute * MINUTE_MS), 0, event))
 
 
-def candle_at(vitals: Liveness, minute: int, timing: Timing = Timing.ON_TIME, symbol: str = "BTCUSDT") -> None:
+def close_candle(vitals: Liveness, minute: int, timing: Timing = Timing.ON_TIME, symbol: str = "BTCUSDT") -> None:
     """The candle that closes then."""
-    at(vitals, minute, candle(START_MS + minute * MINUTE_MS, symbol, timing))
+    at(vitals, minute, candle_at(START_MS + minute * MINUTE_MS, symbol, timing=timing))
 
 
 def seen(vitals: Liveness, minute: float, measured: ProcessMeasurements = NOTHING) -> list[DetectedProblem]:
@@ -135,7 +136,7 @@ def test_a_feed_that_never_connects_after_a_start_is_a_problem() -> None:
 def test_a_feed_may_fetch_a_long_history_before_it_connects() -> None:
     vitals = lived(30, EngineStarted(0, "test", "", ""))
     for minute in (3, 6, 9):
-        candle_at(vitals, 30 + minute, Timing.WARM_UP)
+        close_candle(vitals, 30 + minute, Timing.WARM_UP)
     assert names(vitals, 40) == []
 
 
@@ -153,8 +154,8 @@ def test_frequent_refusals_are_a_problem_until_an_hour_without_them() -> None:
     assert (problem.kind, problem.subject) == (AnomalyKind.DATA_REFUSED, "not json")
     assert problem.detail == "1,001 times within an hour; latest: ws://x: <html>"
     for minute in range(6, 71):
-        candle_at(vitals, minute)
-        candle_at(vitals, minute, symbol="GALAUSDT")
+        close_candle(vitals, minute)
+        close_candle(vitals, minute, symbol="GALAUSDT")
     assert names(vitals, 69) == [("data_refused", "not json")]
     assert names(vitals, 70) == []
 
@@ -169,7 +170,7 @@ def test_a_restart_or_a_calmer_hour_ends_the_refusals() -> None:
 def test_one_symbol_without_candles_is_stale_after_five_minutes() -> None:
     vitals = lived(10)
     for minute in range(11, 17):
-        candle_at(vitals, minute)
+        close_candle(vitals, minute)
     assert names(vitals, 14) == []
     (problem,) = seen(vitals, 15.1)
     assert (problem.kind, problem.subject) == (AnomalyKind.DATA_STALE, "GALAUSDT")
@@ -179,7 +180,7 @@ def test_one_symbol_without_candles_is_stale_after_five_minutes() -> None:
 def test_a_suspended_symbol_is_not_also_stale() -> None:
     vitals = lived(10, SymbolSuspended(0, "GALAUSDT", "its candles are missing"))
     for minute in range(11, 31):
-        candle_at(vitals, minute)
+        close_candle(vitals, minute)
     assert names(vitals, 30) == []
 
 
@@ -187,7 +188,7 @@ def test_a_resumed_symbol_gets_time_for_a_candle() -> None:
     suspended, resumed = SymbolSuspended(0, "GALAUSDT", "maintenance"), SymbolResumed(0, "GALAUSDT", "normal")
     vitals = lived(10, suspended)
     for minute in range(11, 31):
-        candle_at(vitals, minute)
+        close_candle(vitals, minute)
     at(vitals, 30, resumed)
     assert names(vitals, 31) == []
     assert ("data_stale", "GALAUSDT") in names(vitals, 35.1)
@@ -224,7 +225,7 @@ def test_a_strategy_without_a_candle_of_its_timeframe_for_an_hour_is_silent() ->
     for minute in range(1, 130):
         if minute % 15:  # The candles that complete 15 minutes are those that never come.
             for symbol in SYMBOLS:
-                candle_at(vitals, minute, symbol=symbol)
+                close_candle(vitals, minute, symbol=symbol)
     assert names(vitals, 59) == []
     assert names(vitals, 129) == [("strategy_silent", "momentum")]
 
@@ -237,7 +238,7 @@ def test_a_strategy_whose_symbols_are_all_suspended_is_not_silent() -> None:
 def test_evaluations_are_counted_by_timeframe_within_the_hour_and_not_for_history() -> None:
     vitals = vitals_of([(START_MS, event) for event in opening()])
     for minute in range(-120, 120):
-        candle_at(vitals, minute, Timing.WARM_UP if minute < 0 else Timing.ON_TIME)
+        close_candle(vitals, minute, Timing.WARM_UP if minute < 0 else Timing.ON_TIME)
     now_ms = START_MS + 120 * MINUTE_MS - 30_000
     assert vitals.evaluations("momentum", now_ms) == 4
     assert vitals.evaluations("funding", now_ms) == 12

@@ -9,11 +9,12 @@ import pytest
 
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, FeedLost
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.formats import duration
 from papertape.projections.watchdog.steady import JUMP_MS_MIN, SteadyTime
-from tests.twins.virtual_time import VirtualClock, run
-from tests.watchdog.given import HOUR_MS, MINUTE_MS, START_MS, WatchdogRig, opening, outline
+from tests.sandbox.virtual_time import VirtualClock, run
+from tests.watchdog.rig import START_MS, WatchdogRig, opening, outline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

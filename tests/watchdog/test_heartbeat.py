@@ -9,18 +9,19 @@ import pytest
 from msgspec import Struct
 
 from papertape.events.errors import ConfigError, ExchangeUnreachable
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.watchdog.heartbeat import Heartbeat, HeartbeatSender
 from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.settings import heartbeat_s
 from papertape.projections.watchdog.watchdog import FoldFollower
-from tests.twins.virtual_time import run
-from tests.watchdog.given import HOUR_MS, MINUTE_MS, SETTINGS, START_MS, SYMBOLS, TIMEFRAMES, WatchdogRig, opening
+from tests.sandbox.virtual_time import run
+from tests.watchdog.rig import SETTINGS, START_MS, SYMBOLS, TIMEFRAMES, WatchdogRig, opening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.twins.virtual_time import VirtualClock
+    from tests.sandbox.virtual_time import VirtualClock
 
 
 class Beating(Struct):

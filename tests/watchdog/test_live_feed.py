@@ -26,6 +26,7 @@ from papertape.events.facts import (
 )
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.snapshots import SnapshotStore
+from papertape.events.units import MINUTE_MS
 from papertape.projections.watchdog.checks import ProcessMeasurements
 from papertape.projections.watchdog.settings import WatchdogSettings
 from papertape.projections.watchdog.watchdog import make_watchdog
@@ -33,9 +34,9 @@ from papertape.sandbox.bitget.faults import BitgetFault, BitgetFaultInjector
 from papertape.sandbox.bitget.market import SimTwinMarket
 from papertape.sandbox.bitget.twin import BitgetTwin
 from papertape.sandbox.bitget.venue import ExchangeBehaviour
+from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import STRATEGIES
-from tests.twins.virtual_time import VirtualClock, run
-from tests.watchdog.given import MINUTE_MS, START_MS, TOLD, outline, story
+from tests.watchdog.rig import START_MS, TOLD, outline, story
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.facts import AnomalyPersists, FeedConnected, FeedLost
+from papertape.events.units import HOUR_MS
 from papertape.projections.alerts.alert import AlertKind
 from papertape.projections.alerts.markup import plain_text
-from tests.alerts.given import alerts_of
-from tests.twins.virtual_time import VirtualClock, run
-from tests.watchdog.given import HOUR_MS, START_MS, WatchdogRig, opening
+from tests.alerts.example_day import alerts_of
+from tests.sandbox.virtual_time import VirtualClock, run
+from tests.watchdog.rig import START_MS, WatchdogRig, opening
 
 if TYPE_CHECKING:
     from papertape.projections.alerts.alert import Alert

@@ -17,22 +17,13 @@ from papertape.events.facts import (
     RepairTried,
     RunnerPaused,
 )
+from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.watchdog.checks import ProcessMeasurements
 from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.watchdog import REPAIR_S_MAX, FoldFollower
-from tests.twins.virtual_time import VirtualClock, run
-from tests.watchdog.given import (
-    HOUR_MS,
-    MINUTE_MS,
-    START_MS,
-    SYMBOLS,
-    TIMEFRAMES,
-    WatchdogRig,
-    candle,
-    opening,
-    outline,
-    story,
-)
+from tests.build import candle_at
+from tests.sandbox.virtual_time import VirtualClock, run
+from tests.watchdog.rig import START_MS, SYMBOLS, TIMEFRAMES, WatchdogRig, opening, outline, story
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -283,7 +274,7 @@ def test_concurrent_followers_fold_every_event_once() -> None:
     async def main(clock: VirtualClock) -> tuple[int, int]:
         rig = WatchdogRig(clock)
         for number in range(5_000):
-            await rig.say(candle(START_MS + number))
+            await rig.say(candle_at(START_MS + number))
         vitals = Liveness(TIMEFRAMES)
         following = FoldFollower(rig.log.reader(), rig.bus, [vitals], clock)
         await asyncio.gather(*(following.catch_up() for _ in range(3)))

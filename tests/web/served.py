@@ -13,7 +13,7 @@ from papertape.api.server import serve
 from papertape.api.streams import Streams
 from papertape.events.log import Recorded
 from papertape.events.sqlite_log import SqliteLogReader
-from tests.web.given import TOKEN, example_day, gate_of, site_of
+from tests.web.site import TOKEN, example_day, gate_of, site_of
 
 
 def log_of(path: Path | None) -> list[Recorded]:

@@ -10,10 +10,11 @@ from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import CommandUnanswered
 from papertape.events.facts import FeedConnected, KillSwitchReset, KillSwitchTripped, RunnerPaused
-from tests.core.scenario import BUY, Scenario
-from tests.events.tape import in_loop
-from tests.support import DAY_0_MS, STRATEGIES, listed, take
-from tests.web.given import BEARER, Absent, ListTimeline, Present, client_of, example_day, site_of, status
+from tests.build import DAY_0_MS, listed
+from tests.events.loop import in_loop
+from tests.kernel.scenario import BUY, Scenario
+from tests.support import STRATEGIES, take
+from tests.web.site import BEARER, Absent, ListTimeline, Present, client_of, example_day, site_of, status
 
 if TYPE_CHECKING:
     import httpx

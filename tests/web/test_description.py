@@ -11,9 +11,9 @@ from papertape.api.app import application
 from papertape.api.gate import Access
 from papertape.api.routes import GuardedMount, GuardedSocket
 from papertape.api.streams import Streams
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.support import REPOSITORY
-from tests.web.given import client_of, example_day, gate_of, site_of
+from tests.web.site import client_of, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from websockets.asyncio.client import connect
 
 from papertape.api.server import GRACE_S, HEADER_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX
 from papertape.api.streams import Streams
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S, stretched
-from tests.web.given import TOKEN, example_day, served, site_of
+from tests.web.site import TOKEN, example_day, served, site_of
 
 LOG = example_day()
 CUT_S_MAX = GRACE_S + 1.0

@@ -11,10 +11,10 @@ import pytest
 from papertape.api.shared_reader import StreamFilter
 from papertape.api.streams import Streams, events_of
 from papertape.projections.site.ports import Progress
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
-from tests.ui.given import PAGES, visiting
-from tests.web.given import client_of, example_day, served, site_of
+from tests.ui.site_pages import PAGES, visiting
+from tests.web.site import client_of, example_day, served, site_of
 
 if TYPE_CHECKING:
     from papertape.projections.site.ports import Site

@@ -22,7 +22,7 @@ from papertape.api.openapi import description
 from papertape.api.streams import Streams
 from tests.patience import PATIENCE_S
 from tests.support import examples
-from tests.web.given import BEARER, gate_of, served, site_of
+from tests.web.site import BEARER, gate_of, served, site_of
 from tests.web.test_commands import trading
 
 ENDLESS = "/api/v1/stream"

@@ -22,10 +22,10 @@ from papertape.api.routes import GuardedRoute, GuardedSocket
 from papertape.api.streams import Streams
 from papertape.api.token import COOKIE_HOURS_MAX, Token
 from papertape.ui.pages import pages
-from tests.events.tape import in_loop
+from tests.events.loop import in_loop
 from tests.patience import stretched
 from tests.support import PROVING
-from tests.web.given import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, example_day, gate_of, site_of
+from tests.web.site import BEARER, ORIGIN, OTHER_TOKEN, TOKEN, client_of, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -13,10 +13,10 @@ from papertape.projections.site.readiness import BEHIND_EVENTS_MAX, DISK_BYTES_M
 from papertape.projections.watchdog.anomalies import AnomalyCase
 from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
 from papertape.projections.watchdog.watchdog import WatchdogView
-from tests.events.tape import in_loop
-from tests.projections.tape import DAY_0_MS, candle, configured, recorded, tripped
-from tests.telegram.bot_given import views_of
-from tests.web.given import BEARER, ListTimeline, client_of, example_day, gate_of, site_of, status
+from tests.build import DAY_0_MS, candle, configured, recorded, tripped
+from tests.events.loop import in_loop
+from tests.telegram.bot_rig import views_of
+from tests.web.site import BEARER, ListTimeline, client_of, example_day, gate_of, site_of, status
 
 RUNNING: list[Event] = [
     EngineStarted(DAY_0_MS, "1", "code", "config"),

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from tests.events.tape import in_loop
-from tests.ui.given import Elements, visiting
-from tests.web.given import BEARER, ORIGIN, example_day, gate_of, served, site_of
+from tests.events.loop import in_loop
+from tests.ui.site_pages import Elements, visiting
+from tests.web.site import BEARER, ORIGIN, example_day, gate_of, served, site_of
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 UNKNOWN = ("/nothing", "/strategy", "/api/v1/nothing", "/static/nothing.css", "/arena/", "//evil.example/")

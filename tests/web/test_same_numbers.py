@@ -11,9 +11,9 @@ import pytest
 from papertape.projections.alerts.markup import plain_text
 from papertape.projections.telegram import replies
 from papertape.projections.text.formats import gain, gain_percent, money, price, quantity
-from tests.events.tape import in_loop
-from tests.ui.given import DAY, TAG, visiting
-from tests.web.given import site_of
+from tests.events.loop import in_loop
+from tests.ui.site_pages import DAY, TAG, visiting
+from tests.web.site import site_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

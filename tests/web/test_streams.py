@@ -14,10 +14,10 @@ from websockets.asyncio.client import connect
 from papertape.api.streams import Streams
 from papertape.api.websocket import MISTAKES_MAX
 from papertape.events.facts import RunnerPaused
-from tests.events.tape import in_loop
+from tests.build import DAY_0_MS, candle, recorded
+from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
-from tests.projections.tape import DAY_0_MS, candle, recorded
-from tests.web.given import ListTimeline, example_day, served, site_of
+from tests.web.site import ListTimeline, example_day, served, site_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

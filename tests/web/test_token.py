@@ -8,7 +8,7 @@ import time
 import pytest
 
 from papertape.api.token import Token, TokenWeak, new_token
-from tests.web.given import TOKEN
+from tests.web.site import TOKEN
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from papertape.projections.folds.trades import write_trades_csv
 from papertape.projections.site.event_query import PAGE_EVENTS, EventFilter, Search, SearchResult
 from papertape.projections.text.event_lines import is_notable
 from papertape.projections.text.formats import utc
-from tests.alerts.given import closed_btc, opened_btc
-from tests.events.tape import in_loop
-from tests.projections.tape import candle, configured
-from tests.web.given import ListTimeline, client_of, example_day, site_of
+from tests.alerts.example_day import closed_btc, opened_btc
+from tests.build import candle, configured
+from tests.events.loop import in_loop
+from tests.web.site import ListTimeline, client_of, example_day, site_of
 
 if TYPE_CHECKING:
     import httpx

@@ -1,0 +1,252 @@
+"""Build test data: market facts, decisions of the engine, numbered logs, and rows of market files."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+from papertape.events.facts import (
+    AnomalyRaised,
+    CandleClosed,
+    ContractListed,
+    EngineStarted,
+    FeedConnected,
+    FeedLost,
+    FundingPaid,
+    FundingRateSettled,
+    KillSwitchReset,
+    KillSwitchTripped,
+    OpenInterestObserved,
+    OrderCancelled,
+    OrderPlaced,
+    PositionClosed,
+    PositionOpened,
+    RunnerConfigured,
+    Side,
+    Timing,
+    TripReason,
+)
+from papertape.events.log import Entry, Recorded
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from papertape.events.facts import Action, Event
+    from papertape.projections.folds.trades import TradeView
+
+FIVE_MINUTES_MS = 5 * MINUTE_MS
+DAY_0_MS = 20_089 * DAY_MS
+"""2025-01-01 00:00 UTC."""
+NOON_MS = DAY_0_MS + 12 * HOUR_MS
+FILE_START_MS = 1_700_000_040_000 // HOUR_MS * HOUR_MS
+BTC, GALA = "BTCUSDT", "GALAUSDT"
+CLOSES = {BTC: 84_018.7, GALA: 0.00384}
+CANDLE_HEADER = "open_time_ms,open,high,low,close,volume"
+FUNDING_HEADER = "funding_time_ms,rate"
+OPEN_INTEREST_HEADER = "time_ms,open_interest"
+
+
+# ---------------------------------------------------------------- logs
+
+
+def recorded(events: Iterable[Event], first_seq: int = 1) -> list[Recorded]:
+    """Return the events as the log numbers them, each without a cause."""
+    return [Recorded(seq, 0, 0, event) for seq, event in enumerate(events, start=first_seq)]
+
+
+def candles(count: int, first: int = 0) -> list[Entry]:
+    """Return the entries of `count` candles from minute `first` of the epoch, no two prices of a candle equal."""
+    closes = [(number, 50_000.5 + number) for number in range(first, first + count)]
+    prices = [(number, (close - 1, close + 2, close - 3, close)) for number, close in closes]
+    return [Entry(candle(number, four, volume=1.5, start_ms=0)) for number, four in prices]
+
+
+# ---------------------------------------------------------------- market facts
+
+
+def listed(
+    symbol: str = BTC,
+    tick: tuple[int, int] = (1, 10),
+    lot: tuple[int, int] = (1, 1_000),
+    tiers: tuple[tuple[float, float], ...] = ((0.0, 0.01),),
+    group: str = "crypto",
+    timeframe_ms: int = MINUTE_MS,
+) -> ContractListed:
+    return ContractListed(DAY_0_MS, symbol, timeframe_ms, *tick, *lot, 5.0, tiers, group, "configuration")
+
+
+def candle(
+    number: int,
+    prices: float | tuple[float, float, float, float],
+    symbol: str = BTC,
+    timing: Timing = Timing.ON_TIME,
+    *,
+    volume: float = 1.0,
+    timeframe_ms: int = MINUTE_MS,
+    start_ms: int = DAY_0_MS,
+) -> CandleClosed:
+    """Return the candle that opens `number` timeframes after the start; one price is open, high, low and close."""
+    four = prices if isinstance(prices, tuple) else (prices,) * 4
+    return CandleClosed(start_ms + (number + 1) * timeframe_ms, symbol, timeframe_ms, *four, volume, timing)
+
+
+def candle_at(
+    at_ms: int, symbol: str = BTC, close: float | None = None, timing: Timing = Timing.ON_TIME
+) -> CandleClosed:
+    """Return the one-minute candle that closes at a time, at the usual price of its symbol."""
+    price = CLOSES.get(symbol, 1.0) if close is None else close
+    return candle(0, price, symbol, timing, start_ms=at_ms - MINUTE_MS)
+
+
+def settled(at_ms: int, rate: float, symbol: str = BTC) -> FundingRateSettled:
+    """Return a funding settlement, `at_ms` after the start."""
+    return FundingRateSettled(DAY_0_MS + at_ms, symbol, rate)
+
+
+def observed(at_ms: int, open_interest: float, symbol: str = BTC) -> OpenInterestObserved:
+    """Return a reading of open interest, `at_ms` after the start."""
+    return OpenInterestObserved(DAY_0_MS + at_ms, symbol, open_interest)
+
+
+# ---------------------------------------------------------------- operation
+
+
+def started(at_ms: int = DAY_0_MS) -> EngineStarted:
+    return EngineStarted(at_ms, "1.4.0", "9b1c77d0a4e2", "4f2ab83c90d1")
+
+
+def connected(at_ms: int) -> FeedConnected:
+    return FeedConnected(at_ms, "bitget", at_ms, 1.0)
+
+
+def lost(at_ms: int = NOON_MS + HOUR_MS) -> FeedLost:
+    return FeedLost(at_ms, "bitget", "no message for 90 s; it is tried again")
+
+
+def news(detail: str = "x", at_ms: int = 0) -> AnomalyRaised:
+    """Return an event that yields an ordinary alert."""
+    return AnomalyRaised(at_ms, "data_stale", BTC, detail)
+
+
+def trip(why: str = "manual", at_ms: int = 0) -> KillSwitchTripped:
+    """Return an event that yields an urgent alert."""
+    return KillSwitchTripped(at_ms, "global", "manual", 1.0, 1.0, 1.0, 1.0, "anna", why)
+
+
+def noise(at_ms: int = 0) -> FeedLost:
+    """Return an event that yields no alert."""
+    return FeedLost(at_ms, "sim", "silence")
+
+
+# ---------------------------------------------------------------- decisions
+
+
+def configured(
+    strategy: str = "momentum", symbols: tuple[str, ...] = (BTC,), capital_usdt: float = 10_000.0, at_ms: int = DAY_0_MS
+) -> RunnerConfigured:
+    risk = {"capital_usdt": capital_usdt, "leverage": 3.0}
+    return RunnerConfigured(at_ms, strategy, symbols, {}, {}, risk, "digest")
+
+
+def ordered(action: Action = "entry", strategy: str = "momentum", symbol: str = BTC) -> OrderPlaced:
+    readings = {"adx_15m": 31.5, "rolling_high": 84_000.0}
+    return OrderPlaced(
+        DAY_0_MS, strategy, symbol, action, "long", "signal", 0.1, 100.0, 0.003, 0.006, 10.0, 0.75, readings
+    )
+
+
+def cancelled(strategy: str = "momentum", symbol: str = BTC) -> OrderCancelled:
+    return OrderCancelled(DAY_0_MS, strategy, symbol, "long", "late_candle")
+
+
+def opened(
+    strategy: str = "momentum",
+    symbol: str = BTC,
+    side: Side = "long",
+    quantity_base: float = 1.0,
+    price_usdt: float = 100.0,
+    fee_usdt: float = 0.06,
+    at_ms: int = DAY_0_MS,
+) -> PositionOpened:
+    return PositionOpened(
+        at_ms,
+        strategy,
+        symbol,
+        side,
+        quantity_base,
+        price_usdt,
+        price_usdt,
+        fee_usdt,
+        0.05,
+        99.0,
+        102.0,
+        70.0,
+        33.0,
+        2.0,
+    )
+
+
+def closed(
+    gross_usdt: float,
+    strategy: str = "momentum",
+    symbol: str = BTC,
+    side: Side = "long",
+    fee_usdt: float = 0.06,
+    funding_usdt: float = 0.0,
+    entry_time_ms: int = DAY_0_MS,
+    at_ms: int = DAY_0_MS + HOUR_MS,
+    reason: str = "stop",
+    ambiguous: bool = False,
+) -> PositionClosed:
+    fees = 2.0 * fee_usdt
+    net = gross_usdt - fees + funding_usdt
+    exit_price = 100.0 + gross_usdt if side == "long" else 100.0 - gross_usdt
+    return PositionClosed(
+        at_ms, strategy, symbol, side, reason, 1.0, entry_time_ms, 100.0, exit_price, exit_price, fee_usdt,
+        gross_usdt, fees, funding_usdt, 0.1, net, net / 2.0, ambiguous,
+    )  # fmt: skip
+
+
+def funding_paid(amount_usdt: float, strategy: str = "momentum", symbol: str = BTC) -> FundingPaid:
+    return FundingPaid(DAY_0_MS, strategy, symbol, "long", DAY_0_MS, 0.0001, 1.0, 100.0, amount_usdt)
+
+
+def tripped(scope: str, reason: TripReason = "session_loss", equity_usdt: float = 9_498.0) -> KillSwitchTripped:
+    return KillSwitchTripped(DAY_0_MS, scope, reason, 10_000.0, 10_000.0, equity_usdt, 5.0)
+
+
+def reset(scope: str, trip_seq: int, at_ms: int = DAY_0_MS + HOUR_MS, why: str = "looked at it") -> KillSwitchReset:
+    return KillSwitchReset(at_ms, scope, trip_seq, "anna", why)
+
+
+def trade(net_usdt: float, **changes: float | str | bool) -> TradeView:
+    """Return a closed trade with this result, built by the fold of trades."""
+    from msgspec.structs import replace  # noqa: PLC0415 - the facts above need no views.
+
+    from papertape.projections.folds.trades import Trades  # noqa: PLC0415
+
+    trades = Trades()
+    trades.apply(Recorded(1, 0, 0, closed(net_usdt + 0.12)))
+    return replace(trades.closed()[0], net_usdt=net_usdt, r_multiple=net_usdt / 2.0, **changes)
+
+
+# ---------------------------------------------------------------- market files
+
+
+def table(folder: Path, name: str, header: str, rows: Iterable[str]) -> Path:
+    """Write a CSV file, or a CSV.gz when the name says so."""
+    path, text = folder / name, "\n".join([header, *rows]) + "\n"
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    return path
+
+
+def candle_rows(opens_ms: Iterable[int], price: float = 100.0) -> list[str]:
+    """Return plain good candles at these times."""
+    return [f"{open_ms},{price},{price + 1.5},{price - 1.25},{price + 0.5},10" for open_ms in opens_ms]
+
+
+def minutes(count: int, start_ms: int = FILE_START_MS, step_ms: int = MINUTE_MS) -> list[int]:
+    """Return the open times of candles."""
+    return [start_ms + number * step_ms for number in range(count)]
