@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.architecture.source import ROOMS
 from tests.build import DAY_0_MS, FIVE_MINUTES_MS
 from tests.engine.processes import environment
 from tests.support import REPOSITORY
@@ -35,9 +34,8 @@ class ReadOnly:
         self.temporary.mkdir()
         (folder / "home").mkdir(mode=0o500)
         (folder / "site").mkdir()
-        for room in ROOMS:
-            ignored = shutil.ignore_patterns("__pycache__", "assets")
-            shutil.copytree(REPOSITORY / room, folder / "site" / room, ignore=ignored)
+        ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+        shutil.copytree(REPOSITORY / "papertape", folder / "site" / "papertape", ignore=ignored)
         self._each_folder(0o555)
         rows = [f"{DAY_0_MS + n * FIVE_MINUTES_MS},100.0,100.1,99.9,100.0,10\n" for n in range(60)]
         (folder / "ok.csv").write_text("open_time_ms,open,high,low,close,volume\n" + "".join(rows), encoding="utf-8")
