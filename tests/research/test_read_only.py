@@ -34,7 +34,7 @@ class ReadOnly:
         self.temporary.mkdir()
         (folder / "home").mkdir(mode=0o500)
         (folder / "site").mkdir()
-        ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+        ignored = shutil.ignore_patterns("__pycache__", "assets")
         shutil.copytree(REPOSITORY / "papertape", folder / "site" / "papertape", ignore=ignored)
         self._each_folder(0o555)
         rows = [f"{DAY_0_MS + n * FIVE_MINUTES_MS},100.0,100.1,99.9,100.0,10\n" for n in range(60)]
