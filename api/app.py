@@ -9,13 +9,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from papertape.api import (
+    charts,
     commands,
     docs,
     health,
     history,
     installation,
     login,
-    market,
     metrics,
     openapi,
     stream_routes,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from papertape.projections.site.ports import Site
 
 
-VIEWS = (*trading.VIEWS, *trades.VIEWS, *market.VIEWS, *history.VIEWS, *installation.VIEWS)
+VIEWS = (*trading.VIEWS, *trades.VIEWS, *charts.VIEWS, *history.VIEWS, *installation.VIEWS)
 
 
 def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:

@@ -23,7 +23,7 @@ from benchmarks.measure import (
 from papertape.engine.reducer.reducer import decide
 from papertape.engine.reducer.state import new_state
 from papertape.engine.research.backtest import Backtest, backtest
-from papertape.engine.research.compiled import CompiledEngine
+from papertape.engine.research.compiled_kernel import CompiledEngine
 from papertape.engine.research.guarded import run_tape
 from papertape.engine.research.tape import tape_of
 from papertape.engine.runner_settings import configuration

@@ -31,8 +31,8 @@ from papertape.events.facts import EngineStarted
 from papertape.events.sqlite_log import SqliteEventLog
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.alerts.digest import Digest
-from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.bot import Bot
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.delivery import Notifier
 from papertape.projections.telegram.poll import ChatAllowlist

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.engine.programs import kill, own_command, own_environment
+from papertape.engine.child_processes import kill, own_command, own_environment
 from papertape.events.errors import LogDamaged
 from papertape.events.proving import DamageReport
 

@@ -10,7 +10,7 @@ from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.marks import EquityMarker, FeedRepairs
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.site.readiness import ENDED, STALE, readiness
-from papertape.projections.telegram.address import moved_words
+from papertape.projections.telegram.chat_address import moved_words
 from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from papertape.api.settings import WebSettings
 from papertape.cli.config.validation import moment_ms
 from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, REST_URL, WS_URL, BitgetSettings
-from papertape.engine.feeds.files import names
+from papertape.engine.feeds.files import symbol_names
 from papertape.engine.feeds.files.feed import FileSettings
 from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.market import KNOWN, OUTAGE_EVERY_HOURS
@@ -46,7 +46,7 @@ SEED_MAX = 2**32 - 1
 FEED_SPEED_MAX = 1_000_000.0
 FILES_MAX = 10_000
 
-SYMBOL_PATTERN = rf"^{names.SYMBOL_PATTERN}$"
+SYMBOL_PATTERN = rf"^{symbol_names.SYMBOL_PATTERN}$"
 Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 
 
@@ -296,11 +296,11 @@ def runner_settings(config: Config, strategies: dict[str, Strategy]) -> dict[str
 
     Raise ConfigError if an enabled one is not among `strategies`.
     """
-    names = enabled_names(config)
-    for name in names or ():
+    symbol_names = enabled_names(config)
+    for name in symbol_names or ():
         if name not in strategies:
             raise ConfigError(f"there is no strategy {name!r}; there are: {', '.join(strategies)}")
-    return {name: _settings(config, name) for name in (strategies if names is None else names)}
+    return {name: _settings(config, name) for name in (strategies if symbol_names is None else symbol_names)}
 
 
 def _settings(config: Config, name: str) -> RunnerSettings:

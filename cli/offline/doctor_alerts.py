@@ -10,7 +10,7 @@ from papertape.cli.offline.doctor_finding import Finding
 from papertape.cli.service.engine_client import EngineClient
 from papertape.events.cursors import stored_positions
 from papertape.events.errors import ConfigError, LogError
-from papertape.projections.telegram.address import CURSOR, moved_words
+from papertape.projections.telegram.chat_address import CURSOR, moved_words
 from papertape.projections.telegram.secret import read_access, variables_of
 from papertape.projections.text.formats import duration
 

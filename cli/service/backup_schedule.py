@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from papertape.cli.keeper.restart_policy import describe_exit
 from papertape.engine.backup import newest_backup, remove_leftovers
-from papertape.engine.programs import kill, own_command, own_environment
+from papertape.engine.child_processes import kill, own_command, own_environment
 from papertape.events.units import HOUR_MS
 from papertape.projections.watchdog.watchdog import closed_within
 

@@ -37,7 +37,7 @@ from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_vie
 from papertape.projections.alerts.texts import Stamp, fault_text
 from papertape.projections.persistence.fold_store import FoldStore
 from papertape.projections.site.views import Views
-from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.projections.telegram.file_notifier import FileNotifier
 from papertape.projections.telegram.rate_limit import MessageRateLimiter
 from papertape.projections.telegram.secret import read_access, redact, variables_of

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from papertape.cli.keeper.status_board import own_board
 from papertape.cli.wiring import warn
+from papertape.engine.leftover_files import reject_leftovers, set_remains_aside
 from papertape.engine.ports.clock import SystemClock
-from papertape.engine.remains import reject_leftovers, set_remains_aside
 from papertape.events.beside import real_path
 from papertape.events.errors import LogGone
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.events.cursors import Cursors
-    from papertape.projections.telegram.address import ChatAddress
+    from papertape.projections.telegram.chat_address import ChatAddress
     from papertape.projections.telegram.client import TelegramClient
     from papertape.projections.telegram.rate_limit import MessageRateLimiter
 

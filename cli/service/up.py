@@ -24,8 +24,8 @@ from papertape.cli.service.listen_socket import INHERITED, open_listener, url_of
 from papertape.cli.service.log_admission import admit_log
 from papertape.cli.service.log_files import ALREADY_PRINTED, logs
 from papertape.cli.service.log_files import ROOT as LOGGER
+from papertape.engine.child_processes import own_command, own_environment
 from papertape.engine.control_socket import ANSWER_BYTES_MAX, ControlReply, StatusRequest, socket_path
-from papertape.engine.programs import own_command, own_environment
 from papertape.events.errors import LogMissing
 
 if TYPE_CHECKING:

@@ -165,7 +165,7 @@ def _hooks(module: ModuleType) -> Hooks:
 
 
 def clear_reading(reading: Any) -> None:
-    """Set every number of a reading to 0. The compiled loop's version is in `engine.research.callees`."""
+    """Set every number of a reading to 0. The compiled loop's version is in `engine.research.numba_callees`."""
     for name in reading.__struct_fields__:
         setattr(reading, name, 0)
 

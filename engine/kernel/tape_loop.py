@@ -1,6 +1,6 @@
 """The loop over a tape for one runner, and the one that shows totals to the global kill switch.
 
-Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled`). Besides
+Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled_kernel`). Besides
 functions they capture `digest`, which ties a compiled loop to the sources it was made from.
 
 The test `0 <= f` tells the compiler that no index counts from the end, which saves a tenth of the time; looking up once

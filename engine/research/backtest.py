@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.reducer.reducer import cause_of, decide, gap_entries
 from papertape.engine.reducer.state import EngineState, new_state
+from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
-from papertape.engine.research.plain import PlainEngine
 from papertape.engine.research.tape import Tape, fact_event, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import shipped_digest
@@ -126,7 +126,7 @@ def import_ahead(engine: str) -> Iterator[QuickReader]:
         return
     collecting = gc.isenabled()
     gc.disable()
-    importing = Thread(target=import_module, args=("papertape.engine.research.compiled",), daemon=True)
+    importing = Thread(target=import_module, args=("papertape.engine.research.compiled_kernel",), daemon=True)
     importing.start()
     try:
         yield _compiled_reader
@@ -158,7 +158,7 @@ def _engine(world: EngineState, tape: Tape, compiled: bool) -> TapeEngine:
     """Return the engine for the tape; import numba only if it is used."""
     if not compiled:
         return PlainEngine(world, tape)
-    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
     return CompiledEngine(world, tape)
 
@@ -168,7 +168,7 @@ def _summaries(world: EngineState, tape_engine: TapeEngine, equities: list[Any],
     days: Any = array("d", bytes(8 * DAYS_MAX))
     walk = make_walk(shipped_digest())
     if compiled:
-        from papertape.engine.research.compiled import compiled_walk  # noqa: PLC0415 - belongs to an extra
+        from papertape.engine.research.compiled_kernel import compiled_walk  # noqa: PLC0415 - belongs to an extra
         from papertape.engine.research.rows import floats  # noqa: PLC0415 - likewise
 
         walk, days = compiled_walk(shipped_digest()), floats(days)

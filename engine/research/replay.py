@@ -19,9 +19,9 @@ from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
 from papertape.engine.reducer.reducer import apply, apply_decision, is_decision, record_cause
 from papertape.engine.reducer.state import EngineState, new_state
-from papertape.engine.research.callees import make_loop, make_part
-from papertape.engine.research.compiled import guard_watch, register_strategy
+from papertape.engine.research.compiled_kernel import guard_watch, register_strategy
 from papertape.engine.research.guarded import STRETCH_FACTS
+from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
 from papertape.engine.research.rows import columns_of_rows
 from papertape.engine.research.runner import CompiledRunner

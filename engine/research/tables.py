@@ -15,7 +15,7 @@ import numpy as np
 from papertape.engine.feeds.candle_row import PRICE_USDT_MAX, TIME_MS_MAX, TIME_MS_MIN
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.columns import CandleColumns
-from papertape.engine.research.callees import make_loop
+from papertape.engine.research.numba_callees import make_loop
 
 if TYPE_CHECKING:
     from array import array

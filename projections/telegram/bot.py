@@ -22,8 +22,8 @@ from papertape.projections.alerts.markup import plain_text
 from papertape.projections.host import Announcer, Cursor, EventSource, follow
 from papertape.projections.persistence.fold_store import FoldPersistence, NullFoldStore
 from papertape.projections.site.views import Views
-from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.answers import QueryHandler, ReplyChannel, RuntimeInfo
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.projections.telegram.client import Keyboard, TelegramClient
 from papertape.projections.telegram.commands import (
     CommandUnavailable,
@@ -33,7 +33,7 @@ from papertape.projections.telegram.commands import (
     done_words,
     who_of,
 )
-from papertape.projections.telegram.confirm import (
+from papertape.projections.telegram.confirmation import (
     NOT_YOURS,
     AcceptedPress,
     Confirmations,

@@ -8,7 +8,7 @@ never waits for it. A message that may arrive twice, after a crash or a lost ans
 | success                             | the cursor moves                                                           |
 | 429                                 | nothing is sent for as long as it says                                     |
 | none, 5xx, unreadable               | random pauses of up to 60 s, for ever; after an hour a digest              |
-| the group is a supergroup now       | followed at once and reported (`projections.telegram.address`)             |
+| the group is a supergroup now       | followed at once, reported (`projections.telegram.chat_address`)           |
 | 403, missing rights, closed topic   | parked with one line, retried with pauses of up to ten minutes             |
 | 401, 404                            | parked with one line, retried once an hour                                 |
 | the text is too long                | split in halves                                                            |
@@ -27,9 +27,10 @@ from papertape.events.failpoints import hit
 from papertape.projections.alerts.digest import Digest
 from papertape.projections.host import Announcer, EventSource
 from papertape.projections.persistence.fold_store import FoldPersistence, NullFoldStore
-from papertape.projections.telegram.address import ChatAddress
 from papertape.projections.telegram.backlog import OUTAGE_MS, URGENT_SINGLE_MAX, Backlog, DigestFold
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.delivery_pause import DeliveryPause
 from papertape.projections.telegram.delivery_queues import (
     AlertFold,
     DeliveryQueue,
@@ -46,7 +47,6 @@ from papertape.projections.telegram.errors import (
     TelegramUnreachable,
     TokenRefused,
 )
-from papertape.projections.telegram.parking import DeliveryPause
 from papertape.projections.telegram.rate_limit import MessageRateLimiter, TelegramClock
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.telegram.text import one_line, truncate

@@ -68,7 +68,7 @@ class ChatRefused(TelegramError):
 
 
 class ChatMigrated(TelegramError):
-    """The group became a supergroup; alerts follow it, and the owner is informed (`projections.telegram.address`)."""
+    """The group became a supergroup: alerts follow it and tell the owner (`projections.telegram.chat_address`)."""
 
     def __init__(self, text: str, chat_id: int) -> None:
         super().__init__(text)

@@ -9,7 +9,7 @@ from papertape.events.names import close_matches
 from papertape.projections.alerts.lines import OVER, WRONG, count_text, positions_part
 from papertape.projections.alerts.markup import bold, code, footer, message, name, text
 from papertape.projections.site.ports import ConditionsView, ReadinessView
-from papertape.projections.telegram.address import moved_words
+from papertape.projections.telegram.chat_address import moved_words
 from papertape.projections.telegram.parse import MENU, InvalidRequest, usage
 from papertape.projections.telegram.replies import answer, feed_lines, status
 from papertape.projections.telegram.secret import redact

@@ -17,7 +17,7 @@ from papertape.projections.persistence.fold_store import NullFoldStore
 from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, AnomalyCase, AnomalyTimings
 from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, find_problems, unmeasured_kinds
 from papertape.projections.watchdog.liveness import Liveness
-from papertape.projections.watchdog.steady import SteadyTime, WallAndMonotonicClock
+from papertape.projections.watchdog.steady_time import SteadyTime, WallAndMonotonicClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from papertape.engine.ports.clock import Clock
 from papertape.sandbox.telegram.arguments import Arguments, BotApiError, bad_request
+from papertape.sandbox.telegram.chats import BOT, BotMessage, Button, Chats, chat_face, wire_message
 from papertape.sandbox.telegram.faults import TelegramFault, TelegramFaultInjector
 from papertape.sandbox.telegram.limits import ChatLimits, RateLimit, TelegramTwinStatistics
-from papertape.sandbox.telegram.messages import BOT, BotMessage, Button, Chats, chat_face, wire_message
 from papertape.sandbox.telegram.updates import ButtonPress, Updates
 from papertape.sandbox.telegram.wire import BotApiDelivery, BotApiResponse, Request, converse
 

@@ -12,7 +12,7 @@ import pytest
 
 from papertape.cli.keeper.status_board import BOARD_FD, new_board
 from papertape.engine.backup import list_backups
-from papertape.engine.remains import reject_leftovers
+from papertape.engine.leftover_files import reject_leftovers
 from papertape.events.beside import real_path
 from papertape.events.errors import LogGone
 from tests.backup.test_restore import SIM, back_up, play

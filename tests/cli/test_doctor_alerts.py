@@ -10,7 +10,7 @@ import msgspec
 from papertape.cli.offline.doctor_alerts import alerts
 from papertape.engine.control_socket import ControlServer
 from papertape.events.cursors import SqliteCursors
-from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.sandbox.telegram.twin import TOKEN
 from tests.events.loop import in_loop
 from tests.telegram.bot_rig import Clerk

@@ -11,7 +11,7 @@ import pytest
 
 from papertape.cli.service.owner_channel import FileChannel, TelegramChannel, alert_file, ping
 from papertape.events.cursors import Cursors, MemoryCursors
-from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.errors import TelegramBusy
 from papertape.projections.telegram.rate_limit import MessageRateLimiter

@@ -73,4 +73,4 @@ def test_one_place_says_how_this_program_starts_itself() -> None:
         for path in room_sources()
         if re.search(r"sys\.executable|[\"']-m[\"']", path.read_text(encoding="utf-8"))
     }
-    assert found == {"engine/programs.py"}
+    assert found == {"engine/child_processes.py"}

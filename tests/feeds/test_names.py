@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.feeds.files.names import symbol_of
+from papertape.engine.feeds.files.symbol_names import symbol_of
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,9 @@ def decisions() -> str:
 
 def loops(names: list[str]) -> list[bool]:
     """Whether strategies, compiled or from the cache one after the other, decide what CPython decides."""
-    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.cpython_kernel import PlainEngine  # noqa: PLC0415
     from papertape.engine.research.guarded import run_tape  # noqa: PLC0415
-    from papertape.engine.research.plain import PlainEngine  # noqa: PLC0415
 
     tape, same = market(Recipe(3, 2, 400, FIVE_MINUTES_MS)), []
     for name in names:
@@ -70,7 +70,7 @@ def replays(path: Path, names: list[str]) -> list[bool]:
 
 def symbol() -> str:
     """The name numba gives the machine code of a loop that is compiled here."""
-    from papertape.engine.research.callees import make_loop  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.numba_callees import make_loop  # noqa: PLC0415 - the other subjects do without numba
 
     loop: Any = make_loop(_following)
     assert loop(1) == 2
@@ -92,9 +92,9 @@ def _reader(recorded: list[Recorded]) -> LogReader:
 
 def folder(path: Path, names: list[str]) -> dict[str, object]:
     """The strategy `dropped` of a folder, by CPython and compiled, on the same market; then `loops` beside it."""
-    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - the other subjects do without numba
+    from papertape.engine.research.cpython_kernel import PlainEngine  # noqa: PLC0415
     from papertape.engine.research.guarded import run_tape  # noqa: PLC0415
-    from papertape.engine.research.plain import PlainEngine  # noqa: PLC0415
 
     strategies = load_strategies([path])
     tape, settings = market(Recipe(6, candles=400, holes=1)), {"dropped": RunnerSettings(risk=NO_LIMITS)}

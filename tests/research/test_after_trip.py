@@ -16,8 +16,8 @@ from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.reducer.state import new_state
 from papertape.engine.research.backtest import RESET_BY, Backtest
+from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.guarded import TapeRunResult, run_tape
-from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.verify import verify
 from papertape.events.facts import (
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
-from papertape.engine.research.compiled import CompiledEngine
+from papertape.engine.research.compiled_kernel import CompiledEngine
 from papertape.engine.research.replay import replay_compiled
 
 OWN = replace(NO_LIMITS, max_session_loss_percent=1.2, max_daily_loss_percent=0.7)

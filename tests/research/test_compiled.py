@@ -10,8 +10,8 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from papertape.engine.reducer.reducer import decide, is_decision
+from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.guarded import run_tape
-from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.facts import GLOBAL_SCOPE, GapFound, KillSwitchTripped, RunnerConfigured
@@ -100,7 +100,7 @@ def leave(state, market, main, filtered, desk, profit_usdt, params, decision):
 
 
 def test_loose_answers_are_the_same(tmp_path: Path) -> None:
-    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
     (tmp_path / "loose.py").write_text(LOOSE, encoding="utf-8")
     strategies, tape, found = load_strategies([tmp_path]), market(Recipe(6, candles=400, holes=1)), []
@@ -143,7 +143,7 @@ def enter(state, market, main, filtered, desk, params, decision):
 
 
 def test_a_strategy_of_empty_structs_is_the_same(tmp_path: Path) -> None:
-    from papertape.engine.research.compiled import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+    from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
     (tmp_path / "bare.py").write_text(BARE, encoding="utf-8")
     strategies, tape, found = load_strategies([tmp_path]), market(Recipe(6, candles=400, holes=1)), []

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from papertape.engine.reducer.state import new_state
 from papertape.engine.research.backtest import Backtest
+from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.excerpt import excerpt
 from papertape.engine.research.guarded import run_tape
-from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import configuration
 from papertape.events.log import Recorded
 from papertape.projections.folds.coverage import Coverage
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
-from papertape.engine.research.compiled import CompiledEngine
+from papertape.engine.research.compiled_kernel import CompiledEngine
 
 SESSIONS = replace(NO_LIMITS, max_session_loss_percent=2.0, max_risk_per_trade_percent=10.0)
 GLOBAL = replace(NO_LIMITS, global_max_loss_percent=1.0, max_risk_per_trade_percent=50.0)

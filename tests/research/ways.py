@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.guarded import run_tape
-from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.units import MINUTE_MS
 from tests.reducer.random_market import Recipe, market
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
-from papertape.engine.research.compiled import CompiledEngine
+from papertape.engine.research.compiled_kernel import CompiledEngine
 
 
 class Ending(Struct, frozen=True):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.guarded import run_tape
-from papertape.engine.research.plain import PlainEngine
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import OrderPlaced, OrderRejected
 from papertape.events.units import DAY_MS

@@ -17,8 +17,8 @@ from papertape.projections.telegram.bot import Bot
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.projections.telegram.secret import BotToken
+from papertape.sandbox.telegram.chats import BotMessage
 from papertape.sandbox.telegram.limits import UNLIMITED
-from papertape.sandbox.telegram.messages import BotMessage
 from papertape.sandbox.telegram.twin import CHAT_ID, TelegramTwin
 from tests.alerts.example_day import A_DAY, market
 from tests.build import recorded

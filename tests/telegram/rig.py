@@ -13,7 +13,7 @@ from papertape.events.cursors import Cursors, MemoryCursors
 from papertape.events.facts import AnomalyRaised, Event, KillSwitchTripped
 from papertape.events.log import Recorded
 from papertape.projections.alerts.alert import Alert, AlertKind
-from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.delivery import Notifier
 from papertape.projections.telegram.secret import BotToken

@@ -7,7 +7,7 @@ import sys
 
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.cursors import SqliteCursors
-from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.projections.telegram.client import TelegramClient
 from papertape.projections.telegram.delivery import Notifier
 from papertape.projections.telegram.rate_limit import MessageRateLimiter

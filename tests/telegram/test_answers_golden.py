@@ -19,7 +19,7 @@ from papertape.projections.telegram.commands import (
     confirmation_for,
     done_words,
 )
-from papertape.projections.telegram.confirm import ALREADY_PRESSED, CANCELLED, EXPIRED, NOT_YOURS
+from papertape.projections.telegram.confirmation import ALREADY_PRESSED, CANCELLED, EXPIRED, NOT_YOURS
 from papertape.projections.telegram.parse import MENU, InvalidRequest, request_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.text.causes import cause_chain

@@ -22,8 +22,8 @@ from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.parse import MENU, AsOfQuery
 from papertape.projections.telegram.pictures import PlotSeries, nice_step, picture, total_of
 from papertape.projections.telegram.wire import Chat, ChatMessage
+from papertape.sandbox.telegram.chats import PNG
 from papertape.sandbox.telegram.faults import TelegramFault
-from papertape.sandbox.telegram.messages import PNG
 from tests.alerts.example_day import BOTH_OPEN, MOVED, market
 from tests.build import BTC, DAY_0_MS, NOON_MS, candle_at, recorded
 from tests.events.loop import in_loop

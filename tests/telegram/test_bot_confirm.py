@@ -8,7 +8,7 @@ import pytest
 
 from papertape.events.commands import Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped
-from papertape.projections.telegram.confirm import ALREADY_PRESSED, CANCELLED, EXPIRED, NOT_YOURS
+from papertape.projections.telegram.confirmation import ALREADY_PRESSED, CANCELLED, EXPIRED, NOT_YOURS
 from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.startup import Engine
     from papertape.events.sqlite_log import SqliteLogReader
-    from papertape.sandbox.telegram.messages import BotMessage
+    from papertape.sandbox.telegram.chats import BotMessage
 
 
 class Eager(MessageRateLimiter):

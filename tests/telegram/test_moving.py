@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from papertape.events.cursors import Cursors, MemoryCursors, SqliteCursors
-from papertape.projections.telegram.address import ChatAddress
+from papertape.projections.telegram.chat_address import ChatAddress
 from papertape.projections.telegram.poll import ChatAllowlist
 from papertape.sandbox.telegram.faults import TelegramFault
 from papertape.sandbox.telegram.twin import CHAT_ID

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from papertape.projections.telegram.delivery_pause import CHAT_S_MAX, TOKEN_S_MAX
 from papertape.projections.telegram.errors import (
     ChatMigrated,
     ChatRefused,
@@ -16,7 +17,6 @@ from papertape.projections.telegram.errors import (
     TelegramError,
     TokenRefused,
 )
-from papertape.projections.telegram.parking import CHAT_S_MAX, TOKEN_S_MAX
 from papertape.projections.telegram.refusals import error_of
 from papertape.projections.telegram.wire import ResponseParameters, TelegramEnvelope
 from papertape.sandbox.telegram.faults import TelegramFault

@@ -12,7 +12,7 @@ from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaise
 from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.formats import duration
-from papertape.projections.watchdog.steady import JUMP_MS_MIN, SteadyTime
+from papertape.projections.watchdog.steady_time import JUMP_MS_MIN, SteadyTime
 from tests.sandbox.virtual_time import VirtualClock, run
 from tests.watchdog.rig import START_MS, WatchdogRig, opening, outline
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from papertape.engine.feeds.files.containers import TABLE_BYTES_MAX, broken_file_error, unpack
 from papertape.engine.feeds.files.frames import convert_columnar
 from papertape.engine.feeds.files.layouts import select_columns
-from papertape.engine.feeds.files.names import SYMBOL_PATTERN, symbol_of
+from papertape.engine.feeds.files.symbol_names import SYMBOL_PATTERN, symbol_of
 from papertape.engine.feeds.files.times import MILLISECONDS, runs_backwards, to_ms, unit_of
 
 PROBE_ROWS_MAX: Final = 1_000

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from papertape.engine.programs import kill
+from papertape.engine.child_processes import kill
 
 
 def test_a_child_that_has_just_ended_can_be_killed() -> None:

@@ -29,9 +29,9 @@ from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
-from papertape.engine.research.callees import make_clearing_known, make_loop, make_part
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
+from papertape.engine.research.numba_callees import make_clearing_known, make_loop, make_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
 from papertape.engine.strategy_registry import loop_digest, shipped_digest
