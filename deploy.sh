@@ -119,10 +119,14 @@ back_up() {
 # A text of a JSON object on one line.
 field() { sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p"; }
 
+# A value of .env, empty if it is not there.
+setting() { sed -n "s/^$1=\(.*\)/\1/p" .env 2>/dev/null | tail -n 1; }
+
 build() {
     say "building $IMAGE:$commit while the old version runs"
     run docker build --quiet --target runtime --build-arg "COMMIT=$commit" \
-        --build-arg PYTHON_DIGEST --build-arg NODE_DIGEST --tag "$IMAGE:$commit" . ||
+        --build-arg "PYTHON_DIGEST=$(setting PYTHON_DIGEST)" \
+        --build-arg "NODE_DIGEST=$(setting NODE_DIGEST)" --tag "$IMAGE:$commit" . ||
         refuse "the image could not be built"
 }
 

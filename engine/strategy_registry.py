@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import papertape.engine.kernel
 import papertape.engine.reducer
 import papertape.engine.strategies
+import papertape.events.units
 from papertape.engine.kernel.strategy import Strategy, strategy_from
 from papertape.events.errors import ConfigError
 
@@ -87,8 +88,8 @@ def _load(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
-        room = (error.name or "").split(".")[0]
-        hint = f"; import it from papertape.{room}" if room in ("engine", "events") else ""
+        old = (error.name or "").removeprefix("papertape.").startswith(("engine", "events"))
+        hint = "; docs/strategies.md says what to import from papertape.engine.kernel" if old else ""
         raise ConfigError(f"strategy {path}: {error}{hint}") from error
     except _OWNERS_ERRORS as error:
         raise ConfigError(f"strategy {path}: {type(error).__name__}: {error}") from error
@@ -126,9 +127,10 @@ def _shipped() -> dict[str, Strategy]:
 
 @cache
 def _kernel_digest() -> hashlib.blake2b:
-    """Return the digest of kernel and reducer, computed once: what a process has imported does not change."""
+    """Return the digest of kernel, reducer and units, computed once: what a process has imported does not change."""
     digest = hashlib.blake2b(digest_size=16)
     for room in (papertape.engine.kernel, papertape.engine.reducer):
         for path in sorted(Path(str(room.__file__)).parent.glob("*.py")):
             digest.update(path.read_bytes())
+    digest.update(Path(papertape.events.units.__file__).read_bytes())
     return digest

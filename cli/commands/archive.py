@@ -45,7 +45,7 @@ def restore(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace the log by a backup, and check every row. Alerts that were sent are not sent again."""
+    """Replace the log with a backup, and check every row. Alerts that were sent are not sent again."""
     from papertape.cli.offline.backup import restore as put_back
 
     put_back(copy, db, config, why, who, new_epoch=new_epoch, as_json=as_json)

@@ -153,11 +153,12 @@ def _imported(path: Path) -> set[str]:
 
 
 def test_an_edited_page_discards_no_snapshot() -> None:
-    """The digest of the deciding code covers the kernel, the reducer and the strategies, and nothing else."""
+    """The digest covers what decides, kernel, reducer, units of time and strategies, and nothing else."""
     digest = hashlib.blake2b(digest_size=16)
     for room in ("engine/kernel", "engine/reducer"):
         for path in sorted((REPOSITORY / room).glob("*.py")):
             digest.update(path.read_bytes())
+    digest.update((REPOSITORY / "events" / "units.py").read_bytes())
     assert code_digest([]) == digest.hexdigest()
     sources_of = {strategy.name: strategy.source for strategy in load_strategies().values()}
     assert all("papertape.ui" not in source and "papertape.api" not in source for source in sources_of.values())
