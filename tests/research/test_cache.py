@@ -64,4 +64,4 @@ def test_a_replay_from_the_cache_runs_beside_one_that_is_compiled_now(tmp_path: 
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
     assert asked([*subject, "quick"], environment) == [True]
     assert asked([*subject, "slow", "quick"], environment) == [True, True]
-    assert len([*tmp_path.rglob("*make_follow*.nbc")]) == 2, "each is compiled once"
+    assert len([*tmp_path.rglob("*make_replay*.nbc")]) == 2, "each is compiled once"
