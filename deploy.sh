@@ -18,7 +18,7 @@ Usage: ./deploy.sh [--dry-run] [--no-pull] [--accept-digest] [--help]
 Updates the papertape in this folder to the newest commit of its branch:
   1 checks   one deploy at a time, a clean working tree, room on the disk, data/ and logs/
   2 pull     git pull --ff-only
-  3 backup   of the living log, put back and folded to the same state before anything else
+  3 backup   of the living log, restored and folded to the same state before anything else
   4 build    the new image, while the old version runs
   5 fold     the new image reads the backup: it must reach the same state
   6 switch   the old version stops (SIGTERM, snapshot), the new one starts on the same data
@@ -113,7 +113,7 @@ back_up() {
         refuse "no backup could be made and proved: ${made:-see above}"
     backup_file=$(field path <<<"$made")
     backup_digest=$(field digest <<<"$made")
-    say "backup $backup_file, put back and folded: digest $backup_digest"
+    say "backup $backup_file, restored and folded: digest $backup_digest"
 }
 
 # A text of a JSON object on one line.

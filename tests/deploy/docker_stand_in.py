@@ -26,7 +26,7 @@ STATE = Path(os.environ["STAND_IN_STATE"])
 SOURCES = os.environ["STAND_IN_SOURCES"]
 PORT = os.environ["STAND_IN_PORT"]
 HERE = Path.cwd()
-SALT = "import papertape.cli.offline.refold as r; r.world_digest = lambda world: 'f' * 32; "
+SALT = "import papertape.cli.offline.refold as r; r.state_digest = lambda state: 'f' * 32; "
 MAIN = (
     "import sys; from papertape.cli.app import app; sys.argv[0] = 'papertape'; "
     "app(args=sys.argv[1:], prog_name='papertape')"

@@ -114,7 +114,12 @@ def test_all_of_ours_run_what_deploy_builds_and_tags() -> None:
     assert 'run docker tag "$1" "$IMAGE:current"' in (REPOSITORY / "deploy.sh").read_text()
     for name in ("prepare", "papertape"):
         assert SERVICES[name]["build"]["target"] == "runtime"
-        assert SERVICES[name]["build"]["args"] == {"COMMIT": "${PAPERTAPE_COMMIT:-unknown}"}
+        variables = {
+            "COMMIT": "PAPERTAPE_COMMIT:-unknown",
+            "PYTHON_DIGEST": "PYTHON_DIGEST:-",
+            "NODE_DIGEST": "NODE_DIGEST:-",
+        }
+        assert SERVICES[name]["build"]["args"] == {key: f"${{{value}}}" for key, value in variables.items()}
     assert [name for name in ours if SERVICES[name]["user"] != "10001:10001"] == ["prepare"]
     assert SERVICES["papertape"]["stop_signal"] == "SIGTERM"
 
