@@ -182,8 +182,8 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
     return [
         Condition("15m ADX", adx_15m, ">=", params.trend_adx_threshold, _is_trend(adx_15m, params)),
         Condition("5m ADX", adx_5m, ">=", params.exit_adx_threshold, _is_trending_still(adx_5m, params)),
-        Condition("close against the range", close, beyond, level, _is_breakout(side, close, highest, lowest)),
-        Condition("15m DI with it", own, ">", other, _is_with_trend(side, plus, minus)),
+        Condition("close outside the range", close, beyond, level, _is_breakout(side, close, highest, lowest)),
+        Condition("15m DI on its side", own, ">", other, _is_with_trend(side, plus, minus)),
         Condition("5m volume", volume, ">", multiplier * average.value, is_volume_spike(volume, average, multiplier)),
     ]
 

@@ -194,11 +194,13 @@ def _symbol_resumed(event: SymbolResumed, _: Contracts) -> EventLine:
 @line.register
 def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
     size = quantity(event.quantity_base, event.symbol, contracts)
-    start = f"{_position(event)}: {event.strategy} orders an"
+    start = f"{_position(event)}: {event.strategy} order:"
     if event.action == "exit":
-        return EventLine("order", f"{start} exit of {size} at the next open: {reason_words(event.reason)}")
-    plan = f"about {price(event.planned_price_usdt, event.symbol, contracts)}"
-    text = f"{start} entry of {size} ({plan}) at the next open: {reason_words(event.reason)}, score {event.score:.2f}"
+        return EventLine("order", f"{start} close {size} at the next open: {reason_words(event.reason)}")
+    act, plan = "buy" if event.side == "long" else "sell", price(event.planned_price_usdt, event.symbol, contracts)
+    text = (
+        f"{start} {act} {size} (about {plan}) at the next open: {reason_words(event.reason)}, score {event.score:.2f}"
+    )
     return EventLine("order", f"{text}, risk {money(event.risk_usdt)}")
 
 

@@ -82,7 +82,7 @@ def trip_words(event: KillSwitchTripped) -> str:
     if event.reason == "manual":
         by = f" by {event.who}" if event.who else ""
         why = f": {event.why}" if event.why else ""
-        return f"{name}: pulled{by or ' by hand'} at an equity of {money(event.equity_usdt)}{why}"
+        return f"{name}: tripped{by or ' by hand'} at an equity of {money(event.equity_usdt)}{why}"
     loss = percent(loss_percent(event.base_usdt, event.equity_usdt))
     limit = percent(event.threshold_percent)
     return f"{name}: {reason_words(event.reason)} {loss} of {money(event.base_usdt)} reached the limit of {limit}"

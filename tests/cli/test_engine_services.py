@@ -134,7 +134,7 @@ def test_a_stop_is_told_at_once_and_leaves_the_next_start_nothing_to_fold(tmp_pa
 ACTS = {
     "/pause momentum news at 14:30": ("Pause momentum?", "momentum paused by telegram:Ann: news at 14:30"),
     "/resume momentum": ("Resume momentum?", "momentum resumed by telegram:Ann: no reason given"),
-    "/kill odd <prices>": ("STOP ALL STRATEGIES?", "pulled by telegram:Ann at an equity of"),
+    "/kill odd <prices>": ("STOP ALL STRATEGIES?", "tripped by telegram:Ann at an equity of"),
     "/reset global it was a drill": ("Reset ALL STRATEGIES?", "all strategies reset by telegram:Ann: it was a drill"),
 }
 QUIET = [part for kind in ("entry", "exit", "feed", "anomaly") for part in ("--set", f"alerts.{kind}=off")]
@@ -178,7 +178,7 @@ def test_why_and_whynot_of_a_running_engine_show_conditions(tmp_path: Path) -> N
         engine = started(tmp_path, here, *QUIET)
         here.until(lambda text: " started" in text)
         here.type(f"/why {an_entry(tmp_path)}")
-        here.until(lambda text: re.search(r"orders an entry of [^#]* [✓✗] [^:#]+: ", text))
+        here.until(lambda text: re.search(r"order: (?:buy|sell) [^#]* [✓✗] [^:#]+: ", text))
         here.type("/whynot BTCUSDT")
         here.until(lambda text: re.search(r"\d of \d conditions met .* [✓✗] [^:]+: ", text))
         engine.kill()

@@ -221,7 +221,7 @@ def test_why_of_a_trip_tells_base_equity_and_threshold(db: Path) -> None:
 
 def test_why_of_a_refused_signal_marks_what_was_not_met(db: Path) -> None:
     shown = ok("why", REJECTED, "--db", db)
-    assert "✗ close against the range: 101 < 90" in shown
+    assert "✗ close outside the range: 101 < 90" in shown
 
 
 def test_why_says_when_a_strategy_is_not_there_any_more(tmp_path: Path) -> None:

@@ -104,12 +104,9 @@ LINES: list[tuple[Event, str]] = [
     ),
     (
         ordered(),
-        (
-            "LONG BTCUSDT: momentum orders an entry of 0.1000 (about 100.0) at the next open: signal, "
-            "score 0.75, risk 10.00"
-        ),
+        ("LONG BTCUSDT: momentum order: buy 0.1000 (about 100.0) at the next open: signal, score 0.75, risk 10.00"),
     ),
-    (ordered("exit"), "LONG BTCUSDT: momentum orders an exit of 0.1000 at the next open: signal"),
+    (ordered("exit"), "LONG BTCUSDT: momentum order: close 0.1000 at the next open: signal"),
     (
         OrderRejected(DAY_0_MS, "momentum", "BTCUSDT", "short", "max_positions", 0.5, {}),
         "SHORT BTCUSDT: signal of momentum refused, the maximum number of positions is open, score 0.50",
@@ -140,7 +137,7 @@ LINES: list[tuple[Event, str]] = [
     ),
     (
         tripped("momentum", "manual", 9_900.0),
-        "momentum stopped, kill switch: pulled by hand at an equity of 9,900.00",
+        "momentum stopped, kill switch: tripped by hand at an equity of 9,900.00",
     ),
     (reset("momentum", 7), "momentum reset by anna: looked at it (trip 7)"),
     (EngineStarted(DAY_0_MS, "1.0", "abc", "def"), "engine 1.0 started, code abc, config def"),
