@@ -1,11 +1,13 @@
 """Demonstrate one strategy: its orders on a few days of the simulated market.
 
-`python -m papertape.engine.strategies.momentum` prints every order with its reason and conditions.
+`python -m papertape.engine.strategies.momentum` prints every order with its reason and conditions. An own strategy that
+ends like the built-in ones does the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from datetime import UTC, datetime
 
@@ -13,20 +15,20 @@ import msgspec
 
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.feeds.sim.script import SimSettings
-from papertape.engine.kernel.strategy import Strategy
+from papertape.engine.kernel.strategy import Strategy, strategy_from
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.reducer.reducer import decide
 from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import RunnerSettings, configuration
-from papertape.engine.strategy_registry import load_strategies
 from papertape.events.facts import OrderPlaced
 
 DAYS = 5
 
 
-def show_orders(name: str) -> None:
-    """Print the orders of one strategy over a few days of the simulated market."""
-    asyncio.run(_show(load_strategies()[name]))
+def show_orders() -> None:
+    """Print the orders of the strategy in the file that is run over a few days of the simulated market."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # End quietly in front of `head`.
+    asyncio.run(_show(strategy_from(sys.modules["__main__"])))
 
 
 async def _show(strategy: Strategy) -> None:

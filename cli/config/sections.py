@@ -195,7 +195,7 @@ class BackupSection(Struct, frozen=True):
     ] = 7
 
 
-Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least level that is written")]
+Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the lowest level that is written")]
 
 
 class LevelsSection(Struct, frozen=True):

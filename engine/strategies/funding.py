@@ -154,7 +154,8 @@ def holds(state: State, market: Market, desk: SymbolState, params: Parameters) -
     """Return what else prevents an entry: no known rate, or an entry on this settlement already."""
     if market.rate_time_ms < 0:
         return ["no settlement is known yet"]
-    return ["one entry a settlement: this one had its own"] if desk.entry_placed_ms > market.rate_time_ms else []
+    had_entry = desk.entry_placed_ms > market.rate_time_ms
+    return ["one entry per settlement: this one has had its entry"] if had_entry else []
 
 
 def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
@@ -172,4 +173,4 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 if __name__ == "__main__":
     from papertape.engine.strategy_demo import show_orders
 
-    show_orders(NAME)
+    show_orders()

@@ -199,4 +199,4 @@ def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:
 if __name__ == "__main__":
     from papertape.engine.strategy_demo import show_orders
 
-    show_orders(NAME)
+    show_orders()

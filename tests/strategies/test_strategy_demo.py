@@ -1,0 +1,41 @@
+"""A strategy's file, run by itself, shows its orders."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.patience import PATIENCE_S
+from tests.support import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+END = """
+if __name__ == "__main__":
+    from papertape.engine.strategy_demo import show_orders
+
+    show_orders()
+"""
+
+
+def orders_of(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
+    return done.stdout
+
+
+def test_a_built_in_strategy_shows_its_orders_with_their_conditions() -> None:
+    shown = orders_of("-m", "papertape.engine.strategies.momentum")
+    assert "entry long  signal\n      x 15m ADX: " in shown
+
+
+def test_an_own_strategy_in_a_file_shows_its_orders(tmp_path: Path) -> None:
+    example = re.search(r"```python\n(.*?)```", (REPOSITORY / "docs" / "strategies.md").read_text(), re.DOTALL)
+    assert example is not None
+    path = tmp_path / "three_down.py"
+    path.write_text(example[1] + END)
+    assert orders_of(str(path)).startswith("Buy what has fallen three candles in a row.\n\n01-01 ")
