@@ -26,7 +26,7 @@ from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.sizing import size_entry
 from papertape.engine.kernel.strategy import clear_reading, ignore_fact
-from papertape.engine.kernel.view import FLAT, as_view, position_view
+from papertape.engine.kernel.view import FLAT, as_view, position_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +145,7 @@ def make_strategy_update(hooks: Hooks, view_type: type[Any]) -> Callable[..., No
 def make_decide(enter: Callable[..., Any], leave: Callable[..., Any], exit_reasons: int) -> Callable[..., int]:
     """Bind a strategy's deciding hooks into `decide(...)`; `exit_reasons` is the number of its own exit reasons.
 
-    `enter` and `leave` are the hooks, each bound by `make_ask`. `decide` answers a candle that was observed and shown
+    `enter` and `leave` are the hooks, each bound by `bind_hook`. `decide` answers a candle that was observed and shown
     to the strategy. It reads the fact, what was observed of its symbol, the strategy's state and parameters, the rules
     and the contracts. It writes its decisions to `out[n:]`, applies each at once by `evolve`, and returns the new
     count. Apart from that it changes only the account's day, equity and peak, and the symbol's mark.
@@ -177,7 +177,7 @@ def make_decide(enter: Callable[..., Any], leave: Callable[..., Any], exit_reaso
         acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and desk.position.side != 0 and desk.order.action == NO_ORDER:
             profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, candle.turbulent), rules)
-            position = position_view(desk, profit_usdt)
+            position = position_now(desk, profit_usdt)
             clear_answer(out[n])
             reason = leave(fact.time_ms, data, state, position, account, desk, params, out[n])
             if reason is not None and reason != NO_REASON:

@@ -34,8 +34,8 @@ from papertape.engine.kernel.state import (
 from papertape.engine.kernel.view import (
     MarketData,
     SeriesView,
+    bind_hook,
     deciding_type,
-    make_ask,
     observing_type,
 )
 from papertape.events.errors import CommandRefused, ConfigError
@@ -248,7 +248,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         strategy=strategy,
         configured=event,
         update_strategy=make_strategy_update(strategy.hooks, observing_type(strategy.series)),
-        decide=make_decide(make_ask(view, hooks.enter), make_ask(view, hooks.leave), len(strategy.exit_reasons)),
+        decide=make_decide(bind_hook(view, hooks.enter), bind_hook(view, hooks.leave), len(strategy.exit_reasons)),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         rules=rules_of(risk),
         account=Account(capital, capital, capital, capital, capital),

@@ -29,7 +29,7 @@ from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
-from papertape.engine.kernel.view import deciding_type, make_ask, observing_type, position_view, with_series
+from papertape.engine.kernel.view import bind_hook, deciding_type, observing_type, position_now, with_series
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
@@ -68,8 +68,7 @@ def make_known() -> None:
         _make_module_known(module)
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
-    for function in (position_view,):
-        make_part(function)  # type: ignore[arg-type]
+    make_part(position_now)  # type: ignore[arg-type]
     make_overloads_known()
 
 
@@ -101,7 +100,7 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
     view_type = deciding_type(strategy.series)
-    enter, leave = (make_part(make_ask(view_type, hook)) for hook in (strategy.hooks.enter, strategy.hooks.leave))  # type: ignore[arg-type]
+    enter, leave = (make_part(bind_hook(view_type, hook)) for hook in (strategy.hooks.enter, strategy.hooks.leave))  # type: ignore[arg-type]
     decide = make_part(make_decide(enter, leave, len(strategy.exit_reasons)))  # type: ignore[arg-type]
     run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
     advance = make_advance(make_part(with_series(len(strategy.series), run)), digest)  # type: ignore[arg-type]

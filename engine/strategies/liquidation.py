@@ -126,8 +126,8 @@ def _change(view: View, params: Parameters) -> float:
         return UNKNOWN_CHANGE
     if view.now_ms - reading_ms > window_ms:
         return UNKNOWN_CHANGE
-    newest: float = state.newest_value
-    return newest / state.base_value - 1.0
+    change: float = state.newest_value / state.base_value - 1.0
+    return change
 
 
 def _zone(side: int, crowd_price: float, params: Parameters) -> float:
