@@ -30,13 +30,12 @@ from papertape.engine.kernel.strategy import clear_reading
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from papertape.engine.kernel.decision import Decision, Decisions
     from papertape.engine.kernel.state import (
         Account,
         AccountRules,
         Bars,
         Contracts,
-        Decision,
-        Decisions,
         Desks,
         Fact,
         Market,

@@ -20,7 +20,8 @@ from papertape.engine.kernel.codes import (
 )
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Account, Decision, SymbolState
+    from papertape.engine.kernel.decision import Decision
+    from papertape.engine.kernel.state import Account, SymbolState
 
 
 def evolve(desk: SymbolState, account: Account, decision: Decision) -> None:

@@ -33,13 +33,12 @@ from papertape.engine.kernel.rounding import market_price, stop_price, target_pr
 from papertape.engine.kernel.state import SETTLEMENTS_MASK
 
 if TYPE_CHECKING:
+    from papertape.engine.kernel.decision import Decision, Decisions
     from papertape.engine.kernel.state import (
         Account,
         AccountRules,
         Contract,
         Contracts,
-        Decision,
-        Decisions,
         Desks,
         Fact,
         Market,

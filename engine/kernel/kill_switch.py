@@ -24,7 +24,8 @@ from papertape.events.units import DAY_MS, HOUR_MS
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from papertape.engine.kernel.state import Account, AccountRules, Decision, Decisions, Desks, GlobalKillSwitch
+    from papertape.engine.kernel.decision import Decision, Decisions
+    from papertape.engine.kernel.state import Account, AccountRules, Desks, GlobalKillSwitch
 
 
 def roll_day(account: Account, open_time_ms: int) -> None:

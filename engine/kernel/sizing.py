@@ -29,12 +29,12 @@ from papertape.engine.kernel.margin import available_margin, liquidation_price
 from papertape.engine.kernel.rounding import fits_grid, market_price, quantity_down, stop_price, target_price
 
 if TYPE_CHECKING:
+    from papertape.engine.kernel.decision import Decision
     from papertape.engine.kernel.state import (
         Account,
         AccountRules,
         Contract,
         Contracts,
-        Decision,
         Desks,
         Fact,
         SymbolState,

@@ -27,12 +27,13 @@ from papertape.engine.kernel.codes import (
     TRADABLE,
 )
 from papertape.engine.kernel.decide import mark_to_market, place_exit
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import cancel_entry
 from papertape.engine.kernel.kill_switch import cancel_entries, roll_day, trip_global, update_total
 from papertape.engine.kernel.observe import can_decide, observe_market
 from papertape.engine.kernel.series import observe_series
-from papertape.engine.kernel.state import Decision, Fact
+from papertape.engine.kernel.state import Fact
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
 from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
 from papertape.engine.reducer.inputs import apply_input, apply_trip

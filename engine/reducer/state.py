@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
@@ -21,7 +22,6 @@ from papertape.engine.kernel.state import (
     AccountRules,
     Bar,
     Contract,
-    Decision,
     GlobalKillSwitch,
     Market,
     Needs,

@@ -7,8 +7,9 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.decide import make_strategy_update
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.kill_switch import reset_global
-from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
+from papertape.engine.kernel.state import Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.reducer.decision_events import event_of
 from papertape.engine.reducer.state import DECISIONS_A_FACT_MAX

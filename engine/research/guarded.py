@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import GLOBAL_LOSS
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import reset_account
 from papertape.engine.kernel.kill_switch import cancel_entries, trip_global
-from papertape.engine.kernel.state import Decision, FactColumns, GlobalKillSwitch
+from papertape.engine.kernel.state import FactColumns, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import event_of
 from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
 from papertape.events.units import DAY_MS
