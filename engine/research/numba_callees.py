@@ -21,7 +21,7 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NativeLowering, NopythonRewrites
 from numba.extending import intrinsic, overload, register_jitable
 
-from papertape.engine.kernel.strategy import clear_reading
+from papertape.engine.kernel.strategy import clear_reading, copy_reading
 from papertape.engine.research.loop_cache import loop_cache
 
 if TYPE_CHECKING:
@@ -157,9 +157,25 @@ def _zero_record(_: Any, record: Any) -> Any:
     return types.none(record), lower
 
 
-def make_clearing_known() -> None:
-    """Register `clear_reading` with numba: CPython clears field by field, compiled code the whole record."""
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy_record(_: Any, source: Any, target: Any) -> Any:
+    """Copy every byte of a record to another of its type."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        size = context.get_constant(types.intp, signature.args[0].size)
+        cgutils.raw_memcpy(builder, arguments[1], arguments[0], size, 1)
+        return context.get_dummy_value()
+
+    return types.none(source, target), lower
+
+
+def make_readings_known() -> None:
+    """Register what CPython does to a reading field by field: compiled code clears or copies the whole record."""
 
     @overload(clear_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
     def _clear(reading: Any) -> Any:  # noqa: ARG001 - numba goes by the name
         return lambda reading: _zero_record(reading)  # noqa: PLW0108 - numba wants a plain function
+
+    @overload(copy_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
+    def _copy(source: Any, target: Any) -> Any:  # noqa: ARG001 - numba goes by the names
+        return lambda source, target: _copy_record(source, target)  # noqa: PLW0108 - numba wants a plain function
