@@ -136,6 +136,33 @@ def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     return loop  # type: ignore[no-any-return]
 
 
+CALLED = frozenset(
+    {
+        "evolve",
+        "cancel_orders",
+        "cancel_order",
+        "place_adds",
+        "place_reduce",
+        "place_exit",
+        "place_entry",
+        "change_orders",
+        "open_position",
+        "increase_position",
+        "reduce_position",
+        "close_position",
+        "_walk",
+        "_fill_entry",
+        "match_candle",
+        "check_account_limits",
+        "cancel_entries",
+        "liquidation_price",
+        "available_margin",
+        "follow_symbol",
+        "_follow_position",
+    }
+)
+
+
 def make_part(function: FunctionType) -> FunctionType:
     """Register a plain function with numba; CPython still calls it as it is.
 
@@ -143,7 +170,8 @@ def make_part(function: FunctionType) -> FunctionType:
     inlined: numba names a record type by a number of its process, so parts with symbols of their own could, from the
     disk cache, meet those of another strategy under the same name.
     """
-    return register_jitable(**PART_OPTIONS)(function)  # type: ignore[no-any-return]
+    options = {**PART_OPTIONS, "forceinline": False} if function.__name__ in CALLED else PART_OPTIONS
+    return register_jitable(**options)(function)  # type: ignore[no-any-return]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
