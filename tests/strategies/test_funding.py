@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
+from papertape.engine.kernel.answers import Answer
+from papertape.engine.kernel.state import Market, Series, SymbolState
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, on_funding
 from papertape.events.facts import OrderPlaced, OrderRejected
@@ -47,9 +48,9 @@ def test_since_when_the_rate_is_extreme(
         assert state.since_ms == since_hours * HOUR_MS
 
 
-def ask(minutes: float, rate: float = NEGATIVE, since: int = 0, placed: int = -1) -> tuple[int, Decision]:
+def ask(minutes: float, rate: float = NEGATIVE, since: int = 0, placed: int = -1) -> tuple[int, Answer]:
     """The side entered some minutes after a settlement at 0."""
-    state, decision = State(), Decision(reading=Reading())
+    state, decision = State(), Answer(reading=Reading())
     settle(state, 0, rate)
     state.since_ms = since
     market = Market(close_time_ms=int(minutes * MINUTE_MS), rate=rate, rate_time_ms=0)
@@ -96,12 +97,12 @@ def test_the_score_is_never_above_one(rate: float, score: float) -> None:
     ],
 )
 def test_it_leaves_when_the_rate_is_normal_and_known(rate: float, minutes: int, reason: int) -> None:
-    market, decision = Market(close_time_ms=minutes * MINUTE_MS, rate=rate, rate_time_ms=0), Decision(reading=Reading())
+    market, decision = Market(close_time_ms=minutes * MINUTE_MS, rate=rate, rate_time_ms=0), Answer(reading=Reading())
     assert leave(view_of({"15m": Series()}, State(), market), Parameters(), decision) == reason
 
 
 def test_without_any_settlement_nothing_is_known() -> None:
-    decision = Decision(reading=Reading())
+    decision = Answer(reading=Reading())
     assert leave(view_of({"15m": Series()}, State()), Parameters(), decision) == 0
 
 

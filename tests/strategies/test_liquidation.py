@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.decide import is_ready
 from papertape.engine.kernel.observe import observe_open_interest
 from papertape.engine.kernel.state import (
     READINGS_MAX,
-    Decision,
     Fact,
     Market,
     Needs,
@@ -57,7 +57,7 @@ class Crowd:
     def ask(self, minute: int, close: float, parameters: Parameters = Parameters()) -> int:  # noqa: B008 - frozen
         """The side entered on a close."""
         self.market.close_time_ms, self.main.close = minute * MINUTE_MS, close
-        decision = Decision(reading=Reading())
+        decision = Answer(reading=Reading())
         if not is_ready((SeriesView(self.main, ()),), Needs(*STRATEGIES["liquidation"].candles_needed(parameters))):
             return 0
         return enter(self.view(), parameters, decision)
@@ -65,7 +65,7 @@ class Crowd:
     def leaving(self, minute: int, parameters: Parameters = Parameters()) -> int:  # noqa: B008 - frozen
         """The reason it leaves for."""
         self.market.close_time_ms = minute * MINUTE_MS
-        decision = Decision(reading=Reading())
+        decision = Answer(reading=Reading())
         return leave(self.view(), parameters, decision)
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
 from papertape.engine.kernel.decide import is_ready, profit_after_costs
 from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
 from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
 from papertape.engine.kernel.state import (
     Adx,
-    Decision,
     Needs,
     Position,
     Rsi,
@@ -58,7 +58,7 @@ def fifteen(adx: float = 15.0, plus: float = 10.0, minus: float = 10.0, row: int
 
 def asked(main: Series, filtered: Series | None = None, parameters: Parameters = Parameters()) -> int:  # noqa: B008
     """The side that is entered."""
-    filtered, decision = filtered or fifteen(), Decision(reading=Reading())
+    filtered, decision = filtered or fifteen(), Answer(reading=Reading())
     series = SeriesView(main, ()), SeriesView(filtered, ())
     if not is_ready(series, Needs(*STRATEGIES["vwap_rsi"].candles_needed(parameters))):
         return 0
@@ -132,7 +132,7 @@ def test_each_parameter_moves_its_condition(name: str, value: float) -> None:
 
 
 def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
-    decision = Decision(reading=Reading())
+    decision = Answer(reading=Reading())
     with_trend = view_of({"5m": five(rsi=15.0), "15m": fifteen(21.0, plus=20.0)})
     assert enter(with_trend, Parameters(), decision) == 1
     assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.20)
@@ -158,7 +158,7 @@ def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
 )
 def test_it_leaves_in_this_order(side: int, rsi: float, profit: float, regime: str, row: int, reason: int) -> None:
     desk, main = SymbolState(position=Position(side=side)), five(rsi=rsi, regime=regime, row=row)
-    decision = Decision(reading=Reading())
+    decision = Answer(reading=Reading())
     view = view_of({"5m": main, "15m": fifteen()}, symbol=desk, profit_usdt=profit)
     assert leave(view, Parameters(), decision) == reason
 

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision
+    from papertape.engine.kernel.answers import Answer
     from papertape.engine.kernel.view import View
 
 NAME = "scripted"
@@ -41,7 +41,7 @@ class Reading(Struct):
     profit_usdt: float = 0.0
 
 
-def enter(view: View, params: Parameters, answer: Decision) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Long or short when told so."""
     side = 0
     if ODD <= view.candle.volume < ODD + ODD_ENTRIES:
@@ -59,7 +59,7 @@ def enter(view: View, params: Parameters, answer: Decision) -> int:
     return side
 
 
-def leave(view: View, params: Parameters, answer: Decision) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Out when told so."""
     if ODD + ODD_ENTRIES <= view.candle.volume < ODD + ODD_ENTRIES + ODD_EXITS:
         return odd_exit(view.candle.volume - ODD - ODD_ENTRIES, answer)
@@ -70,7 +70,7 @@ def leave(view: View, params: Parameters, answer: Decision) -> int:
     return FIRST_EXIT_REASON
 
 
-def odd_entry(number: float, answer: Decision) -> int:
+def odd_entry(number: float, answer: Answer) -> int:
     """Answer as no strategy should; the last ones are odd and yet in order."""
     side = 1
     if number == 15.0:
@@ -117,7 +117,7 @@ def odd_entry(number: float, answer: Decision) -> int:
     return side
 
 
-def odd_exit(number: float, answer: Decision) -> int:
+def odd_exit(number: float, answer: Answer) -> int:
     """Leave for a reason that is not among the strategy's own; the last one is in order but for its reading."""
     if number == 0.0:
         return 1
