@@ -9,21 +9,17 @@ from hypothesis import given
 
 from papertape.events.facts import Closing, OrderCancelled, OrderRejected
 from tests.kernel.scenario import BUY, LEAVE, SELL
-from tests.oracle.rounding import Contract, Step
 from tests.reducer.random_market import Recipe, market, recipes
 from tests.reducer.runs import EAGER, played
-from tests.support import NO_LIMITS, examples
+from tests.support import examples
 
-from .simulate import Outcome, simulate
+from .tapes import oracle_run
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.risk_settings import RiskSettings
     from tests.oracle.files import Candle
     from tests.reducer.random_market import RandomTape
 
     from .answers import Answer
-
-GRID = Contract(Step(1, 100), Step(1, 1_000))
 
 
 class Obedient:
@@ -48,43 +44,12 @@ class Obedient:
         return None
 
 
-def settings_of(risk: RiskSettings) -> dict[str, float]:
-    """The oracle's settings of an engine's risk."""
-    return {name: float(getattr(risk, name)) for name in risk.__struct_fields__ if name != "correlation_groups"}
-
-
-def rows_of(tape: RandomTape) -> dict[str, list[tuple[int, float, float, float, float, float, bool]]]:
-    """The candles of a tape by symbol, with the mark `late`."""
-    return {
-        contract.symbol: [
-            (*row, (index, row[0]) in tape.late) for row in zip(table.open_time_ms, *table.values(), strict=True)
-        ]
-        for index, (contract, table) in enumerate(zip(tape.contracts, tape.candles, strict=True))
-    }
-
-
-def simulated(tape: RandomTape, strategy: str, risk: RiskSettings = NO_LIMITS) -> Outcome:
-    """The oracle's run of a tape by one of the scripted pair."""
-    symbols = [contract.symbol for contract in tape.contracts]
-    return simulate(
-        rows_of(tape),
-        Obedient(EAGER[strategy]),
-        contracts=dict.fromkeys(symbols, GRID),
-        funding={
-            s: list(zip(t.time_ms, t.value, strict=True)) for s, t in zip(symbols, tape.funding, strict=True) if t
-        },
-        settings=settings_of(risk),
-        start_ms=tape.start_ms,
-        strategy=strategy,
-    )
-
-
 def check_same(tape: RandomTape) -> int:
     """Compare both of the pair with the engine; return the number of trades."""
     run = played(tape)
     trades = 0
     for name in ("scripted", "second"):
-        outcome = simulated(tape, name)
+        outcome = oracle_run(tape, Obedient(EAGER[name]), strategy=name, units_max=1.0)
         own = [event for event in run.events() if getattr(event, "strategy", "") == name]
         closed = [event for event in own if isinstance(event, Closing)]
         assert [
