@@ -36,7 +36,7 @@ KINDS = ("market", "market", "market", "limit", "limit", "limit", "limit", "stop
 
 def digit(volume: float, place: int) -> int:
     """The digit of a volume at a place, 0 for the last one."""
-    return int(volume / 10.0**place) % 10
+    return int(volume) // 10**place % 10
 
 
 def dictated_volume(random: Random) -> float:
@@ -90,7 +90,7 @@ def entry_answer(volume: float, close: float, side: int) -> Answer:
     if targets in (1, 2, 4, 7):
         answer["target_fractions"] = [(step * (n + 1), part) for n, part in enumerate(PARTS[targets])]
     elif targets in (3, 5, 6):
-        answer["targets"] = [(price * (1.0 + side * step * (n + 1)), part) for n, part in enumerate(PARTS[targets])]
+        answer["targets"] = price_targets(price, side * step, PARTS[targets])
     elif targets == 8:
         answer["targets"] = [(price * (1.0 + side * step), 0.5), (price * (1.0 + side * step), 0.5)]
     answer["adds"] = add_answers(volume, price, side)
@@ -105,6 +105,11 @@ def entry_answer(volume: float, close: float, side: int) -> Answer:
     if size == 9:
         answer["size_usdt"] = 4.0
     return answer
+
+
+def price_targets(price: float, step: float, parts: tuple[float, ...]) -> list[tuple[float, float]]:
+    """Targets one step after another; a negative step is a short's."""
+    return [(price * (1.0 + step * (n + 1)), part) for n, part in enumerate(parts)]
 
 
 def add_answers(volume: float, price: float, side: int) -> list[Answer]:
@@ -153,7 +158,7 @@ def change_answer(volume: float, close: float, side: int) -> Answer:
     if targets == 8:
         answer["targets"] = []
     elif targets in (3, 4, 5, 6, 7):
-        answer["targets"] = [(close * (1.0 + side * step * (n + 1)), part) for n, part in enumerate(PARTS[targets])]
+        answer["targets"] = price_targets(close, side * step, PARTS[targets])
     adds = change_adds(volume, close, side)
     if adds is not None:
         answer["adds"] = adds

@@ -102,8 +102,9 @@ class Holding:
 
     def enlarged(self, quantity: float, price: float, contract: Contract) -> tuple[float, float]:
         """Quantity and average after an add: "E' = (q*E + q2*E2)/(q + q2), not rounded"."""
-        whole = floor_size(self.quantity + quantity, contract.lot)
-        return whole, (self.quantity * self.average + quantity * price) / whole
+        whole = self.quantity + quantity
+        average = (self.quantity * self.average + quantity * price) / whole
+        return floor_size(whole, contract.lot), average
 
     def increase(self, quantity: float, price: float, fee: float, slippage: float, contract: Contract) -> None:
         """An add is filled: "SL and targets stay where they are"."""

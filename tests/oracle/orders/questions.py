@@ -98,9 +98,14 @@ def take_change(account: Account, holding: Holding, change: Change, now: int) ->
     """ "What is accepted is recorded as `StopMoved`, `TargetsMoved`, `OrderPlaced` (add, reduce), `OrderCancelled`
     (`replaced`)." """
     record = {"symbol": holding.symbol, "time": now}
-    if change.stop_price is not None and farther(holding.d, change.stop_price, holding.stop):
+    tightens = change.stop_price is not None and farther(holding.d, change.stop_price, holding.stop)
+    if tightens and change.stop_price is not None:
         holding.stop, holding.stop_reason = change.stop_price, "stop"
-        account.log.moves.append({**record, "what": "stop", "price": change.stop_price})
+    trails_anew = change.trailing is not None and change.trailing != holding.trailing
+    if change.trailing is not None:
+        holding.trailing = change.trailing
+    if tightens or trails_anew:
+        account.log.moves.append({**record, "what": "stop", "price": holding.stop})
     if change.targets is not None and not is_same_ladder(holding, change):
         holding.set_ladder(change.targets)
         account.log.moves.append({**record, "what": "targets", "ladder": change.targets})
@@ -108,8 +113,6 @@ def take_change(account: Account, holding: Holding, change: Change, now: int) ->
         account.cancel_adds(holding, "replaced", now)
         holding.adds = [RestingAdd(i, add, now) for i, add in enumerate(change.adds, start=1)]
         record_adds(account, holding, now)
-    if change.trailing is not None:
-        holding.trailing = change.trailing
     if change.reduce is not None:
         holding.reduce = change.reduce
         account.log.placements.append({**record, "action": "reduce", "fraction": change.reduce})

@@ -42,13 +42,17 @@ def entry_refusal(entry: Entry, close: float, planned: float, units_max: float, 
 def change_refusal(
     change: Change, d: int, close: float, stop: float, sizes: float, units_max: float, standing: Change
 ) -> str | None:
-    """Section 6: "Refusals in order". `stop` is the present one, `sizes` is 1 plus the sizes filled in the life of the
-    position, `standing` holds the adds that rest and the ladder as it was set."""
-    if change.stop_price is not None and reached(d, change.stop_price, close):
+    """Section 6: "Refusals in order"; a stop "Not tighter than the present SL: changes nothing, no record".
+
+    `stop` is the present one, `sizes` is 1 plus the sizes filled in the life of the position, `standing` holds the adds
+    that rest and the ladder as it was set.
+    """
+    tightens = change.stop_price is not None and farther(d, change.stop_price, stop)
+    after = change.stop_price if tightens and change.stop_price is not None else stop
+    if tightens and reached(d, after, close):
         return "stop_through_market"
     if any(reached(-d, target.level, close) for target in change.targets or ()):
         return "target_through_market"
-    after = stop if change.stop_price is None or not farther(d, change.stop_price, stop) else change.stop_price
     if change.targets is not None and not is_ladder_of_targets(d, change.targets):
         return "ladder"
     if change.adds is not None and not is_ladder_of_adds(d, change.adds, after, close):
