@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from papertape.cli.config.sections import Config
     from papertape.engine.feeds.bitget.feed import BitgetFeed
+    from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.feed import Feed
     from papertape.engine.startup import Engine
     from papertape.events.facts import Event
@@ -292,6 +293,20 @@ class EngineServices:
         failed = [f"{view.failed_sends:,} heartbeats were not delivered"] if view.failed_sends else []
         pings = [f"{view.failed_pings:,} pings of the dead man's switch failed"] if view.failed_pings else []
         return [f"heartbeats {view.beats:,}", *failed, *pings]
+
+    # ------------------------------------------------------------ for a reload
+
+    def add_strategies(self, strategies: Mapping[str, Strategy]) -> None:
+        """Learn the timeframes of strategies that a reload is about to start."""
+        for name, strategy in strategies.items():
+            if self._watchdog is not None:
+                self._watchdog.vitals.timeframes_ms.setdefault(name, strategy.timeframe_ms)
+            if self._bot is not None:
+                self._bot.views.add_strategy(name, strategy.timeframe_ms)
+
+    def adopt(self, config: Config) -> None:
+        """Show another configuration from now on."""
+        self._config = config
 
     # ------------------------------------------------------------ for the status
 

@@ -105,6 +105,12 @@ class KillCommand(Struct, frozen=True):
     reason: str
 
 
+class ReloadCommand(Struct, frozen=True):
+    """Apply the changed configuration file."""
+
+    reason: str
+
+
 class ResetCommand(Struct, frozen=True):
     """Reset the kill switch of a strategy, or the global one."""
 
@@ -119,7 +125,7 @@ class InvalidRequest(Struct, frozen=True):
     instead: tuple[str, ...] = ()
 
 
-Act = PauseCommand | ResumeCommand | CloseCommand | KillCommand | ResetCommand
+Act = PauseCommand | ResumeCommand | CloseCommand | KillCommand | ResetCommand | ReloadCommand
 Question = (
     SummaryQuery
     | ProfitQuery
@@ -153,6 +159,7 @@ MENU: Final[dict[str, tuple[str, str]]] = {
     "close": ("ID or all", "close positions at the next open"),
     "kill": ("[strategy or all] [reason]", "trip a kill switch: no new positions until reset"),
     "reset": ("STRATEGY or global, reason", "reset a kill switch"),
+    "reload": ("[reason]", "apply the changed configuration file"),
     "help": ("", "this list"),
 }
 """Every command: its arguments and purpose, in the order of the menu."""
@@ -193,6 +200,8 @@ def _parse_command(name: str, rest: str, strategies: tuple[str, ...]) -> Request
             return _kill(rest, strategies)
         case "reset":
             return _reset(rest, strategies)
+        case "reload":
+            return ReloadCommand(_reason(rest) or NO_REASON)
         case "whynot":
             return NoPositionQuery(rest.split(maxsplit=1)[0]) if rest else _wrong(name, "which symbol?")
         case "asof":
