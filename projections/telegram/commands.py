@@ -197,4 +197,4 @@ def done_words(accepted: Accepted) -> str:
 def answered_html(prompt_html: str, outcome: str, mark: str) -> str:
     """Return the prompt after its answer: the question with the outcome."""
     question = prompt_html.removesuffix(f"\n\n{CONFIRM}")
-    return f"{question}\n\n{mark} {text(outcome)}"
+    return f"{question}\n\n{mark} " + "\n".join(map(text, outcome.splitlines()))
