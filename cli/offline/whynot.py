@@ -17,13 +17,13 @@ from papertape.cli.offline.replay import seq_at
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.service.page_inspector import conditions_view
-from papertape.cli.wiring import warn
 from papertape.engine.inspect.entry_conditions import entry_conditions
 from papertape.engine.inspect.funnel_reader import DAYS_DEFAULT, FunnelQuery, read_funnel
 from papertape.engine.recovery import recover
-from papertape.engine.startup import snapshot_store
+from papertape.events.beside import sibling_path
 from papertape.events.errors import UsageError
 from papertape.events.facts import CandleClosed, OrderRejected, Timing
+from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.text.reasons import reason_words
 
@@ -75,7 +75,7 @@ def moment_report(
 ) -> WhyNotReport:
     """Return what keeps strategies from an entry as of an event."""
     with progress_bar("replaying", seq) as on_progress:
-        state = recover(reader, snapshot_store(path, warn), strategies, seq, on_progress).state
+        state = recover(reader, _snapshots(path), strategies, seq, on_progress).state
     at_ms = max((market.close_time_ms for market in state.markets), default=0)
     pairs = [
         (runner.strategy.name, symbol)
@@ -87,6 +87,11 @@ def moment_report(
     ]
     views = [view for strategy, symbol in pairs for view in _sides(reader, state, strategy, symbol, seq)]
     return WhyNotReport(seq, max(0, at_ms), tuple(views))
+
+
+def _snapshots(path: Path) -> SnapshotStore:
+    """Return the engine's snapshots, which are only read."""
+    return SnapshotStore(sibling_path(path, ".snapshots"), lambda _: None, only_looks=True)
 
 
 def _sides(reader: LogReader, state: EngineState, strategy: str, symbol: str, seq: int) -> list[ConditionsView]:
@@ -144,7 +149,7 @@ def show_funnel(db: Path | None, config: Path | None, query: FunnelQuery, *, as_
 def funnel_report(reader: LogReader, path: Path, config: Config, query: FunnelQuery) -> FunnelReport:
     """Return the funnel of a span of a log, with a progress bar."""
     with progress_bar("reading the log", reader.head().seq) as on_progress:
-        return read_funnel(reader, snapshot_store(path, warn), strategies_of(config), query, on_progress)
+        return read_funnel(reader, _snapshots(path), strategies_of(config), query, on_progress)
 
 
 def funnel_query(

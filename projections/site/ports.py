@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from papertape.events.facts import EngineStarted
     from papertape.events.log import Recorded
     from papertape.projections.folds.log_diff import Comparison
+    from papertape.projections.site.funnel import FunnelSource
     from papertape.projections.site.views import Views
     from papertape.projections.text.causes import CauseChain
 
@@ -280,8 +281,10 @@ class StrategyView(Struct, frozen=True):
     parameters_schema: dict[str, Any]
 
 
-class Site(Struct, frozen=True):
-    """Everything that routes may use. `comparer` is None without a second log.
+class Site(Struct):
+    """Everything that routes may use. `comparer` is None without a second log, `funnels` where none can be counted.
+
+    `settings` and `strategies` are replaced when the engine's configuration changes.
 
     `unlogged` returns the owner's messages that the log does not hold. `outage` returns why the supervised engine is
     down; empty if it is up or unsupervised.
@@ -295,3 +298,4 @@ class Site(Struct, frozen=True):
     comparer: Comparer | None = None
     unlogged: Callable[[], UnloggedContents] = UnloggedContents
     outage: Callable[[], str] = str
+    funnels: FunnelSource | None = None
