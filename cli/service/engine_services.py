@@ -17,6 +17,7 @@ from papertape.cli.explainer import make_explainer
 from papertape.cli.service.backup_schedule import BackupSchedule, backup_command
 from papertape.cli.service.chat_conditions import ChatConditions
 from papertape.cli.service.event_journal import journal
+from papertape.cli.service.funnel_process import FunnelProcesses
 from papertape.cli.service.owner_channel import FileChannel, OwnerChannel, TelegramChannel, alert_file, ping
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
@@ -225,6 +226,8 @@ class EngineServices:
         strategies = self._running.recovered.state.strategies
         conditions = ChatConditions(self._db, self._running.log.reader, strategies)
         self._stack.callback(conditions.close)
+        funnels = FunnelProcesses(self._db, self._config.file)
+        self._stack.push_async_callback(funnels.close)
         self._bot = Bot(
             self._client(credentials),  # Its own client, because a poll occupies a connection.
             ChatAllowlist(credentials.chat_id),
@@ -242,6 +245,7 @@ class EngineServices:
                 conditions=conditions,
                 explain=make_explainer(strategies),
                 health=self._health_lines,
+                funnels=funnels,
             ),
             views=Views(self._timeframes_ms()),
             limiter=pace,

@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from papertape.events.facts import Side
+
 DAYS_MAX: Final = 400.0
 
 
@@ -23,7 +25,7 @@ class SideTally(Struct, frozen=True):
     `waiting` orders and `open` positions had not ended by the end of the span.
     """
 
-    side: str
+    side: Side
     conditions: tuple[ConditionTally, ...]
     met: int
     signals: int
