@@ -1,4 +1,4 @@
-"""A child process ends with its parent, even if that is killed: a supervised program, and a helper of one."""
+"""A supervised process: it ends with its supervisor, even if that is killed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import signal
 import sys
 from typing import Final
 
-from papertape.cli.keeper.status_board import KEEPER, SLOT
-from papertape.engine.child_processes import own_environment
+from papertape.cli.keeper.status_board import KEEPER
 
 PAGE: Final = "PAPERTAPE_PAGE"
 """The environment variable with the text about the page in the live view: its address, and a generated token."""
@@ -25,9 +24,3 @@ def exit_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != int(supervisor):  # It ended before the request.
         raise SystemExit(0)
-
-
-def helper_environment() -> dict[str, str]:
-    """Return the environment of a helper that this process starts: it ends with this process, not with the keeper."""
-    own = {name: value for name, value in os.environ.items() if name != SLOT}
-    return {**own_environment(own), KEEPER: str(os.getpid())}

@@ -16,6 +16,7 @@ from papertape.cli.log_reader import check_names, read_backwards
 from papertape.cli.offline.replay import seq_at
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
+from papertape.cli.render.whynot_report import WhyNotReport
 from papertape.cli.service.page_inspector import conditions_view
 from papertape.engine.inspect.entry_conditions import entry_conditions
 from papertape.engine.inspect.funnel_reader import DAYS_DEFAULT, FunnelQuery, read_funnel
@@ -38,14 +39,6 @@ if TYPE_CHECKING:
 LOOK_BACK_EVENTS_MAX = 20_000
 """How far back the last answer of a strategy is looked for."""
 LATE = "its last evaluated candle arrived late: nothing is opened on it"
-
-
-class WhyNotReport(Struct, frozen=True):
-    """What keeps strategies from an entry as of an event: both sides of each, in the order in which they run."""
-
-    seq: int
-    at_ms: int
-    conditions: tuple[ConditionsView, ...]
 
 
 class Selection(Struct, frozen=True):
@@ -71,7 +64,7 @@ def show_moment(db: Path | None, config: Path | None, selection: Selection, at: 
 
 
 def moment_report(
-    reader: LogReader, path: Path, strategies: dict[str, Strategy], selection: Selection, seq: int
+    reader: SqliteLogReader, path: Path, strategies: dict[str, Strategy], selection: Selection, seq: int
 ) -> WhyNotReport:
     """Return what keeps strategies from an entry as of an event."""
     with progress_bar("replaying", seq) as on_progress:
@@ -94,14 +87,16 @@ def _snapshots(path: Path) -> SnapshotStore:
     return SnapshotStore(sibling_path(path, ".snapshots"), lambda _: None, only_looks=True)
 
 
-def _sides(reader: LogReader, state: EngineState, strategy: str, symbol: str, seq: int) -> list[ConditionsView]:
+def _sides(reader: SqliteLogReader, state: EngineState, strategy: str, symbol: str, seq: int) -> list[ConditionsView]:
     """Return both sides of one strategy on one symbol, with what became of its last evaluation."""
     last = _last_answer(reader, strategy, symbol, state.runner(strategy).strategy.timeframe_ms, seq)
     views = [conditions_view(side, strategy, symbol, seq) for side in entry_conditions(state, strategy, symbol)]
     return [replace(view, holds=(*view.holds, *last.get(view.side, ()))) for view in views]
 
 
-def _last_answer(reader: LogReader, strategy: str, symbol: str, timeframe_ms: int, seq: int) -> dict[str, list[str]]:
+def _last_answer(
+    reader: SqliteLogReader, strategy: str, symbol: str, timeframe_ms: int, seq: int
+) -> dict[str, list[str]]:
     """Return why the last evaluated candle led to no entry although all conditions may be met, by side."""
     answers: dict[str, list[str]] = {"long": [], "short": []}
     oldest = max(0, seq - LOOK_BACK_EVENTS_MAX)

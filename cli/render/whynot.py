@@ -14,7 +14,7 @@ from papertape.projections.text.formats import duration, market_time, utc
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from papertape.cli.offline.whynot import WhyNotReport
+    from papertape.cli.render.whynot_report import WhyNotReport
     from papertape.projections.site.ports import ConditionsView, ReadinessView
 
 

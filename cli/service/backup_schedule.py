@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from papertape.cli.keeper.child import helper_environment
+from papertape.cli.keeper.helper import helper_environment
 from papertape.cli.keeper.restart_policy import describe_exit
 from papertape.engine.backup import newest_backup, remove_leftovers
 from papertape.engine.child_processes import kill, own_command

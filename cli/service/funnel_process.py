@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.cli.keeper.child import helper_environment
+from papertape.cli.keeper.helper import helper_environment
 from papertape.engine.child_processes import kill, own_command
 from papertape.events.errors import LogBusy, UsageError
 from papertape.projections.site.funnel import FunnelRequest, FunnelView
@@ -28,14 +28,14 @@ ERROR_CHARS_MAX: Final = 300
 
 
 class FunnelProcesses:
-    """`projections.site.funnel.FunnelSource` of the log at a path. Close it at the end."""
+    """`projections.site.ports.FunnelSource` of the log at a path. Close it at the end."""
 
     def __init__(self, db: Path, config_file: str, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._db, self._config_file, self._clock_s = db, config_file, clock_s
         self._tasks: dict[FunnelRequest, tuple[asyncio.Task[FunnelView], float]] = {}
 
     async def funnel(self, request: FunnelRequest, wait_s: float) -> FunnelView | None:
-        """See `projections.site.funnel.FunnelSource.funnel`."""
+        """See `projections.site.ports.FunnelSource.funnel`."""
         task = self._known(request) or self._begin(request)
         done, _ = await asyncio.wait({task}, timeout=wait_s)
         return task.result() if done else None

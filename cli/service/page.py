@@ -51,7 +51,7 @@ from papertape.ui.pages import not_found_page, pages
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from papertape.cli.config.sections import Config
     from papertape.engine.kernel.strategy import Strategy
@@ -166,7 +166,7 @@ async def _serve(settings: PageServerSettings) -> None:
         folder = logs_folder(config) if KEEPER in os.environ else None
         with logs(config.logs, folder, "page", lambda: timeline.head_seq):
             logging.getLogger(LOGGER).info("serving %s at %s", db, url_of(settings.listening))
-            watchers = {
+            watchers: dict[str, Callable[[], Awaitable[None]]] = {
                 "timeline": timeline.run,
                 "inspector": inspector.run,
                 "configuration": partial(_follow_configuration, settings, site, strategies),

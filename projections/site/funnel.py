@@ -1,8 +1,8 @@
-"""The funnel of entries as the page and the chat show it, and the port that counts it."""
+"""The funnel of entries as the page and the chat show it."""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
@@ -74,14 +74,3 @@ class FunnelRequest(Struct, frozen=True):
     symbol: str | None
     days: float
     until_ms: int | None = None
-
-
-class FunnelSource(Protocol):
-    """Counts funnels outside the process that asks."""
-
-    async def funnel(self, request: FunnelRequest, wait_s: float) -> FunnelView | None:
-        """Return a funnel, or None if it is still being counted after `wait_s`: ask again.
-
-        Raise UsageError for an unknown name or an empty span, LogBusy if too many are being counted or one takes too
-        long.
-        """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from papertape.events.facts import EngineStarted
     from papertape.events.log import Recorded
     from papertape.projections.folds.log_diff import Comparison
-    from papertape.projections.site.funnel import FunnelSource
+    from papertape.projections.site.funnel import FunnelRequest, FunnelView
     from papertape.projections.site.views import Views
     from papertape.projections.text.causes import CauseChain
 
@@ -239,6 +239,17 @@ class Inspector(Protocol):
 
     async def why(self, seq: int) -> CauseChain:
         """Return an event's causes, with the conditions of its decisions. Raises UsageError for an unknown seq."""
+
+
+class FunnelSource(Protocol):
+    """Counts funnels of entries outside the process that asks."""
+
+    async def funnel(self, request: FunnelRequest, wait_s: float) -> FunnelView | None:
+        """Return a funnel, or None if it is still being counted after `wait_s`: ask again.
+
+        Raises UsageError for an unknown name or an empty span, LogBusy if too many are being counted or one takes too
+        long.
+        """
 
 
 class Comparer(Protocol):

@@ -13,7 +13,8 @@ from papertape.events.errors import PapertapeError, UsageError
 from papertape.events.log import Recorded
 from papertape.projections.alerts.markup import text
 from papertape.projections.host import EventSource
-from papertape.projections.site.funnel import FunnelRequest, FunnelSource
+from papertape.projections.site.funnel import FunnelRequest
+from papertape.projections.site.ports import FunnelSource
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.explain import (

@@ -141,7 +141,8 @@ def of_report(report: FunnelReport, key: Callable[[Any], Mapping[str, int] | int
     for one in report.funnels:
         for side in (one.long, one.short):
             value = key(side)
-            for reason, count in (value if isinstance(value, dict) else {"": value}).items():
+            counts = {"": value} if isinstance(value, int) else value
+            for reason, count in counts.items():
                 found[one.strategy, one.symbol, side.side, reason] += count
     return +found
 
@@ -159,7 +160,7 @@ def test_what_became_of_the_signals_is_what_the_log_says() -> None:
     assert of_report(report, lambda side: side.trades) == counted(run.log, Closing, place)
     refused = counted(run.log, OrderRejected, lambda event: place(event, event.reason))
     assert of_report(report, lambda side: side.refused) == refused
-    assert {reason for *_, reason in refused} >= {"max_positions"}  # type: ignore[misc]
+    assert "max_positions" in str(refused)
     cancelled = counted(run.log, OrderCancelled, lambda event: place(event, event.reason))
     assert of_report(report, lambda side: side.cancelled) == cancelled
     assert cancelled
@@ -220,7 +221,9 @@ async def test_a_span_begins_at_the_newest_snapshot_before_it(tmp_path: Path) ->
     for until_ms in (from_ms - FIVE_MINUTES_MS, from_ms + 10 * FIVE_MINUTES_MS):
         state = new_state(STRATEGIES)
         seq = list(FunnelFold(0, until_ms).fold(state, run.log))[-1]
-        store.save(seq, log.reader().hash_at(seq), code_digest(STRATEGIES.values()), encode(state))
+        row_hash = log.reader().hash_at(seq)
+        assert row_hash is not None
+        store.save(seq, row_hash, code_digest(STRATEGIES.values()), encode(state))
     assert read_funnel(log.reader(), store, STRATEGIES, query) == whole
     assert warnings == []
     for wrong in (FunnelQuery(strategy="momentun"), FunnelQuery(symbol="NOSUCH"), FunnelQuery(from_ms=newest_ms + 1)):

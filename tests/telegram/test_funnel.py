@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.events.units import DAY_MS
+from papertape.projections.alerts.markup import plain_text
 from papertape.projections.site.funnel import ConditionTally, FunnelView, SideTally, StrategyTally
 from papertape.projections.telegram.funnel import funnel_html
 from papertape.projections.telegram.parse import FunnelQuestion, InvalidRequest, NoPositionQuery, request_of
-from papertape.projections.telegram.text import plain_text
 from tests.build import DAY_0_MS
 
 FULL = "the maximum number of positions is open"
