@@ -23,7 +23,7 @@ from papertape.engine.kernel.strategy import Strategy, strategy_from
 from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from types import ModuleType
 
 BUILT_IN_ORDER = ("vwap_rsi", "momentum", "funding", "liquidation")
@@ -105,13 +105,17 @@ def code_digest(strategies: Iterable[Strategy]) -> str:
     return digest.hexdigest()
 
 
-def loop_digest(strategy: Strategy, strategies: Mapping[str, Strategy]) -> str:
-    """Return a digest of all code that may be part of the compiled loop of one of the given strategies.
+def loop_digest(strategy: Strategy) -> str:
+    """Return a digest of all code that may be part of the compiled loop of a strategy: the kernel and its own file.
 
-    Built-in strategies do not depend on an owner's files: their loops stay valid when those change.
+    A strategy's file imports no other one, so its loop stays valid when others change.
     """
-    shipped = _shipped()
-    return shipped_digest() if shipped.get(strategy.name) == strategy else code_digest(strategies.values())
+    return code_digest([strategy])
+
+
+def is_shipped(strategy: Strategy) -> bool:
+    """Return whether a strategy is one of papertape's own, which are tested as part of the kernel."""
+    return _shipped().get(strategy.name) == strategy
 
 
 @cache

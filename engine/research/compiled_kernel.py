@@ -32,13 +32,14 @@ from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_clearing_known, make_loop, make_part
+from papertape.engine.research.own_parts import make_own_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
-from papertape.engine.strategy_registry import loop_digest, shipped_digest
+from papertape.engine.strategy_registry import is_shipped, loop_digest, shipped_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
+    from types import FunctionType, ModuleType
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.reducer.state import EngineState
@@ -70,11 +71,11 @@ def make_known() -> None:
     make_clearing_known()
 
 
-def _make_module_known(module: ModuleType) -> None:
+def _make_module_known(module: ModuleType, make: Callable[[FunctionType], FunctionType] = make_part) -> None:
     """Register every plain function that a module defines itself."""
     for _, function in inspect.getmembers(module, inspect.isfunction):
         if function.__module__ == module.__name__:
-            make_part(function)
+            make(function)
 
 
 _LOOPS: dict[tuple[str, str, str], Callable[..., Any]] = {}
@@ -91,7 +92,8 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
 def register_strategy(strategy: Strategy) -> None:
     """Register the kernel's and a strategy's plain functions with numba."""
     make_known()
-    _make_module_known(inspect.getmodule(strategy.hooks.enter))  # type: ignore[arg-type]
+    module: ModuleType = inspect.getmodule(strategy.hooks.enter)  # type: ignore[assignment]
+    _make_module_known(module, make_part if is_shipped(strategy) else make_own_part)
 
 
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
@@ -128,7 +130,7 @@ class CompiledEngine:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy, world.strategies)))
+            CompiledRunner(world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy)))
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))

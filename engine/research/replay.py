@@ -177,7 +177,7 @@ class _ReplayBatch:
         decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
         recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
         register_strategy(strategy)
-        digest = loop_digest(strategy, self.world.strategies)
+        digest = loop_digest(strategy)
         loop = _loop(strategy.name, strategy.source, digest, strategy.hooks)
         loop(facts, *runner.replay_arguments(), recorded, equities)
 
