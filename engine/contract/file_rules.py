@@ -7,8 +7,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from papertape.engine.contract.finding import Finding, nearest, suggestion
-from papertape.engine.contract.hooks import CONSTANTS, FORMER, HOOKS
+from papertape.engine.contract.hooks import CONSTANTS, HOOKS
 from papertape.engine.contract.module_source import Imported, is_kernel, resolve
+from papertape.engine.kernel.strategy import FORMER_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,12 +184,12 @@ def _misspelled(source: ModuleSource, read: set[str]) -> Iterator[Finding]:
     for name, function in source.functions.items():
         if name in HOOKS or name in read or name.startswith("_"):
             continue
-        near = FORMER.get(name) or nearest(name, HOOKS)
+        near = FORMER_NAMES.get(name) or nearest(name, HOOKS)
         if near and near not in source.functions:
             yield Finding(function.lineno, name, f"is called by nobody; did you mean {near}?")
     for name, value in source.constants.items():
         if name in CONSTANTS or name in read or not name.isupper():
             continue
-        near = FORMER.get(name) or nearest(name, CONSTANTS)
+        near = FORMER_NAMES.get(name) or nearest(name, CONSTANTS)
         if near and near not in source.constants:
             yield Finding(value.lineno, name, f"is read by nobody; did you mean {near}?")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from papertape.engine.contract.values import Owner
+from papertape.engine.kernel.strategy import SIGNATURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,30 +21,21 @@ class Hook(Struct, frozen=True):
     is_compiled: bool = True
 
 
-_MOVES_STATE = Hook(("view", "params"), frozenset({Owner.STATE}))
-_ANSWERS = Hook(("view", "params", "answer"), frozenset({Owner.ANSWER}))
+OBSERVING: Final = ("observe", "on_funding", "on_open_interest", "on_gap")
+INTERPRETED: Final = ("explain", "needs", "holds")
+"""Hooks that run in CPython only."""
 
-HOOKS: Final[Mapping[str, Hook]] = {
-    "observe": _MOVES_STATE,
-    "on_funding": _MOVES_STATE,
-    "on_open_interest": _MOVES_STATE,
-    "on_gap": _MOVES_STATE,
-    "enter": _ANSWERS,
-    "leave": _ANSWERS,
-    "manage": _ANSWERS,
-    "read": Hook(("view", "params", "reading"), frozenset({Owner.READING})),
-    "explain": Hook(("reading", "params", "side"), frozenset(), is_compiled=False),
-    "needs": Hook(("params",), frozenset(), is_compiled=False),
-    "holds": Hook(("view", "params"), frozenset(), is_compiled=False),
-}
-FORMER: Final = {
-    "settle": "on_funding",
-    "measure": "on_open_interest",
-    "reset": "on_gap",
-    "TIMEFRAME_MS": 'SERIES = ("5m",)',
-    "FILTER_TIMEFRAME_MS": 'the second of SERIES = ("5m", "15m")',
-}
-"""Names of earlier versions, and what replaces them."""
+
+def _hook(name: str, parameters: tuple[str, ...]) -> Hook:
+    """Return a hook with what it may change."""
+    if name in OBSERVING:
+        return Hook(parameters, frozenset({Owner.STATE}))
+    if name in INTERPRETED:
+        return Hook(parameters, frozenset(), is_compiled=False)
+    return Hook(parameters, frozenset({Owner.READING if name == "read" else Owner.ANSWER}))
+
+
+HOOKS: Final[Mapping[str, Hook]] = {name: _hook(name, parameters) for name, parameters in SIGNATURES.items()}
 CONSTANTS: Final = (
     *(
         "NAME",

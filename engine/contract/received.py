@@ -9,7 +9,7 @@ import msgspec
 
 import papertape.engine.kernel.state
 import papertape.engine.kernel.view
-from papertape.engine.contract.hooks import HOOKS
+from papertape.engine.contract.hooks import HOOKS, OBSERVING
 from papertape.engine.contract.module_source import Imported, is_kernel, resolve
 from papertape.engine.contract.struct_rules import struct_shape
 from papertape.engine.contract.values import (
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from papertape.engine.contract.module_source import ModuleSource
 
 RINGS: Final = {"Bars": Bar, "Readings": OpenInterest, "Settlements": Settlement}
-OBSERVING: Final = ("observe", "on_funding", "on_open_interest", "on_gap")
 DECIDING_FIELDS: Final = ("position", "account", "symbol")
 """The fields of a view that only the deciding hooks have."""
 SIGNAL: Final = Shape("Signal", {"value": FLOAT, "time_ms": INT})

@@ -28,10 +28,11 @@ import papertape.engine.kernel.strategy
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
-from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
+from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
+from papertape.engine.kernel.view import deciding_type, make_ask, observing_type, position_view, with_series
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
-from papertape.engine.research.numba_callees import make_clearing_known, make_loop, make_part
+from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
 from papertape.engine.research.own_parts import make_own_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
@@ -58,7 +59,7 @@ KERNEL_MODULES = (
     papertape.engine.kernel.sizing,
     papertape.engine.kernel.decide,
 )
-IGNORED = ("ignore_bar", "ignore_settlement", "ignore_reading", "ignore_reset", "never_leave", "clip")
+IGNORED = ("ignore_fact", "never_leave", "clip")
 
 
 @cache
@@ -68,7 +69,9 @@ def make_known() -> None:
         _make_module_known(module)
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
-    make_clearing_known()
+    for function in (position_view,):
+        make_part(function)  # type: ignore[arg-type]
+    make_overloads_known()
 
 
 def _make_module_known(module: ModuleType, make: Callable[[FunctionType], FunctionType] = make_part) -> None:
@@ -99,13 +102,19 @@ def register_strategy(strategy: Strategy) -> None:
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
-    hooks = strategy.hooks
-    update_strategy = make_part(make_strategy_update(hooks))  # type: ignore[arg-type]
-    decide = make_part(make_decide(hooks, len(strategy.exit_reasons)))  # type: ignore[arg-type]
-    advance = make_advance(update_strategy, decide, digest)
+    view_type = deciding_type(strategy.series)
+    enter, leave = (make_part(make_ask(view_type, hook)) for hook in (strategy.hooks.enter, strategy.hooks.leave))  # type: ignore[arg-type]
+    decide = make_part(make_decide(enter, leave, len(strategy.exit_reasons)))  # type: ignore[arg-type]
+    run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
+    advance = make_advance(make_part(with_series(len(strategy.series), run)), digest)  # type: ignore[arg-type]
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
     return make_loop(advance)
+
+
+def update_part(strategy: Strategy) -> Any:
+    """Return `update_strategy` of one strategy as a part of a loop."""
+    return make_part(make_strategy_update(strategy.hooks, observing_type(strategy.series)))  # type: ignore[arg-type]
 
 
 @cache
