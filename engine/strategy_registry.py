@@ -19,6 +19,7 @@ import papertape.engine.kernel
 import papertape.engine.reducer
 import papertape.engine.strategies
 import papertape.events.units
+from papertape.engine.contract.source_check import fault_of
 from papertape.engine.kernel.strategy import Strategy, strategy_from
 from papertape.events.errors import ConfigError
 
@@ -78,7 +79,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> ModuleType:
-    """Import one file. Raise ConfigError, naming the file, for any error in it."""
+    """Import one file if its source keeps the contract. Raise ConfigError, naming the file, for any error in it."""
+    if fault := fault_of(path):
+        raise ConfigError(f"strategy {fault}")
     name = f"papertape_strategy_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -18,8 +18,8 @@ class Context(Protocol):
     source: ModuleSource
     is_compiled: bool
 
-    def report(self, line: int, text: str) -> None:
-        """Note that a line breaks the contract."""
+    def report(self, line: int, text: str, *, runs_in_python: bool = False) -> None:
+        """Note that a line breaks the contract, or only cannot be compiled."""
 
     def change(self, value: Value, path: str, line: int) -> None:
         """Note that `path`, which belongs to the value's owner, is changed."""

@@ -211,7 +211,7 @@ class ExpressionWalk:
             hint = IN_PLACE_OF.get(name, f"hooks call {', '.join(CALLABLE[:-1])} and functions of the kernel")
             self.context.report(node.lineno, f"{name} does not compile: {hint}")
         if self.context.is_compiled and name == "print":
-            self.context.report(node.lineno, NO_PRINT)
+            self.context.report(node.lineno, NO_PRINT, runs_in_python=True)
         if name in ("abs", "min", "max") and arguments:
             return reduce(_either_number, arguments) if name != "abs" else _number(arguments[0])
         return RESULTS.get(name, UNKNOWN)
@@ -224,9 +224,9 @@ def global_value(context: Context, name: str) -> Value | None:
     """Return a name of the module, or None if the module has none of that name."""
     source = context.source
     if name in source.functions:
-        return Value(Kind.FUNCTION, target=source.functions[name])
+        return Value(Kind.FUNCTION, Owner.MODULE, name, target=source.functions[name])
     if name in source.classes:
-        return Value(Kind.CLASS, shape=struct_shape(source, name))
+        return Value(Kind.CLASS, Owner.MODULE, name, shape=struct_shape(source, name))
     if name in source.constants:
         return ExpressionWalk(context, {}).value(_literal(source.constants[name])).named(name, Owner.MODULE)
     if name in source.imports:

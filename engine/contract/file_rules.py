@@ -12,7 +12,7 @@ from papertape.engine.contract.module_source import Imported, is_kernel, resolve
 from papertape.engine.kernel.strategy import FORMER_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from papertape.engine.contract.module_source import ModuleSource
 
@@ -181,15 +181,11 @@ def _hook_findings(source: ModuleSource) -> Iterator[Finding]:
 
 def _misspelled(source: ModuleSource, read: set[str]) -> Iterator[Finding]:
     """Yield functions and constants that nobody reads and whose names resemble those that the kernel looks for."""
-    for name, function in source.functions.items():
-        if name in HOOKS or name in read or name.startswith("_"):
+    for name, node in (source.functions | source.constants).items():
+        known: Iterable[str] = HOOKS if name in source.functions else CONSTANTS if name.isupper() else ()
+        if name in known or name in read or name.startswith("_"):
             continue
-        near = FORMER_NAMES.get(name) or nearest(name, HOOKS)
-        if near and near not in source.functions:
-            yield Finding(function.lineno, name, f"is called by nobody; did you mean {near}?")
-    for name, value in source.constants.items():
-        if name in CONSTANTS or name in read or not name.isupper():
-            continue
-        near = FORMER_NAMES.get(name) or nearest(name, CONSTANTS)
-        if near and near not in source.constants:
-            yield Finding(value.lineno, name, f"is read by nobody; did you mean {near}?")
+        if name in FORMER_NAMES:
+            yield Finding(node.lineno, name, f"is now {FORMER_NAMES[name]}")
+        elif (near := nearest(name, known)) and near not in source.functions and near not in source.constants:
+            yield Finding(node.lineno, name, f"nobody reads it; did you mean {near}?")

@@ -15,11 +15,15 @@ NAMES_SHOWN_MAX = 12
 
 
 class Finding(Struct, frozen=True, order=True):
-    """One breach of the contract. `place` is the hook, the class or the name concerned; empty for the whole file."""
+    """One breach of the contract. `place` is the hook, the class or the name concerned; empty for the whole file.
+
+    A file with nothing but `runs_in_python` findings may run in CPython; it cannot be compiled.
+    """
 
     line: int
     place: str
     text: str
+    runs_in_python: bool = False
 
     def on_one_line(self, path: Path | str) -> str:
         """Return FILE:LINE: PLACE: what is wrong and what to do."""

@@ -6,6 +6,7 @@ What it cannot see it lets pass: the compiler and `papertape check` see more.
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING, Final
 
 from papertape.engine.contract.file_rules import file_findings
@@ -20,9 +21,12 @@ from papertape.engine.contract.values import UNKNOWN, Kind, Owner, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from papertape.engine.contract.module_source import ModuleSource
 
+NAMED: Final = re.compile(r"^NAME\b", re.MULTILINE)
+"""A file without a NAME is no strategy; it may be a helper of another program."""
 CALLS_MAX: Final = 200
 """No hook of a strategy calls so many functions; what lies deeper is left to the compiler."""
 Key = tuple[str, str, tuple[tuple[Kind, Owner, str], ...]]
@@ -33,13 +37,28 @@ def check_source(text: str) -> list[Finding]:
     """Return what is wrong with a strategy's file, in the order of its lines; empty if nothing is."""
     try:
         source = parse(text, "strategy")
-    except SyntaxError as error:
-        return [Finding(error.lineno or 1, "", f"is not Python: {error.msg}")]
+    except (SyntaxError, ValueError) as error:
+        return [Finding(getattr(error, "lineno", 1) or 1, "", f"is not Python: {getattr(error, 'msg', error)}")]
     findings = {*file_findings(source), *struct_findings(source)}
     for name in HOOKS:
         if name in source.functions:
             findings |= _hook_findings(source, name)
     return sorted(findings)
+
+
+def fault_of(path: Path) -> str:
+    """Return in one line why a file must not be loaded; an empty text if it may, or if it is no strategy.
+
+    Raise OSError if it cannot be read.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if NAMED.search(text) is None:
+        return ""
+    findings = [one for one in check_source(text) if not one.runs_in_python]
+    if not findings:
+        return ""
+    more = f" ({len(findings) - 1} more: papertape check {path})" if len(findings) > 1 else ""
+    return f"{findings[0].on_one_line(path)}{more}"
 
 
 def _hook_findings(source: ModuleSource, name: str) -> set[Finding]:
@@ -63,9 +82,9 @@ class HookWalk:
         self._calls = 0
         self._seen: set[str] = set()
 
-    def report(self, line: int, text: str) -> None:
-        """Note that a line breaks the contract."""
-        self.findings.add(Finding(line, self.name, text))
+    def report(self, line: int, text: str, *, runs_in_python: bool = False) -> None:
+        """Note that a line breaks the contract, or only cannot be compiled."""
+        self.findings.add(Finding(line, self.name, text, runs_in_python))
 
     def change(self, value: Value, path: str, line: int) -> None:
         """Report a change of what this hook must not change."""
@@ -148,7 +167,7 @@ class KernelWalk:
         self.changed: set[int] = set()
         self._calling: list[str] = []
 
-    def report(self, line: int, text: str) -> None:
+    def report(self, line: int, text: str, *, runs_in_python: bool = False) -> None:
         """Ignore what a strategy's source must not do."""
 
     def change(self, value: Value, path: str, line: int) -> None:  # noqa: ARG002
