@@ -30,6 +30,7 @@ from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
 from papertape.engine.kernel.view import deciding_type, make_ask, observing_type, position_view, with_series
+from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
@@ -93,7 +94,8 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
 
 
 def register_strategy(strategy: Strategy) -> None:
-    """Register the kernel's and a strategy's plain functions with numba."""
+    """Register the kernel's and a strategy's plain functions with numba. Raise ConfigError for one that prints."""
+    refuse_uncompilable(strategy)
     make_known()
     module: ModuleType = inspect.getmodule(strategy.hooks.enter)  # type: ignore[assignment]
     _make_module_known(module, make_part if is_shipped(strategy) else make_own_part)
@@ -145,6 +147,16 @@ class CompiledEngine:
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))
         self.guards = records_of([world.guard])
         self.maxima: Array = np.array(world.maxima)
+
+    def loops_to_compile(self) -> int:
+        """Return how many loops are in no cache."""
+        return sum(not runner.is_compiled(self.facts) for runner in self.runners)
+
+    def compile(self, tell: Callable[[str], None]) -> None:
+        """Compile every loop; `tell` receives a line about one that takes long. Raise ConfigError if one cannot be."""
+        for runner in self.runners:
+            with compiling(runner.runner.strategy, tell):
+                runner.compile(self.facts)
 
     def equities(self) -> Array:
         """Return room for the equity after every fact."""

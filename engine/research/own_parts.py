@@ -33,7 +33,7 @@ def whole_number(value: float) -> int:
 def _whole_number(value: Any) -> Any:
     """Return the compiled version: ints stay, floats are checked."""
     if not isinstance(value, types.Float):
-        return lambda value: int(value)
+        return lambda value: int(value)  # noqa: PLW0108 - numba wants a plain function
 
     def checked(value: float) -> int:
         if not -INT_LIMIT < value < INT_LIMIT:
