@@ -64,6 +64,14 @@ def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     return strategies
 
 
+def load_strategy(path: Path) -> Strategy:
+    """Return the strategy of one file. Raise ConfigError if it cannot be loaded or is none."""
+    module = _load(path)
+    if not hasattr(module, "NAME"):
+        raise ConfigError(f"strategy {path}: `NAME` is missing")
+    return strategy_from(module)
+
+
 def _built_in() -> list[ModuleType]:
     """Return the modules of `engine.strategies`, the four known ones first."""
     names = sorted(module.name for module in pkgutil.iter_modules(papertape.engine.strategies.__path__))

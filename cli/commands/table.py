@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from papertape.cli.commands.archive import backup, export, import_, refold, restore
 from papertape.cli.commands.control import close, kill, pause, reset, resume
 from papertape.cli.commands.download import download
-from papertape.cli.commands.inspect import arena, compare, config_check, doctor, log, positions, strategies, trades, why
+from papertape.cli.commands.inspect import (
+    arena,
+    check,
+    compare,
+    config_check,
+    doctor,
+    log,
+    positions,
+    strategies,
+    trades,
+    why,
+)
 from papertape.cli.commands.run import backtest, replay, run, up, verify
 from papertape.cli.commands.serve import token, ui
 from papertape.cli.commands.twins import bitget, telegram
@@ -65,6 +76,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
     ),
     "This installation": (
         Verb("strategies", strategies, "papertape strategies momentum"),
+        Verb("check", check, "papertape check my_strategies/three_down.py"),
         Verb("config check", config_check, "papertape config check papertape.toml"),
         Verb("doctor", doctor, "papertape doctor --full"),
     ),
