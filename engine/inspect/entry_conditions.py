@@ -14,7 +14,7 @@ from papertape.engine.kernel.decide import profit_after_costs
 from papertape.engine.kernel.fills import slippage_now
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
-from papertape.engine.kernel.view import FLAT, deciding_type, make_ask, position_view
+from papertape.engine.kernel.view import FLAT, bind_hook, deciding_type, position_now
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
 from papertape.engine.reducer.state import market_data
 from papertape.events.errors import UsageError
@@ -105,8 +105,8 @@ def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., 
     position = FLAT
     if desk.position.side != 0:
         slippage = slippage_now(runner.rules, candle.turbulent)
-        position = position_view(desk, profit_after_costs(desk, market.close, slippage, runner.rules))
-    ask, params = make_ask(deciding_type(runner.strategy.series), hook), runner.params[index]
+        position = position_now(desk, profit_after_costs(desk, market.close, slippage, runner.rules))
+    ask, params = bind_hook(deciding_type(runner.strategy.series), hook), runner.params[index]
     return ask(market.close_time_ms, data, runner.states[index], position, runner.account, desk, params, filled)
 
 

@@ -15,6 +15,8 @@
 | `on_gap(view, params)` | a long hole invalidated everything built from candles (optional) |
 | `enter(view, params, answer) -> side` | 1 long, -1 short, 0 none; fills in `answer`, whose numbers are all 0 before |
 | `leave(view, params, answer) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` (optional) |
+| `manage(view, params, answer)` | changes stop, targets and adds of a position that `leave` lets stay (optional) |
+| `UNITS_MAX` | how large a position may become, in first fills, 1 to 17 (1 by default) |
 | `read(view, params, reading)` | fills a `Reading` with the numbers of this moment, entry or not (optional) |
 | `explain(reading, params, side) -> list[Condition]` | the conditions of an entry with their numbers (optional) |
 | `needs(params) -> candles` | in place of `NEEDS_BARS` if the number depends on the parameters (optional) |
@@ -54,7 +56,7 @@ FORMER_NAMES = {
 """Names of earlier versions, and what replaces them."""
 SIGNATURES = {
     **dict.fromkeys(("observe", "on_funding", "on_open_interest", "on_gap", "holds"), ("view", "params")),
-    **dict.fromkeys(("enter", "leave"), ("view", "params", "answer")),
+    **dict.fromkeys(("enter", "leave", "manage"), ("view", "params", "answer")),
     "read": ("view", "params", "reading"),
     "explain": ("reading", "params", "side"),
     "needs": ("params",),
@@ -87,6 +89,7 @@ class Hooks(Struct, frozen=True):
     on_gap: Callable[..., None]
     enter: Callable[..., int]
     leave: Callable[..., int]
+    manage: Callable[..., None] | None
 
 
 class Strategy(Struct, frozen=True):
@@ -100,6 +103,7 @@ class Strategy(Struct, frozen=True):
     state: type[Struct]
     reading: type[Struct]
     exit_reasons: tuple[str, ...]
+    units_max: int
     hooks: Hooks
     read: Callable[..., None] | None
     explain: Callable[..., list[Condition]] | None
@@ -152,6 +156,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         state=getattr(module, "State", NoState),
         reading=module.Reading,
         exit_reasons=_exit_reasons(module),
+        units_max=getattr(module, "UNITS_MAX", 1),
         hooks=_hooks(module),
         read=getattr(module, "read", None),
         explain=getattr(module, "explain", None),
@@ -206,6 +211,7 @@ def _hooks(module: ModuleType) -> Hooks:
         on_gap=getattr(module, "on_gap", ignore_fact),
         enter=module.enter,
         leave=getattr(module, "leave", never_leave),
+        manage=getattr(module, "manage", None),
     )
 
 
@@ -213,6 +219,12 @@ def clear_reading(reading: Any) -> None:
     """Set every number of a reading to 0. The compiled loop's version is in `engine.research.numba_callees`."""
     for name in reading.__struct_fields__:
         setattr(reading, name, 0)
+
+
+def copy_reading(source: Any, target: Any) -> None:
+    """Copy every number of a reading. The compiled loop's version is in `engine.research.numba_callees`."""
+    for name in source.__struct_fields__:
+        setattr(target, name, getattr(source, name))
 
 
 def clip(value: float) -> float:

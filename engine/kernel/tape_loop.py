@@ -42,6 +42,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         rules: Any,
         contracts: Any,
         tiers: Any,
+        answer: Any,
         out: Any,
         n: int,
         full: int,
@@ -60,7 +61,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
             update_strategy(fact, data, state, params)
             if trading:
                 before = n
-                n = decide(fact, data, desks, state, params, needs, account, rules, contracts, tiers, out, n)
+                n = decide(fact, data, desks, state, params, needs, account, rules, contracts, tiers, answer, out, n)
                 for decided in range(before, n):
                     out[decided].fact = f
             equities[f - first] = account.equity_usdt
@@ -96,6 +97,7 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
         rules: Any,
         contracts: Any,
         tiers: Any,
+        answers: Any,
         out: Any,
         equities: Any,
     ) -> tuple[int, int, str]:
@@ -123,6 +125,7 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
                 rules[0],
                 contracts,
                 tiers,
+                answers[0],
                 out,
                 n,
                 full,

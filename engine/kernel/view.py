@@ -27,7 +27,7 @@ class SeriesView(NamedTuple):
 
 
 class MarketData(NamedTuple):
-    """Everything that was observed of one symbol for one runner; `series` are in the order of the strategy's `SERIES`."""
+    """What was observed of one symbol for one runner; `series` are in the order of the strategy's `SERIES`."""
 
     market: Market
     series: tuple[SeriesView, ...]
@@ -35,7 +35,7 @@ class MarketData(NamedTuple):
     readings: Readings
 
 
-class PositionView(NamedTuple):
+class OpenPosition(NamedTuple):
     """The open position; `side` is 0 when flat. `profit_usdt` is the profit of leaving at this close, after costs."""
 
     side: int
@@ -51,7 +51,7 @@ class PositionView(NamedTuple):
     profit_usdt: float
 
 
-FLAT = PositionView(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+FLAT = OpenPosition(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class View:
@@ -77,7 +77,7 @@ class View:
     market: Market
     readings: Readings
     state: Any
-    position: PositionView
+    position: OpenPosition
     account: Account
     symbol: SymbolState
 
@@ -112,14 +112,14 @@ def as_view(view_type: type[Any], fields: tuple[Any, ...]) -> Any:
     return tuple.__new__(view_type, fields)
 
 
-def make_ask(view_type: type[Any], hook: Callable[..., Any]) -> Callable[..., Any]:
-    """Bind a deciding hook into `ask(...)`, which builds its view and calls it; `filled` is an answer or a reading."""
+def bind_hook(view_type: type[Any], hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Bind a deciding hook into a function that builds its view and calls it; `filled` is an answer or a reading."""
 
-    def ask(
+    def call_hook(
         now_ms: int,
         data: MarketData,
         state: Any,
-        position: PositionView,
+        position: OpenPosition,
         account: Account,
         symbol: SymbolState,
         params: Any,
@@ -129,13 +129,13 @@ def make_ask(view_type: type[Any], hook: Callable[..., Any]) -> Callable[..., An
         own = (data.market, data.readings, state, position, account, symbol)
         return hook(as_view(view_type, (now_ms, series[0].candle, *series, *own)), params, filled)
 
-    return ask
+    return call_hook
 
 
-def position_view(symbol: SymbolState, profit_usdt: float) -> PositionView:
+def position_now(symbol: SymbolState, profit_usdt: float) -> OpenPosition:
     """Return the open position with the profit of leaving it at this close."""
     position = symbol.position
-    return PositionView(
+    return OpenPosition(
         position.side,
         position.entry_time_ms,
         position.quantity_base,
@@ -151,7 +151,7 @@ def position_view(symbol: SymbolState, profit_usdt: float) -> PositionView:
 
 
 def with_series(count: int, act: Callable[..., Any]) -> Callable[..., Any]:
-    """Bind `act(views, ...)` into `act_on(series, bars, s, ...)`, which hands it the views of `count` series of symbol `s`.
+    """Bind `act(views, ...)` into `act_on(series, bars, s, ...)`; the views are those of symbol `s` in `count` series.
 
     Compiled functions cannot return such views, so whatever needs them is called with them.
     """

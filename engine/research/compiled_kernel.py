@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import papertape.engine.kernel.answers
+import papertape.engine.kernel.changes
 import papertape.engine.kernel.decide
 import papertape.engine.kernel.evolve
 import papertape.engine.kernel.fast_forward
@@ -20,16 +22,21 @@ import papertape.engine.kernel.fills
 import papertape.engine.kernel.indicators
 import papertape.engine.kernel.kill_switch
 import papertape.engine.kernel.margin
+import papertape.engine.kernel.matching
 import papertape.engine.kernel.observe
+import papertape.engine.kernel.orders
+import papertape.engine.kernel.plans
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.strategy
+import papertape.engine.kernel.trailing
+from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
-from papertape.engine.kernel.view import deciding_type, make_ask, observing_type, position_view, with_series
+from papertape.engine.kernel.view import bind_hook, deciding_type, observing_type, position_now, with_series
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
@@ -48,6 +55,12 @@ if TYPE_CHECKING:
     from papertape.engine.research.tape import Tape
 
 KERNEL_MODULES = (
+    papertape.engine.kernel.answers,
+    papertape.engine.kernel.changes,
+    papertape.engine.kernel.matching,
+    papertape.engine.kernel.orders,
+    papertape.engine.kernel.plans,
+    papertape.engine.kernel.trailing,
     papertape.engine.kernel.evolve,
     papertape.engine.kernel.fills,
     papertape.engine.kernel.kill_switch,
@@ -70,8 +83,7 @@ def make_known() -> None:
         _make_module_known(module)
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
-    for function in (position_view,):
-        make_part(function)  # type: ignore[arg-type]
+    make_part(position_now)  # type: ignore[arg-type]
     make_overloads_known()
 
 
@@ -104,9 +116,11 @@ def register_strategy(strategy: Strategy) -> None:
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
-    view_type = deciding_type(strategy.series)
-    enter, leave = (make_part(make_ask(view_type, hook)) for hook in (strategy.hooks.enter, strategy.hooks.leave))  # type: ignore[arg-type]
-    decide = make_part(make_decide(enter, leave, len(strategy.exit_reasons)))  # type: ignore[arg-type]
+    view_type, hooks, units_max = deciding_type(strategy.series), strategy.hooks, strategy.units_max
+    enter, leave = (make_part(bind_hook(view_type, hook)) for hook in (hooks.enter, hooks.leave))  # type: ignore[arg-type]
+    manage = None if hooks.manage is None else make_part(bind_hook(view_type, hooks.manage))  # type: ignore[arg-type]
+    change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
+    decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max))  # type: ignore[arg-type]
     run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
     advance = make_advance(make_part(with_series(len(strategy.series), run)), digest)  # type: ignore[arg-type]
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.

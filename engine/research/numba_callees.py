@@ -24,7 +24,7 @@ from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, Nati
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 
-from papertape.engine.kernel.strategy import clear_reading
+from papertape.engine.kernel.strategy import clear_reading, copy_reading
 from papertape.engine.kernel.view import as_view
 from papertape.engine.research.loop_cache import loop_cache
 
@@ -147,6 +147,33 @@ def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     return loop  # type: ignore[no-any-return]
 
 
+CALLED = frozenset(
+    {
+        "evolve",
+        "cancel_orders",
+        "cancel_order",
+        "place_adds",
+        "place_reduce",
+        "place_exit",
+        "place_entry",
+        "change_orders",
+        "open_position",
+        "increase_position",
+        "reduce_position",
+        "close_position",
+        "_walk",
+        "_fill_entry",
+        "match_candle",
+        "check_account_limits",
+        "cancel_entries",
+        "liquidation_price",
+        "available_margin",
+        "follow_symbol",
+        "_follow_position",
+    }
+)
+
+
 def make_part(function: FunctionType) -> FunctionType:
     """Register a plain function with numba; CPython still calls it as it is.
 
@@ -154,7 +181,8 @@ def make_part(function: FunctionType) -> FunctionType:
     inlined: numba names a record type by a number of its process, so parts with symbols of their own could, from the
     disk cache, meet those of another strategy under the same name.
     """
-    return register_jitable(**PART_OPTIONS)(function)  # type: ignore[no-any-return]
+    options = {**PART_OPTIONS, "forceinline": False} if function.__name__ in CALLED else PART_OPTIONS
+    return register_jitable(**options)(function)  # type: ignore[no-any-return]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -168,16 +196,32 @@ def _zero_record(_: Any, record: Any) -> Any:
     return types.none(record), lower
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy_record(_: Any, source: Any, target: Any) -> Any:
+    """Copy every byte of a record to another of its type."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        size = context.get_constant(types.intp, signature.args[0].size)
+        cgutils.raw_memcpy(builder, arguments[1], arguments[0], size, 1)
+        return context.get_dummy_value()
+
+    return types.none(source, target), lower
+
+
 def make_overloads_known() -> None:
     """Register with numba what CPython and compiled code do in ways of their own.
 
-    `clear_reading`: CPython clears field by field, compiled code the whole record. `as_view`: CPython makes the tuple
-    directly, which is three times as fast as to call its type.
+    Compiled code clears or copies a whole reading, CPython field by field. A view is a tuple with named fields:
+    compiled code only gives the tuple another type.
     """
 
     @overload(clear_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
     def _clear(reading: Any) -> Any:  # noqa: ARG001 - numba goes by the name
         return lambda reading: _zero_record(reading)  # noqa: PLW0108 - numba wants a plain function
+
+    @overload(copy_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
+    def _copy(source: Any, target: Any) -> Any:  # noqa: ARG001 - numba goes by the names
+        return lambda source, target: _copy_record(source, target)  # noqa: PLW0108 - numba wants a plain function
 
     @infer_global(as_view)
     class AsView(AbstractTemplate):  # type: ignore[misc]

@@ -16,7 +16,7 @@ from papertape.engine.kernel.strategy import Condition
 from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision
+    from papertape.engine.kernel.answers import Answer
     from papertape.engine.kernel.view import View
 
 NAME = "funding"
@@ -85,7 +85,7 @@ def on_funding(view: View, params: Parameters) -> None:
     state.settled_at_ms = time_ms
 
 
-def enter(view: View, params: Parameters, answer: Decision) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter the side that is paid, once per settlement, after the delay."""
     state, market = view.state, view.market
     if not (
@@ -118,7 +118,7 @@ def _read_rate(view: View, reading: Reading) -> None:
     reading.extreme_minutes = (view.now_ms - view.state.since_ms) / 60_000.0
 
 
-def leave(view: View, params: Parameters, answer: Decision) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when the last settled rate is small."""
     market = view.market
     if market.rate_time_ms < 0 or not _is_fresh(view.now_ms - market.rate_time_ms):

@@ -16,7 +16,8 @@ from papertape.engine.kernel.state import READINGS_MASK, READINGS_MAX
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision, Readings
+    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.state import Readings
     from papertape.engine.kernel.view import View
 
 NAME = "liquidation"
@@ -126,8 +127,8 @@ def _change(view: View, params: Parameters) -> float:
         return UNKNOWN_CHANGE
     if view.now_ms - reading_ms > window_ms:
         return UNKNOWN_CHANGE
-    newest: float = state.newest_value
-    return newest / state.base_value - 1.0
+    change: float = state.newest_value / state.base_value - 1.0
+    return change
 
 
 def _zone(side: int, crowd_price: float, params: Parameters) -> float:
@@ -151,7 +152,7 @@ def _is_nearer(distance: float, other_distance: float) -> bool:
     return distance < other_distance
 
 
-def enter(view: View, params: Parameters, answer: Decision) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter long near the short-liquidation zone, short near the long one, while open interest rises."""
     state, close, change = view.state, view.candle.close, _change(view, params)
     if state.weight <= 0.0 or not _is_rising(change, params):
@@ -188,7 +189,7 @@ def read(view: View, params: Parameters, reading: Reading) -> None:
     reading.distance_percent = nearest / crowd * 100.0 if crowd > 0.0 else 0.0
 
 
-def leave(view: View, params: Parameters, answer: Decision) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when open interest fell: the crowd has left."""
     change = _change(view, params)
     if change < -1.0 or change >= -(params.oi_exit_threshold / 100.0):

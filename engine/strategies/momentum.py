@@ -17,7 +17,7 @@ from papertape.engine.kernel.state import Extreme, VolumeAverage
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision
+    from papertape.engine.kernel.answers import Answer
     from papertape.engine.kernel.view import View
 
 NAME = "momentum"
@@ -93,7 +93,7 @@ def _is_with_trend(side: int, plus_di_15m: float, minus_di_15m: float) -> bool:
     return side * (plus_di_15m - minus_di_15m) > 0.0
 
 
-def enter(view: View, params: Parameters, answer: Decision) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter on the side of the 15m trend when the close leaves the range there on high volume."""
     candle, adx, state = view.candle, view.m15.candle.adx, view.state
     side = 1 if adx.plus_di > adx.minus_di else -1
@@ -137,7 +137,7 @@ def read(view: View, params: Parameters, reading: Reading) -> None:
     reading.minus_di_15m = adx.minus_di
 
 
-def leave(view: View, params: Parameters, answer: Decision) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when the 5m ADX fell below its threshold."""
     if view.candle.row < ADX_READY_ROW or _is_trending_still(view.candle.adx.value, params):
         return NO_REASON

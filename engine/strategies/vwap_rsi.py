@@ -24,7 +24,7 @@ from papertape.engine.kernel.state import VolumeAverage
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision
+    from papertape.engine.kernel.answers import Answer
     from papertape.engine.kernel.view import View
 
 NAME = "vwap_rsi"
@@ -91,7 +91,7 @@ def _is_against_trend(side: int, adx_15m: float, plus_di_15m: float, minus_di_15
     return adx_15m > STRONG_TREND_ADX and side * (plus_di_15m - minus_di_15m) < 0.0
 
 
-def enter(view: View, params: Parameters, answer: Decision) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter towards the VWAP when the RSI is exhausted, volume spikes and no trend is in the way."""
     candle, adx, vwap = view.candle, view.m15.candle.adx, view.candle.vwap.value
     side = 1 if candle.close < vwap else -1
@@ -137,7 +137,7 @@ def read(view: View, params: Parameters, reading: Reading) -> None:
     reading.profit_usdt = 0.0
 
 
-def leave(view: View, params: Parameters, answer: Decision) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when the RSI has crossed the middle and the trade pays for its costs, or when a trend began."""
     candle, position, reason = view.candle, view.position, NO_REASON
     is_past_the_middle = candle.row >= RSI_READY_ROW and position.side * (candle.rsi.value - 50.0) > 0.0
