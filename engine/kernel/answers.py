@@ -146,7 +146,29 @@ def reduce_position(answer: Answer, fraction: float) -> None:
     answer.reduce_fraction = fraction
 
 
-# ---------------------------------------------------------------- ladders
+# ---------------------------------------------------------------- for the kernel
+
+
+def clear_answer(answer: Answer) -> None:
+    """Clear what earlier answers left, so that only what the strategy writes now counts."""
+    answer.kind = 0
+    answer.price_usdt = 0.0
+    answer.expires_candles = 0
+    answer.stop_fraction = 0.0
+    answer.stop_price_usdt = 0.0
+    answer.target_fraction = 0.0
+    answer.trail_fraction = 0.0
+    answer.trail_after_fraction = 0.0
+    answer.breakeven_after_fraction = 0.0
+    answer.trailing_named = 0
+    answer.size_usdt = 0.0
+    answer.risk_percent = 0.0
+    answer.score = 0.0
+    answer.reduce_fraction = 0.0
+    answer.targets.named = 0
+    answer.targets.count = 0
+    answer.adds.named = 0
+    answer.adds.count = 0
 
 
 def rung_at(ladder: Ladder, index: int) -> Rung:
@@ -171,18 +193,3 @@ def _append(ladder: Ladder, kind: int, price_usdt: float, fraction: float, size:
         rung.expires_ms = 0
     ladder.named = 1
     ladder.count += 1
-
-
-def copy_ladder(target: Ladder, source: Ladder) -> None:
-    """Copy a ladder of at most four rungs; rows beyond its count are left alone."""
-    target.count = source.count
-    target.named = source.named
-    for k in range(min(source.count, RUNGS_MAX)):
-        into, rung = rung_at(target, k), rung_at(source, k)
-        into.live = rung.live
-        into.kind = rung.kind
-        into.price_usdt = rung.price_usdt
-        into.fraction = rung.fraction
-        into.size = rung.size
-        into.expires_candles = rung.expires_candles
-        into.expires_ms = rung.expires_ms

@@ -36,13 +36,14 @@ LONG = 1
 SHORT = -1
 FLAT = 0
 
-# Actions of an order; CHANGE is what a refused answer of `manage` asked for.
+# Actions of an order; CHANGE is what a refused answer of `manage` asked for. A target is placed with its position.
 NO_ORDER = 0
 ENTRY = 1
 EXIT = 2
 ADD = 3
 REDUCE = 4
-CHANGE = 5
+TARGET_ORDER = 5
+CHANGE = 6
 
 # Kinds of an order.
 MARKET_ORDER = 0

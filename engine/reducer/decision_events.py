@@ -37,6 +37,7 @@ from papertape.engine.kernel.codes import (
     SIGNAL,
     STOP_MOVED,
     STOP_ORDER,
+    TARGET_ORDER,
     TARGETS_MOVED,
     reason_code,
     reason_names,
@@ -82,7 +83,7 @@ DECISION_KINDS: dict[type[Event], int] = {event: kind for kind, event in DECISIO
 DECISION_KINDS[Liquidated] = POSITION_CLOSED
 SIDE_NAMES = {LONG: "long", SHORT: "short"}
 SIDE_CODES = {name: code for code, name in SIDE_NAMES.items()}
-ACTION_NAMES = {ENTRY: "entry", EXIT: "exit", ADD: "add", REDUCE: "reduce", CHANGE: "change"}
+ACTION_NAMES = {ENTRY: "entry", EXIT: "exit", ADD: "add", REDUCE: "reduce", TARGET_ORDER: "target", CHANGE: "change"}
 ORDER_KIND_NAMES = {MARKET_ORDER: "market", LIMIT_ORDER: "limit", STOP_ORDER: "stop"}
 NAMES: dict[str, dict[int, Any]] = {
     "side": SIDE_NAMES,
@@ -192,9 +193,9 @@ def _write_ladder(ladder: Ladder, rungs: tuple[Target, ...] | tuple[PlannedAdd, 
     ladder.count = len(rungs)
     for k, source in enumerate(rungs):
         rung = rung_at(ladder, k)
-        rung.price_usdt = source.price_usdt
-        if isinstance(source, Target):
-            rung.fraction, rung.size = source.fraction, source.part
-        else:
-            rung.kind, rung.size = CODES["kind"][source.kind], source.size
-            rung.expires_candles = source.expires_candles
+        match source:
+            case Target():
+                rung.price_usdt, rung.fraction, rung.size = source.price_usdt, source.fraction, source.part
+            case PlannedAdd():
+                rung.kind, rung.price_usdt, rung.size = CODES["kind"][source.kind], source.price_usdt, source.size
+                rung.expires_candles = source.expires_candles

@@ -19,8 +19,8 @@ from typing import Literal
 from msgspec import Struct
 
 Side = Literal["long", "short"]
-Action = Literal["entry", "exit", "add", "reduce"]
-"""What an order does to a position: open it, close it, enlarge it, close a part of it."""
+Action = Literal["entry", "exit", "add", "reduce", "target"]
+"""What an order does to a position: open it, close it, enlarge it, close a part of it now or at a target."""
 AnswerKind = Literal["entry", "change"]
 """What a refused answer of a strategy asked for: an entry, or a change of its orders."""
 OrderKind = Literal["market", "limit", "stop"]
@@ -40,6 +40,9 @@ RejectionReason = Literal[
     "units",
     "stop_through_market",
     "target_through_market",
+    "kill_switch",
+    "paused",
+    "not_tradable",
 ]
 """Why a signal became no order."""
 CancelReason = Literal[
