@@ -41,7 +41,13 @@ if TYPE_CHECKING:
     from papertape.events.sqlite_log import SqliteLogReader
 
 Listed = dict[str, "ContractListed"]
-ORDER_VERBS: dict[Action, str] = {"entry": "open", "exit": "close", "add": "add to", "reduce": "reduce"}
+ORDER_VERBS: dict[Action, str] = {
+    "entry": "open",
+    "exit": "close",
+    "add": "add to",
+    "reduce": "reduce",
+    "target": "reduce",
+}
 
 
 def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:

@@ -249,11 +249,10 @@ def _best_since_entry(bracket: Bracket, candle: CandleClosed, entered_by: Positi
     come later.
     """
     further = max if bracket.direction > 0.0 else min
-    favourable = candle.high if bracket.direction > 0.0 else candle.low
-    if entered_by is None:
-        return further(bracket.best_usdt, favourable)
-    is_inside = entered_by.at_ms != entered_by.candle_open_ms
-    return further(entered_by.price_usdt, candle.close) if entered_by.kind == "limit" and is_inside else favourable
+    best = candle.high if bracket.direction > 0.0 else candle.low
+    if entered_by is not None and entered_by.kind == "limit" and entered_by.at_ms != entered_by.candle_open_ms:
+        best = candle.close
+    return further(bracket.best_usdt, best)
 
 
 def _changed(
@@ -271,8 +270,7 @@ def _changed(
         case PositionReduced():
             return bracket.without_target(event.rung, filled=True)
         case OrderCancelled():
-            is_target = event.action == "reduce" and event.rung > 0
-            return bracket.without_target(event.rung, filled=False) if is_target else bracket
+            return bracket.without_target(event.rung, filled=False) if event.action == "target" else bracket
 
 
 def _with_stop(bracket: Bracket, event: StopMoved) -> Bracket:

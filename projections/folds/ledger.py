@@ -230,17 +230,16 @@ def _reduce(account: LedgerAccount, event: PositionReduced, seq: int) -> None:
     account.fees_usdt += event.fee_usdt
     if position is None:
         return
-    share = event.quantity_base / position.quantity_base if position.quantity_base > 0.0 else 1.0
-    slippage = position.slippage_usdt * share
-    account.slippage_usdt += event.slippage_usdt - slippage
+    own_slippage = event.quantity_base * abs(event.price_usdt - event.reference_price_usdt)
+    account.slippage_usdt += own_slippage
     rest = structs.replace(
         position,
         signed_base=direction(event.side) * event.position_base,
         liquidation_price_usdt=event.liquidation_price_usdt,
         margin_usdt=event.margin_usdt,
-        fees_usdt=position.fees_usdt - position.fees_usdt * share,
-        slippage_usdt=position.slippage_usdt - slippage,
-        funding_usdt=position.funding_usdt - position.funding_usdt * share,
+        fees_usdt=position.fees_usdt - (event.fees_usdt - event.fee_usdt),
+        slippage_usdt=position.slippage_usdt - (event.slippage_usdt - own_slippage),
+        funding_usdt=position.funding_usdt - event.funding_usdt,
         realised_usdt=position.realised_usdt + event.net_usdt,
         fills=(*position.fills, fill_of(event, seq)),
     )

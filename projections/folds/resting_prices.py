@@ -68,8 +68,7 @@ class RestingPrices:
             case OrderPlaced() if event.kind != "market":
                 self._rest(event)
             case OrderCancelled():
-                key = ("target", event.rung) if event.action == "reduce" else (event.action, event.rung)
-                self._end(event.strategy, event.symbol, key, event.at_ms)
+                self._end(event.strategy, event.symbol, (event.action, event.rung), event.at_ms)
             case PositionOpened():
                 self._end(event.strategy, event.symbol, ("entry", 0), event.at_ms)
                 self._follow_bracket(event)

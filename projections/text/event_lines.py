@@ -212,7 +212,7 @@ def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
             text += f": {reason_words(event.reason)}, score {event.score:.2f}, risk {money(event.risk_usdt)}"
         case "exit":
             text += f": {reason_words(event.reason)}"
-        case "add" | "reduce":
+        case "add" | "reduce" | "target":
             pass
         case _:
             assert_never(event.action)

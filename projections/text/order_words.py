@@ -22,7 +22,7 @@ def order_words(event: OrderPlaced, contracts: Mapping[str, ContractListed]) -> 
     place = "at the next open" if event.kind == "market" else at
     act = "buy" if event.side == "long" else "sell"
     match event.action:
-        case "exit":
+        case "exit" | "target":
             return f"{name}: close {size} {place}"
         case "reduce":
             return f"{name}: close {percent(event.reduce_fraction * 100.0)} of the position {place}"
@@ -57,10 +57,10 @@ def cancelled_words(action: Action, rung: int) -> str:
     match action:
         case "entry" | "exit":
             return action
-        case "add":
-            return f"add {rung}"
+        case "add" | "target":
+            return f"{action} {rung}"
         case "reduce":
-            return f"target {rung}" if rung else "reduction"
+            return "reduction"
         case _:
             assert_never(action)
 

@@ -142,7 +142,7 @@ LINES: list[tuple[Event, str]] = [
         "LONG BTCUSDT: add 3 of momentum cancelled, the position was closed",
     ),
     (
-        cancelled(action="reduce", rung=2, reason="below_minimum"),
+        cancelled(action="target", rung=2, reason="below_minimum"),
         "LONG BTCUSDT: target 2 of momentum cancelled, the size is below the exchange's minimum",
     ),
     (stop_moved(97.0, 98.5), "LONG BTCUSDT: momentum moved the stop from 97.0 to 98.5"),
