@@ -41,7 +41,8 @@ const resting = (() => {
 
     const draw = (target) => target.useMediaCoordinateSpace(({ context, mediaSize }) => {
       const scale = chart.timeScale();
-      const x = (place) => (place === null ? mediaSize.width : scale.logicalToCoordinate(place - 0.5) ?? 0);
+      const [first, second] = [0, 1].map((index) => scale.logicalToCoordinate(index) ?? 0);
+      const x = (place) => (place === null ? mediaSize.width : first + (place - 0.5) * (second - first));
       context.lineWidth = 1;
       for (const line of lines) {
         const y = series.priceToCoordinate(line.price);
