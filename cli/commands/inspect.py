@@ -182,6 +182,21 @@ def strategies(
     show_strategies(name, config, as_json=as_json)
 
 
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The strategy's file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check that a strategy's file keeps its contract.
+
+    Checks the source, then runs the strategy over a simulated market: both engines, a kill and a resume, no look-ahead,
+    speed. Exits with 1 if a promise is broken.
+    """
+    from papertape.cli.offline.check import show_check
+
+    if not show_check(file, as_json=as_json):
+        raise typer.Exit(1)
+
+
 def config_check(
     file: Annotated[
         Path | None, typer.Argument(help="The configuration file (default: ./papertape.toml, or the defaults).")

@@ -37,16 +37,18 @@ from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
 from papertape.engine.kernel.view import bind_hook, deciding_type, observing_type, position_now, with_series
+from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
+from papertape.engine.research.own_parts import make_own_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
-from papertape.engine.strategy_registry import loop_digest, shipped_digest
+from papertape.engine.strategy_registry import is_shipped, loop_digest, shipped_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
+    from types import FunctionType, ModuleType
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.reducer.state import EngineState
@@ -85,11 +87,11 @@ def make_known() -> None:
     make_overloads_known()
 
 
-def _make_module_known(module: ModuleType) -> None:
+def _make_module_known(module: ModuleType, make: Callable[[FunctionType], FunctionType] = make_part) -> None:
     """Register every plain function that a module defines itself."""
     for _, function in inspect.getmembers(module, inspect.isfunction):
         if function.__module__ == module.__name__:
-            make_part(function)
+            make(function)
 
 
 _LOOPS: dict[tuple[str, str, str], Callable[..., Any]] = {}
@@ -104,9 +106,11 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
 
 
 def register_strategy(strategy: Strategy) -> None:
-    """Register the kernel's and a strategy's plain functions with numba."""
+    """Register the kernel's and a strategy's plain functions with numba. Raise ConfigError for one that prints."""
+    refuse_uncompilable(strategy)
     make_known()
-    _make_module_known(inspect.getmodule(strategy.hooks.enter))  # type: ignore[arg-type]
+    module: ModuleType = inspect.getmodule(strategy.hooks.enter)  # type: ignore[assignment]
+    _make_module_known(module, make_part if is_shipped(strategy) else make_own_part)
 
 
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
@@ -151,12 +155,22 @@ class CompiledEngine:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy, world.strategies)))
+            CompiledRunner(world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy)))
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))
         self.guards = records_of([world.guard])
         self.maxima: Array = np.array(world.maxima)
+
+    def loops_to_compile(self) -> int:
+        """Return how many loops are in no cache."""
+        return sum(not runner.is_compiled(self.facts) for runner in self.runners)
+
+    def compile(self, tell: Callable[[str], None]) -> None:
+        """Compile every loop; `tell` receives a line about one that takes long. Raise ConfigError if one cannot be."""
+        for runner in self.runners:
+            with compiling(runner.runner.strategy, tell):
+                runner.compile(self.facts)
 
     def equities(self) -> Array:
         """Return room for the equity after every fact."""

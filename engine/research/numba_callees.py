@@ -8,8 +8,10 @@ at LLVM's intermediate code, and the loop is optimised once, as a whole.
 from __future__ import annotations
 
 import gc
+import sys
 from itertools import count
 from os import urandom
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from numba import _dynfunc, njit, types
@@ -28,7 +30,6 @@ from papertape.engine.research.loop_cache import loop_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FunctionType
 
 NEEDLESS = (
     untyped_passes.WithLifting,
@@ -82,6 +83,10 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
         return True
 
 
+failed_functions: list[tuple[FunctionType, BaseException]] = []
+"""The functions that could not be compiled, innermost first: numba's own error hides them in text."""
+
+
 class LoopCompiler(Compiler):  # type: ignore[misc]
     """numba's own pipeline without the passes that the kernel does not need."""
 
@@ -89,11 +94,15 @@ class LoopCompiler(Compiler):  # type: ignore[misc]
 
     def compile_extra(self, func: FunctionType) -> Any:
         """Compile with the garbage collector at rest: it would traverse all of the compiler's objects repeatedly."""
-        collecting = gc.isenabled()
+        collecting, succeeded = gc.isenabled(), False
         gc.disable()
         try:
-            return super().compile_extra(func)
+            compiled = super().compile_extra(func)
+            succeeded = True
+            return compiled
         finally:
+            if not succeeded:
+                failed_functions.append((func, sys.exc_info()[1]))  # type: ignore[arg-type]
             if collecting:
                 gc.enable()
 

@@ -180,7 +180,7 @@ class _ReplayBatch:
         strategy = runner.runner.strategy
         decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
         recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
-        loop = _loop(strategy, loop_digest(strategy, self.world.strategies))
+        loop = _loop(strategy, loop_digest(strategy))
         loop(facts, *runner.replay_arguments(), recorded, equities)
 
     def _to_arrays(self) -> list[CompiledRunner]:

@@ -10,6 +10,7 @@ from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.state import Account, Bar, Fact, Market, OpenInterest, Series, Settlement, SymbolState
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.decisions import decision_type, events_of
+from papertape.engine.research.loop_cache import is_stored
 from papertape.engine.research.records import Array, dtype_of, records_of, struct_of, structs_of
 
 if TYPE_CHECKING:
@@ -68,33 +69,26 @@ class CompiledRunner:
         self.state["accounts"][...] = records_of([self.runner.account])
         self.state["desks"][...] = records_of(self.runner.desks)
 
+    def is_compiled(self, facts: FactColumns) -> bool:
+        """Return whether the loop needs no compilation."""
+        return is_stored(self.loop, self._arguments(facts, 0, 0, np.empty(0)))
+
+    def compile(self, facts: FactColumns) -> None:
+        """Compile the loop, or load it from the disk cache."""
+        self._call(facts, 0, 0, np.empty(0))
+
     def _call(self, facts: FactColumns, at: int, end: int, equities: Array) -> Any:
         """Call the compiled loop once."""
-        s = self.state
         assert self.loop is not None
-        return self.loop(
-            facts,
-            self.scratch,
-            at,
-            end,
-            self.room,
-            s["markets"],
-            s["series"],
-            s["bars"],
-            self.settlements,
-            s["readings"],
-            self.active,
-            s["desks"],
-            s["states"],
-            self.params,
-            self.needs,
-            s["accounts"],
-            self.rules,
-            self.contracts,
-            self.tiers,
-            self.answer,
-            self.out,
-            equities,
+        return self.loop(*self._arguments(facts, at, end, equities))
+
+    def _arguments(self, facts: FactColumns, at: int, end: int, equities: Array) -> tuple[Any, ...]:
+        """Return the arguments of the loop, in its order."""
+        s = self.state
+        return (
+            *(facts, self.scratch, at, end, self.room, s["markets"], s["series"], s["bars"], self.settlements),
+            *(s["readings"], self.active, s["desks"], s["states"], self.params, self.needs, s["accounts"]),
+            *(self.rules, self.contracts, self.tiers, self.answer, self.out, equities),
         )
 
     def replay_arguments(self) -> tuple[Any, ...]:
