@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import CORRELATION, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
-from papertape.engine.kernel.decide import profit_after_costs
-from papertape.engine.kernel.fills import slippage_now
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
-from papertape.engine.kernel.view import FLAT, bind_hook, deciding_type, position_now
+from papertape.engine.kernel.view import bind_hook, deciding_type
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
 from papertape.engine.reducer.state import market_data
 from papertape.events.errors import UsageError
@@ -106,13 +104,8 @@ def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
 def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., Any], filled: Any) -> Any:
     """Call a deciding hook of a runner's strategy as the kernel would call it now on a symbol; return its answer."""
     data, desk = market_data(state, runner, index), runner.desks[index]
-    market, candle = data.market, data.series[0].candle
-    position = FLAT
-    if desk.position.side != 0:
-        slippage = slippage_now(runner.rules, candle.turbulent)
-        position = position_now(desk, profit_after_costs(desk, market.close, slippage, runner.rules))
     ask, params = bind_hook(deciding_type(runner.strategy.series), hook), runner.params[index]
-    return ask(market.close_time_ms, data, runner.states[index], position, runner.account, desk, params, filled)
+    return ask(data.market.close_time_ms, data, runner.states[index], runner.account, desk, params, filled)
 
 
 # ---------------------------------------------------------------- readiness

@@ -29,7 +29,7 @@ from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
-from papertape.engine.kernel.view import FLAT, as_view, position_now
+from papertape.engine.kernel.view import as_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,15 +48,6 @@ if TYPE_CHECKING:
     )
     from papertape.engine.kernel.strategy import Hooks
     from papertape.engine.kernel.view import MarketData, SeriesView
-
-
-def profit_after_costs(desk: SymbolState, close: float, slippage: float, rules: AccountRules) -> float:
-    """Return the profit of leaving at this close after all costs of the trade, in USDT; the price is not rounded."""
-    position = desk.position
-    side, quantity = position.side, position.quantity_base
-    price = close * (1.0 - side * slippage)
-    gross = quantity * side * (price - position.entry_price_usdt)
-    return gross - position.fee_usdt + position.funding_usdt - quantity * price * rules.taker_fee
 
 
 def exit_reason(answer: int, count: int) -> int:
@@ -143,7 +134,7 @@ def make_decide(
     symbol, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes its
     decisions to `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes
     only the account's day, equity and peak, and what follows from the candle alone: the symbol's mark, and the age,
-    the extremes and the trailing stop of its position.
+    the extremes, the value and the trailing stop of its position.
 
     The strategy may enter if it is flat, nothing stops the runner, and every series has the candles it needs.
     """
@@ -177,17 +168,15 @@ def make_decide(
             n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
         acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and position.side != 0 and order.action == NO_ORDER:
-            profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, candle.turbulent), rules)
-            shown = position_now(desk, profit_usdt)
             clear_answer(answer)
             clear_reading(answer.reading)
-            reason = leave(fact.time_ms, data, state, shown, account, desk, params, answer)
+            reason = leave(fact.time_ms, data, state, account, desk, params, answer)
             if reason is not None and reason != NO_REASON:
                 copy_reading(answer.reading, out[n].reading)
                 place_exit(fact.symbol, fact.time_ms, desk, account, exit_reason(reason, exit_reasons), out[n])
                 n += 1
             else:
-                n = change(fact, data, shown, desk, state, params, account, contract, answer, out, n)
+                n = change(fact, data, desk, state, params, account, contract, answer, out, n)
         mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
             mark_to_market(account, desks)
@@ -203,7 +192,7 @@ def make_decide(
             decision = out[n]
             clear_answer(answer)
             clear_reading(answer.reading)
-            side = enter(fact.time_ms, data, state, FLAT, account, desk, params, answer)
+            side = enter(fact.time_ms, data, state, account, desk, params, answer)
             if side is not None and side != 0:
                 copy_reading(answer.reading, decision.reading)
                 slippage = slippage_now(rules, candle.turbulent)

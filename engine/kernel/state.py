@@ -303,7 +303,8 @@ class Position(Struct, array_like=True):
     `units` counts them in first fills. `target_price_usdt` is that of the nearest resting target, 0 if there is none;
     `targets_left` is 1 minus the parts of the targets filled. `stop_reason` is the reason of a stop at its present
     price. `best_usdt` and `worst_usdt` are the extremes since the fill, `age_candles` counts candles of the strategy's
-    timeframe.
+    timeframe. `profit_usdt` is the profit of leaving at the last close after all costs of the open part, `result_r` the
+    whole trade valued at that close, without costs of leaving, in multiples of its planned risk.
     """
 
     side: int = 0
@@ -329,6 +330,8 @@ class Position(Struct, array_like=True):
     opened_usdt: float = 0.0
     best_usdt: float = 0.0
     worst_usdt: float = 0.0
+    profit_usdt: float = 0.0
+    result_r: float = 0.0
     targets_left: float = 0.0
     reduce_fraction: float = 0.0
     closed: Closed = field(default_factory=Closed)
@@ -358,7 +361,11 @@ class SymbolState(Struct, array_like=True):
 
 
 class Account(Struct, array_like=True):
-    """One strategy's isolated capital. `tripped` is 0 or the reason of its kill switch's trip."""
+    """One strategy's isolated capital. `tripped` is 0 or the reason of its kill switch's trip.
+
+    `free_slots` is how many more symbols may be entered, which positions and pending entries both use up; it is
+    negative after the limit was lowered below what is held.
+    """
 
     cash_usdt: float = 0.0
     equity_usdt: float = 0.0
@@ -367,6 +374,7 @@ class Account(Struct, array_like=True):
     day_base_usdt: float = 0.0
     day_end_ms: int = -1
     positions: int = 0
+    free_slots: int = 0
     tripped: int = 0
     paused: int = 0
 

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papertape.engine.kernel.state import Account, Bars, Market, Readings, Series, Settlements, SymbolState
+    from papertape.engine.kernel.state import (
+        Account,
+        Bars,
+        Market,
+        Position,
+        Readings,
+        Series,
+        Settlements,
+        SymbolState,
+    )
 
 SERIES_MAX = 4
 
@@ -33,25 +42,6 @@ class MarketData(NamedTuple):
     series: tuple[SeriesView, ...]
     settlements: Settlements
     readings: Readings
-
-
-class OpenPosition(NamedTuple):
-    """The open position; `side` is 0 when flat. `profit_usdt` is the profit of leaving at this close, after costs."""
-
-    side: int
-    entry_time_ms: int
-    quantity_base: float
-    entry_price_usdt: float
-    stop_price_usdt: float
-    target_price_usdt: float
-    liquidation_price_usdt: float
-    margin_usdt: float
-    fee_usdt: float
-    funding_usdt: float
-    profit_usdt: float
-
-
-FLAT = OpenPosition(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class View:
@@ -77,7 +67,7 @@ class View:
     market: Market
     readings: Readings
     state: Any
-    position: OpenPosition
+    position: Position
     account: Account
     symbol: SymbolState
 
@@ -119,35 +109,16 @@ def bind_hook(view_type: type[Any], hook: Callable[..., Any]) -> Callable[..., A
         now_ms: int,
         data: MarketData,
         state: Any,
-        position: OpenPosition,
         account: Account,
         symbol: SymbolState,
         params: Any,
         filled: Any,
     ) -> Any:
         series = data.series
-        own = (data.market, data.readings, state, position, account, symbol)
+        own = (data.market, data.readings, state, symbol.position, account, symbol)
         return hook(as_view(view_type, (now_ms, series[0].candle, *series, *own)), params, filled)
 
     return call_hook
-
-
-def position_now(symbol: SymbolState, profit_usdt: float) -> OpenPosition:
-    """Return the open position with the profit of leaving it at this close."""
-    position = symbol.position
-    return OpenPosition(
-        position.side,
-        position.entry_time_ms,
-        position.quantity_base,
-        position.entry_price_usdt,
-        position.stop_price_usdt,
-        position.target_price_usdt,
-        position.liquidation_price_usdt,
-        position.margin_usdt,
-        position.fee_usdt,
-        position.funding_usdt,
-        profit_usdt,
-    )
 
 
 def with_series(count: int, act: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
+from papertape.engine.kernel.sizing import count_positions
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     READINGS_MAX,
@@ -240,6 +241,7 @@ def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
     for runner in state.runners:
         if runner.strategy.name == event.strategy:
             runner.configured, runner.rules = event, rules_of(risk)
+            runner.account.free_slots = runner.rules.positions_max - count_positions(runner.desks)
             runner.params, runner.needs, runner.active = [], [], []
             _grow_runner(state, runner)
             _guard(state, risk)
@@ -272,7 +274,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         ),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         rules=rules_of(risk),
-        account=Account(capital, capital, capital, capital, capital),
+        account=Account(capital, capital, capital, capital, capital, free_slots=risk.max_concurrent_positions),
         params=[],
         needs=[],
         desks=[],

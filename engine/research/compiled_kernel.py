@@ -36,7 +36,7 @@ from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
-from papertape.engine.kernel.view import bind_hook, deciding_type, observing_type, position_now, with_series
+from papertape.engine.kernel.view import bind_hook, deciding_type, observing_type, with_series
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
@@ -83,7 +83,6 @@ def make_known() -> None:
         _make_module_known(module)
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
-    make_part(position_now)  # type: ignore[arg-type]
     make_overloads_known()
 
 
