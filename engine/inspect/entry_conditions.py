@@ -12,7 +12,7 @@ from msgspec import Struct
 from papertape.engine.kernel.codes import CORRELATION, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
-from papertape.engine.kernel.view import bind_hook, deciding_type
+from papertape.engine.kernel.view import bind_hook
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
 from papertape.engine.reducer.state import market_data
 from papertape.events.errors import UsageError
@@ -104,7 +104,8 @@ def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
 def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., Any], filled: Any) -> Any:
     """Call a deciding hook of a runner's strategy as the kernel would call it now on a symbol; return its answer."""
     data, desk = market_data(state, runner, index), runner.desks[index]
-    ask, params = bind_hook(deciding_type(runner.strategy.series), hook), runner.params[index]
+    strategy, params = runner.strategy, runner.params[index]
+    ask = bind_hook(strategy.series, strategy.reference_names, hook)
     return ask(data.market.close_time_ms, data, runner.states[index], runner.account, desk, params, filled)
 
 

@@ -26,10 +26,10 @@ from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
+from papertape.engine.kernel.references import completed_any
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
-from papertape.engine.kernel.view import as_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,40 +79,33 @@ def mark_symbol(fact: Fact, desk: SymbolState) -> None:
     desk.close_ms = fact.time_ms
 
 
-def completed_any(series: tuple[SeriesView, ...]) -> bool:
-    """Return whether the latest base candle completed a candle of at least one of the series."""
-    for one in series:  # noqa: SIM110 - numba compiles no generator
-        if one.candle.completed == 1:
-            return True
-    return False
-
-
-def make_strategy_update(hooks: Hooks, view_type: type[Any]) -> Callable[..., None]:
+def make_strategy_update(hooks: Hooks, bind: Callable[..., Any]) -> Callable[..., None]:
     """Bind a strategy's observing hooks into `update_strategy(...)`, which shows it a fact that was observed.
+
+    `bind` binds one of the hooks so that it gets its view (see `bind_observing`).
 
     This alone determines when a strategy is shown what: every settlement, every open-interest reading, every candle
     that completes one of its series, and a long hole before the first candle behind it. It reads what was observed,
     and changes the strategy's state only.
     """
-    observe, on_funding = hooks.observe, hooks.on_funding
-    on_open_interest, on_gap = hooks.on_open_interest, hooks.on_gap
-    sees_candles = observe is not ignore_fact or on_gap is not ignore_fact
+    observe, on_funding = bind(hooks.observe), bind(hooks.on_funding)
+    on_open_interest, on_gap = bind(hooks.on_open_interest), bind(hooks.on_gap)
+    sees_candles = hooks.observe is not ignore_fact or hooks.on_gap is not ignore_fact
 
     def update_strategy(fact: Fact, data: MarketData, state: Any, params: Any) -> None:
-        kind, market, series = fact.kind, data.market, data.series
-        completed = kind == CANDLE and sees_candles and completed_any(series)
-        gap = kind == CANDLE and sees_candles and market.reset == 1
+        kind = fact.kind
+        completed = kind == CANDLE and sees_candles and completed_any(data.series)
+        gap = kind == CANDLE and sees_candles and data.market.reset == 1
         if kind == CANDLE and not completed and not gap:
             return
-        view = as_view(view_type, (fact.time_ms, series[0].candle, *series, market, data.readings, state))
         if gap:
-            on_gap(view, params)
+            on_gap(fact.time_ms, data, state, params)
         if completed:
-            observe(view, params)
+            observe(fact.time_ms, data, state, params)
         elif kind == FUNDING:
-            on_funding(view, params)
+            on_funding(fact.time_ms, data, state, params)
         elif kind != CANDLE:
-            on_open_interest(view, params)
+            on_open_interest(fact.time_ms, data, state, params)
 
     return update_strategy
 

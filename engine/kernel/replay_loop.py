@@ -22,18 +22,27 @@ if TYPE_CHECKING:
 def make_follow(update_strategy: Callable[..., None]) -> Callable[..., None]:
     """Make the function that observes one fact and shows it to the strategy."""
 
-    def follow(series: Any, fact: Any, market: Any, settlements: Any, readings: Any, state: Any, params: Any) -> None:
-        data = MarketData(market, series, settlements, readings)
+    def follow(
+        series: Any,
+        references: Any,
+        fact: Any,
+        market: Any,
+        settlements: Any,
+        readings: Any,
+        state: Any,
+        params: Any,
+    ) -> None:
+        data = MarketData(market, series, settlements, readings, references)
         observe(fact, data)
         update_strategy(fact, data, state, params)
 
     return follow
 
 
-def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
+def make_replay(follow: Callable[..., None], show: Callable[..., None], digest: str) -> Callable[..., Any]:
     """Make the loop over a stretch of facts for one runner; each `recorded` decision names the fact it answers.
 
-    `follow` is `make_follow`'s, bound by `with_series` to the number of series.
+    `follow` is `make_follow`'s, bound by `with_data` to the numbers of series and references; `show` is `make_show`'s.
     """
 
     def replay_facts(
@@ -41,6 +50,7 @@ def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
         markets: Any,
         series: Any,
         bars: Any,
+        references: Any,
         settlements: Any,
         readings: Any,
         active: Any,
@@ -54,6 +64,7 @@ def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
         equities: Any,
     ) -> str:
         account, n = accounts[0], 0
+        others = (series, bars, markets, references)
         for f in range(len(facts)):
             fact = facts[f]
             s = fact.symbol
@@ -61,7 +72,8 @@ def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
             trading = can_decide(fact.kind, fact.timing) and active[s]
             if trading:
                 roll_day(account, fact.open_time_ms)
-            follow(series, bars, s, fact, markets[s], settlements[s], readings[s], states[s], params[s])
+            follow(series, bars, s, others, fact, markets[s], settlements[s], readings[s], states[s], params[s])
+            show(fact, others, settlements, readings, states, params)
             unfollowed = trading
             while n < len(recorded) and recorded[n].fact == f:
                 decision = recorded[n]

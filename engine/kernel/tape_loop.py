@@ -25,6 +25,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
 
     def run(
         series: Any,
+        references: Any,
         market: Any,
         settlements: Any,
         readings: Any,
@@ -48,7 +49,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         full: int,
         equities: Any,
     ) -> tuple[int, int]:
-        data, desk = MarketData(market, series, settlements, readings), desks[facts.symbol[f]]
+        data, desk = MarketData(market, series, settlements, readings, references), desks[facts.symbol[f]]
         until = end if trading else f
         while 0 <= f < end and n < full:
             last = fast_forward(facts, f, until, data, desk, account)
@@ -71,10 +72,11 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
     return run
 
 
-def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
+def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: bool, digest: str) -> Callable[..., Any]:
     """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full.
 
-    `run` is `make_run`'s, bound by `with_series` to the number of series.
+    `run` is `make_run`'s, bound by `with_data` to the numbers of series and references. A strategy that `refers` to
+    other symbols takes fact by fact: `show` (see `make_show`) comes between them.
     """
 
     def advance(
@@ -86,6 +88,7 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
         markets: Any,
         series: Any,
         bars: Any,
+        references: Any,
         settlements: Any,
         readings: Any,
         active: Any,
@@ -102,12 +105,14 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
         equities: Any,
     ) -> tuple[int, int, str]:
         n, full, f = 0, len(out) - room, first
+        others = (series, bars, markets, references)
         while 0 <= f < end and n < full:
             s = facts.symbol[f]
             f, n = run(
                 series,
                 bars,
                 s,
+                others,
                 markets[s],
                 settlements[s],
                 readings[s],
@@ -115,7 +120,7 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
                 scratch[0],
                 first,
                 f,
-                min(facts.run_end[f], end),
+                f + 1 if refers else min(facts.run_end[f], end),
                 desks,
                 states[s],
                 params[s],
@@ -131,6 +136,7 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
                 full,
                 equities,
             )
+            show(scratch[0], others, settlements, readings, states, params)
         return f, n, digest
 
     return advance

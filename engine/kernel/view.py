@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
 
 SERIES_MAX = 4
+REFERENCES_MAX = 2
 
 
 class SeriesView(NamedTuple):
@@ -35,6 +36,14 @@ class SeriesView(NamedTuple):
     bars: Bars
 
 
+class Reference(NamedTuple):
+    """Another symbol that a strategy looks at: its index, its market, and its series in the strategy's order."""
+
+    symbol: int
+    market: Market
+    series: tuple[SeriesView, ...]
+
+
 class MarketData(NamedTuple):
     """What was observed of one symbol for one runner; `series` are in the order of the strategy's `SERIES`."""
 
@@ -42,13 +51,16 @@ class MarketData(NamedTuple):
     series: tuple[SeriesView, ...]
     settlements: Settlements
     readings: Readings
+    references: tuple[Reference, ...]
 
 
 class View:
     """The fields of a view, for annotations; a strategy has only the series that its `SERIES` names.
 
     `now_ms` is the time of the fact that is shown: for a candle its close. `candle` is the last complete candle of the
-    first series. The observing hooks see no position, account and symbol.
+    first series. The observing hooks see no position, account and symbol. Each of the strategy's `REFERENCES` is a
+    field too: it has the same series by name, and `close_ms`, the close of that symbol's last candle, -1 before the
+    first.
     """
 
     now_ms: int
@@ -72,26 +84,40 @@ class View:
     symbol: SymbolState
 
 
+SERIES_FIELDS = frozenset(name for name in View.__annotations__ if name[-1:].isdigit())
+"""The fields of all series that there are."""
+
+
 def field_of(series: str) -> str:
     """Return the name of a series' field in a view: `m5` for 5m."""
     return f"{series[-1]}{series[:-1]}"
 
 
-def observing_type(series: Sequence[str]) -> type[Any]:
-    """Return the type of the view that a strategy's observing hooks get, given the names of its series."""
-    return _view_type("ObservingView", tuple(map(field_of, series)), ())
+def observing_type(series: Sequence[str], references: Sequence[str] = ()) -> type[Any]:
+    """Return the type of the view of a strategy's observing hooks, given the names of its series and references."""
+    return _view_type("ObservingView", _view_fields(series, (), references), tuple(references))
 
 
-def deciding_type(series: Sequence[str]) -> type[Any]:
-    """Return the type of the view that a strategy's other hooks get, given the names of its series."""
-    return _view_type("DecidingView", tuple(map(field_of, series)), ("position", "account", "symbol"))
+def deciding_type(series: Sequence[str], references: Sequence[str] = ()) -> type[Any]:
+    """Return the type of the view of a strategy's other hooks, given the names of its series and references."""
+    own = ("position", "account", "symbol")
+    return _view_type("DecidingView", _view_fields(series, own, references), tuple(references))
+
+
+def reference_type(series: Sequence[str]) -> type[Any]:
+    """Return the type of a reference in a view, given the names of the strategy's series."""
+    return _view_type("ReferenceView", ("close_ms", *map(field_of, series)), ())
+
+
+def _view_fields(series: Sequence[str], own: Sequence[str], references: Sequence[str]) -> tuple[str, ...]:
+    return ("now_ms", "candle", *map(field_of, series), "market", "readings", "state", *own, *references)
 
 
 @cache
-def _view_type(kind: str, series: tuple[str, ...], own: tuple[str, ...]) -> type[Any]:
+def _view_type(kind: str, fields: tuple[str, ...], references: tuple[str, ...]) -> type[Any]:
     """Return a view type. It becomes a name of this module, because numba's disk cache finds types by their names."""
-    name = "_".join((kind, *series))
-    fields = ("now_ms", "candle", *series, "market", "readings", "state", *own)
+    series = (name for name in fields if name in SERIES_FIELDS and name not in references)
+    name = "_".join((kind, *series, *references))
     globals()[name] = made = namedtuple(name, fields)  # noqa: PYI024 - the fields are known at run time only
     made.__module__ = __name__
     return made
@@ -102,23 +128,56 @@ def as_view(view_type: type[Any], fields: tuple[Any, ...]) -> Any:
     return tuple.__new__(view_type, fields)
 
 
-def bind_hook(view_type: type[Any], hook: Callable[..., Any]) -> Callable[..., Any]:
+def bind_observing(series: Sequence[str], references: Sequence[str], hook: Callable[..., Any]) -> Callable[..., None]:
+    """Bind an observing hook into a function that builds its view and calls it."""
+    view_type, other_type = observing_type(series, references), reference_type(series)
+
+    def show(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
+        own = (data.market, data.readings, state)
+        hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own)), params)
+
+    def show_with_one(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
+        own, first = (data.market, data.readings, state), data.references[0]
+        leader = as_view(other_type, (first.market.close_time_ms, *first.series))
+        hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, leader)), params)
+
+    def show_with_two(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
+        own, first, second = (data.market, data.readings, state), data.references[0], data.references[1]
+        leader = as_view(other_type, (first.market.close_time_ms, *first.series))
+        other = as_view(other_type, (second.market.close_time_ms, *second.series))
+        hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, leader, other)), params)
+
+    return (show, show_with_one, show_with_two)[len(references)]
+
+
+def bind_hook(series: Sequence[str], references: Sequence[str], hook: Callable[..., Any]) -> Callable[..., Any]:
     """Bind a deciding hook into a function that builds its view and calls it; `filled` is an answer or a reading."""
+    view_type, other_type = deciding_type(series, references), reference_type(series)
 
     def call_hook(
-        now_ms: int,
-        data: MarketData,
-        state: Any,
-        account: Account,
-        symbol: SymbolState,
-        params: Any,
-        filled: Any,
+        now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
     ) -> Any:
-        series = data.series
         own = (data.market, data.readings, state, symbol.position, account, symbol)
-        return hook(as_view(view_type, (now_ms, series[0].candle, *series, *own)), params, filled)
+        return hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own)), params, filled)
 
-    return call_hook
+    def call_with_one(
+        now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
+    ) -> Any:
+        own, first = (data.market, data.readings, state, symbol.position, account, symbol), data.references[0]
+        leader = as_view(other_type, (first.market.close_time_ms, *first.series))
+        return hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, leader)), params, filled)
+
+    def call_with_two(
+        now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
+    ) -> Any:
+        own, first, second = (data.market, data.readings, state), data.references[0], data.references[1]
+        traded = (symbol.position, account, symbol)
+        leader = as_view(other_type, (first.market.close_time_ms, *first.series))
+        other = as_view(other_type, (second.market.close_time_ms, *second.series))
+        view = as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, *traded, leader, other))
+        return hook(view, params, filled)
+
+    return (call_hook, call_with_one, call_with_two)[len(references)]
 
 
 def with_series(count: int, act: Callable[..., Any]) -> Callable[..., Any]:

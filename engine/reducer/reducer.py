@@ -158,7 +158,7 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int) -> list[Ent
     decides = can_decide(fact.kind, fact.timing)
     for runner in state.runners:
         data = market_data(state, runner, fact.symbol)
-        runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
+        _update_strategy(state, runner, fact, data)
         if decides and runner.active[fact.symbol]:
             count = _decide_for_runner(state, runner, fact, data)
             if count > 0:
@@ -166,6 +166,16 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int) -> list[Ent
     if decides and state.runners:
         _check_global_limit(state, fact, entries, seq)
     return entries
+
+
+def _update_strategy(state: EngineState, runner: Runner, fact: Fact, data: MarketData) -> None:
+    """Show a runner's strategy an observed fact: on the fact's symbol, and on all others if they refer to it."""
+    runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
+    if fact.kind == CANDLE and fact.symbol in runner.references:
+        for symbol in range(len(runner.states)):
+            if symbol != fact.symbol:
+                others = market_data(state, runner, symbol)
+                runner.update_by_reference(fact, others, runner.states[symbol], runner.params[symbol])
 
 
 def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: MarketData) -> int:
@@ -301,8 +311,7 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
         fact = fact_of(state, event)
         _observe_fact(state, fact)
         for runner in state.runners:
-            data = market_data(state, runner, fact.symbol)
-            runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
+            _update_strategy(state, runner, fact, market_data(state, runner, fact.symbol))
             if can_decide(fact.kind, fact.timing) and runner.active[fact.symbol]:
                 roll_day(runner.account, fact.open_time_ms)
     elif not is_decision(event):

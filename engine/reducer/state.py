@@ -6,6 +6,7 @@ outside configuration: a log explains itself.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from papertape.engine.kernel.answers import RUNGS_MAX, Answer
 from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.references import make_own_update, make_reference_update
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.sizing import count_positions
 from papertape.engine.kernel.state import (
@@ -36,10 +38,10 @@ from papertape.engine.kernel.state import (
 )
 from papertape.engine.kernel.view import (
     MarketData,
+    Reference,
     SeriesView,
     bind_hook,
-    deciding_type,
-    observing_type,
+    bind_observing,
 )
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
@@ -92,14 +94,16 @@ class Runner(Struct):
     """One strategy with its isolated account.
 
     `*_seq` are the causes that later events refer to; `order_seq` has those of a symbol's orders by their slot: its
-    entry or exit, its adds, its reduction.
+    entry or exit, its adds, its reduction. `references` are the indices of the symbols that its strategy looks at.
     """
 
     strategy: Strategy
     configured: RunnerConfigured
     update_strategy: Callable[..., None]
+    update_by_reference: Callable[..., None]
     decide: Callable[..., int]
     series: tuple[SeriesSet, ...]
+    references: list[int]
     rules: AccountRules
     account: Account
     params: list[Any]
@@ -225,7 +229,13 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
 def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
     """Return what was observed of a symbol, with the series of one runner."""
     series = tuple([one.views[symbol] for one in runner.series])
-    return MarketData(state.markets[symbol], series, state.settlements[symbol], state.readings[symbol])
+    references = tuple([_reference(state, runner, other) for other in runner.references]) if runner.references else ()
+    return MarketData(state.markets[symbol], series, state.settlements[symbol], state.readings[symbol], references)
+
+
+def _reference(state: EngineState, runner: Runner, symbol: int) -> Reference:
+    """Return another symbol that a runner's strategy looks at."""
+    return Reference(symbol, state.markets[symbol], tuple([one.views[symbol] for one in runner.series]))
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
@@ -243,6 +253,7 @@ def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
             runner.configured, runner.rules = event, rules_of(risk)
             runner.account.free_slots = runner.rules.positions_max - count_positions(runner.desks)
             runner.params, runner.needs, runner.active = [], [], []
+            runner.references = _references(state, strategy, event)
             _grow_runner(state, runner)
             _guard(state, risk)
             return
@@ -251,6 +262,18 @@ def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
     _grow_runner(state, runner)
     _guard(state, risk)
     apply_global_trip(state, runner)
+
+
+def _references(state: EngineState, strategy: Strategy, event: RunnerConfigured) -> list[int]:
+    """Return the indices of the symbols that a strategy looks at. Raise ConfigError for one that is not watched."""
+    references = dict(strategy.references) | event.references
+    for name in strategy.reference_names:
+        if references[name] not in state.symbols:
+            raise ConfigError(
+                f"strategy {event.strategy}: {name} = {references[name]} is not watched;"
+                f" there are {', '.join(state.symbols) or 'none'}"
+            )
+    return [state.symbols[references[name]] for name in strategy.reference_names]
 
 
 def apply_global_trip(state: EngineState, runner: Runner) -> None:
@@ -263,16 +286,17 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
     capital = risk.capital_usdt
-    view, hooks, units_max = deciding_type(strategy.series), strategy.hooks, strategy.units_max
-    change = make_change(None if hooks.manage is None else bind_hook(view, hooks.manage), units_max)
+    hooks, units_max, names = strategy.hooks, strategy.units_max, strategy.reference_names
+    bind, show = partial(bind_hook, strategy.series, names), partial(bind_observing, strategy.series, names)
+    change = make_change(None if hooks.manage is None else bind(hooks.manage), units_max)
     return Runner(
         strategy=strategy,
         configured=event,
-        update_strategy=make_strategy_update(strategy.hooks, observing_type(strategy.series)),
-        decide=make_decide(
-            bind_hook(view, hooks.enter), bind_hook(view, hooks.leave), change, len(strategy.exit_reasons), units_max
-        ),
+        update_strategy=make_own_update(make_strategy_update(hooks, show), len(names)),
+        update_by_reference=make_reference_update(show(hooks.observe), len(names)),
+        decide=make_decide(bind(hooks.enter), bind(hooks.leave), change, len(strategy.exit_reasons), units_max),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
+        references=_references(state, strategy, event),
         rules=rules_of(risk),
         account=Account(capital, capital, capital, capital, capital, free_slots=risk.max_concurrent_positions),
         params=[],

@@ -30,6 +30,7 @@ class CompiledRunner:
         self.runner = runner
         self.loop = loop
         self.symbols = list(world.symbols)
+        self.references = np.array(runner.references, dtype=np.int64)
         self.active = np.array(runner.active, dtype=np.bool_)
         self.params, self.needs = records_of(runner.params), records_of(runner.needs)
         self.rules = records_of([runner.rules])
@@ -86,15 +87,24 @@ class CompiledRunner:
         """Return the arguments of the loop, in its order."""
         s = self.state
         return (
-            *(facts, self.scratch, at, end, self.room, s["markets"], s["series"], s["bars"], self.settlements),
-            *(s["readings"], self.active, s["desks"], s["states"], self.params, self.needs, s["accounts"]),
+            *(facts, self.scratch, at, end, self.room, s["markets"], s["series"], s["bars"], self.references),
+            *(
+                self.settlements,
+                s["readings"],
+                self.active,
+                s["desks"],
+                s["states"],
+                self.params,
+                self.needs,
+                s["accounts"],
+            ),
             *(self.rules, self.contracts, self.tiers, self.answer, self.out, equities),
         )
 
     def replay_arguments(self) -> tuple[Any, ...]:
         """Return the arguments of the replay loop, in its order."""
         s = self.state
-        market = (s["markets"], s["series"], s["bars"], self.settlements, s["readings"])
+        market = (s["markets"], s["series"], s["bars"], self.references, self.settlements, s["readings"])
         return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"], self.rules, self.contracts)
 
     def checkpoint(self) -> dict[str, Array]:

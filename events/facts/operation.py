@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from papertape.events.facts.base import Event
 
 
@@ -45,8 +47,14 @@ class ConfigurationReloaded(Event, frozen=True, tag="ConfigurationReloaded.1"):
     changes: tuple[str, ...]
 
 
-class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.1"):
-    """A strategy with its own capital, and all settings that apply to it from now on."""
+class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.2"):
+    """A strategy with its own capital, and all settings that apply to it from now on.
+
+    `series` (timeframes by name, that of its decisions first), `exit_reasons` and `readings` (the names of the numbers
+    behind its decisions) come from its file: with them the log can be read without the file. They are empty in logs of
+    versions that did not record them. `of` is the strategy whose file it runs if it has a name of its own, else empty;
+    `references` are the other symbols that it looks at, by name.
+    """
 
     strategy: str
     symbols: tuple[str, ...]
@@ -54,6 +62,11 @@ class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.1"):
     symbol_parameters: dict[str, dict[str, int | float]]
     risk: dict[str, int | float]
     code_digest: str
+    series: tuple[str, ...] = ()
+    exit_reasons: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
+    of: str = ""
+    references: dict[str, str] = field(default_factory=dict)
 
 
 class RunnerPaused(Event, frozen=True, tag="RunnerPaused.1"):
