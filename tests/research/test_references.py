@@ -17,7 +17,7 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError
 from papertape.events.units import MINUTE_MS
-from tests.reducer.random_market import NAMES, Recipe, RandomTape, market
+from tests.reducer.random_market import NAMES, RandomTape, Recipe, market
 from tests.reducer.runs import begin
 from tests.research.ways import CompiledEngine
 from tests.support import NO_LIMITS, configured_world, feed, state_of
