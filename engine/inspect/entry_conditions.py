@@ -139,7 +139,7 @@ def _next_close_ms(state: EngineState, market: Market, series: Series) -> int:
     """Return the close of the next candle of a series that can be complete."""
     frame_ms = series.timeframe_ms
     if series.end_ms >= 0:
-        forming = series.whole == 1 and series.next_ms < series.end_ms
+        forming = series.missing <= series.missing_max and series.next_ms < series.end_ms
         return series.end_ms if forming else series.end_ms + frame_ms
     # Before the first candle: the first whole one begins at the next boundary of the latest known time.
     known_ms = max(market.close_time_ms, state.listed[0].at_ms, *(one.close_time_ms for one in state.markets))

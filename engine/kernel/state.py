@@ -152,17 +152,20 @@ class Series(Struct, array_like=True):
     """One symbol in one timeframe: the forming candle, the last complete one, and its indicators.
 
     `row` counts complete candles from 0 since the start or the last reset. `completed` says whether the latest base
-    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it.
+    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it. `missing` counts the base
+    candles that the forming candle lacks before `next_ms`; with more than `missing_max` of them it never completes.
     """
 
     timeframe_ms: int = 0
     base_ms: int = 0
     end_ms: int = -1
     next_ms: int = -1
-    whole: int = 0
+    missing_max: int = 0
+    missing: int = 0
     forming_open: float = 0.0
     forming_high: float = 0.0
     forming_low: float = 0.0
+    forming_close: float = 0.0
     forming_volume: float = 0.0
     completed: int = 0
     turbulent_at_open: int = 0

@@ -18,6 +18,7 @@ from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.references import make_own_update, make_reference_update
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
+from papertape.engine.kernel.series import missing_max
 from papertape.engine.kernel.sizing import count_positions
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
@@ -212,7 +213,8 @@ def _grow_series(state: EngineState, series: SeriesSet) -> None:
     """Add a series and a history for every symbol that has none yet."""
     while len(series.views) < len(state.symbols):
         bars = [] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)]
-        series.views.append(SeriesView(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms), bars))
+        candle = Series(series.timeframe_ms, state.base_ms, missing_max=missing_max(series.timeframe_ms, state.base_ms))
+        series.views.append(SeriesView(candle, bars))
 
 
 def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:

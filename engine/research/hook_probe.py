@@ -37,8 +37,10 @@ class HookProbe:
         hooks = self._strategy.hooks
         return Hooks(**{name: self._watched(name, getattr(hooks, name)) for name in Hooks.__struct_fields__})
 
-    def _watched(self, name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+    def _watched(self, name: str, hook: Callable[..., Any] | None) -> Callable[..., Any] | None:
         """Return a hook that is timed, and whose view is compared before and after."""
+        if hook is None:
+            return None
 
         def call(view: Any, params: Any, *answer: Any) -> Any:
             before = _contents(view, name)
@@ -76,11 +78,7 @@ def _contents(view: Any, hook: str) -> dict[str, bytes]:
     """Return what a hook must not change, as bytes by field."""
     own = {*NOT_COMPARED, "state"} if hook in OBSERVING else NOT_COMPARED
     fields = zip(view._fields, view, strict=True)
-    return {
-        name: msgspec.msgpack.encode(_without_history(value))
-        for name, value in fields
-        if name not in own
-    }
+    return {name: msgspec.msgpack.encode(_without_history(value)) for name, value in fields if name not in own}
 
 
 def _without_history(value: Any) -> Any:
