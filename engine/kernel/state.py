@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, field
 
+from papertape.engine.kernel.indicators.structs import Adx, Atr, Rsi, VolumeAverage, Vwap
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -90,52 +92,7 @@ class OpenInterest(Struct, array_like=True, gc=False):
     value: float = 0.0
 
 
-# ---------------------------------------------------------------- indicators
-
-
-class Rsi(Struct, array_like=True):
-    """Wilder's relative strength; `value` is ready at row 14."""
-
-    average_gain: float = 0.0
-    average_loss: float = 0.0
-    value: float = 0.0
-
-
-class Atr(Struct, array_like=True):
-    """Wilder's average true range, ready at row 14, and its mean over 20 values, ready at row 33."""
-
-    value: float = 0.0
-    sum_20: float = 0.0
-    sma: float = 0.0
-
-
-class Adx(Struct, array_like=True):
-    """Directional movement: the indicators are ready at row 14, the index at row 27."""
-
-    plus_sum: float = 0.0
-    minus_sum: float = 0.0
-    range_sum: float = 0.0
-    plus_di: float = 0.0
-    minus_di: float = 0.0
-    dx_sum: float = 0.0
-    value: float = 0.0
-
-
-class Vwap(Struct, array_like=True):
-    """Volume-weighted mean price of the last 288 candles; `traded` counts those with volume."""
-
-    turnover_sum: float = 0.0
-    volume_sum: float = 0.0
-    traded: int = 0
-    value: float = 0.0
-
-
-class VolumeAverage(Struct, array_like=True):
-    """Mean volume of the last 20 candles; `traded` counts those with volume."""
-
-    volume_sum: float = 0.0
-    traded: int = 0
-    value: float = 0.0
+# ---------------------------------------------------------------- series
 
 
 class Extreme(Struct, array_like=True):
@@ -166,6 +123,7 @@ class Series(Struct, array_like=True):
     turbulent_at_open: int = 0
     turbulent: int = 0
     row: int = -1
+    oldest_row: int = 0
     open: float = 0.0
     high: float = 0.0
     low: float = 0.0
@@ -173,6 +131,8 @@ class Series(Struct, array_like=True):
     volume: float = 0.0
     rsi: Rsi = field(default_factory=Rsi)
     atr: Atr = field(default_factory=Atr)
+    atr_sum: float = 0.0
+    atr_mean: float = 0.0
     adx: Adx = field(default_factory=Adx)
     vwap: Vwap = field(default_factory=Vwap)
     volume_average: VolumeAverage = field(default_factory=VolumeAverage)
