@@ -83,6 +83,8 @@ __all__ = [
     "Wma",
     "ZScore",
     "is_volume_spike",
+    "roll_highest",
+    "roll_lowest",
     "true_range",
     "typical_price",
     "update_adx",

@@ -48,7 +48,7 @@ ONE_VALUE: dict[str, Callable[[Candles, Periods], Array]] = {
     "adx": lambda c, p: talib.ADX(c.high, c.low, c.close, p.period),
     "cci": lambda c, p: talib.CCI(c.high, c.low, c.close, p.period),
     "mfi": lambda c, p: talib.MFI(c.high, c.low, c.close, c.volume, p.period),
-    "obv": lambda c, p: talib.OBV(c.close, c.volume),
+    "obv": lambda c, _: talib.OBV(c.close, c.volume),
     "volume": lambda c, p: talib.SMA(c.volume, p.period),
     "slope": lambda c, p: talib.LINEARREG_SLOPE(c.close - c.close[0], p.period),
     "deviation": lambda c, p: talib.STDDEV(c.close - c.close[0], p.period),
