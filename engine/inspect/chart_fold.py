@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.observe import observe_candle
 from papertape.engine.kernel.series import observe_series
-from papertape.engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
+from papertape.engine.kernel.state import Bar, Fact, Market, Series
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.events.facts import CandleClosed, FundingRateSettled, Timing
 
@@ -62,7 +63,7 @@ class ChartFold:
         self.symbol, self._from_ms = symbol, from_ms
         self._market = Market(base_ms=base_ms, gap_reset_ms=GAP_RESET_MS)
         self._series = Series(timeframe_ms=timeframe_ms, base_ms=base_ms)
-        self._bars = [Bar() for _ in range(HISTORY_BARS_MAX)]
+        self._bars = [Bar() for _ in range(HISTORY_BARS_MIN)]
         self._rows: deque[Candle] = deque(maxlen=count)
         self._funding: deque[tuple[int, float]] = deque(maxlen=CHART_SETTLEMENTS_MAX)
         self._warm_up = 0 if whole else WARM_UP_CANDLES

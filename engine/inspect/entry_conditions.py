@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import CORRELATION, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
+from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
@@ -116,7 +117,7 @@ def readiness(state: EngineState, runner: Runner, index: int) -> tuple[Readiness
 
 
 def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:
-    candles = series.row + 1
+    candles = known_candles(series)
     missing, ready_at_ms = max(0, needed - candles), 0
     if missing:
         ready_at_ms = _next_close_ms(state, state.markets[index], series) + (missing - 1) * series.timeframe_ms

@@ -26,6 +26,7 @@ from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
+from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import clear_reading, copy_reading
 from papertape.engine.kernel.trailing import follow_symbol
@@ -72,7 +73,7 @@ def exit_reason(answer: int, count: int) -> int:
 
 def is_ready(main: Series, filtered: Series, needs: Needs) -> bool:
     """Return whether both series have the complete candles that a strategy needs before it may enter."""
-    return main.row + 1 >= needs.candles and filtered.row + 1 >= needs.filter_candles
+    return known_candles(main) >= needs.candles and known_candles(filtered) >= needs.filter_candles
 
 
 def mark_to_market(account: Account, desks: Desks) -> None:

@@ -113,6 +113,11 @@ def _update_atr_mean(series: Series, bars: Bars) -> None:
     series.atr_mean = series.atr_sum / ATR_MEAN_CANDLES
 
 
+def known_candles(series: Series) -> int:
+    """Return the complete candles since the start of the series, or of its history if that was lengthened since."""
+    return series.row + 1 - series.oldest_row
+
+
 def classify_regime(series: Series) -> int:
     """Return the first regime that fits the series; it is unknown until the mean of the ATR is ready."""
     if series.row < REGIME_READY_ROW:

@@ -17,9 +17,7 @@ from papertape.engine.kernel.indicators.structs import Adx, Atr, Rsi, VolumeAver
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Rings have a power of two rows, so that a row is found with one `&`. They bound every window.
-HISTORY_BARS_MAX = 512
-HISTORY_MASK = HISTORY_BARS_MAX - 1
+# Rings have a power of two rows, so that a row is found with one `&`.
 SETTLEMENTS_MAX = 256
 SETTLEMENTS_MASK = SETTLEMENTS_MAX - 1
 READINGS_MAX = 1_024
@@ -108,7 +106,8 @@ class Series(Struct, array_like=True):
     """One symbol in one timeframe: the forming candle, the last complete one, and its indicators.
 
     `row` counts complete candles from 0 since the start or the last reset. `completed` says whether the latest base
-    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it.
+    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it. The history holds no row
+    before `oldest_row`, and no more rows than it is long.
     """
 
     timeframe_ms: int = 0

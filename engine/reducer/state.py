@@ -15,9 +15,10 @@ from papertape.engine.kernel.answers import RUNGS_MAX, Answer
 from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.indicators.progress import history_rows
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.state import (
-    HISTORY_BARS_MAX,
     READINGS_MAX,
     SETTLEMENTS_MAX,
     Account,
@@ -60,11 +61,12 @@ def decisions_max(symbols: int) -> int:
 
 
 class SeriesSet(Struct):
-    """One timeframe over all symbols: its series and their histories, by symbol index."""
+    """One timeframe over all symbols: its series and their histories of `rows` bars, by symbol index."""
 
     timeframe_ms: int
     series: list[Series]
     bars: list[Bars]
+    rows: int = HISTORY_BARS_MIN
 
 
 class Runner(Struct):
@@ -188,7 +190,7 @@ def _grow_series(state: EngineState, series: SeriesSet) -> None:
     """Add a series and a history for every symbol that has none yet."""
     while len(series.series) < len(state.symbols):
         series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms))
-        series.bars.append([] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
+        series.bars.append([] if state.bare else [Bar() for _ in range(series.rows)])
 
 
 def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
@@ -197,6 +199,20 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
         state.series[timeframe_ms] = SeriesSet(timeframe_ms, [], [])
         _grow_series(state, state.series[timeframe_ms])
     return state.series[timeframe_ms]
+
+
+def lengthen_history(state: EngineState, series: SeriesSet, rows: int) -> None:
+    """Make room for `rows` bars in every history of a timeframe, if there is less; none is ever shortened."""
+    if rows <= series.rows:
+        return
+    if not state.bare:
+        for symbol, (one, bars) in enumerate(zip(series.series, series.bars, strict=True)):
+            longer = [Bar() for _ in range(rows)]
+            one.oldest_row = max(one.oldest_row, one.row - series.rows + 1)
+            for row in range(one.oldest_row, one.row + 1):
+                longer[row & (rows - 1)] = bars[row & (series.rows - 1)]
+            series.bars[symbol] = longer
+    series.rows = rows
 
 
 # ---------------------------------------------------------------- runners
@@ -271,7 +287,10 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
         values = {**event.parameters, **event.symbol_parameters.get(name, {})}
         params = msgspec.convert(values, runner.strategy.parameters)
         runner.params.append(params)
-        runner.needs.append(Needs(*runner.strategy.candles_needed(params)))
+        needs = Needs(*runner.strategy.candles_needed(params))
+        lengthen_history(state, runner.main, history_rows(needs.candles))
+        lengthen_history(state, runner.filtered, history_rows(needs.filter_candles))
+        runner.needs.append(needs)
         runner.active.append(name in event.symbols)
     while len(runner.out) < (1 if state.bare else decisions_max(len(names))):
         runner.out.append(Decision(reading=runner.strategy.reading()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MAX, HISTORY_BARS_MIN
+
 if TYPE_CHECKING:
     from papertape.engine.kernel.view import SeriesView
 
@@ -13,12 +15,20 @@ RENEWAL_ROWS = 131_072
 RENEWAL_MASK = RENEWAL_ROWS - 1
 
 
+def history_rows(window: int) -> int:
+    """Return the length of the history that a window of candles needs: with two more, and a power of two."""
+    rows = HISTORY_BARS_MIN
+    while rows < window + 2 and rows < HISTORY_BARS_MAX:
+        rows *= 2
+    return rows
+
+
 def next_row(fold: Any, series: SeriesView, window: int) -> int:
     """Return the first row that a fold still has to take in, up to `fold.row`, or -1 if there is none.
 
-    That is the newest row, if the series completed it just now. A fold starts over, with the oldest row of the ring,
-    at row 0, with another window, and where rows passed without it: it then returns `fold.first`. A window that is
-    below 1, or that the ring cannot hold with two rows to spare, never becomes ready.
+    That is the newest row, if the series completed it just now. A fold starts over at row 0, with another window, and
+    where rows passed without it: it then begins with the oldest row of the history that the window needs, and this
+    returns `fold.first`. A window below 1, or one longer than the history, never becomes ready.
     """
     candle = series.candle
     if candle.completed == 0:
@@ -29,8 +39,8 @@ def next_row(fold: Any, series: SeriesView, window: int) -> int:
         return row
     fold.ready = 0
     fold.row = -1
-    length = len(series.bars)
-    if window < 1 or window > length - 2:
+    length = history_rows(window)
+    if window < 1 or window > length - 2 or length > len(series.bars):
         return -1
     fold.row = row
     fold.window = window

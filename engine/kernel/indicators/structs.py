@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+HISTORY_BARS_MIN = 512
+HISTORY_BARS_MAX = 4_096
+"""The length of a series' history, which bounds every window: a power of two, so that a row is found with one `&`."""
+
 
 class Sma(Struct, array_like=True):
     """Simple moving average of the close: `value`."""

@@ -1,4 +1,4 @@
-"""Indicators that TA-Lib lacks, or computes with fewer digits, against their formulas written out over whole columns."""
+"""Indicators that TA-Lib lacks, or computes with fewer digits, against formulas written out over whole columns."""
 
 from __future__ import annotations
 
