@@ -160,13 +160,13 @@ def update_keltner(keltner: Keltner, series: SeriesView, period: int, atr_period
         keltner.middle, keltner.upper, keltner.lower = 0.0, 0.0, 0.0
 
 
-def update_supertrend(trend: Supertrend, series: SeriesView, period: int, width: float) -> None:
+def update_supertrend(trend: Supertrend, series: SeriesView, atr_period: int, width: float) -> None:
     """Fold the trend that ends when the close leaves a band of `width` average true ranges around (high + low) / 2.
 
     Each band only moves towards the price until a close lies beyond it; the trend begins as a falling one. Ready at
-    candle `period + 1`. Changing the width alone keeps the bands, which adapt.
+    candle `atr_period + 1`. Changing the width alone keeps the bands, which adapt.
     """
-    start = next_row(trend, series, period)
+    start = next_row(trend, series, atr_period)
     if start < 0:
         return
     if start == trend.first:
@@ -178,8 +178,8 @@ def update_supertrend(trend: Supertrend, series: SeriesView, period: int, width:
     for row in range(start, trend.row + 1):
         if row > trend.first:
             bar, previous_close = bars[row & mask], bars[(row - 1) & mask].close
-            fold_atr(trend.atr, row - trend.first, bar, previous_close, period)
-            if row - trend.first >= period:
+            fold_atr(trend.atr, row - trend.first, bar, previous_close, atr_period)
+            if row - trend.first >= atr_period:
                 _fold_bands(trend, bar, previous_close, width * trend.atr.value)
                 trend.ready = 1
 
