@@ -96,7 +96,7 @@ def update_adx(adx: Adx, series: SeriesView, period: int) -> None:
     The indicators are ready at candle `period + 1`, the index at candle `2 * period`; they equal TA-Lib's PLUS_DI,
     MINUS_DI and ADX.
     """
-    start = next_row(adx, series, period)
+    start = next_row(adx, series, 2 * period)
     if start < 0:
         return
     if start == adx.first:
