@@ -140,7 +140,8 @@ def test_a_market_that_stands_still_has_a_relative_strength_of_50() -> None:
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_market_that_stands_still_divides_by_nothing(compiled: bool) -> None:
-    still = Candles(*([np.full(100, 5.0)] * 4), np.zeros(100))
+    price = np.full(100, 5.0)
+    still = Candles(price, price, price, price, np.zeros(100))
     newest = Fold(compiled).run(still)[-1]
     assert newest["deviation"]["value"] == newest["score"]["value"] == newest["cci"]["value"] == 0.0
     assert (newest["mfi"]["value"], newest["stochastic"]["k"], newest["slope"]["value"]) == (50.0, 0.0, 0.0)
