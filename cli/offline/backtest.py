@@ -16,7 +16,7 @@ from papertape.cli.offline.backtest_trades import open_path, write_trades
 from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_log
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
-from papertape.cli.render.console import emit
+from papertape.cli.render.console import emit, fields_of
 from papertape.cli.service.log_admission import ANOTHER, admit_log
 from papertape.cli.wiring import check_period, file_feed, make_runners, report_files, warn, with_files
 from papertape.engine.ports.clock import SystemClock
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
     from papertape.engine.feeds.files.csv_reader import QuickReader
     from papertape.engine.feeds.files.feed import FileFeed
+    from papertape.engine.inspect.funnel import FunnelReport
     from papertape.engine.reducer.state import Runner
     from papertape.engine.research.equity_curve import EquitySummary
 
@@ -67,6 +68,7 @@ class BacktestOptions(Struct, frozen=True):
     trades: Path | None
     db: Path | None
     after_trip: str = "stop"
+    funnel: bool = False
 
 
 def show(options: BacktestOptions, *, as_json: bool) -> None:
@@ -87,12 +89,24 @@ def show(options: BacktestOptions, *, as_json: bool) -> None:
     if options.db is not None:
         _write(result, options.db, config)
     summary = _summary(result, feed, final)
+    funnel = _funnel(result, final) if options.funnel else None
     if as_json:
-        emit(summary)
+        emit(summary if funnel is None else {**fields_of(summary), "funnel": fields_of(funnel)})
         return
     from papertape.cli.render.backtest import show_backtest  # noqa: PLC0415 - tables are slow to import.
+    from papertape.cli.render.funnel import print_funnel  # noqa: PLC0415 - likewise.
 
     show_backtest(summary, {contract.symbol: contract for contract in result.tape.contracts})
+    if funnel is not None:
+        print_funnel(funnel)
+
+
+def _funnel(result: Backtest, final: FinalState) -> FunnelReport:
+    """Return the funnel of the run."""
+    from papertape.cli.offline.backtest_funnel import backtest_funnel  # noqa: PLC0415 - rarely needed.
+
+    with progress_bar("counting the funnel", result.facts.total) as on_progress:
+        return backtest_funnel(result, final.coverage.data(), on_progress)
 
 
 def _check_outputs(options: BacktestOptions, config: Config) -> None:

@@ -100,7 +100,7 @@ def join_state(chunks: Sequence[Callable[[], bytes]], strategies: Mapping[str, S
     for timeframe_ms in sorted(state.series):
         series = state.series[timeframe_ms]
         bars = _lazy(_decode_bars, islice(following, series.rows // CHUNK_ROWS))
-        series.bars = [LazyRing(symbol, bars) for symbol in symbols]
+        series.replace(series.series, [LazyRing(symbol, bars) for symbol in symbols])
     return state
 
 

@@ -1,4 +1,4 @@
-"""From base candles to the candles of a timeframe, and their indicators.
+"""From base candles to the candles of a timeframe, and their regime.
 
 A candle of a higher timeframe exists only if every base candle of its interval arrived, and it completes with the
 last of them. A hole longer than the gap reset makes a series start over.
@@ -17,9 +17,7 @@ from papertape.engine.kernel.codes import (
     TRENDING_UP,
 )
 from papertape.engine.kernel.indicators.progress import RENEWAL_MASK
-from papertape.engine.kernel.indicators.volume import update_volume_average, update_vwap
-from papertape.engine.kernel.indicators.wilder import begin_adx, begin_atr, fold_adx, fold_atr, update_rsi
-from papertape.engine.kernel.view import SeriesView
+from papertape.engine.kernel.indicators.wilder import begin_adx, begin_atr, fold_adx, fold_atr
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import Bars, Fact, Series
@@ -67,7 +65,7 @@ def _begin_candle(series: Series, fact: Fact) -> None:
 
 
 def complete_candle(series: Series, bars: Bars, close: float) -> None:
-    """Turn the forming candle, which is whole, into the last complete one, and update every indicator."""
+    """Turn the forming candle, which is whole, into the last complete one, and update its regime."""
     row = series.row + 1
     bar = bars[row & (len(bars) - 1)]
     bar.high = series.forming_high
@@ -80,8 +78,6 @@ def complete_candle(series: Series, bars: Bars, close: float) -> None:
     series.low = series.forming_low
     series.close = close
     series.volume = series.forming_volume
-    view = SeriesView(series, bars)
-    update_rsi(series.rsi, view, 14)
     if row == 0:
         begin_atr(series.atr)
         begin_adx(series.adx)
@@ -91,8 +87,6 @@ def complete_candle(series: Series, bars: Bars, close: float) -> None:
         fold_adx(series.adx, row, bar, previous, REGIME_PERIOD)
     bar.atr = series.atr.value
     _update_atr_mean(series, bars)
-    update_vwap(series.vwap, view, 288)
-    update_volume_average(series.volume_average, view, 20)
     series.regime = classify_regime(series)
     series.turbulent = 1 if series.regime == HIGH_VOLATILITY else 0
 

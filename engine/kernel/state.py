@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct, field
 
 from papertape.engine.kernel.answers import Ladder
-from papertape.engine.kernel.indicators.structs import Adx, Atr, Rsi, VolumeAverage, Vwap
+from papertape.engine.kernel.indicators.structs import Adx, Atr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,16 +94,8 @@ class OpenInterest(Struct, array_like=True, gc=False):
 # ---------------------------------------------------------------- series
 
 
-class Extreme(Struct, array_like=True):
-    """The highest or lowest price of a window of `lookback` candles, and the row where it is."""
-
-    value: float = 0.0
-    row: int = -1
-    lookback: int = 0
-
-
 class Series(Struct, array_like=True):
-    """One symbol in one timeframe: the forming candle, the last complete one, and its indicators.
+    """One symbol in one timeframe: the forming candle, the last complete one, and what its regime is made of.
 
     `row` counts complete candles from 0 since the start or the last reset. `completed` says whether the latest base
     candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it. The history holds no row
@@ -129,13 +121,10 @@ class Series(Struct, array_like=True):
     low: float = 0.0
     close: float = 0.0
     volume: float = 0.0
-    rsi: Rsi = field(default_factory=Rsi)
     atr: Atr = field(default_factory=Atr)
     atr_sum: float = 0.0
     atr_mean: float = 0.0
     adx: Adx = field(default_factory=Adx)
-    vwap: Vwap = field(default_factory=Vwap)
-    volume_average: VolumeAverage = field(default_factory=VolumeAverage)
     regime: int = 0
 
 

@@ -147,8 +147,9 @@ def restore_state(saved: SavedState, state: EngineState) -> EngineState:
     for ring, rows, market in zip(state.settlements, saved.settlements, saved.markets, strict=True):
         _fill_ring(ring, rows, market.settled - 1, SETTLEMENTS_MASK)
     for frame in saved.series:
-        lengthen_history(state, state.series[frame.timeframe_ms], frame.rows)
-        state.series[frame.timeframe_ms].series[:] = frame.series
+        series = state.series[frame.timeframe_ms]
+        lengthen_history(state, series, frame.rows)
+        series.replace(frame.series, series.bars)
     for runner, saved_runner in zip(state.runners, saved.runners, strict=True):
         _fill_runner(runner, saved_runner)
     state.guard, state.maxima = saved.guard, saved.maxima

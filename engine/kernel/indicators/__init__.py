@@ -7,7 +7,7 @@ from papertape.engine.kernel.indicators.dispersion import (
     update_standard_deviation,
     update_z_score,
 )
-from papertape.engine.kernel.indicators.ranges import roll_highest, roll_lowest, update_donchian, update_stochastic
+from papertape.engine.kernel.indicators.ranges import update_donchian, update_stochastic
 from papertape.engine.kernel.indicators.ranks import typical_price, update_cci, update_percent_rank, update_percentile
 from papertape.engine.kernel.indicators.signs import update_bars_since, update_cross, update_heikin_ashi
 from papertape.engine.kernel.indicators.structs import (
@@ -83,8 +83,6 @@ __all__ = [
     "Wma",
     "ZScore",
     "is_volume_spike",
-    "roll_highest",
-    "roll_lowest",
     "true_range",
     "typical_price",
     "update_adx",
@@ -114,10 +112,3 @@ __all__ = [
     "update_wma",
     "update_z_score",
 ]
-
-RSI_READY_ROW = 14
-ATR_READY_ROW = 14
-DI_READY_ROW = 14
-ADX_READY_ROW = 27
-VWAP_READY_ROW = 287
-VOLUME_READY_ROW = 19

@@ -12,7 +12,7 @@ from papertape.engine.kernel.indicators.progress import next_row
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.indicators.structs import Donchian, Extremes, Stochastic, StochasticLine
-    from papertape.engine.kernel.state import Bars, Extreme
+    from papertape.engine.kernel.state import Bars
     from papertape.engine.kernel.view import SeriesView
 
 
@@ -142,43 +142,3 @@ def _place(extremes: Extremes, close: float) -> float:
     """Return where a close lies in a range, from 0 at its low to 100 at its high."""
     percent = (extremes.highest - extremes.lowest) / 100.0
     return (close - extremes.lowest) / percent if percent != 0.0 else 0.0
-
-
-def roll_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """Track the highest high of the `lookback` candles before `row`, defined from row `lookback` on."""
-    if highest.row < row - lookback or highest.lookback != lookback:
-        _rescan_highest(highest, bars, row, lookback)
-    elif row > 0 and (bars[(row - 1) & (len(bars) - 1)].high >= highest.value or row == 1):
-        highest.value = bars[(row - 1) & (len(bars) - 1)].high
-        highest.row = row - 1
-
-
-def _rescan_highest(highest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """Search the whole window: the old highest left it, or its length changed."""
-    highest.lookback = lookback
-    highest.row = max(0, row - lookback)
-    highest.value = bars[highest.row & (len(bars) - 1)].high
-    for k in range(highest.row + 1, row):
-        if bars[k & (len(bars) - 1)].high >= highest.value:
-            highest.value = bars[k & (len(bars) - 1)].high
-            highest.row = k
-
-
-def roll_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """Track the lowest low of the `lookback` candles before `row`, defined from row `lookback` on."""
-    if lowest.row < row - lookback or lowest.lookback != lookback:
-        _rescan_lowest(lowest, bars, row, lookback)
-    elif row > 0 and (bars[(row - 1) & (len(bars) - 1)].low <= lowest.value or row == 1):
-        lowest.value = bars[(row - 1) & (len(bars) - 1)].low
-        lowest.row = row - 1
-
-
-def _rescan_lowest(lowest: Extreme, bars: Bars, row: int, lookback: int) -> None:
-    """Search the whole window: the old lowest left it, or its length changed."""
-    lowest.lookback = lookback
-    lowest.row = max(0, row - lookback)
-    lowest.value = bars[lowest.row & (len(bars) - 1)].low
-    for k in range(lowest.row + 1, row):
-        if bars[k & (len(bars) - 1)].low <= lowest.value:
-            lowest.value = bars[k & (len(bars) - 1)].low
-            lowest.row = k

@@ -56,9 +56,9 @@ def _renew_volume(average: VolumeAverage, bars: Bars, row: int, period: int) -> 
         average.volume_sum += bars[k & (len(bars) - 1)].volume
 
 
-def is_volume_spike(volume: float, average: VolumeAverage, multiplier: float) -> bool:
+def is_volume_spike(volume: float, mean: float, multiplier: float) -> bool:
     """Return whether a candle's volume exceeds a multiple of the mean volume, and is not 0."""
-    return volume > multiplier * average.value and volume > 0.0
+    return volume > multiplier * mean and volume > 0.0
 
 
 def update_vwap(vwap: Vwap, series: SeriesView, period: int) -> None:
