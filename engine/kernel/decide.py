@@ -25,6 +25,7 @@ from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
+from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
@@ -69,9 +70,9 @@ def exit_reason(answer: int, count: int) -> int:
 def is_ready(series: tuple[SeriesView, ...], needs: Needs) -> bool:
     """Return whether every series has the complete candles that a strategy needs before it may enter."""
     for k in range(1, len(series)):
-        if series[k].candle.row + 1 < needs.filter_candles:
+        if known_candles(series[k].candle) < needs.filter_candles:
             return False
-    return series[0].candle.row + 1 >= needs.candles
+    return known_candles(series[0].candle) >= needs.candles
 
 
 def mark_to_market(account: Account, desks: Desks) -> None:

@@ -200,6 +200,12 @@ CALLED = frozenset(
         "available_margin",
         "follow_symbol",
         "_follow_position",
+        "_search_highest",
+        "_search_lowest",
+        "_renew_deviation",
+        "_renew_volume",
+        "_renew_turnover",
+        "_step_pivot",
     }
 )
 
