@@ -136,7 +136,7 @@ def part(targets: int, rung: int) -> float:
     if targets == 4:
         return 0.25
     if targets == 5:
-        return (0.5, 0.6, 0.0, 0.0)[rung]
+        return 0.6 if rung == 0 else 0.0
     if targets == 6:
         return (0.0004, 0.5, 0.0, 0.0)[rung]
     return (0.4, 0.4, 0.2, 0.0)[rung]
@@ -154,6 +154,9 @@ def entry_targets(volume: float, price: float, side: int, absolute: int, answer:
     elif targets == 8:
         add_target(answer, away(price, side * step, absolute), 0.5)
         add_target(answer, away(price, side * step, absolute), 0.5)
+    elif targets == 9 and absolute == 0:
+        add_target_fraction(answer, step, 0.5)
+        add_target_fraction(answer, step + 0.00001, 0.5)
 
 
 def price_targets(targets: int, price: float, step: float, absolute: int, answer: Answer) -> None:
@@ -165,7 +168,7 @@ def price_targets(targets: int, price: float, step: float, absolute: int, answer
 
 def entry_adds(volume: float, price: float, side: int, absolute: int, answer: Answer) -> None:
     """Name the adds of an entry; now and then a ladder that is none."""
-    adds, step, life = digit(volume, 1e6), side * (0.0005 * (1 + digit(volume, 1e7))), digit(volume, 1e8)
+    adds, step, life = digit(volume, 1e6), side * (0.0002 * (1 + digit(volume, 1e7))), digit(volume, 1e8)
     expires = life - 4 if life >= 5 else 0
     if adds == 4:
         add_limit(answer, away(price, -step, absolute), SIZES[0], expires)
@@ -173,8 +176,8 @@ def entry_adds(volume: float, price: float, side: int, absolute: int, answer: An
         add_limit(answer, away(price, -step, absolute), SIZES[1], expires)
         add_limit(answer, away(price, -step * 2, absolute), SIZES[0], expires)
     elif adds == 6:
-        add_stop(answer, away(price, step, absolute), SIZES[1], expires)
-        add_stop(answer, away(price, step * 3, absolute), SIZES[0], expires)
+        add_stop(answer, away(price, step, absolute), SIZES[2], expires)
+        add_stop(answer, away(price, step * 3, absolute), SIZES[2], expires)
     elif adds == 7:
         add_limit(answer, away(price, -step, absolute), SIZES[0], expires)
         add_stop(answer, away(price, step * 2, absolute), SIZES[1], expires)
@@ -236,7 +239,7 @@ def change(volume: float, close: float, side: int, absolute: int, answer: Answer
 
 def change_adds(volume: float, close: float, side: int, absolute: int, answer: Answer) -> None:
     """Name the adds of a change: an empty list, a market order, limits and stops."""
-    adds, step, life = digit(volume, 1e6), side * (0.0005 * (1 + digit(volume, 1e7))), digit(volume, 1e8)
+    adds, step, life = digit(volume, 1e6), side * (0.0002 * (1 + digit(volume, 1e7))), digit(volume, 1e8)
     expires = life - 4 if life >= 5 else 0
     if adds == 4:
         drop_adds(answer)
@@ -287,6 +290,12 @@ def change_fault(number: int, close: float, side: int, absolute: int, answer: An
         move_stop(answer, away(close, side * 0.01, absolute))
     elif number == 6:
         reduce_position(answer, 1.5)
+    elif number == 7:
+        drop_targets(answer)
+        add_target(answer, away(close, -side * 0.01, absolute), 1.0)
+    elif number == 8:
+        drop_targets(answer)
+        add_target(answer, close, 0.5)
     else:
         ladder_fault(number, close, side, absolute, answer)
 
@@ -307,7 +316,8 @@ def ladder_fault(number: int, price: float, side: int, absolute: int, answer: An
         if number == 1:
             add_target(answer, -1.0, 1.0)
         elif number == 7:
-            add_target(answer, away(price, side * 0.01, absolute), 0.0)
+            add_target(answer, away(price, side * 0.01 * 1, absolute), 0.5)
+            add_target(answer, away(price, side * 0.01 * 2, absolute), 0.6)
         else:
             for rung in range(5):
                 add_target(answer, away(price, side * 0.01 * (rung + 1), absolute), 0.1)
