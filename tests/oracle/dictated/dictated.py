@@ -2,6 +2,7 @@
 
 The digits of the volume choose from the menus of `tests.oracle.orders.dictation`, which answers the same to the oracle.
 """
+# ruff: noqa: PLR1714 - a strategy compares with `==` and `or`.
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.view import View
 
 NAME = "dictated"
 SERIES = ("1m",)
@@ -52,17 +54,17 @@ class Reading(Struct):
     volume: float = 0.0
 
 
-def enter(view, params, answer) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Long for an even last digit, short for an odd one; none where it says leave."""
     return entry(view.candle.volume, view.candle.close, params.absolute, answer)
 
 
-def leave(view, params, answer) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Out where the last digit is 3 or 8."""
     return departure(view.candle.volume)
 
 
-def manage(view, params, answer) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def manage(view: View, params: Parameters, answer: Answer) -> None:
     """Whatever the digits say of stop, targets, adds, trailing and a reduction."""
     change(view.candle.volume, view.candle.close, view.position.side, params.absolute, answer)
 
@@ -79,8 +81,7 @@ def away(price: float, fraction: float, absolute: int) -> float:
 
 def departure(volume: float) -> int:
     """Answer the reason to leave, if it is dictated."""
-    told = volume >= DICTATED and digit(volume, 1.0) in (3, 8)
-    return FIRST_EXIT_REASON if told else NO_REASON
+    return FIRST_EXIT_REASON if volume >= DICTATED and digit(volume, 1.0) % 5 == 3 else NO_REASON
 
 
 # ---------------------------------------------------------------- an entry
@@ -89,7 +90,7 @@ def departure(volume: float) -> int:
 def entry(volume: float, close: float, absolute: int, answer: Answer) -> int:
     """Answer an entry, if one is dictated."""
     last = digit(volume, 1.0)
-    if volume < DICTATED or last in (3, 8):
+    if volume < DICTATED or last % 5 == 3:
         return 0
     side = 1 if last % 2 == 0 else -1
     kind, distance, life = digit(volume, 1e1), DISTANCES[digit(volume, 1e2)], digit(volume, 1e8)
@@ -117,9 +118,9 @@ def entry(volume: float, close: float, absolute: int, answer: Answer) -> int:
 
 def own_size(size: int, answer: Answer) -> None:
     """Name an own size, in USDT or by risk; the last one is too small."""
-    if size in (6, 8):
+    if size == 6 or size == 8:
         answer.size_usdt = 2_000.0
-    if size in (7, 8):
+    if size == 7 or size == 8:
         answer.risk_percent = 0.5
     if size == 9:
         answer.size_usdt = 4.0
@@ -145,7 +146,7 @@ def part(targets: int, rung: int) -> float:
 def entry_targets(volume: float, price: float, side: int, absolute: int, answer: Answer) -> None:
     """Name the targets of an entry, by fractions or by prices."""
     targets, step = digit(volume, 1e4), 0.001 * (1 + digit(volume, 1e5))
-    if targets in (1, 2, 4, 7) and absolute == 0:
+    if (targets == 1 or targets == 2 or targets == 4 or targets == 7) and absolute == 0:
         for rung in range(4):
             if part(targets, rung) > 0.0:
                 add_target_fraction(answer, step * (rung + 1), part(targets, rung))
