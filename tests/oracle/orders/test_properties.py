@@ -234,8 +234,6 @@ def story(run: Run, side: int) -> list[tuple[object, ...]]:
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_long_and_short_mirror_each_other_for_every_kind_of_order(seed: int, symbols: int) -> None:
     tape = dictated_market(Recipe(seed, symbols, candles=200, move_percent=0.3, holes=2, late_share=0.02))
-    free = replace(
-        NO_COSTS, max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0
-    )
+    free = replace(NO_LIMITS, taker_fee_percent=0.0, maker_fee_percent=0.0, slippage_percent=0.0)
     long, short = played(tape, free, absolute=1), played(mirrored_tape(tape), free, absolute=1)
     assert story(long, 1) == story(short, -1)
