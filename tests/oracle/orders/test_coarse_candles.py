@@ -31,7 +31,7 @@ Bar = tuple[float, float, float, float]
 FINE_MS, COARSE_MS = 300_000, 900_000
 QUIET: Bar = (100.0, 100.0, 100.0, 100.0)
 LEAVE = 1e12 + 3.0
-SLOW = {"dictated": replace(dictated_strategies()["dictated"], series=("15m",))}
+SLOW = dictated_strategies("15m")
 FREE = replace(NO_LIMITS, taker_fee_percent=0.0, maker_fee_percent=0.0, slippage_percent=0.0)
 
 

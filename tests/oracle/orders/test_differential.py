@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
+from papertape.events.units import SERIES_MS
+from tests.build import FIVE_MINUTES_MS
 from tests.reducer.random_market import Recipe, recipes
 from tests.support import NO_LIMITS, examples
 
@@ -22,7 +24,7 @@ from .engine_runs import (
     refusals_of,
     trades_of,
 )
-from .tapes import dictated_market, oracle_run
+from .tapes import at_closes_of, dictated_market, oracle_run
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.risk_settings import RiskSettings
@@ -47,9 +49,10 @@ RISKS = {
 }
 
 
-def check_same(tape: RandomTape, risk: RiskSettings = NO_LIMITS, engine: str = "python") -> Outcome:
+def check_same(tape: RandomTape, risk: RiskSettings = NO_LIMITS, engine: str = "python", series: str = "1m") -> Outcome:
     """Compare everything that both recorded; sums over parts may differ in the order of their additions."""
-    outcome, (world, events) = oracle_run(tape, risk=risk), engine_events(tape, risk, engine)
+    outcome = oracle_run(tape, risk=risk, timeframe_ms=SERIES_MS[series])
+    world, events = engine_events(tape, risk, engine, series)
     log = outcome.log
     assert fills_of(events) == log.fills
     assert refusals_of(events) == log.refusals
@@ -98,6 +101,14 @@ def test_every_kind_of_order_fills_alike(recipe: Recipe) -> None:
 def test_under_every_kind_of_risk(name: str) -> None:
     for seed in range(3):
         check_same(busy(seed), RISKS[name])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_orders_expire_by_the_strategy_s_own_timeframe(seed: int) -> None:
+    """A strategy of 5m on candles of 1m: asked every fifth minute, filled in every one."""
+    recipe = Recipe(seed, 2, candles=600, holes=2, late_share=0.01, funding_minutes=30, move_percent=0.2)
+    outcome = check_same(at_closes_of(dictated_market(recipe, 0.9), FIVE_MINUTES_MS), series="5m")
+    assert len(outcome.log.fills) > 30
 
 
 def test_the_dictated_markets_leave_nothing_out() -> None:
