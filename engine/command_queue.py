@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.inputs import active_trip_seq
+from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
 from papertape.engine.reducer.reducer import total_equity
+from papertape.engine.strategy_resume import resume_events
 from papertape.events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.errors import CommandRefused, PapertapeError
 from papertape.events.facts import (
@@ -22,14 +24,14 @@ from papertape.events.facts import (
     KillSwitchReset,
     KillSwitchTripped,
     RunnerPaused,
-    RunnerResumed,
 )
 from papertape.events.names import unknown_name_text
 from papertape.events.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.loop import Loop
     from papertape.engine.reducer.state import EngineState, Runner
 
@@ -37,18 +39,22 @@ WAITING_MAX: Final = 64
 STOPPING: Final = "the engine is stopping"
 
 
-def command_events(state: EngineState, command: Command) -> list[Event]:
-    """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state."""
+def command_events(
+    state: EngineState, command: Command, reload: Callable[[str], Strategy | None] = lambda _: None
+) -> list[Event]:
+    """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state.
+
+    A resume of a parked strategy loads its file again by `reload`.
+    """
     who, why = _require_text(command.who, "who"), _require_text(command.why, "why")
     at_ms = market_ms(state)
     _check_names(state, command)
     match command:
         case Pause(strategy=strategy):
-            running = [one for one in _select_runners(state, strategy) if one.account.paused == 0]
+            running = [one for one in _select_runners(state, strategy) if one.account.paused in (0, PAUSED_TO_WARM_UP)]
             return _require_events([RunnerPaused(at_ms, one.strategy.name, who, why) for one in running], "paused")
-        case Resume(strategy=strategy):
-            paused = [one for one in _select_runners(state, strategy) if one.account.paused != 0]
-            return _require_events([RunnerResumed(at_ms, one.strategy.name, who, why) for one in paused], "running")
+        case Resume():
+            return _require_events(resume_events(state, command, at_ms, who, why, reload), "running")
         case Close(strategy=strategy, symbol=symbol):
             return _close_requests(state, strategy, symbol, at_ms, who, why)
         case Kill(scope=scope):
@@ -132,8 +138,8 @@ def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str)
 class CommandQueue:
     """Accepts commands while an engine runs (`events.commands.Commands`)."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+    def __init__(self, loop: Loop, reload: Callable[[str], Strategy | None] = lambda _: None) -> None:
+        self._loop, self._reload = loop, reload
         self._waiting: asyncio.Queue[tuple[Command, asyncio.Future[Accepted]] | None] = asyncio.Queue(WAITING_MAX + 1)
         self._closed = False
 
@@ -155,13 +161,15 @@ class CommandQueue:
         while (waiting := await self._waiting.get()) is not None:
             command, done = waiting
             try:
-                accepted = await self._loop.order(partial(command_events, command=command))
+                accepted = await self._loop.order(partial(command_events, command=command, reload=self._reload))
             except CommandRefused as refused:
                 _settle(done, refused)
             except PapertapeError as error:
                 _settle(done, error)
                 raise
             else:
+                if isinstance(command, Resume):
+                    self._loop.adopt_code()
                 if not done.done():
                     done.set_result(accepted)
 

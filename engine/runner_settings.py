@@ -13,6 +13,7 @@ from msgspec.structs import asdict
 
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.strategy import Strategy
+from papertape.engine.reducer.stand_in import series_names
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import ConfigError
 from papertape.events.facts import ContractListed, Event, RunnerConfigured
@@ -90,6 +91,9 @@ def runner_configurations(
             },
             risk=asdict(settings.risk),
             code_digest=code_digest([strategies[name]]),
+            series=series_names(strategies[name]),
+            exit_reasons=strategies[name].exit_reasons,
+            readings=strategies[name].reading.__struct_fields__,
         )
         for name, settings in runners.items()
     ]

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import linecache
 import pkgutil
+import re
 import sys
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +23,13 @@ import papertape.engine.reducer
 import papertape.engine.strategies
 import papertape.events.units
 from papertape.engine.kernel.strategy import Strategy, strategy_from
+from papertape.engine.reducer.hook_guard import error_text, place_of
+from papertape.engine.reducer.stand_in import unusable
 from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from types import ModuleType
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import CodeType, ModuleType
 
 BUILT_IN_ORDER = ("vwap_rsi", "momentum", "funding", "liquidation")
 STRATEGIES_MAX = 64
@@ -47,20 +52,49 @@ _OWNERS_ERRORS = (
 def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     """Return all strategies by name: the four built-in ones in their order, then others by file name.
 
-    Raise ConfigError for a file that cannot be loaded, and for a name that occurs twice.
+    A file that cannot be used is there by the name that it gives itself, with its fault. Raise ConfigError for a folder
+    that does not exist, and for a name that occurs twice.
     """
-    modules = [*_built_in(), *(_load(path) for folder in folders for path in _files(folder))]
     strategies: dict[str, Strategy] = {}
-    for module in modules:
-        if not hasattr(module, "NAME"):
+    for module in _built_in():
+        strategies[module.NAME] = strategy_from(module)
+    for path in (path for folder in folders for path in _files(folder)):
+        strategy = load_strategy(path)
+        if strategy is None:
             continue
-        strategy = strategy_from(module)
         if strategy.name in strategies:
-            raise ConfigError(f"strategy {module.__file__}: the name {strategy.name!r} is taken")
+            raise ConfigError(f"strategy {path}: the name {strategy.name!r} is taken")
         strategies[strategy.name] = strategy
     if len(strategies) > STRATEGIES_MAX:
         raise ConfigError(f"{len(strategies)} strategies found, at most {STRATEGIES_MAX} can run")
     return strategies
+
+
+def load_strategy(path: Path) -> Strategy | None:
+    """Return the strategy of a file as it is now, with its fault if it cannot be used; None if it has no `NAME`."""
+    try:
+        module = _load(path)
+        return strategy_from(module) if hasattr(module, "NAME") else None
+    except ConfigError as error:
+        cause = error.__cause__
+        place = path.name if cause is None else place_of(cause, str(path), 1)
+        return unusable(_name_in(path), str(error).removeprefix(f"strategy {path}: "), place)
+
+
+def reload_from(folders: Sequence[Path]) -> Callable[[str], Strategy | None]:
+    """Return a function that loads a strategy by name from its file, or None if no file has that name."""
+
+    def reload(name: str) -> Strategy | None:
+        shipped = _shipped().get(name)
+        return shipped if shipped is not None else load_strategies(folders).get(name)
+
+    return reload
+
+
+def _name_in(path: Path) -> str:
+    """Return the `NAME` that a file gives itself without running it, else the name of the file."""
+    found = re.search(r"""^NAME\s*(?::[^=]*)?=\s*["']([^"']+)["']""", path.read_text(errors="replace"), re.MULTILINE)
+    return found[1] if found else path.stem
 
 
 def _built_in() -> list[ModuleType]:
@@ -80,7 +114,8 @@ def _files(folder: Path) -> list[Path]:
 def _load(path: Path) -> ModuleType:
     """Import one file. Raise ConfigError, naming the file, for any error in it."""
     name = f"papertape_strategy_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    linecache.checkcache(str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise ConfigError(f"strategy {path}: cannot be read as Python")
     module = importlib.util.module_from_spec(spec)
@@ -92,8 +127,16 @@ def _load(path: Path) -> ModuleType:
         hint = "; docs/strategies.md says what to import from papertape.engine.kernel" if old else ""
         raise ConfigError(f"strategy {path}: {error}{hint}") from error
     except _OWNERS_ERRORS as error:
-        raise ConfigError(f"strategy {path}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"strategy {path}: {error_text(error)}") from error
     return module
+
+
+class _SourceLoader(SourceFileLoader):
+    """Compiles a file each time: cached bytecode may be older than an edit within the same second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def code_digest(strategies: Iterable[Strategy]) -> str:

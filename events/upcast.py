@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from papertape.events.facts import ContractListed, Event, KillSwitchTripped
+from papertape.events.facts import ContractListed, Event, KillSwitchTripped, RunnerConfigured
 
 Upcaster = Callable[[Any], Event]
 
@@ -44,6 +44,17 @@ class KillSwitchTripped1(Event, frozen=True, tag="KillSwitchTripped.1"):
     threshold_percent: float
 
 
+class RunnerConfigured1(Event, frozen=True, tag="RunnerConfigured.1"):
+    """A runner's settings without what its file says about the strategy."""
+
+    strategy: str
+    symbols: tuple[str, ...]
+    parameters: dict[str, int | float]
+    symbol_parameters: dict[str, dict[str, int | float]]
+    risk: dict[str, int | float]
+    code_digest: str
+
+
 def without_human(old: KillSwitchTripped1) -> KillSwitchTripped:
     """Convert a trip: no human caused it."""
     return KillSwitchTripped(**asdict(old))
@@ -54,7 +65,13 @@ def with_unknown_fees(old: ContractListed1) -> ContractListed:
     return ContractListed(**asdict(old))
 
 
+def without_names(old: RunnerConfigured1) -> RunnerConfigured:
+    """Convert a configuration: what the file said was not recorded."""
+    return RunnerConfigured(**asdict(old))
+
+
 UPCASTERS: Mapping[type[Event], Upcaster] = {
     ContractListed1: with_unknown_fees,
     KillSwitchTripped1: without_human,
+    RunnerConfigured1: without_names,
 }

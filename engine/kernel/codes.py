@@ -72,6 +72,7 @@ LATE_CANDLE = 21
 KILL_SWITCH = 22
 MARGIN = 23
 NOT_TRADABLE = 24
+STRATEGY_FAILED = 29
 SESSION_LOSS = 30
 DAILY_LOSS = 31
 GLOBAL_LOSS = 32
@@ -99,6 +100,7 @@ REASON_NAMES: dict[int, EngineReason] = {
     KILL_SWITCH: "kill_switch",
     MARGIN: "margin",
     NOT_TRADABLE: "not_tradable",
+    STRATEGY_FAILED: "strategy_failed",
     SESSION_LOSS: "session_loss",
     DAILY_LOSS: "daily_loss",
     GLOBAL_LOSS: "global_loss",

@@ -91,6 +91,10 @@ class Strategy(Struct, frozen=True):
     holds: Callable[..., list[str]] | None
     about: str
     source: str
+    file: str = ""
+    fault: str = ""
+    """Why its file cannot be used, empty if it can: such a strategy decides nothing, and its runner is parked."""
+    fault_place: str = ""
 
     def candles_needed(self, params: Struct) -> tuple[int, int]:
         """Return the complete candles that it needs of its timeframe and of its filter's under these parameters."""
@@ -118,6 +122,10 @@ def never_leave(
 ) -> int:
     """Return 0, for a strategy that leaves by stop and target only."""
     return 0
+
+
+DO_NOTHING = frozenset({ignore_bar, ignore_settlement, ignore_reading, ignore_reset, never_leave})
+"""The hooks that stand in for those that a strategy does not have."""
 
 
 def strategy_from(module: ModuleType) -> Strategy:
@@ -149,6 +157,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         holds=getattr(module, "holds", None),
         about=inspect.cleandoc(module.__doc__ or ""),
         source=inspect.getsource(module),
+        file=str(module.__file__),
     )
 
 

@@ -10,7 +10,7 @@ couples the runners: the global kill switch, and the cause of each event. `apply
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -24,6 +24,7 @@ from papertape.engine.kernel.codes import (
     MANUAL,
     NOT_TRADABLE,
     OPEN_INTEREST,
+    REASON_CODES,
     TRADABLE,
 )
 from papertape.engine.kernel.decide import mark_to_market, place_exit
@@ -33,9 +34,13 @@ from papertape.engine.kernel.kill_switch import cancel_entries, roll_day, trip_g
 from papertape.engine.kernel.observe import can_decide, observe_market
 from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import Decision, Fact
+from papertape.engine.reducer.causes import record_cause, record_decisions
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
 from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
 from papertape.engine.reducer.inputs import apply_input, apply_trip
+from papertape.engine.reducer.parking import cancel_parked_entries, end_warm_up, failure_event, park, park_runner
+from papertape.engine.reducer.recorded import RecordedAnswers, recorded_answers
+from papertape.engine.reducer.state import exit_reason_code
 from papertape.events.errors import EngineFault
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -50,10 +55,7 @@ from papertape.events.facts import (
     KillSwitchTripped,
     MarketFact,
     OpenInterestObserved,
-    OrderCancelled,
-    OrderPlaced,
-    PositionClosed,
-    PositionOpened,
+    StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
 )
@@ -72,6 +74,8 @@ def is_decision(event: Event) -> bool:
     """Return whether the engine decided this event, rather than received it as an input."""
     if isinstance(event, KillSwitchTripped):
         return event.reason != "manual"
+    if isinstance(event, StrategyFailed):
+        return event.is_hook
     return type(event) in DECISION_KINDS or isinstance(event, GapFound)
 
 
@@ -120,13 +124,15 @@ def fact_of(state: EngineState, event: MarketFact) -> Fact:
 # ---------------------------------------------------------------- decide
 
 
-def decide(state: EngineState, event: Event, seq: int) -> list[Entry]:
+def decide(state: EngineState, event: Event, seq: int, recorded: Sequence[Recorded] = ()) -> list[Entry]:
     """Apply a new input and decide on it; return its log entry, at `seq`, and those of its consequences.
 
-    Raise CommandRefused for a command that does not fit the state; the state is then unchanged.
+    Raise CommandRefused for a command that does not fit the state; the state is then unchanged. Whoever decides again
+    passes the `recorded` consequences: a hook that failed is not called again, and the answers of a strategy without
+    its file are taken from them.
     """
     if isinstance(event, MARKET_FACTS):
-        return _decide_on_fact(state, event, seq)
+        return _decide_on_fact(state, event, seq, recorded_answers(state, recorded))
     apply_input(state, event, seq)
     entries = [Entry(event, event.trip_seq if isinstance(event, KillSwitchReset) else 0)]
     if isinstance(event, KillSwitchTripped):
@@ -139,24 +145,44 @@ def decide(state: EngineState, event: Event, seq: int) -> list[Entry]:
             _settle_due(state, event, entries, seq)
     elif isinstance(event, CloseRequested):
         _place_close(state, event, entries, seq)
+    elif isinstance(event, StrategyFailed):
+        cancel_parked_entries(state, state.runner(event.strategy), event.at_ms, entries, seq)
     return entries
 
 
-def _decide_on_fact(state: EngineState, event: MarketFact, seq: int) -> list[Entry]:
+def _decide_on_fact(state: EngineState, event: MarketFact, seq: int, known: RecordedAnswers) -> list[Entry]:
     """Observe a market fact and return it with everything that follows from it."""
     fact = fact_of(state, event)
     entries = [Entry(event), *gap_entries(event, state.markets[fact.symbol].close_time_ms, seq)]
     _observe_fact(state, fact)
     decides = can_decide(fact.kind, fact.timing)
     for runner in state.runners:
+        name = runner.strategy.name
+        if known.failures and name in known.failures:
+            runner.guard.muted = True
         _update_strategy(state, runner, fact)
         if decides and runner.active[fact.symbol]:
+            if known.followed and name in known.followed:
+                entries += _follow_recorded(state, runner, fact, known.followed[name])
+                continue
             count = _decide_for_runner(state, runner, fact)
             if count > 0:
-                _record(state, runner, runner.out[:count], entries, seq)
+                record_decisions(state, runner, runner.out[:count], entries, seq)
+        if runner.guard.failure is not None or known.failures:
+            failed = known.failures.get(name) or failure_event(state, runner, fact)
+            park_runner(state, runner, failed, entries, seq)
     if decides and state.runners:
         _check_global_limit(state, fact, entries, seq)
     return entries
+
+
+def _follow_recorded(state: EngineState, runner: Runner, fact: Fact, recorded: Sequence[Recorded]) -> list[Entry]:
+    """Apply what a runner whose strategy cannot be asked decided on a candle; return it unchanged."""
+    roll_day(runner.account, fact.open_time_ms)
+    for item in recorded:
+        apply_decision(state, item)
+    _mark_account(runner, fact)
+    return [Entry(item.event, item.cause) for item in recorded]
 
 
 def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact) -> int:
@@ -193,6 +219,8 @@ def _observe_fact(state: EngineState, fact: Fact) -> None:
 
 def _update_strategy(state: EngineState, runner: Runner, fact: Fact) -> None:
     """Show a runner's strategy an observed fact."""
+    if runner.warm_ms:
+        end_warm_up(runner, fact.time_ms)
     symbol, main = fact.symbol, runner.main
     runner.update_strategy(
         fact,
@@ -232,7 +260,7 @@ def _check_global_limit(state: EngineState, fact: Fact, entries: list[Entry], se
 def _cancel_entries(state: EngineState, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
     """Cancel the pending entries of a runner that was just stopped."""
     count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
-    _record(state, runner, runner.out[:count], entries, seq)
+    record_decisions(state, runner, runner.out[:count], entries, seq)
 
 
 def _cancel_entries_of(
@@ -247,7 +275,7 @@ def _cancel_entries_of(
         if desk.order.action == ENTRY:
             cancel_entry(NOT_TRADABLE, event.at_ms, symbol, desk, decision)
             evolve(desk, runner.account, decision)
-            _record(state, runner, [decision], entries, seq)
+            record_decisions(state, runner, [decision], entries, seq)
 
 
 def _settle_due(state: EngineState, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
@@ -255,7 +283,7 @@ def _settle_due(state: EngineState, event: ContractDelisted, entries: list[Entry
     for runner in state.runners:
         if is_due(state, runner, event):
             count = settle_position(state, runner, state.symbols[event.symbol], event.at_ms)
-            _record(state, runner, runner.out[:count], entries, seq)
+            record_decisions(state, runner, runner.out[:count], entries, seq)
 
 
 def _place_close(state: EngineState, event: CloseRequested, entries: list[Entry], seq: int) -> None:
@@ -263,13 +291,13 @@ def _place_close(state: EngineState, event: CloseRequested, entries: list[Entry]
     runner, symbol = state.runner(event.strategy), state.symbols[event.symbol]
     if is_delisted(state, symbol):
         count = settle_position(state, runner, symbol, event.at_ms)
-        _record(state, runner, runner.out[:count], entries, seq)
+        record_decisions(state, runner, runner.out[:count], entries, seq)
         return
     decision = runner.out[0]
     # The numbers of an earlier decision are in no snapshot, so they must not get into the log.
     decision.reading = runner.strategy.reading()
     place_exit(symbol, event.at_ms, runner.desks[symbol], runner.account, MANUAL, decision)
-    _record(state, runner, [decision], entries, seq)
+    record_decisions(state, runner, [decision], entries, seq)
 
 
 def total_equity(state: EngineState) -> float:
@@ -278,50 +306,6 @@ def total_equity(state: EngineState) -> float:
     for runner in state.runners:
         total += runner.account.equity_usdt
     return total
-
-
-# ---------------------------------------------------------------- events and their causes
-
-
-def _record(state: EngineState, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int) -> None:
-    """Append a runner's decisions as events, each with the seq of its cause."""
-    names = list(state.symbols)
-    for decision in decisions:
-        strategy = runner.strategy
-        event = event_of(decision, strategy.name, names[decision.symbol], strategy.exit_reasons)
-        cause = cause_of(event, seq, runner.order_seq[decision.symbol], runner.trip_seq)
-        record_cause(runner, event, decision.symbol, seq + len(entries))
-        entries.append(Entry(event, cause))
-
-
-def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
-    """Return the seq of the cause of a decision on the input at `seq`.
-
-    An order causes its fill; an order or a trip causes a cancelled entry; the input causes everything else.
-    """
-    if isinstance(event, OrderCancelled):
-        match event.reason:
-            case "kill_switch":
-                return trip_seq
-            case "not_tradable":
-                return seq
-            case "next_candle_missing" | "late_candle" | "margin":
-                return order_seq
-            case _:
-                assert_never(event.reason)
-    if isinstance(event, PositionOpened):
-        return order_seq
-    if isinstance(event, PositionClosed) and event.reason not in ("stop", "target", "delisted"):
-        return order_seq
-    return seq
-
-
-def record_cause(runner: Runner, event: Event, symbol: int, seq: int) -> None:
-    """Remember an event that later ones will name as their cause."""
-    if isinstance(event, OrderPlaced):
-        runner.order_seq[symbol] = seq
-    elif isinstance(event, KillSwitchTripped):
-        runner.trip_seq = seq
 
 
 # ---------------------------------------------------------------- apply
@@ -334,6 +318,7 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
     fact = None
     if isinstance(event, MARKET_FACTS):
         fact = fact_of(state, event)
+        _park_failed(state, group)
         _observe_fact(state, fact)
         for runner in state.runners:
             _update_strategy(state, runner, fact)
@@ -347,10 +332,17 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
         _mark_accounts(state, fact)
 
 
+def _park_failed(state: EngineState, group: Sequence[Recorded]) -> None:
+    """Park the runners whose hooks failed on an input, before any hook is called: one that hung must not hang again."""
+    for recorded in group[1:]:
+        if isinstance(recorded.event, StrategyFailed):
+            park(state.runner(recorded.event.strategy), recorded.event, recorded.seq)
+
+
 def apply_decision(state: EngineState, recorded: Recorded) -> None:
-    """Apply one recorded decision."""
+    """Apply one recorded decision. What parked a strategy was applied with the input."""
     event = recorded.event
-    if isinstance(event, GapFound):
+    if isinstance(event, GapFound | StrategyFailed):
         return
     if isinstance(event, KillSwitchTripped):
         apply_trip(state, event, recorded.seq)
@@ -358,7 +350,10 @@ def apply_decision(state: EngineState, recorded: Recorded) -> None:
     runner = state.runner(event.strategy)  # type: ignore[attr-defined]
     symbol = state.symbols[event.symbol]  # type: ignore[attr-defined]
     decision = runner.out[0]
-    decision_of(event, symbol, runner.strategy.exit_reasons, decision)
+    reason = getattr(event, "reason", "signal")
+    if reason not in REASON_CODES:
+        exit_reason_code(runner, reason)
+    decision_of(event, symbol, runner.exit_reasons, decision)
     evolve(runner.desks[symbol], runner.account, decision)
     if decision.reason == DELISTED:  # No later candle in this group revalues the account.
         mark_to_market(runner.account, runner.desks)
@@ -369,10 +364,15 @@ def _mark_accounts(state: EngineState, fact: Fact) -> None:
     """Mark every account to market after a candle, and update the total of the global kill switch."""
     for runner in state.runners:
         if runner.active[fact.symbol]:
-            runner.desks[fact.symbol].mark_usdt = fact.close
-            mark_to_market(runner.account, runner.desks)
+            _mark_account(runner, fact)
     if state.runners:
         update_total(state.guard, state.maxima, total_equity(state), fact.time_ms)
+
+
+def _mark_account(runner: Runner, fact: Fact) -> None:
+    """Mark one account to market after a candle."""
+    runner.desks[fact.symbol].mark_usdt = fact.close
+    mark_to_market(runner.account, runner.desks)
 
 
 def groups(recorded: Iterable[Recorded]) -> Iterable[list[Recorded]]:

@@ -40,6 +40,7 @@ from papertape.events.facts.operation import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
 )
 from papertape.events.facts.risk import KillSwitchReset, KillSwitchTripped
 from papertape.events.facts.trading import (
@@ -96,6 +97,7 @@ __all__ = [
     "RunnerPaused",
     "RunnerResumed",
     "Side",
+    "StrategyFailed",
     "SymbolResumed",
     "SymbolSuspended",
     "Timing",

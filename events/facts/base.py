@@ -32,7 +32,7 @@ RejectionReason = Literal[
     "target_wrong_side",
 ]
 """Why a signal became no order."""
-CancelReason = Literal["next_candle_missing", "late_candle", "kill_switch", "margin", "not_tradable"]
+CancelReason = Literal["next_candle_missing", "late_candle", "kill_switch", "margin", "not_tradable", "strategy_failed"]
 """Why an entry order was never filled."""
 TripReason = Literal["session_loss", "daily_loss", "global_loss", "manual"]
 """Why a kill switch tripped."""
