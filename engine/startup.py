@@ -18,11 +18,11 @@ from papertape.engine.command_queue import CommandQueue, command_events
 from papertape.engine.integrity import Integrity
 from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from papertape.engine.recovery import RecoveredState, recover
-from papertape.engine.reducer.parking import CONFIGURATION, PAUSED_BY_CONFIGURATION, PAUSED_TO_WARM_UP
+from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION, PAUSED_TO_WARM_UP
 from papertape.engine.reducer.reducer import is_new
 from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.runner_settings import RunnerSettings, runner_configurations
-from papertape.engine.startup_failures import strategy_failures
+from papertape.engine.startup_failures import refuse_unusable, strategy_failures
 from papertape.engine.startup_progress import clear_progress, write_progress
 from papertape.engine.strategy_registry import code_digest
 from papertape.events import durable
@@ -30,6 +30,7 @@ from papertape.events.beside import sibling_path
 from papertape.events.bus import Bus
 from papertape.events.errors import ConfigError, LogDamaged, LogError
 from papertape.events.facts import (
+    CONFIGURATION,
     ContractListed,
     EngineStarted,
     EngineStopped,
@@ -137,6 +138,7 @@ async def open_engine(
         engine = _recover_engine(settings, log, clock, warn)
         state = engine.loop.state
         refuse(state)
+        refuse_unusable(state, settings.unusable, warn)
         engine.started_at_ms, engine.digest_at_start = clock.now_ms(), state_digest(state)
         started = EngineStarted(
             engine.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
@@ -206,8 +208,7 @@ def configuration_changes(
 ) -> list[Event]:
     """Return the events by which the configuration differs from the log.
 
-    Raise ConfigError for a change that the log cannot adopt, such as another capital, and for a strategy that cannot
-    run and that the log does not know.
+    Raise ConfigError for a change that the log cannot adopt, such as another capital.
     """
     events: list[Event] = [event for event in contracts if is_new(state, event)]
     unconfigured = unconfigured_positions(state, symbols)

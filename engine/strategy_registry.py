@@ -52,8 +52,26 @@ _OWNERS_ERRORS = (
 def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     """Return all strategies by name: the four built-in ones in their order, then others by file name.
 
-    A file that cannot be used is there by the name that it gives itself, with its fault. Raise ConfigError for a folder
-    that does not exist, and for a name that occurs twice.
+    Raise ConfigError for a file that cannot be loaded, for a folder that does not exist, and for a name that occurs
+    twice.
+    """
+    strategies = load_all_strategies(folders)
+    for strategy in strategies.values():
+        if strategy.fault:
+            raise ConfigError(f"strategy {fault_text(strategy)}")
+    return strategies
+
+
+def fault_text(strategy: Strategy) -> str:
+    """Return why a strategy's file cannot be used, with file and line: `grid.py:3: SyntaxError: invalid syntax`."""
+    return f"{strategy.fault_place}: {strategy.fault}" if strategy.fault_place else strategy.fault
+
+
+def load_all_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
+    """Return all strategies like `load_strategies`, those that cannot be used with their faults.
+
+    Such a file is there by the name that it gives itself. Raise ConfigError for a folder that does not exist, and for a
+    name that occurs twice.
     """
     strategies: dict[str, Strategy] = {}
     for module in _built_in():
@@ -86,7 +104,7 @@ def reload_from(folders: Sequence[Path]) -> Callable[[str], Strategy | None]:
 
     def reload(name: str) -> Strategy | None:
         shipped = _shipped().get(name)
-        return shipped if shipped is not None else load_strategies(folders).get(name)
+        return shipped if shipped is not None else load_all_strategies(folders).get(name)
 
     return reload
 

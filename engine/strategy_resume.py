@@ -8,7 +8,7 @@ from msgspec.structs import asdict, replace
 
 from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
 from papertape.engine.reducer.stand_in import MISSING, misfit, series_names
-from papertape.engine.strategy_registry import code_digest
+from papertape.engine.strategy_registry import code_digest, fault_text
 from papertape.events.commands import ALL, Resume
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import Event, RunnerConfigured, RunnerResumed
@@ -56,7 +56,7 @@ def _fault(runner: Runner, strategy: Strategy | None, base_ms: int) -> str:
     if strategy is None:
         return MISSING
     if strategy.fault:
-        return f"{strategy.fault_place}: {strategy.fault}" if strategy.fault_place else strategy.fault
+        return fault_text(strategy)
     return misfit(strategy, configuration_for(runner, strategy), base_ms)
 
 

@@ -92,10 +92,10 @@ def trades(
     from papertape.cli.render.trades import STDOUT, TradeListOptions, show_trades
 
     if csv is not None and csv != STDOUT:
-        from papertape.cli.config.overrides import load_config
+        from papertape.cli.config.overrides import load_config_of_log
         from papertape.cli.offline.output_files import check_output, log_files
 
-        check_output("--csv", csv, log_files(db or load_config(config).database))
+        check_output("--csv", csv, log_files(db or load_config_of_log(config).database))
     with open_log(db, config) as reader:
         show_trades(reader, TradeListOptions(strategy, symbol, limit), csv, as_json=as_json)
 

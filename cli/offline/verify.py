@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import say
 from papertape.cli.progress import progress_bar
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
     """Prove the log and print the result. Raise LogDiffers after the first difference."""
-    loaded = load_config(config)
+    loaded = load_config_of_log(config)
     path = db or loaded.database
     started = time.perf_counter()
     with closing(SqliteLogReader(path)) as reader, progress_bar("verifying", reader.head().seq) as on_progress:

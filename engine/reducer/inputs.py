@@ -13,10 +13,11 @@ from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import Decision
 from papertape.engine.reducer.decision_events import decision_of
 from papertape.engine.reducer.delisting import is_delisted
-from papertape.engine.reducer.parking import CONFIGURATION, PAUSED_BY_CONFIGURATION, PAUSED_BY_HAND, park, resume
+from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION, PAUSED_BY_HAND, park, resume
 from papertape.engine.reducer.state import apply_global_trip, configure_runner, list_contract
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
+    CONFIGURATION,
     GLOBAL_SCOPE,
     CloseRequested,
     ContractDelisted,

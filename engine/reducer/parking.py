@@ -15,14 +15,13 @@ from papertape.engine.kernel.fills import cancel_entry
 from papertape.engine.kernel.strategy import NoState
 from papertape.engine.reducer.causes import record_decisions
 from papertape.engine.reducer.state import restart_strategy
-from papertape.events.facts import RunnerResumed, StrategyFailed
+from papertape.events.facts import CONFIGURATION, RunnerResumed, StrategyFailed
 from papertape.events.log import Entry
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import Fact
     from papertape.engine.reducer.state import EngineState, Runner
 
-CONFIGURATION: Final = "configuration"
 PAUSED_BY_HAND: Final = 1
 PAUSED_BY_CONFIGURATION: Final = 2
 PAUSED_TO_WARM_UP: Final = 3

@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.engine.feeds.files import csv_polars
-from papertape.engine.reducer.reducer import cause_of, decide, gap_entries
+from papertape.engine.reducer.causes import cause_of
+from papertape.engine.reducer.reducer import decide, gap_entries
 from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from papertape.events.facts.base import (
+    CONFIGURATION,
     GLOBAL_SCOPE,
     Action,
     CancelReason,
@@ -55,6 +56,7 @@ from papertape.events.facts.trading import (
 )
 
 __all__ = [
+    "CONFIGURATION",
     "EVENT_TYPES",
     "GLOBAL_SCOPE",
     "Action",

@@ -41,6 +41,8 @@ ExitReason = Literal["stop", "target", "liquidation", "delisted", "manual", "unn
 EngineReason = RejectionReason | CancelReason | TripReason | ExitReason | Literal["signal"]
 """Every reason that the engine gives for a decision; `signal` is that of an entry order."""
 GLOBAL_SCOPE = "global"
+CONFIGURATION = "configuration"
+"""Who pauses and resumes a strategy that the configuration stops or starts to name."""
 
 
 class Timing(IntEnum):

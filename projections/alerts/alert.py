@@ -22,6 +22,7 @@ class AlertKind(StrEnum):
     KILL_SWITCH = "kill_switch"
     RESET = "reset"
     PAUSE = "pause"
+    STRATEGY = "strategy"
     FEED = "feed"
     SYMBOL = "symbol"
     ANOMALY = "anomaly"
@@ -29,7 +30,7 @@ class AlertKind(StrEnum):
     FAULT = "fault"
 
 
-URGENT = frozenset({AlertKind.KILL_SWITCH, AlertKind.FAULT})
+URGENT = frozenset({AlertKind.KILL_SWITCH, AlertKind.STRATEGY, AlertKind.FAULT})
 """These kinds overtake all others."""
 
 

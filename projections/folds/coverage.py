@@ -22,6 +22,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
 )
 from papertape.projections.folds.kill_switches import TripView
 from papertape.projections.text.formats import duration, utc
@@ -133,7 +134,14 @@ class Coverage:
                 _add(self._share(event.strategy).cancelled, event.reason)
             case PositionOpened() | Closing():
                 self._fold_fill(event)
-            case RunnerConfigured() | KillSwitchTripped() | KillSwitchReset() | RunnerPaused() | RunnerResumed():
+            case (
+                RunnerConfigured()
+                | KillSwitchTripped()
+                | KillSwitchReset()
+                | RunnerPaused()
+                | RunnerResumed()
+                | StrategyFailed()
+            ):
                 self._fold_permission()
             case _:
                 pass

@@ -26,6 +26,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
     Timing,
 )
 from papertape.projections.text.event_views import strategy_of
@@ -46,6 +47,7 @@ Decision = (
     | KillSwitchReset
     | RunnerPaused
     | RunnerResumed
+    | StrategyFailed
     | CloseRequested
 )
 """An event caused by a strategy, by the exchange on its behalf, by a limit or by a human. All carry market time."""

@@ -45,6 +45,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
     Timing,
@@ -60,7 +61,7 @@ from papertape.projections.text.formats import (
     signed,
     utc,
 )
-from papertape.projections.text.reasons import pause_words, reason_words, trip_words
+from papertape.projections.text.reasons import failure_words, pause_words, reason_words, trip_words
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
@@ -294,6 +295,11 @@ def _runner_paused(event: RunnerPaused, _: Contracts) -> EventLine:
 @line.register
 def _runner_resumed(event: RunnerResumed, _: Contracts) -> EventLine:
     return EventLine("good", f"{event.strategy} resumed by {event.who}: {event.why}")
+
+
+@line.register
+def _strategy_failed(event: StrategyFailed, _: Contracts) -> EventLine:
+    return EventLine("alarm", f"{event.strategy} is parked: {failure_words(event)}")
 
 
 @line.register

@@ -149,5 +149,6 @@ def test_the_program_ends_with_4_and_says_which(tmp_path: Path) -> None:
     assert "capitol_usdt" in typo.stderr
     (own / "vanishing.py").unlink()
     gone = papertape(tmp_path, *with_own)
-    assert gone.returncode == 4
-    assert "strategy 'vanishing' is not among vwap_rsi" in gone.stderr
+    assert gone.returncode == 0, gone.stderr
+    (failed,) = [item.event for item in recorded(tmp_path / "log.db") if isinstance(item.event, StrategyFailed)]
+    assert (failed.strategy, failed.error) == ("vanishing", "its file is missing")
