@@ -10,8 +10,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import Struct
 
+from papertape.engine.kernel.answers import Answer, clear_answer
 from papertape.engine.kernel.strategy import DO_NOTHING, Hooks, Strategy
 from papertape.events.names import close_matches
 from papertape.events.text import one_line
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from types import CodeType
 
 ERROR_CHARS_MAX: Final = 300
+_encode = msgspec.msgpack.Encoder().encode
+_decode_answer = msgspec.msgpack.Decoder(Answer).decode
 NOTHING: Final = 0
 """What a hook that failed answers: no entry, no exit, no change."""
 PLAIN: Final = (int, float, bool)
@@ -48,25 +52,32 @@ class HookGuard:
 
     def guarded(self, hooks: Hooks) -> Hooks:
         """Return the hooks behind this guard; those that do nothing need none."""
-        return Hooks(**{name: self.guarded_hook(name, getattr(hooks, name)) for name in Hooks.__struct_fields__})
+        own = {name: getattr(hooks, name) for name in Hooks.__struct_fields__}
+        guarded = {
+            name: hook if hook is None or hook in DO_NOTHING else self.guarded_hook(name, hook)
+            for name, hook in own.items()
+        }
+        return Hooks(**guarded)
 
     def guarded_hook(self, name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Return a hook behind this guard."""
-        if hook in DO_NOTHING:
-            return hook
-        check = check_answer if name in ANSWERING else None
+        answers, changes = name in ANSWERING, name == "manage"
 
         def call_hook(*values: Any) -> Any:
             if self.muted:
                 return NOTHING
             try:
                 answer = hook(*values)
-                if check is not None and answer:
-                    check(answer, values[-1])
+                if answer and answers:
+                    check_answer(answer, values[-1])
+                elif changes:
+                    check_change(values[-1])
             except (Exception, HookOverrun, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever an owner's hook raises parks it.
                 self.muted = True
                 line = getattr(getattr(hook, "__code__", None), "co_firstlineno", 0)
                 self.failure = HookFailure(name, place_of(error, self._file, line), error_text(error))
+                if changes:
+                    clear_answer(values[-1])
                 return NOTHING
             return answer
 
@@ -77,6 +88,15 @@ class HookGuard:
 ANSWERING: Final = frozenset({"enter", "leave"})
 GUARD_CODE: Final[set[CodeType]] = set()
 """The code by which a stack shows that a hook runs."""
+
+
+def check_change(written: Answer) -> None:
+    """Raise TypeError if `manage` wrote anything but plain numbers into its answer."""
+    try:
+        _decode_answer(_encode(written))
+    except (TypeError, msgspec.MsgspecError):
+        check_answer(0, written)
+        raise
 
 
 def check_answer(answer: Any, written: Any) -> None:

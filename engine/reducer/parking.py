@@ -1,17 +1,16 @@
 """Park a strategy that failed, and let it go on.
 
-A parked strategy is not asked and not shown anything; its entries are cancelled, while its stops, targets, funding and
-kill switch live on. What its own state was when a hook failed halfway does not matter: the state starts from its
-beginning when the strategy is parked, and stays there until a human resumes it.
+A parked strategy is not asked and not shown anything; its entries and adds are cancelled, while its stops, targets,
+funding and kill switch live on. What its own state was when a hook failed halfway does not matter: the state starts
+from its beginning when the strategy is parked, and stays there until a human resumes it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from papertape.engine.kernel.codes import ENTRY, STRATEGY_FAILED
-from papertape.engine.kernel.evolve import evolve
-from papertape.engine.kernel.fills import cancel_entry
+from papertape.engine.kernel.codes import STRATEGY_FAILED
+from papertape.engine.kernel.kill_switch import cancel_entries
 from papertape.engine.kernel.strategy import NoState
 from papertape.engine.reducer.causes import record_decisions
 from papertape.engine.reducer.state import restart_strategy
@@ -49,13 +48,8 @@ def park_runner(
 
 
 def cancel_parked_entries(state: EngineState, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
-    """Cancel the entries of a runner that was just parked."""
-    count = 0
-    for symbol, desk in enumerate(runner.desks):
-        if desk.order.action == ENTRY:
-            cancel_entry(STRATEGY_FAILED, at_ms, symbol, desk, runner.out[count])
-            evolve(desk, runner.account, runner.out[count])
-            count += 1
+    """Cancel the pending entries and the adds of a runner that was just parked."""
+    count = cancel_entries(STRATEGY_FAILED, at_ms, runner.account, runner.desks, runner.out, 0)
     record_decisions(state, runner, runner.out[:count], entries, seq)
 
 

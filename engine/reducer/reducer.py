@@ -16,31 +16,36 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.codes import (
     CANDLE,
-    DELISTED,
     ENDED,
-    ENTRY,
     FUNDING,
     GLOBAL_LOSS,
+    KILL_SWITCH,
     MANUAL,
     NOT_TRADABLE,
     OPEN_INTEREST,
-    REASON_CODES,
+    PAUSED,
     TRADABLE,
 )
-from papertape.engine.kernel.decide import mark_to_market, place_exit
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
-from papertape.engine.kernel.fills import cancel_entry
 from papertape.engine.kernel.kill_switch import cancel_entries, roll_day, trip_global, update_total
 from papertape.engine.kernel.observe import can_decide, observe_market
+from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.series import observe_series
-from papertape.engine.kernel.state import Decision, Fact
-from papertape.engine.reducer.causes import record_cause, record_decisions
-from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
+from papertape.engine.kernel.state import Fact
+from papertape.engine.reducer.applied import (
+    apply_decision,
+    apply_runner,
+    follow_candle,
+    mark_account,
+    strategy_past_fills,
+)
+from papertape.engine.reducer.causes import record_decisions
+from papertape.engine.reducer.decision_events import DECISION_KINDS, event_of
 from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
-from papertape.engine.reducer.inputs import apply_input, apply_trip
+from papertape.engine.reducer.inputs import apply_input
 from papertape.engine.reducer.parking import cancel_parked_entries, end_warm_up, failure_event, park, park_runner
 from papertape.engine.reducer.recorded import RecordedAnswers, recorded_answers
-from papertape.engine.reducer.state import exit_reason_code
 from papertape.events.errors import EngineFault
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -55,6 +60,7 @@ from papertape.events.facts import (
     KillSwitchTripped,
     MarketFact,
     OpenInterestObserved,
+    RunnerPaused,
     StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
@@ -138,7 +144,9 @@ def decide(state: EngineState, event: Event, seq: int, recorded: Sequence[Record
     if isinstance(event, KillSwitchTripped):
         for runner in state.runners:
             if runner.trip_seq == seq:
-                _cancel_entries(state, runner, event.at_ms, entries, seq)
+                _cancel_entries(state, runner, KILL_SWITCH, event.at_ms, entries, seq)
+    elif isinstance(event, RunnerPaused):
+        _cancel_entries(state, state.runner(event.strategy), PAUSED, event.at_ms, entries, seq)
     elif isinstance(event, SymbolSuspended | ContractDelisted):
         _cancel_entries_of(state, event, entries, seq)
         if isinstance(event, ContractDelisted):
@@ -163,7 +171,7 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int, known: Reco
         _update_strategy(state, runner, fact)
         if decides and runner.active[fact.symbol]:
             if known.followed and name in known.followed:
-                entries += _follow_recorded(state, runner, fact, known.followed[name])
+                entries += apply_runner(state, runner, fact, known.followed[name])
                 continue
             count = _decide_for_runner(state, runner, fact)
             if count > 0:
@@ -174,15 +182,6 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int, known: Reco
     if decides and state.runners:
         _check_global_limit(state, fact, entries, seq)
     return entries
-
-
-def _follow_recorded(state: EngineState, runner: Runner, fact: Fact, recorded: Sequence[Recorded]) -> list[Entry]:
-    """Apply what a runner whose strategy cannot be asked decided on a candle; return it unchanged."""
-    roll_day(runner.account, fact.open_time_ms)
-    for item in recorded:
-        apply_decision(state, item)
-    _mark_account(runner, fact)
-    return [Entry(item.event, item.cause) for item in recorded]
 
 
 def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact) -> int:
@@ -202,6 +201,7 @@ def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact) -> int:
         runner.rules,
         state.contracts,
         state.tiers,
+        runner.answer,
         runner.out,
         0,
     )
@@ -254,28 +254,29 @@ def _check_global_limit(state: EngineState, fact: Fact, entries: list[Entry], se
         if runner.account.tripped == 0:
             evolve(runner.desks[0], runner.account, decision)
             runner.trip_seq = state.guard_trip_seq
-            _cancel_entries(state, runner, fact.time_ms, entries, seq)
+            _cancel_entries(state, runner, KILL_SWITCH, fact.time_ms, entries, seq)
 
 
-def _cancel_entries(state: EngineState, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
-    """Cancel the pending entries of a runner that was just stopped."""
-    count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
+def _cancel_entries(
+    state: EngineState, runner: Runner, reason: int, at_ms: int, entries: list[Entry], seq: int
+) -> None:
+    """Cancel the pending entries and the adds of a runner that was just stopped."""
+    count = cancel_entries(reason, at_ms, runner.account, runner.desks, runner.out, 0)
     record_decisions(state, runner, runner.out[:count], entries, seq)
 
 
 def _cancel_entries_of(
     state: EngineState, event: SymbolSuspended | ContractDelisted, entries: list[Entry], seq: int
 ) -> None:
-    """Cancel the pending entries on a symbol that is no longer tradable."""
+    """Cancel the pending entries and the adds on a symbol that is no longer tradable."""
     symbol = state.symbols.get(event.symbol)
     if symbol is None:
         return
     for runner in state.runners:
-        desk, decision = runner.desks[symbol], runner.out[0]
-        if desk.order.action == ENTRY:
-            cancel_entry(NOT_TRADABLE, event.at_ms, symbol, desk, decision)
-            evolve(desk, runner.account, decision)
-            record_decisions(state, runner, [decision], entries, seq)
+        desk = runner.desks[symbol]
+        if rests(desk):
+            count = cancel_orders(NOT_TRADABLE, event.at_ms, symbol, desk, runner.account, runner.out, 0)
+            record_decisions(state, runner, runner.out[:count], entries, seq)
 
 
 def _settle_due(state: EngineState, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
@@ -326,10 +327,21 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
                 roll_day(runner.account, fact.open_time_ms)
     elif not is_decision(event):
         apply_input(state, event, head.seq)
+    if fact is None or not can_decide(fact.kind, fact.timing):
+        for recorded in group[1:]:
+            apply_decision(state, recorded)
+        return
+    followed: set[str] = set()
     for recorded in group[1:]:
+        name = strategy_past_fills(recorded.event)
+        if name is not None and name not in followed:
+            followed.add(name)
+            follow_candle(state, state.runner(name), fact)
         apply_decision(state, recorded)
-    if fact is not None and can_decide(fact.kind, fact.timing):
-        _mark_accounts(state, fact)
+    for runner in state.runners:
+        if runner.strategy.name not in followed:
+            follow_candle(state, runner, fact)
+    _mark_accounts(state, fact)
 
 
 def _park_failed(state: EngineState, group: Sequence[Recorded]) -> None:
@@ -339,40 +351,13 @@ def _park_failed(state: EngineState, group: Sequence[Recorded]) -> None:
             park(state.runner(recorded.event.strategy), recorded.event, recorded.seq)
 
 
-def apply_decision(state: EngineState, recorded: Recorded) -> None:
-    """Apply one recorded decision. What parked a strategy was applied with the input."""
-    event = recorded.event
-    if isinstance(event, GapFound | StrategyFailed):
-        return
-    if isinstance(event, KillSwitchTripped):
-        apply_trip(state, event, recorded.seq)
-        return
-    runner = state.runner(event.strategy)  # type: ignore[attr-defined]
-    symbol = state.symbols[event.symbol]  # type: ignore[attr-defined]
-    decision = runner.out[0]
-    reason = getattr(event, "reason", "signal")
-    if reason not in REASON_CODES:
-        exit_reason_code(runner, reason)
-    decision_of(event, symbol, runner.exit_reasons, decision)
-    evolve(runner.desks[symbol], runner.account, decision)
-    if decision.reason == DELISTED:  # No later candle in this group revalues the account.
-        mark_to_market(runner.account, runner.desks)
-    record_cause(runner, event, symbol, recorded.seq)
-
-
 def _mark_accounts(state: EngineState, fact: Fact) -> None:
     """Mark every account to market after a candle, and update the total of the global kill switch."""
     for runner in state.runners:
         if runner.active[fact.symbol]:
-            _mark_account(runner, fact)
+            mark_account(runner, fact)
     if state.runners:
         update_total(state.guard, state.maxima, total_equity(state), fact.time_ms)
-
-
-def _mark_account(runner: Runner, fact: Fact) -> None:
-    """Mark one account to market after a candle."""
-    runner.desks[fact.symbol].mark_usdt = fact.close
-    mark_to_market(runner.account, runner.desks)
 
 
 def groups(recorded: Iterable[Recorded]) -> Iterable[list[Recorded]]:

@@ -45,7 +45,7 @@ class SavedRunner(Struct, array_like=True):
     account: Account
     desks: list[SymbolState]
     states: list[bytes]
-    order_seq: list[int]
+    order_seq: list[list[int]]
     trip_seq: int
     exit_reasons: tuple[str, ...]
     failure: StrategyFailed | None

@@ -48,6 +48,7 @@ ABSENT_HOOKS: Final = Hooks(
     reset=ignore_reset,
     enter=never_enter,
     leave=never_leave,
+    manage=None,
 )
 
 
@@ -113,6 +114,7 @@ def unusable(
         state=NoState,
         reading=reading,
         exit_reasons=exit_reasons,
+        units_max=1,
         hooks=ABSENT_HOOKS,
         read=None,
         explain=None,

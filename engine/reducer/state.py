@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from papertape.engine.kernel.answers import RUNGS_MAX, Answer
+from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
@@ -22,7 +25,6 @@ from papertape.engine.kernel.state import (
     AccountRules,
     Bar,
     Contract,
-    Decision,
     GlobalKillSwitch,
     Market,
     Needs,
@@ -46,7 +48,18 @@ if TYPE_CHECKING:
 
 GAP_RESET_MS = 240 * MINUTE_MS
 SYMBOLS_MAX = 512
-DECISIONS_A_FACT_MAX = SETTLEMENTS_MAX + 8
+DECISIONS_A_SYMBOL_MAX = 1 + RUNGS_MAX
+"""What one symbol can cancel at once: an entry, or the adds of a position."""
+DECISIONS_A_FACT_MAX = SETTLEMENTS_MAX + 8 * RUNGS_MAX + 8
+"""Settlements booked; fills, cancellations and new orders of every rung; and the few that there is one of."""
+
+
+ORDER_SLOTS = RUNGS_MAX + 2
+
+
+def decisions_max(symbols: int) -> int:
+    """Return the most decisions that one fact can lead to for a runner over so many symbols."""
+    return symbols * DECISIONS_A_SYMBOL_MAX + DECISIONS_A_FACT_MAX
 
 
 class SeriesSet(Struct):
@@ -58,10 +71,12 @@ class SeriesSet(Struct):
 
 
 class Runner(Struct):
-    """One strategy with its isolated account. `*_seq` are the causes that later events refer to.
+    """One strategy with its isolated account.
 
-    `exit_reasons` are the strategy's, then any others that the log names. `failure` is the event that parked it, None
-    while it runs; until `warm_ms` (0: never) its own state is too young for entries.
+    `*_seq` are the causes that later events refer to; `order_seq` has those of a symbol's orders by their slot: its
+    entry or exit, its adds, its reduction. `exit_reasons` are the strategy's, then any others that the log names.
+    `failure` is the event that parked it, None while it runs; until `warm_ms` (0: never) its strategy's own state is
+    too young for entries.
     """
 
     strategy: Strategy
@@ -79,8 +94,9 @@ class Runner(Struct):
     desks: list[SymbolState]
     states: list[Any]
     active: list[bool]
+    answer: Answer
     out: list[Decision]
-    order_seq: list[int]
+    order_seq: list[list[int]]
     trip_seq: int = 0
     failure: StrategyFailed | None = None
     failed_seq: int = 0
@@ -236,7 +252,12 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         exit_reasons=strategy.exit_reasons,
         guard=guard,
         update_strategy=make_strategy_update(hooks),
-        decide=make_decide(hooks, len(strategy.exit_reasons)),
+        decide=make_decide(
+            hooks,
+            make_change(hooks.manage, strategy.units_max),
+            len(strategy.exit_reasons),
+            strategy.units_max,
+        ),
         main=series_set(state, strategy.timeframe_ms),
         filtered=series_set(state, strategy.filter_timeframe_ms),
         rules=rules_of(risk),
@@ -246,6 +267,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         desks=[],
         states=[],
         active=[],
+        answer=Answer(reading=strategy.reading()),
         out=[],
         order_seq=[],
     )
@@ -258,7 +280,7 @@ def _replace_strategy(state: EngineState, runner: Runner, strategy: Strategy) ->
     runner.strategy, runner.guard = strategy, fresh.guard
     runner.update_strategy, runner.decide = fresh.update_strategy, fresh.decide
     runner.main, runner.filtered = fresh.main, fresh.filtered
-    runner.exit_reasons, runner.out = fresh.exit_reasons, []
+    runner.exit_reasons, runner.answer, runner.out = fresh.exit_reasons, fresh.answer, []
     restart_strategy(runner)
     for desk in runner.desks:
         if desk.order.reason >= FIRST_EXIT_REASON:
@@ -283,7 +305,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
     while len(runner.desks) < len(names):
         runner.desks.append(SymbolState())
         runner.states.append(runner.strategy.state())
-        runner.order_seq.append(0)
+        runner.order_seq.append([0] * ORDER_SLOTS)
     while len(runner.params) < len(names):
         name = names[len(runner.params)]
         values = {**event.parameters, **event.symbol_parameters.get(name, {})}
@@ -291,7 +313,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
         runner.params.append(params)
         runner.needs.append(Needs(*runner.strategy.candles_needed(params)))
         runner.active.append(name in event.symbols)
-    while len(runner.out) < (1 if state.bare else len(names) + DECISIONS_A_FACT_MAX):
+    while len(runner.out) < (1 if state.bare else decisions_max(len(names))):
         runner.out.append(Decision(reading=runner.strategy.reading()))
 
 
