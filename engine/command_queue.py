@@ -15,7 +15,19 @@ from papertape.engine.reducer.inputs import active_trip_seq
 from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
 from papertape.engine.reducer.reducer import total_equity
 from papertape.engine.strategy_resume import resume_events
-from papertape.events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.commands import (
+    ALL,
+    TEXT_CHARS_MAX,
+    Accepted,
+    Close,
+    Command,
+    Kill,
+    Pause,
+    Reload,
+    Reset,
+    Resume,
+    StateCommand,
+)
 from papertape.events.errors import CommandRefused, PapertapeError
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -29,24 +41,27 @@ from papertape.events.names import unknown_name_text
 from papertape.events.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.loop import Loop
     from papertape.engine.reducer.state import EngineState, Runner
 
+    MakeEvents = Callable[[EngineState], Sequence[Event]]
+
 WAITING_MAX: Final = 64
 STOPPING: Final = "the engine is stopping"
+NO_RELOAD: Final = "this engine does not read its configuration again; restart it"
 
 
 def command_events(
-    state: EngineState, command: Command, reload: Callable[[str], Strategy | None] = lambda _: None
+    state: EngineState, command: StateCommand, load: Callable[[str], Strategy | None] = lambda _: None
 ) -> list[Event]:
     """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state.
 
-    A resume of a parked strategy loads its file again by `reload`.
+    A resume of a parked strategy loads its file again by `load`.
     """
-    who, why = _require_text(command.who, "who"), _require_text(command.why, "why")
+    who, why = require_text(command.who, "who"), require_text(command.why, "why")
     at_ms = market_ms(state)
     _check_names(state, command)
     match command:
@@ -54,7 +69,7 @@ def command_events(
             running = [one for one in _select_runners(state, strategy) if one.account.paused in (0, PAUSED_TO_WARM_UP)]
             return _require_events([RunnerPaused(at_ms, one.strategy.name, who, why) for one in running], "paused")
         case Resume():
-            return _require_events(resume_events(state, command, at_ms, who, why, reload), "running")
+            return _require_events(resume_events(state, command, at_ms, who, why, load), "running")
         case Close(strategy=strategy, symbol=symbol):
             return _close_requests(state, strategy, symbol, at_ms, who, why)
         case Kill(scope=scope):
@@ -65,7 +80,7 @@ def command_events(
             assert_never(command)
 
 
-def _check_names(state: EngineState, command: Command) -> None:
+def _check_names(state: EngineState, command: StateCommand) -> None:
     """Raise CommandRefused for an unknown strategy or symbol, with the closest matches."""
     strategies = [runner.strategy.name for runner in state.runners]
     match command:
@@ -90,7 +105,8 @@ def market_ms(state: EngineState) -> int:
     return max((market.close_time_ms for market in state.markets), default=0)
 
 
-def _require_text(text: str, field: str) -> str:
+def require_text(text: str, field: str) -> str:
+    """Return a text as one line for the log. Raise CommandRefused if it is empty."""
     line = one_line(text, TEXT_CHARS_MAX)
     if not line:
         raise CommandRefused(f"a command needs {field}: it is recorded in the log")
@@ -136,40 +152,54 @@ def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str)
 
 
 class CommandQueue:
-    """Accepts commands while an engine runs (`events.commands.Commands`)."""
+    """Accepts commands while an engine runs (`events.commands.Commands`).
 
-    def __init__(self, loop: Loop, reload: Callable[[str], Strategy | None] = lambda _: None) -> None:
-        self._loop, self._reload = loop, reload
-        self._waiting: asyncio.Queue[tuple[Command, asyncio.Future[Accepted]] | None] = asyncio.Queue(WAITING_MAX + 1)
+    `reload` applies the configuration again; without it every reload is refused. `load` loads the file of a strategy
+    that is resumed.
+    """
+
+    def __init__(self, loop: Loop, load: Callable[[str], Strategy | None] = lambda _: None) -> None:
+        self._loop, self._load = loop, load
+        self._waiting: asyncio.Queue[tuple[MakeEvents, asyncio.Future[Accepted]] | None] = asyncio.Queue(
+            WAITING_MAX + 1
+        )
         self._closed = False
+        self.reload: Callable[[Reload], Awaitable[Accepted]] | None = None
 
     async def submit(self, command: Command) -> Accepted:
         """Queue a command and wait until it is committed. Cancelling the wait does not withdraw it.
 
         Raise CommandRefused if it does not fit the state, too many commands wait, or the engine is stopping.
         """
+        if not isinstance(command, Reload):
+            return await self.enqueue(partial(command_events, command=command, load=self._load))
+        if self.reload is None:
+            raise CommandRefused(NO_RELOAD)
+        return await self.reload(command)
+
+    async def enqueue(self, make: MakeEvents) -> Accepted:
+        """Queue inputs that `make` derives from the state of their turn; wait and raise as `submit` does."""
         if self._closed:
             raise CommandRefused(STOPPING)
         if self._waiting.qsize() >= WAITING_MAX:
             raise CommandRefused(f"{WAITING_MAX} commands are already waiting")
         done: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((command, done))
+        self._waiting.put_nowait((make, done))
         return await asyncio.shield(done)
 
     async def serve(self) -> None:
         """Pass commands to the loop, one after the other, until the queue is closed."""
         while (waiting := await self._waiting.get()) is not None:
-            command, done = waiting
+            make, done = waiting
             try:
-                accepted = await self._loop.order(partial(command_events, command=command, reload=self._reload))
+                accepted = await self._loop.order(make)
             except CommandRefused as refused:
                 _settle(done, refused)
             except PapertapeError as error:
                 _settle(done, error)
                 raise
             else:
-                if isinstance(command, Resume):
-                    self._loop.adopt_code()
+                self._loop.adopt_code()
                 if not done.done():
                     done.set_result(accepted)
 

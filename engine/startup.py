@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.clock import Clock
     from papertape.engine.reducer.state import EngineState
-    from papertape.events.commands import Accepted, Command
+    from papertape.events.commands import Accepted, StateCommand
 
 NOT_ENABLED = "the configuration does not name this strategy"
 
@@ -66,7 +66,7 @@ class EngineSettings(Struct, frozen=True):
     snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS
     unusable: Mapping[str, str] = {}
     """Configured strategies that cannot run, each with the reason: they are parked if the log knows them."""
-    reload: Callable[[str], Strategy | None] = lambda _: None
+    load: Callable[[str], Strategy | None] = lambda _: None
     """Loads a strategy again from its file; None if there is none of this name."""
 
 
@@ -176,11 +176,11 @@ def _recover_engine(settings: EngineSettings, log: SqliteEventLog, clock: Clock,
     every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
     loop = Loop(recovered.state, log, bus, snapshots, version, warn, every, newest_seq)
     integrity = Integrity(log, bus, warn, f"{os.getpid()} {clock.now_ms()}")
-    return Engine(log, loop, bus, recovered, clock, CommandQueue(loop, settings.reload), integrity)
+    return Engine(log, loop, bus, recovered, clock, CommandQueue(loop, settings.load), integrity)
 
 
 async def submit_offline(
-    settings: EngineSettings, command: Command, clock: Clock, warn: Callable[[str], None]
+    settings: EngineSettings, command: StateCommand, clock: Clock, warn: Callable[[str], None]
 ) -> Accepted:
     """Execute one human's command on a log that no engine holds.
 
@@ -190,7 +190,7 @@ async def submit_offline(
     log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
     try:
         loop = _recover_engine(settings, log, clock, warn).loop
-        accepted = await loop.order(partial(command_events, command=command, reload=settings.reload))
+        accepted = await loop.order(partial(command_events, command=command, load=settings.load))
         loop.adopt_code()
         await loop.snapshot()
         log.sync_head()
@@ -220,7 +220,7 @@ def configuration_changes(
         strategy = settings.strategies.get(name)
         is_usable = strategy is not None and not strategy.fault and name not in settings.unusable
         if name not in settings.runners and is_usable and runner.account.paused in (0, PAUSED_TO_WARM_UP):
-            events.append(RunnerPaused(runner.configured.at_ms, name, CONFIGURATION, NOT_ENABLED))
+            events.append(RunnerPaused(at_ms, name, CONFIGURATION, NOT_ENABLED))
     return [*events, *strategy_failures(state, settings.strategies, settings.unusable, settings.runners)]
 
 

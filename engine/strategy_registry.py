@@ -22,13 +22,14 @@ import papertape.engine.kernel
 import papertape.engine.reducer
 import papertape.engine.strategies
 import papertape.events.units
+from papertape.engine.contract.source_check import fault_of
 from papertape.engine.kernel.strategy import Strategy, strategy_from
 from papertape.engine.reducer.hook_guard import error_text, place_of
 from papertape.engine.reducer.stand_in import unusable
 from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import CodeType, ModuleType
 
 BUILT_IN_ORDER = ("vwap_rsi", "momentum", "funding", "liquidation")
@@ -73,11 +74,9 @@ def load_all_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     Such a file is there by the name that it gives itself. Raise ConfigError for a folder that does not exist, and for a
     name that occurs twice.
     """
-    strategies: dict[str, Strategy] = {}
-    for module in _built_in():
-        strategies[module.NAME] = strategy_from(module)
+    strategies: dict[str, Strategy] = {module.NAME: strategy_from(module) for module in _built_in()}
     for path in (path for folder in folders for path in _files(folder)):
-        strategy = load_strategy(path)
+        strategy = load_with_fault(path)
         if strategy is None:
             continue
         if strategy.name in strategies:
@@ -88,25 +87,35 @@ def load_all_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     return strategies
 
 
-def load_strategy(path: Path) -> Strategy | None:
+def load_strategy(path: Path) -> Strategy:
+    """Return the strategy of one file. Raise ConfigError if it cannot be loaded or is none."""
+    module = _load(path)
+    if not hasattr(module, "NAME"):
+        raise ConfigError(f"strategy {path}: `NAME` is missing")
+    return strategy_from(module)
+
+
+def load_with_fault(path: Path) -> Strategy | None:
     """Return the strategy of a file as it is now, with its fault if it cannot be used; None if it has no `NAME`."""
     try:
         module = _load(path)
         return strategy_from(module) if hasattr(module, "NAME") else None
     except ConfigError as error:
-        cause = error.__cause__
-        place = path.name if cause is None else place_of(cause, str(path), 1)
-        return unusable(_name_in(path), str(error).removeprefix(f"strategy {path}: "), place)
+        cause, text = error.__cause__, str(error).removeprefix(f"strategy {path}:").strip()
+        line, colon, rest = text.partition(": ")
+        if colon and line.isdecimal():
+            return unusable(_name_in(path), rest, f"{path.name}:{line}")
+        return unusable(_name_in(path), text, path.name if cause is None else place_of(cause, str(path), 1))
 
 
-def reload_from(folders: Sequence[Path]) -> Callable[[str], Strategy | None]:
+def load_from(folders: Sequence[Path]) -> Callable[[str], Strategy | None]:
     """Return a function that loads a strategy by name from its file, or None if no file has that name."""
 
-    def reload(name: str) -> Strategy | None:
+    def load(name: str) -> Strategy | None:
         shipped = _shipped().get(name)
         return shipped if shipped is not None else load_all_strategies(folders).get(name)
 
-    return reload
+    return load
 
 
 def _name_in(path: Path) -> str:
@@ -130,7 +139,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> ModuleType:
-    """Import one file. Raise ConfigError, naming the file, for any error in it."""
+    """Import one file if its source keeps the contract. Raise ConfigError, naming the file, for any error in it."""
+    if fault := fault_of(path):
+        raise ConfigError(f"strategy {fault}")
     name = f"papertape_strategy_{path.stem}"
     linecache.checkcache(str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
@@ -166,13 +177,17 @@ def code_digest(strategies: Iterable[Strategy]) -> str:
     return digest.hexdigest()
 
 
-def loop_digest(strategy: Strategy, strategies: Mapping[str, Strategy]) -> str:
-    """Return a digest of all code that may be part of the compiled loop of one of the given strategies.
+def loop_digest(strategy: Strategy) -> str:
+    """Return a digest of all code that may be part of the compiled loop of a strategy: the kernel and its own file.
 
-    Built-in strategies do not depend on an owner's files: their loops stay valid when those change.
+    A strategy's file imports no other one, so its loop stays valid when others change.
     """
-    shipped = _shipped()
-    return shipped_digest() if shipped.get(strategy.name) == strategy else code_digest(strategies.values())
+    return code_digest([strategy])
+
+
+def is_shipped(strategy: Strategy) -> bool:
+    """Return whether a strategy is one of papertape's own, which are tested as part of the kernel."""
+    return _shipped().get(strategy.name) == strategy
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict, replace
 
 from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
-from papertape.engine.reducer.stand_in import MISSING, misfit, series_names
+from papertape.engine.reducer.stand_in import MISSING, misfit
 from papertape.engine.strategy_registry import code_digest, fault_text
 from papertape.events.commands import ALL, Resume
 from papertape.events.errors import CommandRefused
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def resume_events(
-    state: EngineState, command: Resume, at_ms: int, who: str, why: str, reload: Callable[[str], Strategy | None]
+    state: EngineState, command: Resume, at_ms: int, who: str, why: str, load: Callable[[str], Strategy | None]
 ) -> list[Event]:
     """Return the events that resume the selected strategies; parked ones are loaded again from their files.
 
@@ -36,7 +36,7 @@ def resume_events(
         if runs or command.strategy not in (ALL, name):
             continue
         if runner.failure is not None:
-            strategy = reload(name) or state.strategies.get(name)
+            strategy = load(name) or state.strategies.get(name)
             fault = _fault(runner, strategy, state.base_ms)
             if strategy is None or fault:
                 refused.append(f"{name} stays parked: {fault}")
@@ -72,7 +72,7 @@ def configuration_for(runner: Runner, strategy: Strategy) -> RunnerConfigured:
             for symbol, own in recorded.symbol_parameters.items()
         },
         code_digest=code_digest([strategy]),
-        series=series_names(strategy),
+        series=strategy.series,
         exit_reasons=strategy.exit_reasons,
         readings=strategy.reading.__struct_fields__,
     )

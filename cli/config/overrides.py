@@ -48,7 +48,7 @@ def apply_sets(config: Config, sets: Sequence[str]) -> Config:
 
     Raise UsageError for a text that is not KEY=VALUE, ConfigError for an unknown key or an invalid value.
     """
-    tree, file = _tree(config), Path(config.file) if config.file else None
+    tree, file = tree_of(config), Path(config.file) if config.file else None
     places: dict[TomlPath, str] = {}
     for one in sets:
         key, equals, text = one.partition("=")
@@ -62,7 +62,7 @@ def apply_sets(config: Config, sets: Sequence[str]) -> Config:
     return msgspec.structs.replace(changed, unusable=changed.unusable | config.unusable)
 
 
-def _tree(config: Config) -> Tree:
+def tree_of(config: Config) -> Tree:
     """Return a configuration as the tree of its file."""
     tree: Tree = msgspec.to_builtins(config)
     del tree["file"], tree["unusable"]

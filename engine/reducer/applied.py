@@ -50,8 +50,8 @@ def follow_candle(state: EngineState, runner: Runner, fact: Fact) -> None:
     """Take a candle into a runner's position after its fills, as `decide` does."""
     symbol = fact.symbol
     if runner.active[symbol]:
-        series = runner.main.series[symbol]
-        follow_symbol(fact, series, runner.desks[symbol], runner.rules, state.contracts[symbol])
+        candle = runner.series[0].views[symbol].candle
+        follow_symbol(fact, candle, runner.desks[symbol], runner.rules, state.contracts[symbol])
 
 
 def apply_decision(state: EngineState, recorded: Recorded) -> None:

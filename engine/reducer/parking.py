@@ -76,8 +76,9 @@ def warm_up_ms(runner: Runner) -> int:
     """Return how long a strategy's own state needs from its beginning until it may enter, 0 if it keeps no state."""
     if runner.strategy.state is NoState:
         return 0
-    main_ms, filtered_ms = runner.main.timeframe_ms, runner.filtered.timeframe_ms
-    return max((max(one.candles * main_ms, one.filter_candles * filtered_ms) for one in runner.needs), default=0)
+    main_ms, *others_ms = (one.timeframe_ms for one in runner.series)
+    other_ms = max(others_ms, default=main_ms)
+    return max((max(one.candles * main_ms, one.filter_candles * other_ms) for one in runner.needs), default=0)
 
 
 def end_warm_up(runner: Runner, time_ms: int) -> None:

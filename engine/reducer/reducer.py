@@ -46,6 +46,7 @@ from papertape.engine.reducer.delisting import is_delisted, is_due, settle_posit
 from papertape.engine.reducer.inputs import apply_input
 from papertape.engine.reducer.parking import cancel_parked_entries, end_warm_up, failure_event, park, park_runner
 from papertape.engine.reducer.recorded import RecordedAnswers, recorded_answers
+from papertape.engine.reducer.state import market_data
 from papertape.events.errors import EngineFault
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -70,6 +71,7 @@ from papertape.events.log import Entry, Recorded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from papertape.engine.kernel.view import MarketData
     from papertape.engine.reducer.state import EngineState, Runner
 
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
@@ -168,12 +170,12 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int, known: Reco
         name = runner.strategy.name
         if known.failures and name in known.failures:
             runner.guard.muted = True
-        _update_strategy(state, runner, fact)
+        data = _update_strategy(state, runner, fact)
         if decides and runner.active[fact.symbol]:
             if known.followed and name in known.followed:
                 entries += apply_runner(state, runner, fact, known.followed[name])
                 continue
-            count = _decide_for_runner(state, runner, fact)
+            count = _decide_for_runner(state, runner, fact, data)
             if count > 0:
                 record_decisions(state, runner, runner.out[:count], entries, seq)
         if runner.guard.failure is not None or known.failures:
@@ -184,15 +186,12 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int, known: Reco
     return entries
 
 
-def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact) -> int:
+def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: MarketData) -> int:
     """Let one runner answer a candle; return the number of decisions in its `out`."""
     symbol = fact.symbol
     return runner.decide(
         fact,
-        state.markets[symbol],
-        runner.main.series[symbol],
-        runner.filtered.series[symbol],
-        state.settlements[symbol],
+        data,
         runner.desks,
         runner.states[symbol],
         runner.params[symbol],
@@ -207,6 +206,15 @@ def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact) -> int:
     )
 
 
+def _update_strategy(state: EngineState, runner: Runner, fact: Fact) -> MarketData:
+    """Show a runner's strategy an observed fact; return what was observed."""
+    if runner.warm_ms:
+        end_warm_up(runner, fact.time_ms)
+    data = market_data(state, runner, fact.symbol)
+    runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
+    return data
+
+
 def _observe_fact(state: EngineState, fact: Fact) -> None:
     """Observe a fact once for all runners: its market, and for a candle the series of every timeframe."""
     symbol = fact.symbol
@@ -214,23 +222,8 @@ def _observe_fact(state: EngineState, fact: Fact) -> None:
     observe_market(fact, market, state.settlements[symbol], state.readings[symbol])
     if fact.kind == CANDLE:
         for series in state.series.values():
-            observe_series(series.series[symbol], series.bars[symbol], fact, market.reset)
-
-
-def _update_strategy(state: EngineState, runner: Runner, fact: Fact) -> None:
-    """Show a runner's strategy an observed fact."""
-    if runner.warm_ms:
-        end_warm_up(runner, fact.time_ms)
-    symbol, main = fact.symbol, runner.main
-    runner.update_strategy(
-        fact,
-        state.markets[symbol],
-        main.series[symbol],
-        main.bars[symbol],
-        state.readings[symbol],
-        runner.states[symbol],
-        runner.params[symbol],
-    )
+            candle, bars = series.views[symbol]
+            observe_series(candle, bars, fact, market.reset)
 
 
 def gap_entries(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:

@@ -11,27 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct, defstruct
 
-from papertape.engine.kernel.strategy import (
-    Hooks,
-    NoState,
-    Strategy,
-    ignore_bar,
-    ignore_reading,
-    ignore_reset,
-    ignore_settlement,
-    never_leave,
-)
+from papertape.engine.kernel.strategy import Hooks, NoState, Strategy, ignore_fact, never_leave
 from papertape.engine.reducer.hook_guard import HookGuard
-from papertape.events.units import TIMEFRAME_NAMES, TIMEFRAMES_MS
+from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from papertape.events.facts import RunnerConfigured
 
-UNRECORDED_SERIES: Final = "5m"
-"""The timeframe of a strategy without a file in a log of a version that did not record it."""
-
+UNRECORDED_MS: Final = SERIES_MS["5m"]
 MISSING: Final = "its file is missing"
 NO_NUMBERS: Final = defstruct("NoNumbers", [])
 
@@ -42,10 +31,10 @@ def never_enter(*_: Any) -> int:
 
 
 ABSENT_HOOKS: Final = Hooks(
-    observe=ignore_bar,
-    settle=ignore_settlement,
-    measure=ignore_reading,
-    reset=ignore_reset,
+    observe=ignore_fact,
+    on_funding=ignore_fact,
+    on_open_interest=ignore_fact,
+    on_gap=ignore_fact,
     enter=never_enter,
     leave=never_leave,
     manage=None,
@@ -63,8 +52,8 @@ def strategy_for(configured: RunnerConfigured, strategies: Mapping[str, Strategy
 
 def misfit(strategy: Strategy, configured: RunnerConfigured, base_ms: int) -> str:
     """Return why a strategy cannot run under a configuration, empty if it can."""
-    if strategy.timeframe_ms < base_ms:
-        return f"its timeframe {TIMEFRAME_NAMES[strategy.timeframe_ms]} is finer than the base, {base_ms // 60_000} min"
+    if any(timeframe_ms % base_ms for timeframe_ms in strategy.series_ms if base_ms):
+        return f"its {strategy.finest} series is finer than the base, {base_ms // 60_000} min"
     guard = HookGuard(strategy)
     candles_needed = guard.guarded_hook("needs", strategy.candles_needed)
     for values in (configured.parameters, *configured.symbol_parameters.values()):
@@ -78,18 +67,20 @@ def misfit(strategy: Strategy, configured: RunnerConfigured, base_ms: int) -> st
 
 def stand_in(configured: RunnerConfigured, base_ms: int, fault: str, place: str) -> Strategy:
     """Return a strategy that decides nothing, with the names and series that were recorded."""
-    main, *others = configured.series or (UNRECORDED_SERIES,)
-    timeframe_ms = max(TIMEFRAMES_MS[main], base_ms)
     return unusable(
         configured.strategy,
         fault,
         place,
-        timeframe_ms=timeframe_ms,
-        filter_timeframe_ms=TIMEFRAMES_MS[others[0]] if others else timeframe_ms,
+        series=configured.series or (_unrecorded_series(base_ms),),
         parameters=defstruct("Parameters", [(name, int | float, 0) for name in configured.parameters]),
         reading=defstruct("Reading", [(name, float, 0.0) for name in configured.readings]),
         exit_reasons=configured.exit_reasons,
     )
+
+
+def _unrecorded_series(base_ms: int) -> str:
+    """Return the series of a strategy without a file, in a log of a version that did not record it."""
+    return next(name for name, timeframe_ms in SERIES_MS.items() if timeframe_ms >= max(base_ms, UNRECORDED_MS))
 
 
 def unusable(
@@ -97,8 +88,7 @@ def unusable(
     fault: str,
     place: str,
     *,
-    timeframe_ms: int = TIMEFRAMES_MS[UNRECORDED_SERIES],
-    filter_timeframe_ms: int = TIMEFRAMES_MS[UNRECORDED_SERIES],
+    series: tuple[str, ...] = ("5m",),
     parameters: type[Struct] = NO_NUMBERS,
     reading: type[Struct] = NO_NUMBERS,
     exit_reasons: tuple[str, ...] = (),
@@ -106,8 +96,7 @@ def unusable(
     """Return a strategy that decides nothing because its file has this fault."""
     return Strategy(
         name=name,
-        timeframe_ms=timeframe_ms,
-        filter_timeframe_ms=filter_timeframe_ms,
+        series=series,
         needs_bars=1,
         needs_filter_bars=1,
         parameters=parameters,
@@ -125,9 +114,3 @@ def unusable(
         fault=fault,
         fault_place=place,
     )
-
-
-def series_names(strategy: Strategy) -> tuple[str, ...]:
-    """Return the timeframes of a strategy's series by name, that of its decisions first."""
-    frames = dict.fromkeys((strategy.timeframe_ms, strategy.filter_timeframe_ms))
-    return tuple(TIMEFRAME_NAMES[frame] for frame in frames)

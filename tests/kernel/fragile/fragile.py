@@ -11,10 +11,11 @@ from msgspec import Meta, Struct
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Bars, Decision, Market, Series, SymbolState
+    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.view import View
 
 NAME = "fragile"
-TIMEFRAME_MS = 60_000
+SERIES = ("1m",)
 NEEDS_BARS = 3
 EXIT_REASONS = ("told",)
 BUY = 1001.0
@@ -26,6 +27,8 @@ RECURSE = 2004.0
 TEXT = 2005.0
 HANG = 2006.0
 STUBBORN = 2007.0
+MOVE_STOP = 1004.0
+FAIL_MANAGING = 2008.0
 
 
 class Parameters(Struct, frozen=True):
@@ -49,39 +52,31 @@ class Reading(Struct):
     seen: float = 0.0
 
 
-def observe(state: State, main: Series, bars: Bars, params: Parameters) -> None:
+def observe(view: View, params: Parameters) -> None:
     """Count candles; fail when told so, with half of the state changed."""
-    state.seen += 1
-    if main.volume == FAIL_OBSERVING:
-        state.half = 1
-        bars[512].close = 0.0
+    view.state.seen += 1
+    if view.candle.volume == FAIL_OBSERVING:
+        view.state.half = 1
+        view.m1.bars[100_000].close = 0.0
 
 
-def enter(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Buy, or fail, when told so."""
-    if main.volume == FAIL_ENTERING:
-        return int(main.volme)
-    if main.volume == RECURSE:
-        return enter(state, market, main, filtered, desk, params, decision)
-    if main.volume == HANG:
-        while main.volume == HANG:
-            state.half += 1
-    if main.volume == STUBBORN:
-        resist(state)
-    if main.volume not in (BUY, TEXT):
+    volume = view.candle.volume
+    if volume == FAIL_ENTERING:
+        return int(view.candle.volme)
+    if volume == RECURSE:
+        return enter(view, params, answer)
+    while volume == HANG:
+        view.state.half += 1
+    if volume == STUBBORN:
+        resist(view.state)
+    if volume not in (BUY, TEXT):
         return 0
-    decision.stop_fraction = params.stop_percent / 100.0
-    decision.target_fraction = params.target_percent / 100.0 if main.volume == BUY else "0.02"
-    decision.reading.volume = main.volume
-    decision.reading.seen = state.seen * 1.0
+    answer.stop_fraction = params.stop_percent / 100.0
+    answer.target_fraction = params.target_percent / 100.0 if volume == BUY else "0.02"
+    answer.reading.volume = volume
+    answer.reading.seen = view.state.seen * 1.0
     return 1
 
 
@@ -92,17 +87,16 @@ def resist(state: State) -> None:
             state.half = max(state.half, 1)
 
 
-def leave(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    profit_usdt: float,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave, or fail, when told so."""
-    if main.volume == FAIL_LEAVING:
+    if view.candle.volume == FAIL_LEAVING:
         return 1 // NO_REASON
-    return FIRST_EXIT_REASON if main.volume == LEAVE else NO_REASON
+    return FIRST_EXIT_REASON if view.candle.volume == LEAVE else NO_REASON
+
+
+def manage(view: View, params: Parameters, answer: Answer) -> None:
+    """Tighten the stop when told so, or fail with half of an answer."""
+    if view.candle.volume in (MOVE_STOP, FAIL_MANAGING):
+        answer.stop_price_usdt = view.position.entry_price_usdt * 0.999
+    if view.candle.volume == FAIL_MANAGING:
+        answer.reduce_fraction = 1.0 / NO_REASON
