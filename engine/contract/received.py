@@ -10,7 +10,7 @@ import msgspec
 import papertape.engine.kernel.state
 import papertape.engine.kernel.view
 from papertape.engine.contract.hooks import HOOKS, OBSERVING
-from papertape.engine.contract.module_source import Imported, is_kernel, resolve
+from papertape.engine.contract.module_source import is_kernel, resolve
 from papertape.engine.contract.struct_rules import struct_shape
 from papertape.engine.contract.values import (
     FLOAT,
@@ -23,7 +23,8 @@ from papertape.engine.contract.values import (
     shape_of,
     struct_value,
 )
-from papertape.engine.kernel.state import Bar, Decision, OpenInterest, Settlement
+from papertape.engine.kernel.answers import Answer
+from papertape.engine.kernel.state import Bar, OpenInterest, Settlement
 from papertape.engine.kernel.view import View, field_of
 from papertape.events.units import SERIES_MS
 
@@ -67,8 +68,7 @@ def _own_shape(source: ModuleSource, name: str) -> Shape:
 
 def _answer_shape(source: ModuleSource) -> Shape:
     """Return the shape of an answer, whose reading is the strategy's own."""
-    kind = resolve(Imported("papertape.engine.kernel.answers", "Answer")) or Decision
-    return Shape("Answer", {**shape_of(kind).fields, "reading": struct_value(_own_shape(source, "Reading"))})
+    return Shape("Answer", {**shape_of(Answer).fields, "reading": struct_value(_own_shape(source, "Reading"))})
 
 
 def _view_shape(source: ModuleSource, hook: str) -> Shape:
