@@ -59,6 +59,39 @@ def why(
         show_why(reader, seq, config, as_json=as_json)
 
 
+def whynot(
+    strategy: Annotated[str | None, typer.Argument(metavar="[STRATEGY]", help="The strategy (default: all).")] = None,
+    symbol: SymbolOption = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="At a past market time, UTC, or at an event: '#4711'.")
+    ] = None,
+    days: Annotated[float | None, typer.Option(min=0.001, metavar="N", help="The funnel of the last N days.")] = None,
+    from_text: Annotated[str | None, typer.Option("--from", metavar="TIME", help="The funnel from this time.")] = None,
+    to_text: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="The funnel to this time (default: the newest candle).")
+    ] = None,
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what keeps each strategy from an entry: its conditions with their numbers, and what else stands in the way.
+
+    With a span it shows the funnel of entries: how often each strategy was asked, how often each condition held, how
+    many signals arose, were refused, filled, cancelled or expired, and the trades.
+    """
+    from papertape.cli.offline.whynot import Selection, funnel_query, show_funnel, show_moment
+    from papertape.events.errors import UsageError
+
+    selection = Selection(strategy, symbol)
+    query = funnel_query(selection, from_text, to_text, days)
+    if query is None:
+        show_moment(db, config, selection, at, as_json=as_json)
+        return
+    if at is not None:
+        raise UsageError("use either --at for a moment, or --days, --from and --to for a span")
+    show_funnel(db, config, query, as_json=as_json)
+
+
 def arena(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Rank the strategies by net return.
 
@@ -84,20 +117,29 @@ def trades(
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file, oldest first; - is stdout.")
     ] = None,
+    fills: Annotated[
+        Path | None,
+        typer.Option(
+            "--fills", metavar="FILE", help="Write every fill, also those of open positions, oldest first; - is stdout."
+        ),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the closed trades, newest first."""
+    """List the closed trades, newest first. A trade lasts from flat to flat and may have several fills."""
     from papertape.cli.log_reader import open_log
-    from papertape.cli.render.trades import STDOUT, TradeListOptions, show_trades
+    from papertape.cli.render.trades import STDOUT, TradeFiles, TradeListOptions, show_trades
 
-    if csv is not None and csv != STDOUT:
-        from papertape.cli.config.overrides import load_config
-        from papertape.cli.offline.output_files import check_output, log_files
+    written: list[Path] = []
+    for option, path in (("--csv", csv), ("--fills", fills)):
+        if path is not None and path != STDOUT:
+            from papertape.cli.config.overrides import load_config
+            from papertape.cli.offline.output_files import check_output, log_files
 
-        check_output("--csv", csv, log_files(db or load_config(config).database))
+            check_output(option, path, log_files(db or load_config(config).database), written)
+            written.append(path)
     with open_log(db, config) as reader:
-        show_trades(reader, TradeListOptions(strategy, symbol, limit), csv, as_json=as_json)
+        show_trades(reader, TradeListOptions(strategy, symbol, limit), TradeFiles(csv, fills), as_json=as_json)
 
 
 def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:

@@ -120,9 +120,15 @@ def backtest(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Write the closed trades; open positions go to FILE.open.csv."),
     ] = None,
+    fills: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Write every fill, also those of open positions.")
+    ] = None,
     db: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a complete log, which other commands can read.")
     ] = None,
+    funnel: Annotated[
+        bool, typer.Option("--funnel", help="Show how often each strategy was asked, and each condition held.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -133,7 +139,9 @@ def backtest(
     from papertape.cli.offline.backtest import BacktestOptions, show  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    options = BacktestOptions(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip)
+    options = BacktestOptions(
+        config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, fills
+    )
     show(options, as_json=as_json)
 
 

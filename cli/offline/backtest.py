@@ -13,10 +13,10 @@ from papertape.cli.config.overrides import load_config
 from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.backtest_trades import open_path, write_trades
-from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_log
+from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_file, whole_log
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
-from papertape.cli.render.console import emit
+from papertape.cli.render.console import emit, fields_of
 from papertape.cli.service.log_admission import ANOTHER, admit_log
 from papertape.cli.wiring import check_period, file_feed, make_runners, note, report_files, warn, with_files
 from papertape.engine.ports.clock import SystemClock
@@ -27,6 +27,7 @@ from papertape.engine.startup import make_folder
 from papertape.events.errors import UsageError
 from papertape.events.log import Recorded
 from papertape.projections.folds.coverage import Coverage
+from papertape.projections.folds.fills import write_fills_csv
 from papertape.projections.folds.performance import performance, trade_figures
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
     from papertape.engine.feeds.files.csv_reader import QuickReader
     from papertape.engine.feeds.files.feed import FileFeed
+    from papertape.engine.inspect.funnel import FunnelReport
     from papertape.engine.reducer.state import Runner
     from papertape.engine.research.equity_curve import EquitySummary
 
@@ -67,6 +69,8 @@ class BacktestOptions(Struct, frozen=True):
     trades: Path | None
     db: Path | None
     after_trip: str = "stop"
+    funnel: bool = False
+    fills: Path | None = None
 
 
 def show(options: BacktestOptions, *, as_json: bool) -> None:
@@ -84,15 +88,30 @@ def show(options: BacktestOptions, *, as_json: bool) -> None:
         note = write_trades(options.trades, final.trades.closed(), final.portfolio.positions(), marked_at_ms)
         if note:
             warn(note)
+    if options.fills is not None:
+        with whole_file("--fills", options.fills) as file:
+            write_fills_csv(file, final.trades.fills())
     if options.db is not None:
         _write(result, options.db, config)
     summary = _summary(result, feed, final)
+    funnel = _funnel(result, final) if options.funnel else None
     if as_json:
-        emit(summary)
+        emit(summary if funnel is None else {**fields_of(summary), "funnel": fields_of(funnel)})
         return
     from papertape.cli.render.backtest import show_backtest  # noqa: PLC0415 - tables are slow to import.
+    from papertape.cli.render.funnel import print_funnel  # noqa: PLC0415 - likewise.
 
     show_backtest(summary, {contract.symbol: contract for contract in result.tape.contracts})
+    if funnel is not None:
+        print_funnel(funnel)
+
+
+def _funnel(result: Backtest, final: FinalState) -> FunnelReport:
+    """Return the funnel of the run."""
+    from papertape.cli.offline.backtest_funnel import backtest_funnel  # noqa: PLC0415 - rarely needed.
+
+    with progress_bar("counting the funnel", result.facts.total) as on_progress:
+        return backtest_funnel(result, final.coverage.data(), on_progress)
 
 
 def _check_outputs(options: BacktestOptions, config: Config) -> None:
@@ -101,11 +120,14 @@ def _check_outputs(options: BacktestOptions, config: Config) -> None:
     if options.db is not None:
         make_folder(options.db)
         check_output("--db", options.db, inputs)
+    written = [] if options.db is None else log_files(options.db)
     if options.trades is not None:
-        written = [] if options.db is None else log_files(options.db)
         check_output("--trades", options.trades, inputs, written)
         if not options.trades.exists() or options.trades.is_file():
             check_output("--trades", open_path(options.trades), inputs, written)
+        written = [*written, options.trades, open_path(options.trades)]
+    if options.fills is not None:
+        check_output("--fills", options.fills, inputs, written)
 
 
 def _configured(options: BacktestOptions) -> Config:

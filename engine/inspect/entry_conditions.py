@@ -82,16 +82,21 @@ def _runner(state: EngineState, name: str) -> Runner:
 
 
 def _side(state: EngineState, runner: Runner, index: int, side: int, ready: tuple[Readiness, ...]) -> EntryConditions:
-    explain, reading = runner.strategy.explain, _reading(state, runner, index)
-    explained = explain is not None and reading is not None
-    conditions = tuple(explain(reading, runner.params[index], side)) if explain is not None and explained else ()
+    reading = reading_of(state, runner, index)
+    conditions = None if reading is None else conditions_of(runner, index, side, reading)
     at_ms, blockers = max(0, state.markets[index].close_time_ms), tuple(_blockers(state, runner, index, side))
-    return EntryConditions(SIDE_NAMES[side], at_ms, explained, conditions, ready, blockers)
+    return EntryConditions(SIDE_NAMES[side], at_ms, conditions is not None, conditions or (), ready, blockers)
 
 
-def _reading(state: EngineState, runner: Runner, index: int) -> Any:
-    """Return the strategy's numbers of this moment, None if it has no `read`."""
-    if runner.strategy.read is None:
+def conditions_of(runner: Runner, index: int, side: int, reading: Any) -> tuple[Condition, ...] | None:
+    """Return a strategy's conditions of an entry on one side, None if it does not explain itself."""
+    explain = runner.strategy.explain
+    return None if explain is None else tuple(explain(reading, runner.params[index], side))
+
+
+def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
+    """Return the strategy's numbers of this moment, None if it has no `read` or does not explain itself."""
+    if runner.strategy.read is None or runner.strategy.explain is None:
         return None
     reading = runner.strategy.reading()
     ask_now(state, runner, index, runner.strategy.read, reading)
@@ -121,6 +126,11 @@ def readiness(state: EngineState, runner: Runner, index: int) -> tuple[Readiness
         _ready(state, index, one.views[index].candle, candles)
         for one, candles in zip(runner.series, needed, strict=True)
     )
+
+
+def is_ready(state: EngineState, runner: Runner, index: int) -> bool:
+    """Return whether the strategy has all complete candles that an entry needs."""
+    return all(frame.candles >= frame.needed for frame in readiness(state, runner, index))
 
 
 def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:

@@ -18,6 +18,7 @@ from papertape.events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
+    ConfigurationReloaded,
     ContractDelisted,
     ContractListed,
     DataRefused,
@@ -38,15 +39,19 @@ from papertape.events.facts import (
     OrderCancelled,
     OrderPlaced,
     OrderRejected,
+    PositionIncreased,
     PositionOpened,
+    PositionReduced,
     RepairTried,
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StopMoved,
     SymbolResumed,
     SymbolSuspended,
+    TargetsMoved,
 )
-from papertape.projections.alerts import texts
+from papertape.projections.alerts import texts, trade_texts
 from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.alerts.daily import Days, daily_summary
 from papertape.projections.alerts.feed_outage import FeedOutage, FeedOutageTracker
@@ -60,7 +65,7 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.market_status import AnomalyView
-    from papertape.projections.folds.portfolio import OrderView
+    from papertape.projections.folds.pending_orders import OrderView
 
 SILENT_EVENTS: frozenset[type[Event]] = frozenset(
     {
@@ -73,6 +78,8 @@ SILENT_EVENTS: frozenset[type[Event]] = frozenset(
         OrderPlaced,
         OrderRejected,
         OrderCancelled,
+        StopMoved,
+        TargetsMoved,
         RunnerConfigured,
         EpochBegan,
         CloseRequested,
@@ -86,6 +93,8 @@ MOSTLY_SILENT_EVENTS: frozenset[type[Event]] = SILENT_EVENTS | {CandleClosed}
 """A candle is worth an alert only if it ends an outage or makes a daily summary due."""
 
 AlertText = tuple[AlertKind, str]
+CONFIGURATION = "configuration"
+"""Who paused a strategy that the configuration no longer names."""
 
 REPORTED_OTHERWISE = frozenset({"ws_disconnected", "kill_switch_global", "all_strategies_stopped"})
 """Anomalies that the alert of the feed or kill switch covers already; only their reminders are sent."""
@@ -146,6 +155,7 @@ class Derivation:
         self._portfolio, self._trades, self._days, self._contracts = portfolio, trades, days, contracts
         self.feed = FeedOutageTracker()
         self._running = False
+        self._reloaded_ms = -1
         self._filled: dict[str, int] = {}
         self._before = PriorState()
 
@@ -210,6 +220,8 @@ class Derivation:
                 self._running = True
             case EngineStopped():
                 self._running = False
+            case ConfigurationReloaded():
+                self._reloaded_ms = event.at_ms
             case SymbolSuspended() | SymbolResumed():
                 self._filled.pop(event.symbol, None)
             case GapFilled():
@@ -219,7 +231,8 @@ class Derivation:
 
     def _order(self, strategy: str, symbol: str) -> OrderView | None:
         orders = self._portfolio.orders()
-        return next((order for order in orders if (order.strategy, order.symbol) == (strategy, symbol)), None)
+        entries = (order for order in orders if order.action == "entry")
+        return next((order for order in entries if (order.strategy, order.symbol) == (strategy, symbol)), None)
 
     def _anomaly(self, kind: str, subject: str) -> AnomalyView | None:
         standing = self._portfolio.market_status.anomalies()
@@ -270,17 +283,21 @@ class Derivation:
             case PositionOpened():
                 opened = self._portfolio.positions(event.strategy)
                 position = next(one for one in opened if one.symbol == event.symbol)
-                return AlertKind.ENTRY, texts.entry_text(stamp, position, self._before.order, contracts)
+                return AlertKind.ENTRY, trade_texts.entry_text(stamp, position, self._before.order, contracts)
+            case PositionIncreased():
+                return AlertKind.PART, trade_texts.increase_text(stamp, event, contracts)
+            case PositionReduced():
+                return AlertKind.PART, trade_texts.reduction_text(stamp, event, contracts)
             case Closing():
                 (trade,) = self._trades.latest(1)
                 account = self._portfolio.account(event.strategy)
                 if isinstance(event, Liquidated):
-                    return AlertKind.LIQUIDATION, texts.liquidation_text(stamp, trade, account, contracts)
-                return AlertKind.EXIT, texts.exit_text(stamp, trade, account, contracts)
+                    return AlertKind.LIQUIDATION, trade_texts.liquidation_text(stamp, trade, account, contracts)
+                return AlertKind.EXIT, trade_texts.exit_text(stamp, trade, account, contracts)
             case FundingPaid() if -event.amount_usdt >= max(self._settings.funding_paid_usdt_min, 1e-9):
                 held = self._portfolio.positions(event.strategy)
                 held_now = next((one for one in held if one.symbol == event.symbol), None)
-                return AlertKind.FUNDING, texts.funding_text(stamp, event, held_now)
+                return AlertKind.FUNDING, trade_texts.funding_text(stamp, event, held_now)
             case _:
                 return None
 
@@ -295,6 +312,8 @@ class Derivation:
                 everything = event.scope == GLOBAL_SCOPE
                 remaining = switches.global_trip if everything else switches.standing(event.scope).trip
                 return AlertKind.RESET, texts.reset_text(stamp, event, self._before.trip, remaining)
+            case RunnerPaused() | RunnerResumed() if self._is_part_of_reload(event):
+                return None
             case RunnerPaused():
                 held = self._portfolio.positions(event.strategy)
                 return AlertKind.PAUSE, texts.pause_text(stamp, event, held, none_active=self._none_active)
@@ -303,11 +322,17 @@ class Derivation:
             case _:
                 return None
 
+    def _is_part_of_reload(self, event: RunnerPaused | RunnerResumed) -> bool:
+        """Return whether the alert of a reload has told of this pause, or of its end, already."""
+        return event.who == CONFIGURATION and event.at_ms == self._reloaded_ms
+
     def _engine_alert(self, event: Event, stamp: texts.Stamp, note: str) -> AlertText | None:
         match event:
             case EngineStarted():
                 crashed = self._before.crashed
                 return AlertKind.START, texts.start_text(stamp, event, self._portfolio.view(), note, crashed=crashed)
+            case ConfigurationReloaded():
+                return AlertKind.RELOAD, texts.reload_text(stamp, event)
             case EngineStopped():
                 return AlertKind.STOP, texts.stop_text(stamp, event.reason, self._portfolio.positions())
             case _:
