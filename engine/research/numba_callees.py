@@ -66,6 +66,15 @@ class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
         self._finalize_dynamic_globals()
         self._finalized = True
 
+    def finalize(self) -> None:
+        """End the library without the code of its own parts, which only the loop links, each part once."""
+        self._raise_if_finalized()
+        self._finalize_final_module()
+
+    def with_parts(self) -> list[Any]:
+        """Return the library and those of all parts that its code calls, each once."""
+        return list(dict.fromkeys([self, *self._linking_libraries]))
+
 
 class LoopLibrary(JITCodeLibrary):  # type: ignore[misc]
     """The code of a loop, which links every part that it calls, at any depth, once."""
@@ -108,7 +117,7 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
         library.finalize()
         fndesc = lowered.fndesc
         entry = _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", 0, lowered.env, (library,))
-        state.targetctx.insert_user_function(entry, fndesc, [library])
+        state.targetctx.insert_user_function(entry, fndesc, library.with_parts())
         state["cr"] = _LowerResult(fndesc, lowered.call_helper, cfunc=entry, env=lowered.env)
         return True
 
