@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Final, assert_never
 from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.inputs import active_trip_seq
 from papertape.engine.reducer.reducer import total_equity
-from papertape.events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.commands import (
+    ALL,
+    TEXT_CHARS_MAX,
+    Accepted,
+    Close,
+    Command,
+    Kill,
+    Pause,
+    Reload,
+    Reset,
+    Resume,
+    StateCommand,
+)
 from papertape.events.errors import CommandRefused, PapertapeError
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -28,18 +40,21 @@ from papertape.events.names import unknown_name_text
 from papertape.events.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from papertape.engine.loop import Loop
     from papertape.engine.reducer.state import EngineState, Runner
 
+    MakeEvents = Callable[[EngineState], Sequence[Event]]
+
 WAITING_MAX: Final = 64
 STOPPING: Final = "the engine is stopping"
+NO_RELOAD: Final = "this engine does not read its configuration again; restart it"
 
 
-def command_events(state: EngineState, command: Command) -> list[Event]:
+def command_events(state: EngineState, command: StateCommand) -> list[Event]:
     """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state."""
-    who, why = _require_text(command.who, "who"), _require_text(command.why, "why")
+    who, why = require_text(command.who, "who"), require_text(command.why, "why")
     at_ms = market_ms(state)
     _check_names(state, command)
     match command:
@@ -59,7 +74,7 @@ def command_events(state: EngineState, command: Command) -> list[Event]:
             assert_never(command)
 
 
-def _check_names(state: EngineState, command: Command) -> None:
+def _check_names(state: EngineState, command: StateCommand) -> None:
     """Raise CommandRefused for an unknown strategy or symbol, with the closest matches."""
     strategies = [runner.strategy.name for runner in state.runners]
     match command:
@@ -84,7 +99,8 @@ def market_ms(state: EngineState) -> int:
     return max((market.close_time_ms for market in state.markets), default=0)
 
 
-def _require_text(text: str, field: str) -> str:
+def require_text(text: str, field: str) -> str:
+    """Return a text as one line for the log. Raise CommandRefused if it is empty."""
     line = one_line(text, TEXT_CHARS_MAX)
     if not line:
         raise CommandRefused(f"a command needs {field}: it is recorded in the log")
@@ -130,32 +146,46 @@ def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str)
 
 
 class CommandQueue:
-    """Accepts commands while an engine runs (`events.commands.Commands`)."""
+    """Accepts commands while an engine runs (`events.commands.Commands`).
+
+    `reload` applies the configuration again; without it every reload is refused.
+    """
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._waiting: asyncio.Queue[tuple[Command, asyncio.Future[Accepted]] | None] = asyncio.Queue(WAITING_MAX + 1)
+        self._waiting: asyncio.Queue[tuple[MakeEvents, asyncio.Future[Accepted]] | None] = asyncio.Queue(
+            WAITING_MAX + 1
+        )
         self._closed = False
+        self.reload: Callable[[Reload], Awaitable[Accepted]] | None = None
 
     async def submit(self, command: Command) -> Accepted:
         """Queue a command and wait until it is committed. Cancelling the wait does not withdraw it.
 
         Raise CommandRefused if it does not fit the state, too many commands wait, or the engine is stopping.
         """
+        if not isinstance(command, Reload):
+            return await self.enqueue(partial(command_events, command=command))
+        if self.reload is None:
+            raise CommandRefused(NO_RELOAD)
+        return await self.reload(command)
+
+    async def enqueue(self, make: MakeEvents) -> Accepted:
+        """Queue inputs that `make` derives from the state of their turn; wait and raise as `submit` does."""
         if self._closed:
             raise CommandRefused(STOPPING)
         if self._waiting.qsize() >= WAITING_MAX:
             raise CommandRefused(f"{WAITING_MAX} commands are already waiting")
         done: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((command, done))
+        self._waiting.put_nowait((make, done))
         return await asyncio.shield(done)
 
     async def serve(self) -> None:
         """Pass commands to the loop, one after the other, until the queue is closed."""
         while (waiting := await self._waiting.get()) is not None:
-            command, done = waiting
+            make, done = waiting
             try:
-                accepted = await self._loop.order(partial(command_events, command=command))
+                accepted = await self._loop.order(make)
             except CommandRefused as refused:
                 _settle(done, refused)
             except PapertapeError as error:

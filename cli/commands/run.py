@@ -126,6 +126,9 @@ def backtest(
     db: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a complete log, which other commands can read.")
     ] = None,
+    funnel: Annotated[
+        bool, typer.Option("--funnel", help="Show how often each strategy was asked, and each condition held.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -137,7 +140,7 @@ def backtest(
 
     files = (candles or [], funding or [], open_interest or [])
     options = BacktestOptions(
-        config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, fills
+        config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, fills
     )
     show(options, as_json=as_json)
 

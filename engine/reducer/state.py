@@ -15,9 +15,10 @@ from papertape.engine.kernel.answers import RUNGS_MAX, Answer
 from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.indicators.progress import history_rows
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.state import (
-    HISTORY_BARS_MAX,
     READINGS_MAX,
     SETTLEMENTS_MAX,
     Account,
@@ -33,11 +34,18 @@ from papertape.engine.kernel.state import (
     SymbolState,
     Tier,
 )
+from papertape.engine.kernel.view import (
+    MarketData,
+    SeriesView,
+    bind_hook,
+    deciding_type,
+    observing_type,
+)
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from papertape.engine.kernel.state import Bars, Readings
     from papertape.engine.kernel.strategy import Strategy
@@ -60,11 +68,25 @@ def decisions_max(symbols: int) -> int:
 
 
 class SeriesSet(Struct):
-    """One timeframe over all symbols: its series and their histories, by symbol index."""
+    """One timeframe over all symbols: its series with their histories of `rows` bars, by symbol index."""
 
     timeframe_ms: int
-    series: list[Series]
-    bars: list[Bars]
+    views: list[SeriesView]
+    rows: int = HISTORY_BARS_MIN
+
+    @property
+    def series(self) -> list[Series]:
+        """The series by symbol index."""
+        return [view.candle for view in self.views]
+
+    @property
+    def bars(self) -> list[Bars]:
+        """Their histories by symbol index."""
+        return [view.bars for view in self.views]
+
+    def replace(self, series: Iterable[Series], bars: Iterable[Bars]) -> None:
+        """Replace every series and its history."""
+        self.views[:] = map(SeriesView, series, bars)
 
 
 class Runner(Struct):
@@ -78,8 +100,7 @@ class Runner(Struct):
     configured: RunnerConfigured
     update_strategy: Callable[..., None]
     decide: Callable[..., int]
-    main: SeriesSet
-    filtered: SeriesSet
+    series: tuple[SeriesSet, ...]
     rules: AccountRules
     account: Account
     params: list[Any]
@@ -186,20 +207,44 @@ def _add_symbol(state: EngineState, event: ContractListed) -> None:
 
 def _grow_series(state: EngineState, series: SeriesSet) -> None:
     """Add a series and a history for every symbol that has none yet."""
-    while len(series.series) < len(state.symbols):
-        series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms))
-        series.bars.append([] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
+    while len(series.views) < len(state.symbols):
+        bars = [] if state.bare else [Bar() for _ in range(series.rows)]
+        series.views.append(SeriesView(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms), bars))
 
 
 def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
     """Return the series of a timeframe, which all runners share."""
     if timeframe_ms not in state.series:
-        state.series[timeframe_ms] = SeriesSet(timeframe_ms, [], [])
+        state.series[timeframe_ms] = SeriesSet(timeframe_ms, [])
         _grow_series(state, state.series[timeframe_ms])
     return state.series[timeframe_ms]
 
 
+def lengthen_history(state: EngineState, series: SeriesSet, rows: int) -> None:
+    """Make room for `rows` bars in every history of a timeframe, if there is less; none is ever shortened."""
+    if rows <= series.rows:
+        return
+    if not state.bare:
+        series.replace(series.series, [_longer_history(one, bars, rows) for one, bars in series.views])
+    series.rows = rows
+
+
+def _longer_history(series: Series, bars: Bars, rows: int) -> Bars:
+    """Return a history with room for `rows` bars that holds those of a shorter one; note the oldest in the series."""
+    longer = [Bar() for _ in range(rows)]
+    series.oldest_row = max(series.oldest_row, series.row - len(bars) + 1)
+    for row in range(series.oldest_row, series.row + 1):
+        longer[row & (rows - 1)] = bars[row & (len(bars) - 1)]
+    return longer
+
+
 # ---------------------------------------------------------------- runners
+
+
+def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
+    """Return what was observed of a symbol, with the series of one runner."""
+    series = tuple([one.views[symbol] for one in runner.series])
+    return MarketData(state.markets[symbol], series, state.settlements[symbol], state.readings[symbol])
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
@@ -207,8 +252,10 @@ def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
     strategy = state.strategies.get(event.strategy)
     if strategy is None:
         raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(state.strategies)}")
-    if strategy.timeframe_ms < state.base_ms:
-        raise ConfigError(f"strategy {event.strategy}: its timeframe is finer than the base of {state.base_ms} ms")
+    if any(timeframe_ms % state.base_ms for timeframe_ms in strategy.series_ms if state.base_ms):
+        raise ConfigError(
+            f"strategy {event.strategy}: its {strategy.finest} series is finer than the base of {state.base_ms} ms"
+        )
     risk = msgspec.convert(event.risk, RiskSettings)
     for runner in state.runners:
         if runner.strategy.name == event.strategy:
@@ -234,18 +281,16 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
     capital = risk.capital_usdt
+    view, hooks, units_max = deciding_type(strategy.series), strategy.hooks, strategy.units_max
+    change = make_change(None if hooks.manage is None else bind_hook(view, hooks.manage), units_max)
     return Runner(
         strategy=strategy,
         configured=event,
-        update_strategy=make_strategy_update(strategy.hooks),
+        update_strategy=make_strategy_update(strategy.hooks, observing_type(strategy.series)),
         decide=make_decide(
-            strategy.hooks,
-            make_change(strategy.hooks.manage, strategy.units_max),
-            len(strategy.exit_reasons),
-            strategy.units_max,
+            bind_hook(view, hooks.enter), bind_hook(view, hooks.leave), change, len(strategy.exit_reasons), units_max
         ),
-        main=series_set(state, strategy.timeframe_ms),
-        filtered=series_set(state, strategy.filter_timeframe_ms),
+        series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         rules=rules_of(risk),
         account=Account(capital, capital, capital, capital, capital),
         params=[],
@@ -271,7 +316,10 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
         values = {**event.parameters, **event.symbol_parameters.get(name, {})}
         params = msgspec.convert(values, runner.strategy.parameters)
         runner.params.append(params)
-        runner.needs.append(Needs(*runner.strategy.candles_needed(params)))
+        needs = Needs(*runner.strategy.candles_needed(params))
+        for order, series in enumerate(runner.series):
+            lengthen_history(state, series, history_rows(needs.filter_candles if order else needs.candles))
+        runner.needs.append(needs)
         runner.active.append(name in event.symbols)
     while len(runner.out) < (1 if state.bare else decisions_max(len(names))):
         runner.out.append(Decision(reading=runner.strategy.reading()))
