@@ -125,7 +125,8 @@ def warm_up_ms(config: Config) -> int:
 def _history_ms(strategy: Strategy, parameters: dict[str, int | float]) -> int:
     """Return the duration of the candles that a strategy needs with these parameters."""
     needed, filter_needed = strategy.candles_needed(msgspec.convert(parameters, strategy.parameters))
-    return max(needed * strategy.timeframe_ms, filter_needed * strategy.filter_timeframe_ms)
+    main_ms, *filters_ms = strategy.series_ms
+    return max(needed * main_ms, *(filter_needed * filter_ms for filter_ms in filters_ms), 0)
 
 
 def make_runners(

@@ -9,6 +9,7 @@ from papertape.cli.commands.control import close, kill, pause, reload, reset, re
 from papertape.cli.commands.download import download
 from papertape.cli.commands.inspect import (
     arena,
+    check,
     compare,
     config_check,
     doctor,
@@ -78,6 +79,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
     ),
     "This installation": (
         Verb("strategies", strategies, "papertape strategies momentum"),
+        Verb("check", check, "papertape check my_strategies/three_down.py"),
         Verb("config check", config_check, "papertape config check papertape.toml"),
         Verb("doctor", doctor, "papertape doctor --full"),
     ),

@@ -10,15 +10,15 @@ from msgspec.structs import replace
 
 from papertape.cli.arguments import moment_ms
 from papertape.cli.config.overrides import load_config
-from papertape.cli.config.sections import strategies_of
+from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.backtest_trades import open_path, write_trades
-from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_log
+from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_file, whole_log
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
 from papertape.cli.render.console import emit, fields_of
 from papertape.cli.service.log_admission import ANOTHER, admit_log
-from papertape.cli.wiring import check_period, file_feed, make_runners, report_files, warn, with_files
+from papertape.cli.wiring import check_period, file_feed, make_runners, note, report_files, warn, with_files
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.research.backtest import Backtest, import_ahead
 from papertape.engine.research.backtest import backtest as run_backtest
@@ -27,6 +27,7 @@ from papertape.engine.startup import make_folder
 from papertape.events.errors import UsageError
 from papertape.events.log import Recorded
 from papertape.projections.folds.coverage import Coverage
+from papertape.projections.folds.fills import write_fills_csv
 from papertape.projections.folds.performance import performance, trade_figures
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
@@ -69,6 +70,7 @@ class BacktestOptions(Struct, frozen=True):
     db: Path | None
     after_trip: str = "stop"
     funnel: bool = False
+    fills: Path | None = None
 
 
 def show(options: BacktestOptions, *, as_json: bool) -> None:
@@ -86,6 +88,9 @@ def show(options: BacktestOptions, *, as_json: bool) -> None:
         note = write_trades(options.trades, final.trades.closed(), final.portfolio.positions(), marked_at_ms)
         if note:
             warn(note)
+    if options.fills is not None:
+        with whole_file("--fills", options.fills) as file:
+            write_fills_csv(file, final.trades.fills())
     if options.db is not None:
         _write(result, options.db, config)
     summary = _summary(result, feed, final)
@@ -115,11 +120,14 @@ def _check_outputs(options: BacktestOptions, config: Config) -> None:
     if options.db is not None:
         make_folder(options.db)
         check_output("--db", options.db, inputs)
+    written = [] if options.db is None else log_files(options.db)
     if options.trades is not None:
-        written = [] if options.db is None else log_files(options.db)
         check_output("--trades", options.trades, inputs, written)
         if not options.trades.exists() or options.trades.is_file():
             check_output("--trades", open_path(options.trades), inputs, written)
+        written = [*written, options.trades, open_path(options.trades)]
+    if options.fills is not None:
+        check_output("--fills", options.fills, inputs, written)
 
 
 def _configured(options: BacktestOptions) -> Config:
@@ -140,15 +148,19 @@ def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, FileFeed]:
     files = config.feed.file
     start_ms = moment_ms(files.start, "--from") if files.start or options.start is not None else None
     end_ms = moment_ms(files.end, "--to") if files.end or options.end is not None else None
-    with import_ahead(options.engine) as quick:
+    names = enabled_names(config)
+    strategies = strategies_of(config)
+    read = (*files.candles, *files.funding, *files.open_interest)
+    with import_ahead(options.engine, read, len(strategies if names is None else names)) as quick:
         feed = _feed(config, quick)
     check_period(feed, start_ms, end_ms)
     report_files(feed, start_ms, end_ms, warn)
-    strategies = strategies_of(config)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
     with progress_bar("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
-        result = run_backtest(feed, strategies, runners, options.engine, start_ms, end_ms, progress, options.after_trip)
+        result = run_backtest(
+            feed, strategies, runners, options.engine, start_ms, end_ms, progress, options.after_trip, note
+        )
     return result, feed
 
 

@@ -148,7 +148,7 @@ class FunnelFold:
     def _take_question(
         self, state: EngineState, runner: Runner, index: int, candle: CandleClosed, decisions: Sequence[Event]
     ) -> None:
-        if runner.main.series[index].completed != 1 or candle.timing is Timing.WARM_UP:
+        if runner.series[0].views[index].candle.completed != 1 or candle.timing is Timing.WARM_UP:
             return
         name = runner.strategy.name
         funnel = self._funnels.get((name, candle.symbol))

@@ -22,10 +22,14 @@ from papertape.events.facts import (
     OrderCancelled,
     OrderPlaced,
     OrderRejected,
+    PositionIncreased,
     PositionOpened,
+    PositionReduced,
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StopMoved,
+    TargetsMoved,
     Timing,
 )
 from papertape.projections.text.event_views import strategy_of
@@ -40,6 +44,10 @@ Decision = (
     | OrderRejected
     | OrderCancelled
     | PositionOpened
+    | PositionIncreased
+    | PositionReduced
+    | StopMoved
+    | TargetsMoved
     | Closing
     | FundingPaid
     | KillSwitchTripped

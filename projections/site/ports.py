@@ -283,12 +283,11 @@ class SiteSettings(Struct, frozen=True):
 
 
 class StrategyView(Struct, frozen=True):
-    """An available strategy: what it does, and the JSON schema of its parameters (units, ranges, defaults)."""
+    """An available strategy: what it does, the timeframes that it reads, and the JSON schema of its parameters."""
 
     name: str
     about: str
-    timeframe_ms: int
-    filter_timeframe_ms: int
+    series: tuple[str, ...]
     parameters_schema: dict[str, Any]
 
 

@@ -230,10 +230,7 @@ def site_of(
         "version": "test", "database": "memory", "simulated": True, "config_text": "kind = 'sim'",
         "commands_allowed": isinstance(engine, Present),
     }  # fmt: skip
-    strategies = tuple(
-        StrategyView(one.name, one.about, one.timeframe_ms, one.filter_timeframe_ms, {"type": "object"})
-        for one in STRATEGIES.values()
-    )
+    strategies = tuple(StrategyView(one.name, one.about, one.series, {"type": "object"}) for one in STRATEGIES.values())
     return Site(
         SiteSettings(**(said | settings)),  # type: ignore[arg-type]
         timeline,
