@@ -204,7 +204,7 @@ def _kernel_digest() -> hashlib.blake2b:
     """Return the digest of kernel, reducer and units, computed once: what a process has imported does not change."""
     digest = hashlib.blake2b(digest_size=16)
     for room in (papertape.engine.kernel, papertape.engine.reducer):
-        for path in sorted(Path(str(room.__file__)).parent.glob("*.py")):
+        for path in sorted(Path(str(room.__file__)).parent.rglob("*.py")):
             digest.update(path.read_bytes())
     digest.update(Path(papertape.events.units.__file__).read_bytes())
     return digest

@@ -14,8 +14,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.engine.kernel.state import (
-    HISTORY_BARS_MAX,
-    HISTORY_MASK,
     READINGS_MASK,
     READINGS_MAX,
     SETTLEMENTS_MASK,
@@ -28,7 +26,7 @@ from papertape.engine.kernel.state import (
     Settlement,
     SymbolState,
 )
-from papertape.engine.reducer.state import configure_runner, list_contract, new_state
+from papertape.engine.reducer.state import configure_runner, lengthen_history, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
 from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
 
@@ -54,11 +52,12 @@ class SavedRunner(Struct, array_like=True):
 
 
 class SavedSeries(Struct, array_like=True):
-    """One timeframe: a series per symbol, and the live rows of its history."""
+    """One timeframe: a series per symbol, the live rows of its history, and how many rows that can hold."""
 
     timeframe_ms: int
     series: list[Series]
     bars: list[list[Bar]]
+    rows: int
 
 
 class SavedState(Struct, array_like=True):
@@ -95,7 +94,7 @@ def to_snapshot(state: EngineState) -> SavedState:
     ]
     for frame in saved.series:
         frame.bars = [
-            live_rows(ring, series.row, HISTORY_BARS_MAX, HISTORY_MASK)
+            live_rows(ring, series.row, frame.rows, frame.rows - 1, series.oldest_row)
             for ring, series in zip(state.series[frame.timeframe_ms].bars, frame.series, strict=True)
         ]
     return saved
@@ -112,7 +111,7 @@ def to_snapshot_without_rings(state: EngineState) -> SavedState:
             for ring, market in zip(state.settlements, state.markets, strict=True)
         ],
         readings=[],
-        series=[SavedSeries(timeframe, state.series[timeframe].series, []) for timeframe in sorted(state.series)],
+        series=[SavedSeries(timeframe, one.series, [], one.rows) for timeframe, one in sorted(state.series.items())],
         runners=[_runner_snapshot(runner) for runner in state.runners],
         guard=state.guard,
         maxima=state.maxima,
@@ -161,7 +160,9 @@ def restore_state(saved: SavedState, state: EngineState) -> EngineState:
     for ring, rows, market in zip(state.settlements, saved.settlements, saved.markets, strict=True):
         _fill_ring(ring, rows, market.settled - 1, SETTLEMENTS_MASK)
     for frame in saved.series:
-        state.series[frame.timeframe_ms].replace(frame.series, state.series[frame.timeframe_ms].bars)
+        series = state.series[frame.timeframe_ms]
+        lengthen_history(state, series, frame.rows)
+        series.replace(frame.series, series.bars)
     for runner, saved_runner in zip(state.runners, saved.runners, strict=True):
         _fill_runner(runner, saved_runner)
     state.guard, state.maxima = saved.guard, saved.maxima
@@ -174,7 +175,7 @@ def _fill_rings(state: EngineState, saved: SavedState) -> None:
         _fill_ring(readings, rows, market.readings - 1, READINGS_MASK)
     for frame in saved.series:
         for bars, history, series in zip(state.series[frame.timeframe_ms].bars, frame.bars, frame.series, strict=True):
-            _fill_ring(bars, history, series.row, HISTORY_MASK)
+            _fill_ring(bars, history, series.row, frame.rows - 1)
 
 
 def _fill_ring(ring: Any, rows: Sequence[Any], newest: int, mask: int) -> None:

@@ -16,9 +16,10 @@ from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.indicators.progress import history_rows
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.state import (
-    HISTORY_BARS_MAX,
     READINGS_MAX,
     SETTLEMENTS_MAX,
     Account,
@@ -70,10 +71,11 @@ def decisions_max(symbols: int) -> int:
 
 
 class SeriesSet(Struct):
-    """One timeframe over all symbols: its series with their histories, by symbol index."""
+    """One timeframe over all symbols: its series with their histories of `rows` bars, by symbol index."""
 
     timeframe_ms: int
     views: list[SeriesView]
+    rows: int = HISTORY_BARS_MIN
 
     @property
     def series(self) -> list[Series]:
@@ -216,7 +218,7 @@ def _add_symbol(state: EngineState, event: ContractListed) -> None:
 def _grow_series(state: EngineState, series: SeriesSet) -> None:
     """Add a series and a history for every symbol that has none yet."""
     while len(series.views) < len(state.symbols):
-        bars = [] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)]
+        bars = [] if state.bare else [Bar() for _ in range(series.rows)]
         series.views.append(SeriesView(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms), bars))
 
 
@@ -226,6 +228,24 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
         state.series[timeframe_ms] = SeriesSet(timeframe_ms, [])
         _grow_series(state, state.series[timeframe_ms])
     return state.series[timeframe_ms]
+
+
+def lengthen_history(state: EngineState, series: SeriesSet, rows: int) -> None:
+    """Make room for `rows` bars in every history of a timeframe, if there is less; none is ever shortened."""
+    if rows <= series.rows:
+        return
+    if not state.bare:
+        series.replace(series.series, [_longer_history(one, bars, rows) for one, bars in series.views])
+    series.rows = rows
+
+
+def _longer_history(series: Series, bars: Bars, rows: int) -> Bars:
+    """Return a history with room for `rows` bars that holds those of a shorter one; note the oldest in the series."""
+    longer = [Bar() for _ in range(rows)]
+    series.oldest_row = max(series.oldest_row, series.row - len(bars) + 1)
+    for row in range(series.oldest_row, series.row + 1):
+        longer[row & (rows - 1)] = bars[row & (len(bars) - 1)]
+    return longer
 
 
 # ---------------------------------------------------------------- runners
@@ -332,7 +352,10 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
         values = {**event.parameters, **event.symbol_parameters.get(name, {})}
         params = msgspec.convert(values, runner.strategy.parameters)
         runner.params.append(params)
-        runner.needs.append(Needs(*runner.strategy.candles_needed(params)))
+        needs = Needs(*runner.strategy.candles_needed(params))
+        for order, series in enumerate(runner.series):
+            lengthen_history(state, series, history_rows(needs.filter_candles if order else needs.candles))
+        runner.needs.append(needs)
         runner.active.append(name in event.symbols)
     while len(runner.out) < (1 if state.bare else decisions_max(len(names))):
         runner.out.append(Decision(reading=runner.strategy.reading()))

@@ -156,7 +156,7 @@ def test_an_edited_page_discards_no_snapshot() -> None:
     """The digest covers what decides, kernel, reducer, units of time and strategies, and nothing else."""
     digest = hashlib.blake2b(digest_size=16)
     for room in ("engine/kernel", "engine/reducer"):
-        for path in sorted((REPOSITORY / room).glob("*.py")):
+        for path in sorted((REPOSITORY / room).rglob("*.py")):
             digest.update(path.read_bytes())
     digest.update((REPOSITORY / "events" / "units.py").read_bytes())
     assert code_digest([]) == digest.hexdigest()
