@@ -174,7 +174,7 @@ def reload_text(stamp: Stamp, reloaded: ConfigurationReloaded) -> str:
         f"by {name(reloaded.who)}: {text(reloaded.why)}",
         *numbered_part("changes", list(map(text, reloaded.changes))),
     ]
-    return _message(stamp, f"{RELOADED} <b>configuration reloaded</b>", details)
+    return stamped(stamp, f"{RELOADED} <b>configuration reloaded</b>", details)
 
 
 def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> str:
