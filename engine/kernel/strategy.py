@@ -111,6 +111,10 @@ class Strategy(Struct, frozen=True):
     holds: Callable[..., list[str]] | None
     about: str
     source: str
+    file: str = ""
+    fault: str = ""
+    """Why its file cannot be used, empty if it can: such a strategy decides nothing, and its runner is parked."""
+    fault_place: str = ""
 
     @property
     def timeframe_ms(self) -> int:
@@ -142,6 +146,10 @@ def never_leave(view: Any, params: Any, answer: Any) -> int:
     return 0
 
 
+DO_NOTHING = frozenset({ignore_fact, never_leave})
+"""The hooks that stand in for those that a strategy does not have."""
+
+
 def strategy_from(module: ModuleType) -> Strategy:
     """Read a strategy from its module. Raise ConfigError naming what the module lacks, or what it must change."""
     _check_contract(module)
@@ -165,6 +173,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         holds=getattr(module, "holds", None),
         about=inspect.cleandoc(module.__doc__ or ""),
         source=inspect.getsource(module),
+        file=str(module.__file__),
     )
 
 

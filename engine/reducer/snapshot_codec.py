@@ -28,7 +28,7 @@ from papertape.engine.kernel.state import (
 )
 from papertape.engine.reducer.state import configure_runner, lengthen_history, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
-from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured
+from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +45,10 @@ class SavedRunner(Struct, array_like=True):
     states: list[bytes]
     order_seq: list[list[int]]
     trip_seq: int
+    exit_reasons: tuple[str, ...]
+    failure: StrategyFailed | None
+    failed_seq: int
+    warm_ms: int
 
 
 class SavedSeries(Struct, array_like=True):
@@ -117,8 +121,17 @@ def to_snapshot_without_rings(state: EngineState) -> SavedState:
 
 
 def _runner_snapshot(runner: Runner) -> SavedRunner:
-    states = list(map(_encode, runner.states))
-    return SavedRunner(runner.account, runner.desks, states, runner.order_seq, runner.trip_seq)
+    return SavedRunner(
+        account=runner.account,
+        desks=runner.desks,
+        states=list(map(_encode, runner.states)),
+        order_seq=runner.order_seq,
+        trip_seq=runner.trip_seq,
+        exit_reasons=runner.exit_reasons,
+        failure=runner.failure,
+        failed_seq=runner.failed_seq,
+        warm_ms=runner.warm_ms,
+    )
 
 
 def encode(state: EngineState) -> bytes:
@@ -174,6 +187,9 @@ def _fill_ring(ring: Any, rows: Sequence[Any], newest: int, mask: int) -> None:
 def _fill_runner(runner: Runner, saved: SavedRunner) -> None:
     runner.account, runner.trip_seq = saved.account, saved.trip_seq
     runner.desks[:], runner.order_seq[:] = saved.desks, saved.order_seq
+    runner.exit_reasons, runner.warm_ms = saved.exit_reasons, saved.warm_ms
+    runner.failure, runner.failed_seq = saved.failure, saved.failed_seq
+    runner.guard.muted = saved.failure is not None
     runner.states[:] = [msgspec.msgpack.decode(own, type=runner.strategy.state) for own in saved.states]
 
 
@@ -181,7 +197,7 @@ def state_digest(state: EngineState) -> str:
     """Return a digest of the whole state: equal for equal inputs, on every machine and in both engines."""
     saved = to_snapshot(state)
     for position, runner in enumerate(saved.runners):
-        saved.runners[position] = replace(runner, order_seq=[], trip_seq=0)
+        saved.runners[position] = replace(runner, order_seq=[], trip_seq=0, failed_seq=0)
     saved.listed = [replace(event, at_ms=0) for event in saved.listed]
     saved.configured = [replace(event, at_ms=0, code_digest="") for event in saved.configured]
     saved.guard_trip_seq, saved.anchor = 0, None

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from papertape.engine.kernel.answers import RUNGS_MAX, Answer
 from papertape.engine.kernel.changes import make_change
+from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.indicators.progress import history_rows
@@ -41,6 +42,8 @@ from papertape.engine.kernel.view import (
     deciding_type,
     observing_type,
 )
+from papertape.engine.reducer.hook_guard import HookGuard
+from papertape.engine.reducer.stand_in import strategy_for
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
 
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.state import Bars, Readings
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured
+    from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
 
 GAP_RESET_MS = 240 * MINUTE_MS
 SYMBOLS_MAX = 512
@@ -93,11 +96,15 @@ class Runner(Struct):
     """One strategy with its isolated account.
 
     `*_seq` are the causes that later events refer to; `order_seq` has those of a symbol's orders by their slot: its
-    entry or exit, its adds, its reduction.
+    entry or exit, its adds, its reduction. `exit_reasons` are the strategy's, then any others that the log names.
+    `failure` is the event that parked it, None while it runs; until `warm_ms` (0: never) its strategy's own state is
+    too young for entries.
     """
 
     strategy: Strategy
     configured: RunnerConfigured
+    exit_reasons: tuple[str, ...]
+    guard: HookGuard
     update_strategy: Callable[..., None]
     decide: Callable[..., int]
     series: tuple[SeriesSet, ...]
@@ -112,6 +119,9 @@ class Runner(Struct):
     out: list[Decision]
     order_seq: list[list[int]]
     trip_seq: int = 0
+    failure: StrategyFailed | None = None
+    failed_seq: int = 0
+    warm_ms: int = 0
 
 
 class EngineState(Struct):
@@ -248,18 +258,17 @@ def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
-    """Start a strategy with its own capital, or continue it under new settings. Raise ConfigError for invalid ones."""
-    strategy = state.strategies.get(event.strategy)
-    if strategy is None:
-        raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(state.strategies)}")
-    if any(timeframe_ms % state.base_ms for timeframe_ms in strategy.series_ms if state.base_ms):
-        raise ConfigError(
-            f"strategy {event.strategy}: its {strategy.finest} series is finer than the base of {state.base_ms} ms"
-        )
+    """Start a strategy with its own capital, or continue it under new settings.
+
+    A strategy whose file is missing, or does not accept the settings, is replaced by one that decides nothing.
+    """
+    strategy = strategy_for(event, state.strategies, state.base_ms)
     risk = msgspec.convert(event.risk, RiskSettings)
     for runner in state.runners:
         if runner.strategy.name == event.strategy:
             runner.configured, runner.rules = event, rules_of(risk)
+            if strategy is not runner.strategy:
+                _replace_strategy(state, runner, strategy)
             runner.params, runner.needs, runner.active = [], [], []
             _grow_runner(state, runner)
             _guard(state, risk)
@@ -280,13 +289,15 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
-    capital = risk.capital_usdt
-    view, hooks, units_max = deciding_type(strategy.series), strategy.hooks, strategy.units_max
+    capital, guard = risk.capital_usdt, HookGuard(strategy)
+    view, hooks, units_max = deciding_type(strategy.series), guard.guarded(strategy.hooks), strategy.units_max
     change = make_change(None if hooks.manage is None else bind_hook(view, hooks.manage), units_max)
     return Runner(
         strategy=strategy,
         configured=event,
-        update_strategy=make_strategy_update(strategy.hooks, observing_type(strategy.series)),
+        exit_reasons=strategy.exit_reasons,
+        guard=guard,
+        update_strategy=make_strategy_update(hooks, observing_type(strategy.series)),
         decide=make_decide(
             bind_hook(view, hooks.enter), bind_hook(view, hooks.leave), change, len(strategy.exit_reasons), units_max
         ),
@@ -302,6 +313,31 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         out=[],
         order_seq=[],
     )
+
+
+def _replace_strategy(state: EngineState, runner: Runner, strategy: Strategy) -> None:
+    """Give a runner another version of its strategy, with a state of its own from the beginning."""
+    fresh = _new_runner(state, strategy, runner.configured, RiskSettings())
+    before, fresh.guard.muted = runner.exit_reasons, runner.failure is not None
+    runner.strategy, runner.guard, runner.series = strategy, fresh.guard, fresh.series
+    runner.update_strategy, runner.decide = fresh.update_strategy, fresh.decide
+    runner.exit_reasons, runner.answer, runner.out = fresh.exit_reasons, fresh.answer, []
+    restart_strategy(runner)
+    for desk in runner.desks:
+        if desk.order.reason >= FIRST_EXIT_REASON:
+            desk.order.reason = exit_reason_code(runner, before[desk.order.reason - FIRST_EXIT_REASON])
+
+
+def restart_strategy(runner: Runner) -> None:
+    """Put the strategy's own state back to its beginning, for every symbol."""
+    runner.states[:] = [runner.strategy.state() for _ in runner.states]
+
+
+def exit_reason_code(runner: Runner, name: str) -> int:
+    """Return the number of an exit reason; one that the strategy no longer lists gets the next number."""
+    if name not in runner.exit_reasons:
+        runner.exit_reasons = (*runner.exit_reasons, name)
+    return FIRST_EXIT_REASON + runner.exit_reasons.index(name)
 
 
 def _grow_runner(state: EngineState, runner: Runner) -> None:

@@ -52,10 +52,6 @@ NEEDLESS = (
 class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
     """The code of a part, without the parts it calls: kept for linking, neither optimised nor made machine code."""
 
-    def finalize(self) -> None:
-        """Finish without linking: numba would copy all code below into every part above it."""
-        self._finalize_final_module()
-
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout  # noqa: SLF001 - numba's own subclasses take it there
 
@@ -66,31 +62,14 @@ class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
         self._finalize_dynamic_globals()
         self._finalized = True
 
+    def finalize(self) -> None:
+        """End the library without the code of its own parts, which only the loop links, each part once."""
+        self._raise_if_finalized()
+        self._finalize_final_module()
 
-class LoopLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a loop, which links every part that it calls, at any depth, once."""
-
-    def add_linking_library(self, library: Any) -> None:
-        """Link a library, and what a part has left to be linked."""
-        if library in self._linking_libraries:
-            return
-        super().add_linking_library(library)
-        if isinstance(library, PartLibrary):
-            for called in library._linking_libraries:  # noqa: SLF001 - numba keeps them there
-                self.add_linking_library(called)
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class LoopLowering(NativeLowering):  # type: ignore[misc]
-    """Lowering into a library that links parts."""
-
-    _name = "loop_lowering"
-
-    def run_pass(self, state: Any) -> bool:
-        """Lower a loop; its machine code can be kept on disk."""
-        state.library = LoopLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.enable_object_caching()
-        return bool(super().run_pass(state))
+    def with_parts(self) -> list[Any]:
+        """Return the library and those of all parts that its code calls, each once."""
+        return list(dict.fromkeys([self, *self._linking_libraries]))
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -108,7 +87,7 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
         library.finalize()
         fndesc = lowered.fndesc
         entry = _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", 0, lowered.env, (library,))
-        state.targetctx.insert_user_function(entry, fndesc, [library])
+        state.targetctx.insert_user_function(entry, fndesc, library.with_parts())
         state["cr"] = _LowerResult(fndesc, lowered.call_helper, cfunc=entry, env=lowered.env)
         return True
 
@@ -120,7 +99,7 @@ failed_functions: list[tuple[FunctionType, BaseException]] = []
 class LoopCompiler(Compiler):  # type: ignore[misc]
     """numba's own pipeline without the passes that the kernel does not need."""
 
-    lowering: type[NativeLowering] = LoopLowering
+    lowering: type[NativeLowering] = NativeLowering
 
     def compile_extra(self, func: FunctionType) -> Any:
         """Compile with the garbage collector at rest: it would traverse all of the compiler's objects repeatedly."""

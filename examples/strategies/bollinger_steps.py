@@ -1,7 +1,5 @@
 """Buy below the lower Bollinger band, sell half at the middle and the rest at the upper band; mirrored for short."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Struct, field

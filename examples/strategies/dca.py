@@ -1,7 +1,5 @@
 """Average down: buy an oversold market, buy four times more below, and sell everything at one target."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Struct, field

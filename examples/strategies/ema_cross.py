@@ -1,7 +1,5 @@
 """Follow the trend when a fast average crosses a slow one; the stop trails behind the best price by some ATR."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Struct, field

@@ -1,7 +1,5 @@
 """Trade one market on the momentum of another: by default ETH, or whatever it runs on, on that of BTC."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Struct, field

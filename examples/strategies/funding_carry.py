@@ -1,7 +1,5 @@
 """Collect funding: hold the side that is paid while the settled rate is high, with a wide stop and no target."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Struct
@@ -19,8 +17,8 @@ EXIT_REASONS = ("rate_fell",)
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """Rates of one settlement, and the stop."""
 
-    enter_rate_percent: Annotated[float, positive(5.0, "%", "enter from this rate on, either sign")] = 0.02
-    leave_rate_percent: Annotated[float, positive(5.0, "%", "leave below this rate")] = 0.005
+    enter_rate_percent: Annotated[float, positive(5.0, "%", "enter from this rate on, either sign")] = 0.01
+    leave_rate_percent: Annotated[float, positive(5.0, "%", "leave below this rate")] = 0.002
     stop_percent: Annotated[float, positive(20.0, "%", "stop")] = 5.0
 
 

@@ -1,7 +1,5 @@
 """Enter by a limit order below a falling candle and pay the maker's fee; quote anew when it has expired."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Struct, field

@@ -1,7 +1,5 @@
 """Enter on 5m closes in the direction of a 1h Supertrend, after a pullback; leave when the trend turns."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Struct, field
@@ -22,7 +20,6 @@ EXIT_REASONS = ("trend_turned",)
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """The trend, and how deep a pullback must be."""
 
-    atr_period: Annotated[int, between(2, 100, "candles", "ATR of the Supertrend")] = 10
     width: Annotated[float, positive(10.0, "x", "distance of its bands in ATR")] = 3.0
     pullback_rsi: Annotated[float, between(1.0, 50.0, "RSI", "5m RSI of a pullback in a rising trend")] = 35.0
     stop_percent: Annotated[float, positive(20.0, "%", "stop")] = 1.5
@@ -44,7 +41,7 @@ class Reading(Struct):
 
 def observe(view: View, params: Parameters) -> None:
     """Update both indicators; each takes only candles of its own series."""
-    update_supertrend(view.state.trend, view.h1, params.atr_period, params.width)
+    update_supertrend(view.state.trend, view.h1, 10, params.width)
     update_rsi(view.state.rsi, view.m5, 14)
 
 

@@ -1,7 +1,5 @@
 """The turtles' breakout: up to four units, each farther by half an ATR, with a stop two ATR behind the close."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Struct, field
@@ -12,7 +10,10 @@ from papertape.engine.kernel.indicators import Atr, Donchian, update_atr, update
 from papertape.engine.kernel.parameters import between
 from papertape.engine.kernel.view import View
 
-NAME, SERIES, NEEDS_BARS, EXIT_REASONS, UNITS_MAX = "turtle", ("1h",), 60, ("channel_broken",), 4
+NAME = "turtle"
+SERIES = ("1h",)
+EXIT_REASONS = ("channel_broken",)
+UNITS_MAX = 4
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,18 +23,16 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     exit_period: Annotated[int, between(2, 500, "candles", "channel to break for an exit")] = 20
 
 
+class Reading(Struct):
+    """It shows no numbers."""
+
+
 class State(Struct):
-    """Both channels and the range of the market."""
+    """Both channels and the ATR."""
 
     entry: Donchian = field(default_factory=Donchian)
     exit: Donchian = field(default_factory=Donchian)
     atr: Atr = field(default_factory=Atr)
-
-
-class Reading(Struct):
-    """The number behind a decision."""
-
-    atr: float = 0.0
 
 
 def observe(view: View, params: Parameters) -> None:
@@ -45,7 +44,7 @@ def observe(view: View, params: Parameters) -> None:
 def enter(view: View, params: Parameters, answer: Answer) -> int:
     channel, close, atr = view.state.entry, view.candle.close, view.state.atr.value
     side = 1 if close > channel.previous_upper else -1 if close < channel.previous_lower else 0
-    answer.stop_price_usdt, answer.reading.atr = close - side * 2.0 * atr, atr
+    answer.stop_price_usdt = close - side * 2.0 * atr
     for unit in range(1, UNITS_MAX):
         add_stop(answer, close + side * (0.5 * unit * atr + 0.002 * close))
     return side if channel.ready == 1 else 0
@@ -56,6 +55,6 @@ def manage(view: View, params: Parameters, answer: Answer) -> None:
 
 
 def leave(view: View, params: Parameters, answer: Answer) -> int:
-    channel, close, side = view.state.exit, view.candle.close, view.position.side
-    broken = close < channel.previous_lower if side > 0 else close > channel.previous_upper
-    return FIRST_EXIT_REASON if broken else NO_REASON
+    channel, side = view.state.exit, view.position.side
+    level = channel.previous_lower if side > 0 else channel.previous_upper
+    return FIRST_EXIT_REASON if side * (view.candle.close - level) < 0.0 else NO_REASON

@@ -19,7 +19,7 @@ FACTS = ("events.facts", "events.errors", "events.log", "events.units")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "events": ("events",),
     "engine/kernel": ("engine.kernel", *FACTS),
-    "engine/reducer": ("engine.reducer", "engine.kernel", *FACTS),
+    "engine/reducer": ("engine.reducer", "engine.kernel", "events.names", "events.text", *FACTS),
     "engine/strategies": ("engine.kernel", "engine.strategy_demo", "events.units"),
     "engine/ports": ("engine.ports", "engine.reducer.inputs", "events"),
     "engine/inspect": ("engine.inspect", "engine.reducer", "engine.kernel", "engine.recovery", "events"),
