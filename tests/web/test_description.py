@@ -33,7 +33,8 @@ SCHEMAS = [
     "PositionViewListAnswer", "Problem", "ReadinessView", "ReadingView", "ReadyView", "RefusedView",
     "RepairView", "ResetRequest", "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer", "RunnerDetail",
     "RunnerDetailAnswer", "SettlementView", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
-    "StrategyViewListAnswer", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage", "TradeViewPageAnswer",
+    "StrategyViewListAnswer", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage",
+    "TradeViewPageAnswer",
     "TripView", "TroubleView", "WatchdogView", "WebView",
 ]  # fmt: skip
 UNDESCRIBED = {"/openapi.json", "/api/docs", "/api/docs.css"}
