@@ -93,6 +93,7 @@ def runner_configurations(
             series=strategies[name].series,
             exit_reasons=strategies[name].exit_reasons,
             readings=strategies[name].reading.__struct_fields__,
+            of=strategies[name].of,
             references=_references(strategies[name], symbols),
         )
         for name, settings in runners.items()

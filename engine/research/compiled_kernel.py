@@ -7,8 +7,10 @@ closure.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,14 @@ import papertape.engine.kernel.decide
 import papertape.engine.kernel.evolve
 import papertape.engine.kernel.fast_forward
 import papertape.engine.kernel.fills
-import papertape.engine.kernel.indicators
+import papertape.engine.kernel.indicators.averages
+import papertape.engine.kernel.indicators.dispersion
+import papertape.engine.kernel.indicators.progress
+import papertape.engine.kernel.indicators.ranges
+import papertape.engine.kernel.indicators.ranks
+import papertape.engine.kernel.indicators.signs
+import papertape.engine.kernel.indicators.volume
+import papertape.engine.kernel.indicators.wilder
 import papertape.engine.kernel.kill_switch
 import papertape.engine.kernel.margin
 import papertape.engine.kernel.matching
@@ -32,6 +41,8 @@ import papertape.engine.kernel.series
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.strategy
 import papertape.engine.kernel.trailing
+import papertape.engine.research.numba_callees
+import papertape.engine.research.own_parts
 from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
@@ -67,7 +78,14 @@ KERNEL_MODULES = (
     papertape.engine.kernel.evolve,
     papertape.engine.kernel.fills,
     papertape.engine.kernel.kill_switch,
-    papertape.engine.kernel.indicators,
+    papertape.engine.kernel.indicators.averages,
+    papertape.engine.kernel.indicators.dispersion,
+    papertape.engine.kernel.indicators.progress,
+    papertape.engine.kernel.indicators.ranges,
+    papertape.engine.kernel.indicators.ranks,
+    papertape.engine.kernel.indicators.signs,
+    papertape.engine.kernel.indicators.volume,
+    papertape.engine.kernel.indicators.wilder,
     papertape.engine.kernel.margin,
     papertape.engine.kernel.observe,
     papertape.engine.kernel.fast_forward,
@@ -77,6 +95,20 @@ KERNEL_MODULES = (
     papertape.engine.kernel.decide,
 )
 IGNORED = ("ignore_fact", "never_leave", "clip")
+
+
+def own_digest(strategy: Strategy) -> str:
+    """Return a digest of everything that may change the machine code of a strategy's loop."""
+    return loop_digest(strategy) + _compiler_digest()
+
+
+@cache
+def _compiler_digest() -> str:
+    """Return a digest of how functions are compiled: code from the cache must keep the same checks."""
+    digest = hashlib.blake2b(digest_size=8)
+    for module in (papertape.engine.research.numba_callees, papertape.engine.research.own_parts):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
 
 
 @cache
@@ -180,7 +212,7 @@ class CompiledEngine:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy)))
+            CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)))
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))

@@ -69,6 +69,25 @@ class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.2"):
     references: dict[str, str] = field(default_factory=dict)
 
 
+class StrategyFailed(Event, frozen=True, tag="StrategyFailed.1"):
+    """A strategy is parked: its hooks are not called until a human resumes it. Stops, targets and funding live on.
+
+    `hook` is the function that failed on `symbol`, `place` is its file and line. If the file itself cannot be used
+    (it is missing, cannot be imported, or does not accept the recorded parameters), `hook` and `symbol` are empty.
+    """
+
+    strategy: str
+    hook: str
+    place: str
+    error: str
+    symbol: str = ""
+
+    @property
+    def is_hook(self) -> bool:
+        """Whether a hook failed, rather than the file as a whole."""
+        return self.hook != ""
+
+
 class RunnerPaused(Event, frozen=True, tag="RunnerPaused.1"):
     """A human stopped a strategy from opening positions."""
 
@@ -78,7 +97,7 @@ class RunnerPaused(Event, frozen=True, tag="RunnerPaused.1"):
 
 
 class RunnerResumed(Event, frozen=True, tag="RunnerResumed.1"):
-    """A human ended a pause."""
+    """A human ended a pause, or let a strategy that was parked go on."""
 
     strategy: str
     who: str

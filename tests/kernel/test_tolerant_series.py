@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 
 from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.series import missing_max, observe_series
-from papertape.engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Series
+from papertape.engine.kernel.state import Bar, Fact, Series
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.events.units import HOUR_MS, MINUTE_MS, SERIES_MS
 from tests.build import DAY_0_MS
@@ -36,7 +37,7 @@ class Seen(NamedTuple):
 def folded(facts: list[Fact], timeframe_ms: int, base_ms: int) -> list[Seen]:
     """What the kernel makes of the facts."""
     series = Series(timeframe_ms, base_ms, missing_max=missing_max(timeframe_ms, base_ms))
-    bars, seen, until_ms = [Bar() for _ in range(HISTORY_BARS_MAX)], [], -1
+    bars, seen, until_ms = [Bar() for _ in range(HISTORY_BARS_MIN)], [], -1
     for fact in facts:
         observe_series(series, bars, fact, int(until_ms >= 0 and fact.open_time_ms - until_ms > GAP_RESET_MS))
         until_ms = fact.time_ms
