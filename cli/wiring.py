@@ -20,6 +20,7 @@ from papertape.cli.config.sections import (
     runner_settings,
     sim_settings,
     strategies_of,
+    strategy_loader,
 )
 from papertape.cli.environment.streams import say
 from papertape.engine.feeds.bitget.settings import BITGET
@@ -29,7 +30,6 @@ from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.runner_settings import no_runnable_strategy_text, split_by_timeframe
 from papertape.engine.startup import EngineSettings
-from papertape.engine.strategy_registry import load_from
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
 
@@ -166,7 +166,7 @@ def make_engine_settings(
         runners=make_runners(config, strategies, base_ms, warn),
         config_digest=config_digest(config),
         unusable=config.unusable,
-        load=load_from(config.strategy_folders),
+        load=strategy_loader(config),
         snapshot_every_events=config.engine.snapshot_every_events,
     )
 
