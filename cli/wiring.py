@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from papertape.cli.config.instances import strategy_loader
 from papertape.cli.config.sections import (
     bitget_settings,
     config_digest,
@@ -20,7 +21,6 @@ from papertape.cli.config.sections import (
     runner_settings,
     sim_settings,
     strategies_of,
-    strategy_loader,
 )
 from papertape.cli.environment.streams import say
 from papertape.engine.feeds.bitget.settings import BITGET

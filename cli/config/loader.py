@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from papertape.api.settings import WebSettings
+from papertape.cli.config.instances import faulty_instances, strategy_sections, with_sections
 from papertape.cli.config.schema import ConfigKey, ConfigTable, table_of, value_text
 from papertape.cli.config.sections import (
     ALL_STRATEGIES,
@@ -35,7 +36,7 @@ from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.table_source import table_source
 from papertape.engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings
-from papertape.engine.strategy_registry import load_all_strategies, with_instances
+from papertape.engine.strategy_registry import load_all_strategies
 from papertape.events.errors import ConfigError, MarketDataError
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 FILE_BYTES_MAX = 4 << 20
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-TABLES = frozenset(Config.__struct_fields__)
-"""The tables of a configuration, which no strategy may be named like: a key's first word must say where it is."""
 _AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _GLOBAL = "global_"
 _OF = ConfigKey("text", "", may_be_empty=False, meaning="the strategy whose file it runs")
@@ -195,37 +193,7 @@ def without_sections(tree: Tree, names: Container[str]) -> Tree:
 def strategies_in(tree: Tree, path: Path | None) -> dict[str, Strategy]:
     """Return the built-in strategies and those in the folders of a decoded file at `path`. Raise ConfigError."""
     folder = path.parent if path else Path()
-    strategies = load_all_strategies([folder / one for one in _folders(tree)])
-    sections = strategy_sections(tree)
-    instances = {name: one["of"] for name, one in sections.items() if isinstance(one.get("of"), str)}
-    known = with_instances(strategies, instances, {})
-    references = {
-        name: {key: symbol for key in one.reference_names if isinstance(symbol := sections[name].get(key), str)}
-        for name, one in known.items()
-        if name in sections
-    }
-    return with_instances(strategies, instances, references)
-
-
-def strategy_sections(tree: Tree) -> dict[str, Tree]:
-    """Return the sections of single strategies in an unchecked tree, by name."""
-    section = tree.get("strategies")
-    return {name: one for name, one in section.items() if isinstance(one, dict)} if isinstance(section, dict) else {}
-
-
-def faulty_instances(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[ConfigProblem]:
-    """Yield what is wrong with the sections that run another strategy's file."""
-    files = [name for name, one in strategies.items() if not one.of]
-    for name, section in strategy_sections(tree).items():
-        of, path = section.get("of"), ("strategies", name, "of")
-        if of is None:
-            continue
-        if name in files:
-            yield ConfigProblem(path, f"= {value_text(of)}: {name} has a file of its own; choose another name")
-        elif of not in files:
-            yield ConfigProblem(path, f"= {value_text(of)} {unknown_key_text(str(of), files, 'strategy')}")
-        elif not _NAME.fullmatch(name) or name in TABLES:
-            yield ConfigProblem(path, f"= {value_text(of)}: {name!r} cannot be a strategy's name; use a-z, 0-9 and _")
+    return with_sections(load_all_strategies([folder / one for one in _folders(tree)]), strategy_sections(tree))
 
 
 def _folders(tree: Tree) -> list[str]:

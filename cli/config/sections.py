@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -36,9 +36,6 @@ from papertape.events.text import repair_texts
 from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAMES_MS
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FILE_NAME = "papertape.toml"
 ALL_STRATEGIES = "all"
@@ -299,11 +296,6 @@ def strategies_of(config: Config) -> dict[str, Strategy]:
         {name: one.of for name, one in sections.items() if one.of},
         {name: one.references for name, one in sections.items()},
     )
-
-
-def strategy_loader(config: Config) -> Callable[[str], Strategy | None]:
-    """Return a function that loads a strategy by name from its file as it is now, or None if there is none."""
-    return lambda name: strategies_of(config).get(name)
 
 
 def enabled_names(config: Config) -> tuple[str, ...] | None:

@@ -6,8 +6,9 @@ import getpass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from papertape.cli.config.instances import strategy_loader
 from papertape.cli.config.overrides import load_config_of_log
-from papertape.cli.config.sections import strategies_of, strategy_loader
+from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.wiring import warn
