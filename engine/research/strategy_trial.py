@@ -46,7 +46,7 @@ NO_LIMITS: Final = RiskSettings(
 
 
 class Run(Struct):
-    """One run over a tape: what was decided on which fact, a digest of the final state, and the processor time it took."""
+    """One run over a tape: the decisions with the facts they answer, the final state's digest, the processor time."""
 
     decided: list[tuple[int, Event]]
     digest: str
