@@ -113,14 +113,6 @@ def _load_if_named(path: Path) -> Strategy | None:
     return strategy_from(module) if hasattr(module, "NAME") else None
 
 
-def load_strategy(path: Path) -> Strategy:
-    """Return the strategy of one file. Raise ConfigError if it cannot be loaded or is none."""
-    strategy = _load_if_named(path)
-    if strategy is None:
-        raise ConfigError(f"strategy {path}: `NAME` is missing")
-    return strategy
-
-
 def load_from(folders: Sequence[Path]) -> Callable[[str], Strategy | None]:
     """Return a function that loads a strategy by name from its file, or None if no file has that name."""
 
