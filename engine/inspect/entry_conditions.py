@@ -17,6 +17,8 @@ from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
 from papertape.engine.kernel.view import FLAT, bind_hook, deciding_type, position_now
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
+from papertape.engine.reducer.hook_guard import HookGuard
+from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
 from papertape.engine.reducer.state import market_data
 from papertape.events.errors import UsageError
 
@@ -42,8 +44,8 @@ class Readiness(Struct, frozen=True):
 class EntryBlocker(Struct, frozen=True):
     """What else prevents an entry. `detail` adds what the name does not say.
 
-    `inactive`, `kill_switch` (detail: the limit), `paused`, `not_tradable`, `position` (its side), `order` (what it
-    does), `max_positions`, `correlation`, and `own`: the strategy's own words.
+    `inactive`, `kill_switch` (detail: the limit), `parked` (detail: the error), `paused`, `warming_up`, `not_tradable`,
+    `position` (its side), `order` (what it does), `max_positions`, `correlation`, and `own`: the strategy's own words.
     """
 
     reason: str
@@ -92,7 +94,11 @@ def _side(state: EngineState, runner: Runner, index: int, side: int, ready: tupl
 def conditions_of(runner: Runner, index: int, side: int, reading: Any) -> tuple[Condition, ...] | None:
     """Return a strategy's conditions of an entry on one side, None if it does not explain itself."""
     explain = runner.strategy.explain
-    return None if explain is None else tuple(explain(reading, runner.params[index], side))
+    if explain is None:
+        return None
+    guard = HookGuard(runner.strategy)
+    conditions = guard.guarded_hook("explain", explain)(reading, runner.params[index], side)
+    return None if guard.failure is not None else tuple(conditions)
 
 
 def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
@@ -100,8 +106,9 @@ def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
     if runner.strategy.read is None or runner.strategy.explain is None:
         return None
     reading = runner.strategy.reading()
-    ask_now(state, runner, index, runner.strategy.read, reading)
-    return reading
+    guard = HookGuard(runner.strategy)
+    ask_now(state, runner, index, guard.guarded_hook("read", runner.strategy.read), reading)
+    return reading if guard.failure is None else None
 
 
 def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., Any], filled: Any) -> Any:
@@ -169,8 +176,11 @@ def _blockers(state: EngineState, runner: Runner, index: int, side: int) -> list
         blockers.append(EntryBlocker("inactive"))
     if account.tripped:
         blockers.append(EntryBlocker("kill_switch", REASON_NAMES[account.tripped]))
+    if runner.failure is not None:
+        failure = runner.failure
+        blockers.append(EntryBlocker("parked", f"{failure.place}: {failure.error}" if failure.place else failure.error))
     if account.paused:
-        blockers.append(EntryBlocker("paused"))
+        blockers.append(EntryBlocker("warming_up" if account.paused == PAUSED_TO_WARM_UP else "paused"))
     if market.suspended:
         blockers.append(EntryBlocker("not_tradable"))
     if desk.position.side != 0:
@@ -179,9 +189,19 @@ def _blockers(state: EngineState, runner: Runner, index: int, side: int) -> list
         blockers.append(EntryBlocker("order", ACTION_NAMES[desk.order.action]))
     if desk.position.side == 0 and desk.order.action == NO_ORDER:
         blockers += _crowded(state, runner, index, side)
+    return blockers + [EntryBlocker("own", text) for text in _own_words(state, runner, index)]
+
+
+def _own_words(state: EngineState, runner: Runner, index: int) -> list[str]:
+    """Return what the strategy itself says, or in one line that its `holds` failed."""
     own = runner.strategy.holds
-    words = [] if own is None else ask_now(state, runner, index, lambda view, params, _: own(view, params), None)
-    return blockers + [EntryBlocker("own", text) for text in words]
+    if own is None:
+        return []
+    guard = HookGuard(runner.strategy)
+    holds = guard.guarded_hook("holds", own)
+    words = ask_now(state, runner, index, lambda view, params, _: holds(view, params), None)
+    failure = guard.failure
+    return words if failure is None else [f"{failure.hook} failed at {failure.place}: {failure.error}"]
 
 
 def _crowded(state: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:

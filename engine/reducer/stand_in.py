@@ -109,7 +109,7 @@ def unusable(
         explain=None,
         needs=None,
         holds=None,
-        about="",
+        about=f"cannot run: {f'{place}: ' if place else ''}{fault}",
         source="",
         fault=fault,
         fault_place=place,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import singledispatch
-from typing import TYPE_CHECKING, Literal, Protocol, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from msgspec import Struct
 
@@ -70,6 +70,7 @@ from papertape.projections.text.order_words import (
     cancelled_words,
     opened_words,
     order_words,
+    position_name,
     stop_moved_words,
     targets_words,
 )
@@ -82,7 +83,6 @@ from papertape.projections.text.reasons import (
 )
 
 if TYPE_CHECKING:
-    from papertape.events.facts import Side
     from papertape.events.log import Recorded
 
 Contracts = Mapping[str, ContractListed]
@@ -214,7 +214,7 @@ def _symbol_resumed(event: SymbolResumed, _: Contracts) -> EventLine:
 
 @line.register
 def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
-    text = f"{_position(event)}: {event.strategy} {order_words(event, contracts)}"
+    text = f"{position_name(event)}: {event.strategy} {order_words(event, contracts)}"
     match event.action:
         case "entry":
             text += f": {reason_words(event.reason)}, score {event.score:.2f}, risk {money(event.risk_usdt)}"
@@ -236,24 +236,24 @@ def _order_rejected(event: OrderRejected, _: Contracts) -> EventLine:
             start, end = f"change of orders by {event.strategy}", ""
         case _:
             assert_never(event.action)
-    return EventLine("order", f"{_position(event)}: {start} refused, {reason_words(event.reason)}{end}")
+    return EventLine("order", f"{position_name(event)}: {start} refused, {reason_words(event.reason)}{end}")
 
 
 @line.register
 def _order_cancelled(event: OrderCancelled, _: Contracts) -> EventLine:
     what = f"{cancelled_words(event.action, event.rung)} of {event.strategy}"
-    return EventLine("order", f"{_position(event)}: {what} cancelled, {reason_words(event.reason)}")
+    return EventLine("order", f"{position_name(event)}: {what} cancelled, {reason_words(event.reason)}")
 
 
 @line.register
 def _stop_moved(event: StopMoved, contracts: Contracts) -> EventLine:
-    return EventLine("order", f"{_position(event)}: {event.strategy} {stop_moved_words(event, contracts)}")
+    return EventLine("order", f"{position_name(event)}: {event.strategy} {stop_moved_words(event, contracts)}")
 
 
 @line.register
 def _targets_moved(event: TargetsMoved, contracts: Contracts) -> EventLine:
     named = targets_words(event.targets, event.symbol, contracts)
-    return EventLine("order", f"{_position(event)}: {event.strategy} {f'set the {named}' if named else NO_TARGETS}")
+    return EventLine("order", f"{position_name(event)}: {event.strategy} {f'set the {named}' if named else NO_TARGETS}")
 
 
 @line.register
@@ -261,7 +261,7 @@ def _position_opened(event: PositionOpened, contracts: Contracts) -> EventLine:
     size = quantity(event.quantity_base, event.symbol, contracts)
     at, stop = (price(p, event.symbol, contracts) for p in (event.price_usdt, event.stop_price_usdt))
     notional, how = money(event.quantity_base * event.price_usdt), opened_words(event.kind)
-    text = f"{_position(event)}: {event.strategy} opened {size} at {at}{how} ({notional} USDT), stop {stop}"
+    text = f"{position_name(event)}: {event.strategy} opened {size} at {at}{how} ({notional} USDT), stop {stop}"
     targets = targets_words(event.targets, event.symbol, contracts)
     return EventLine("entry", f"{text}{f', {targets}' if targets else ''}, fee {money(event.fee_usdt)}")
 
@@ -270,7 +270,7 @@ def _position_opened(event: PositionOpened, contracts: Contracts) -> EventLine:
 def _position_increased(event: PositionIncreased, contracts: Contracts) -> EventLine:
     size, total = (quantity(q, event.symbol, contracts) for q in (event.quantity_base, event.position_base))
     at, average = (price(p, event.symbol, contracts) for p in (event.price_usdt, event.entry_price_usdt))
-    text = f"{_position(event)}: {event.strategy} added {size} at {at}{opened_words(event.kind)}"
+    text = f"{position_name(event)}: {event.strategy} added {size} at {at}{opened_words(event.kind)}"
     return EventLine("entry", f"{text}, now {total} at an average of {average}, fee {money(event.fee_usdt)}")
 
 
@@ -278,7 +278,7 @@ def _position_increased(event: PositionIncreased, contracts: Contracts) -> Event
 def _position_reduced(event: PositionReduced, contracts: Contracts) -> EventLine:
     size, rest = (quantity(q, event.symbol, contracts) for q in (event.quantity_base, event.position_base))
     at = price(event.price_usdt, event.symbol, contracts)
-    text = f"{_position(event)}: {event.strategy} closed {size} at {at}: {reason_words(event.reason)}"
+    text = f"{position_name(event)}: {event.strategy} closed {size} at {at}: {reason_words(event.reason)}"
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
     return EventLine(kind, f"{text}, {gain(event.net_usdt)} USDT, {rest} still open")
 
@@ -296,13 +296,13 @@ def _closing(event: Closing, contracts: Contracts) -> EventLine:
     doubt = uncertain_fills(event.parts, event.entry_time_ms, event.at_ms) if event.ambiguous else ""
     caveat = f", {doubt} in one candle" if doubt else ""
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
-    return EventLine(kind, f"{_position(event)}: {event.strategy} {verb} at {at}{why}, {result}{caveat}")
+    return EventLine(kind, f"{position_name(event)}: {event.strategy} {verb} at {at}{why}, {result}{caveat}")
 
 
 @line.register
 def _funding_paid(event: FundingPaid, _: Contracts) -> EventLine:
     verb = "received" if event.amount_usdt > 0.0 else "paid"
-    text = f"{_position(event)}: {event.strategy} {verb} funding {gain(event.amount_usdt)} USDT"
+    text = f"{position_name(event)}: {event.strategy} {verb} funding {gain(event.amount_usdt)} USDT"
     return EventLine("funding", f"{text} at a rate of {rate_percent(event.rate)}")
 
 
@@ -390,20 +390,6 @@ def _repair_tried(event: RepairTried, _: Contracts) -> EventLine:
 @line.register
 def _close_requested(event: CloseRequested, _: Contracts) -> EventLine:
     return EventLine("order", f"{event.symbol}: {event.who} asks {event.strategy} to close: {event.why}")
-
-
-class _OfPosition(Protocol):
-    """An event that concerns a position or an order for one."""
-
-    @property
-    def side(self) -> Side: ...
-
-    @property
-    def symbol(self) -> str: ...
-
-
-def _position(event: _OfPosition) -> str:
-    return f"{event.side.upper()} {event.symbol}"
 
 
 def _scope(scope: str) -> str:
