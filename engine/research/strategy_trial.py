@@ -22,7 +22,7 @@ from papertape.engine.research.hook_errors import HOOK_ERRORS, hook_error
 from papertape.engine.research.hook_probe import HookProbe
 from papertape.engine.research.promises import Promise
 from papertape.engine.research.tape import fact_event
-from papertape.engine.research.trial_market import base_timeframe, first_after, trial_tape, with_noise_from
+from papertape.engine.research.trial_market import CANDLES, base_timeframe, first_after, trial_tape, with_noise_from
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import PapertapeError
 from papertape.events.facts import Event, OrderPlaced, OrderRejected
@@ -56,9 +56,12 @@ class Run(Struct):
         return msgspec.msgpack.encode([one for one in self.decided if before is None or one[0] < before])
 
 
-def try_strategy(strategy: Strategy, on_compiling: Callable[[str], None]) -> list[Promise]:
-    """Try every promise that only a run can prove; a hook that raises an error ends the trial."""
-    tape = trial_tape(base_timeframe(min(strategy.series_ms)))
+def try_strategy(strategy: Strategy, on_compiling: Callable[[str], None], candles: int = CANDLES) -> list[Promise]:
+    """Try every promise that only a run can prove, over so many candles of each symbol.
+
+    A hook that raises an error ends the trial.
+    """
+    tape = trial_tape(base_timeframe(min(strategy.series_ms)), candles)
     trial = _Trial(strategy, tape)
     try:
         plain = trial.run(PlainEngine)
