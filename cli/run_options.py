@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.cli.arguments import speed_of
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.wiring import with_files
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import UsageError
@@ -39,7 +39,9 @@ class RunOptions(Struct, frozen=True):
 def config_with_options(options: RunOptions) -> Config:
     """Return the configuration with the command line's options applied. Raise ConfigError or UsageError."""
     sets = [*options.sets, *([f"feed.sim.seed={options.seed}"] if options.seed is not None else [])]
-    config = with_files(load_config(options.config, sets), options.candles, options.funding, options.open_interest)
+    config = with_files(
+        load_config_of_log(options.config, sets), options.candles, options.funding, options.open_interest
+    )
     feed, speed = replace(config.feed, kind=_kind(options.feed, config)), speed_of(options.speed)
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
 

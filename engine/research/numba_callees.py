@@ -50,7 +50,7 @@ NEEDLESS = (
 
 
 class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a part: kept for linking, neither optimised nor turned into machine code."""
+    """The code of a part, without the parts it calls: kept for linking, neither optimised nor made machine code."""
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout  # noqa: SLF001 - numba's own subclasses take it there
@@ -179,6 +179,12 @@ CALLED = frozenset(
         "available_margin",
         "follow_symbol",
         "_follow_position",
+        "_search_highest",
+        "_search_lowest",
+        "_renew_deviation",
+        "_renew_volume",
+        "_renew_turnover",
+        "_step_pivot",
     }
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from papertape.events.facts.base import (
+    CONFIGURATION,
     GLOBAL_SCOPE,
     Action,
     AnswerKind,
@@ -45,6 +46,7 @@ from papertape.events.facts.operation import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
 )
 from papertape.events.facts.risk import KillSwitchReset, KillSwitchTripped
 from papertape.events.facts.trading import (
@@ -65,6 +67,7 @@ from papertape.events.facts.trading import (
 )
 
 __all__ = [
+    "CONFIGURATION",
     "EVENT_TYPES",
     "GLOBAL_SCOPE",
     "Action",
@@ -115,6 +118,7 @@ __all__ = [
     "Side",
     "StopMoved",
     "StopReason",
+    "StrategyFailed",
     "SymbolResumed",
     "SymbolSuspended",
     "Target",

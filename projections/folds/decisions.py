@@ -29,6 +29,7 @@ from papertape.events.facts import (
     RunnerPaused,
     RunnerResumed,
     StopMoved,
+    StrategyFailed,
     TargetsMoved,
     Timing,
 )
@@ -54,6 +55,7 @@ Decision = (
     | KillSwitchReset
     | RunnerPaused
     | RunnerResumed
+    | StrategyFailed
     | CloseRequested
 )
 """An event caused by a strategy, by the exchange on its behalf, by a limit or by a human. All carry market time."""

@@ -105,7 +105,7 @@ def test_a_file_that_is_not_python_is_named_by_line() -> None:
         ("    fallen: int = 0\n    mean: float = 0.0\n    top", "    fallen: int\n    top", "State.fallen: has no default"),
         ("    candles: int = 3", "    candles: int = 3.0", "an int with the default 3.0: write 3, or declare a float"),
         ('"stop")] = 0.5', '"stop")] = 1', "Parameters.stop_percent: a float with the default 1: write 1.0"),
-        ("field(default_factory=Extreme)", "0", "write field(default_factory=TYPE)"),
+        ("field(default_factory=Donchian)", "0", "write field(default_factory=TYPE)"),
         ("    candles: int = 3", "    candles: int = 3\n\n    def double(self): return 2", "double is a method"),
         ("class Reading(Struct)", "class Readings(Struct)", "Reading: `Reading` is missing"),
     ],
@@ -135,12 +135,12 @@ def test_a_reference_is_the_one_parameter_that_may_be_a_text() -> None:
         ("observe", "view.market.rate += 1.0", "view.market.rate is read-only"),
         ("observe", "_forget(view.market)", "view.market.mean is read-only"),
         ("observe", "(view.state if params.candles else view.market).mean = 0.0", "may be read-only"),
-        ("observe", "roll_highest(view.m5.bars[0], view.m5.bars, 1, 2)", "view.m5.bars[0] is read-only"),
+        ("observe", "update_donchian(view.m5.bars[0], view.m5, 2)", "view.m5.bars[0] is read-only"),
         ("on_funding", "view.candle.close = 1.0", "view.candle.close is read-only"),
         ("enter", "view.state.fallen = 0", "view.state.fallen is the state, and enter changes none: move it in observe"),
         ("enter", "state = view.state; state.fallen += 1", "view.state.fallen is the state"),
         ("enter", "_forget(view.state)", "view.state.mean is the state"),
-        ("enter", "roll_highest(view.state.top, view.m5.bars, 1, 2)", "view.state.top is the state"),
+        ("enter", "update_donchian(view.state.top, view.m5, 2)", "view.state.top is the state"),
         ("enter", "position = view.position; position.stop_price_usdt = 1.0", "view.position.stop_price_usdt is read-only"),
         ("enter", "view.account.cash_usdt = 1e9", "view.account.cash_usdt is read-only: enter changes answer only"),
         ("leave", "view.state.fallen = 0", "view.state.fallen is the state"),
@@ -180,7 +180,7 @@ def test_a_change_of_what_is_not_the_hooks_own_is_named(hook: str, line: str, sa
         ("view.state.mean = squrt(2.0)", "squrt is not defined; did you mean sqrt?"),
         ("view.state.mean = view.m5.bars[1.5].close", "the index may be a float: write int(...)"),
         ("_forget(view.state, 1)", "_forget takes 1 arguments, not 2"),
-        ("roll_highest(view.state.top)", "roll_highest(...): missing a required argument: 'bars'"),
+        ("update_donchian(view.state.top)", "update_donchian(...): missing a required argument: 'series'"),
         ("view.state.mean = view.candle.close.value", "view.candle.close is a number, it has no fields"),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_wrong_answer_is_named(old: str, new: str, says: str) -> None:
         ("x = round(view.candle.close)", "round does not compile: write int(x + 0.5)"),
         ("x = sum(WEIGHTS)", "sum does not compile: add in a loop"),
         ("x = sorted(WEIGHTS)", "sorted does not compile: hooks call abs, min, max"),
-        ("x = Extreme()", "Extreme(...) makes a Struct"),
+        ("x = Donchian()", "Donchian(...) makes a Struct"),
         ("view.m5.bars.append(1)", "values in a hook have no methods"),
         ("import os", "import at the top of the file"),
         ("x = (lambda: 1)()", "a hook has no lambda"),
@@ -269,7 +269,7 @@ def test_a_file_that_breaks_the_contract_is_refused_in_one_line_and_never_run(tm
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as raised:
         load_strategies([tmp_path])
-    assert str(raised.value).startswith(f"strategy {path}:21: this runs when the file is loaded")
+    assert str(raised.value).startswith(f"strategy {path}:20: this runs when the file is loaded")
     assert str(raised.value).endswith(f"(2 more: papertape check {path})")
     assert not (tmp_path / "ran").exists()
 

@@ -23,7 +23,7 @@ FAULT = 5
 DISTANCES = (0.0, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, -0.001)
 STOPS = (0.002, 0.004, 0.006, 0.01, 0.02, 0.003, 0.005, 0.01, 0.02, 0.3)
 HALVES, THIRDS, QUARTERS = (0.5, 0.5), (0.3, 0.3, 0.3), (0.25, 0.25, 0.25, 0.25)
-PARTS = ((1.0,), (1.0,), HALVES, THIRDS, QUARTERS, (0.5, 0.6), (0.0004, 0.5), (0.4, 0.4, 0.2))
+PARTS = ((1.0,), (1.0,), HALVES, THIRDS, QUARTERS, (0.6,), (0.0004, 0.5), (0.4, 0.4, 0.2))
 SIZES = (1.0, 0.5, 2.0, 0.01)
 TRAILINGS = (
     (0.004, 0.0, 0.0),
@@ -38,7 +38,7 @@ MIRRORED_ACTIONS = {0: 1, 1: 0, 2: 5, 5: 2, 4: 7, 7: 4, 6: 9, 9: 6, 3: 3, 8: 8}
 
 def digit(volume: float, place: int) -> int:
     """The digit of a volume at a place, 0 for the last one."""
-    return int(volume) // 10**place % 10
+    return int(volume) // int(10**place) % 10
 
 
 def dictated_volume(random: Random) -> float:
@@ -88,7 +88,8 @@ class Dictation:
     def entry(self, volume: float, close: float, side: int) -> Answer:
         """An entry of every kind, with stop, targets, adds, trailing and size."""
         kind, distance = digit(volume, KIND), DISTANCES[digit(volume, DISTANCE)]
-        price, answer = close, {"side": side}
+        price = close
+        answer: Answer = {"side": side}
         if kind >= 7:
             price = self.away(close, side * distance)
             answer |= {"kind": "stop", "price": price, "expires": 1 + digit(volume, EXPIRY) // 3}
@@ -123,6 +124,8 @@ class Dictation:
             return {"targets": self.price_targets(price, side * step, PARTS[targets])}
         if targets == 8:
             return {"targets": [(self.away(price, side * step), 0.5), (self.away(price, side * step), 0.5)]}
+        if targets == 9 and not self.absolute:
+            return {"target_fractions": [(step, 0.5), (step + 0.00001, 0.5)]}
         return {}
 
     def price_targets(self, price: float, step: float, parts: tuple[float, ...]) -> list[tuple[float, float]]:
@@ -141,7 +144,7 @@ class Dictation:
         return {
             4: [limit(1, 0)],
             5: [limit(1, 1), limit(2, 0)],
-            6: [stop(1, 1), stop(3, 0)],
+            6: [stop(1, 2), stop(3, 2)],
             7: [limit(1, 0), stop(2, 1)],
             8: [limit(1, 1), limit(2, 3), limit(3, 1), limit(4, 3)],
             9: [limit(2, 0), limit(1, 2)],
@@ -149,7 +152,7 @@ class Dictation:
 
     def add(self, kind: str, volume: float, price: float, side: int, steps: int, size: int) -> Answer:
         """An add so many steps away from a price."""
-        step, life = side * (0.0005 * (1 + digit(volume, SPACING))), digit(volume, EXPIRY)
+        step, life = side * (0.0002 * (1 + digit(volume, SPACING))), digit(volume, EXPIRY)
         at = self.away(price, step * steps if kind == "stop" else -step * steps)
         return {"kind": kind, "price": at, "size": SIZES[size], "expires": None if life < 5 else life - 4}
 
@@ -194,7 +197,7 @@ class Dictation:
     def entry_fault(self, number: int, price: float, side: int) -> Answer:
         """An answer that is refused for its numbers, its sides or its ladders."""
         below = self.away(price, -side * 0.001)
-        return {
+        faults: dict[int, Answer] = {
             0: {"stop_fraction": 0.0, "stop_price": float("nan")},
             1: {"targets": [(-1.0, 1.0)], "target_fractions": None},
             2: {"kind": "limit", "price": below, "expires": 289},
@@ -202,17 +205,18 @@ class Dictation:
             4: {"adds": [{"kind": "limit", "price": below, "size": 4.5}]},
             5: {"stop_fraction": 0.0, "stop_price": self.away(price, side * 0.01)},
             6: {"targets": None, "target_fractions": [(-0.01, 1.0)]},
-            7: {"targets": [(self.away(price, side * 0.01), 0.0)], "target_fractions": None},
+            7: {"targets": self.price_targets(price, side * 0.01, (0.5, 0.6)), "target_fractions": None},
             8: {"targets": self.price_targets(price, side * 0.01, (0.1,) * 5), "target_fractions": None},
             9: {
                 "adds": [{"kind": "limit", "price": self.away(price, -side * 0.0005 * n), "size": 2.5} for n in (1, 2)]
             },
-        }[number]
+        }
+        return faults[number]
 
     def change_fault(self, number: int, close: float, side: int) -> Answer:
         """A change that is refused for its numbers, its sides or its ladders."""
         below = self.away(close, -side * 0.001)
-        return {
+        faults: dict[int, Answer] = {
             0: {"stop_price": float("nan")},
             1: {"targets": [(-1.0, 1.0)]},
             2: {"adds": [{"kind": "limit", "price": below, "size": 1.0, "expires": 289}]},
@@ -220,9 +224,10 @@ class Dictation:
             4: {"adds": [{"kind": "limit", "price": below, "size": 4.5}]},
             5: {"stop_price": self.away(close, side * 0.01)},
             6: {"reduce": 1.5},
-            7: {"targets": [(self.away(close, side * 0.01), 0.0)]},
-            8: {"targets": self.price_targets(close, side * 0.01, (0.1,) * 5)},
+            7: {"targets": [(self.away(close, -side * 0.01), 1.0)]},
+            8: {"targets": [(close, 0.5)]},
             9: {
                 "adds": [{"kind": "limit", "price": self.away(close, -side * 0.0005 * n), "size": 2.5} for n in (1, 2)]
             },
-        }[number]
+        }
+        return faults[number]
