@@ -76,14 +76,14 @@ def test_a_hook_that_raises_is_named_in_one_line_by_both_engines(tmp_path: Path)
     pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
     path = written(tmp_path, with_line("observe", "view.state.mean = view.m5.bars[600].close"))
     code, python = backtest(tmp_path, "--engine", "python")
-    assert code == 4
+    assert code == 1
     line = path.read_text(encoding="utf-8").splitlines().index("    view.state.mean = view.m5.bars[600].close") + 1
     assert python == (
-        f"error: strategy {path}:{line}: observe: IndexError: list index out of range "
-        "(fallen on BTCUSDT at 2025-01-01 00:05 UTC)\n"
+        f"error: fallen: observe failed at fallen.py:{line} on BTCUSDT, 2025-01-01 00:05 UTC: "
+        "IndexError: list index out of range\n"
     )
     code, compiled = backtest(tmp_path, "--engine", "compiled")
-    assert code == 4
+    assert code == 1
     assert compiled.replace("note: compiling fallen ...\n", "") == python
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.kernel.strategy import Strategy, strategy_from
-from papertape.engine.research import strategy_trial
 from papertape.engine.research.strategy_trial import try_strategy
 from papertape.engine.research.trial_market import base_timeframe, trial_tape
 from papertape.events.units import MINUTE_MS
@@ -23,12 +22,6 @@ if TYPE_CHECKING:
 
 CANDLES = 600
 NUMBERS = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def _cpython_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No compiler, as without the extra `research`: compiling is tested once, by the command."""
-    monkeypatch.setattr(strategy_trial, "is_installed", lambda: False)
 
 
 def loaded(folder: Path, text: str) -> Strategy:
@@ -46,8 +39,8 @@ def loaded(folder: Path, text: str) -> Strategy:
 
 
 def tried(folder: Path, text: str) -> dict[str, Promise]:
-    """Every promise of a text, by its name."""
-    return {one.name: one for one in try_strategy(loaded(folder, text), print, CANDLES)}
+    """Every promise of a text by its name, tried in CPython: compiling is tested once, by the command."""
+    return {one.name: one for one in try_strategy(loaded(folder, text), print, CANDLES, is_compiled=False)}
 
 
 def test_a_strategy_that_keeps_its_contract_keeps_every_promise(tmp_path: Path) -> None:
@@ -131,7 +124,7 @@ def test_a_hook_that_raises_ends_the_trial_with_its_place(tmp_path: Path) -> Non
     (only,) = tried(tmp_path, with_line("observe", "view.m5.bars[9_999].close")).values()
     assert only.kept is False
     line = with_line("observe", "view.m5.bars[9_999].close").splitlines().index("    view.m5.bars[9_999].close") + 1
-    assert only.numbers.startswith(f"{tmp_path / 'cheat.py'}:{line}: observe: IndexError: list index out of range (")
+    assert only.numbers.startswith(f"cheat.py:{line}: observe: IndexError: list index out of range (")
     assert "fallen on BTCUSDT at 20" in only.numbers
 
 

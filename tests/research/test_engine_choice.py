@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.research import engine_choice
 from papertape.engine.research.engine_choice import (
+    IMPORT_S,
     check_engine,
     is_worth_compiling,
     is_worth_importing,
@@ -22,19 +22,14 @@ if TYPE_CHECKING:
 DAY_OF_MINUTES, YEAR_OF_MINUTES = 1_440, 525_600
 
 
-@pytest.fixture(autouse=True)
-def _without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed compiler that nobody has imported yet."""
-    monkeypatch.setattr(engine_choice, "is_installed", lambda: True)
-    monkeypatch.delitem(sys.modules, "numba", raising=False)
-
-
 def test_a_day_of_candles_is_not_worth_the_import_of_the_compiler() -> None:
-    assert not is_worth_importing("auto", DAY_OF_MINUTES, 1)
-    assert is_worth_importing("auto", YEAR_OF_MINUTES, 1)
-    assert is_worth_importing("auto", DAY_OF_MINUTES * 30, 4)
-    assert is_worth_importing("compiled", DAY_OF_MINUTES, 1)
-    assert not is_worth_importing("python", YEAR_OF_MINUTES, 4)
+    assert not is_worth_importing("auto", DAY_OF_MINUTES, 1, IMPORT_S)
+    assert is_worth_importing("auto", DAY_OF_MINUTES, 1, 0.0), "it is loaded already"
+    assert is_worth_importing("auto", YEAR_OF_MINUTES, 1, IMPORT_S)
+    assert is_worth_importing("auto", DAY_OF_MINUTES * 30, 4, IMPORT_S)
+    assert not is_worth_importing("auto", YEAR_OF_MINUTES, 4, inf), "it is not installed"
+    assert is_worth_importing("compiled", DAY_OF_MINUTES, 1, IMPORT_S)
+    assert not is_worth_importing("python", YEAR_OF_MINUTES, 4, IMPORT_S)
 
 
 def test_a_year_of_one_strategy_is_not_worth_a_compilation_but_three_years_are() -> None:
