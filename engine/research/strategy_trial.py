@@ -140,7 +140,7 @@ class _Trial:
             return Promise(BOTH_ENGINES, False, f"compiled code decides otherwise: {difference}")
         if plain.digest != self.compiled.digest:
             return Promise(
-                name, False, "the states differ: an int of more than 63 bits, or an int where a float belongs"
+                BOTH_ENGINES, False, "the states differ: an int of more than 63 bits, or an int where a float belongs"
             )
         return Promise(BOTH_ENGINES, True, f"{len(plain.decided):,} decisions and the state equal to the last bit")
 
