@@ -9,6 +9,7 @@ import pytest
 numba = pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
 
 import numpy as np  # noqa: E402 - after the skip
+from numba.core.caching import NullCache  # noqa: E402
 from numba.core.errors import TypingError  # noqa: E402
 
 from papertape.engine.research.numba_callees import make_loop  # noqa: E402
@@ -26,7 +27,9 @@ def compiled(part: Any) -> Any:
         known(rows, index, number)
         return 0
 
-    return make_loop(loop)
+    made: Any = make_loop(loop)
+    made._cache = NullCache()  # Machine code of an earlier run would say nothing about this one.
+    return made
 
 
 def call(part: Any, index: int = 0, number: float = 1.0) -> Any:
