@@ -86,7 +86,7 @@ def _view_shape(source: ModuleSource, hook: str) -> Shape:
     if isinstance(names, tuple):
         fields["signals"] = struct_value(Shape("Signals", dict.fromkeys(names, struct_value(SIGNAL))))
     references = literal(source, "REFERENCES")
-    fields.update(dict.fromkeys(references if isinstance(references, tuple) else (), UNKNOWN))
+    fields.update(dict.fromkeys(references if isinstance(references, tuple | dict) else (), UNKNOWN))
     return Shape("View", fields)
 
 

@@ -19,7 +19,13 @@ from papertape.engine.reducer.causes import cause_of, slot_of
 from papertape.engine.reducer.reducer import decide, gap_entries
 from papertape.engine.reducer.state import ORDER_SLOTS, EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
-from papertape.engine.research.engine_choice import check_engine, is_worth_compiling, is_worth_importing, rows_about
+from papertape.engine.research.engine_choice import (
+    check_engine,
+    import_s,
+    is_worth_compiling,
+    is_worth_importing,
+    rows_about,
+)
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
 from papertape.engine.research.hook_errors import HOOK_ERRORS
@@ -152,7 +158,7 @@ def import_ahead(engine: str, files: Sequence[str], strategies: int) -> Iterator
     ignores what the imports created.
     """
     check_engine(engine)
-    if not is_worth_importing(engine, rows_about(files), strategies):
+    if not is_worth_importing(engine, rows_about(files), strategies, import_s()):
         yield csv_polars.candles
         return
     collecting = gc.isenabled()
@@ -180,7 +186,7 @@ def _engine(world: EngineState, tape: Tape, engine: str, on_compiling: Callable[
     """Return the engine for the tape; import numba only if it is used."""
     facts, runners = tape.total(), len(world.runners)
     printing = engine == "auto" and any("print(" in runner.strategy.source for runner in world.runners)
-    if printing or not is_worth_importing(engine, facts, runners):
+    if printing or not is_worth_importing(engine, facts, runners, import_s()):
         return PlainEngine(world, tape)
     from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 

@@ -104,7 +104,7 @@ def _compiler_digest() -> str:
     """Return a digest of how functions are compiled: code from the cache must keep the same checks."""
     digest = hashlib.blake2b(digest_size=8)
     for module in (papertape.engine.research.numba_callees, papertape.engine.research.own_parts):
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
 
