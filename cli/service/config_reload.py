@@ -16,7 +16,7 @@ from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP
 from papertape.engine.loop import last_seen
 from papertape.engine.reconfiguration import Reconfiguration, refusal, reload_events
-from papertape.engine.reducer.inputs import PAUSED_BY_CONFIGURATION
+from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import CommandRefused, PapertapeError
 
@@ -108,6 +108,7 @@ class ConfigReloader:
     def _read(self) -> _NewConfiguration:
         """Read the configuration. Raise ConfigError or UsageError for an invalid one, CommandRefused for a restart."""
         config = config_with_options(self._options)
+        self._refuse_faults(config)
         strategies = self._reread_strategies(strategies_of(config))
         found = differences(self._config, config, {**self._strategies, **strategies})
         restart = [line for one in found if not one.is_reloadable for line in one.lines]
@@ -116,6 +117,14 @@ class ConfigReloader:
         settings = make_engine_settings(config, self._db, self._running.loop.state.base_ms, warn, strategies)
         lines = [line for one in found if one.path != ("strategies", "enabled") for line in one.lines]
         return _NewConfiguration(config, settings, (*lines, *self._strategy_lines(settings)))
+
+    def _refuse_faults(self, config: Config) -> None:
+        """Raise CommandRefused for strategies that cannot run and are not parked already."""
+        parked = {runner.strategy.name for runner in self._running.loop.state.runners if runner.failure is not None}
+        known = {*parked, *self._config.unusable}
+        faults = [f"strategies.{name}: {reason}" for name, reason in config.unusable.items() if name not in known]
+        if faults:
+            raise CommandRefused("\n".join(faults))
 
     def _strategy_lines(self, settings: EngineSettings) -> list[str]:
         """Return a line for each strategy that begins or ceases to open positions."""
@@ -134,8 +143,13 @@ class ConfigReloader:
 
         Raise CommandRefused if the file of one that runs was edited: one process runs one version of it.
         """
-        running = {runner.strategy.name: runner.strategy for runner in self._running.loop.state.runners}
-        edited = [name for name, strategy in running.items() if name in read and read[name].source != strategy.source]
+        runners = {runner.strategy.name: runner for runner in self._running.loop.state.runners}
+        running = {name: runner.strategy for name, runner in runners.items()}
+        edited = [
+            name
+            for name, runner in runners.items()
+            if runner.failure is None and name in read and read[name].source != runner.strategy.source
+        ]
         if edited:
             lines = [f"strategies.{name}: its file was edited" for name in edited]
             raise CommandRefused("\n".join(["only a restart applies these changes:", *lines]))

@@ -182,7 +182,7 @@ REFUSED = {
     "an invalid value": ("breakout_lookback = 20", "breakout_lookback = -1", r"must be"),
     "no TOML": ("[engine]", "[engine", r"not TOML"),
     "an unknown symbol of a strategy": (MOMENTUM, '[strategies.momentum]\nonly_symbols = ["XUSDT"]\n', r"XUSDT"),
-    "a broken file": ("[engine]", "[engine]", r"broken.py: SyntaxError"),
+    "a broken file": ("[engine]", "[engine]", r"strategies.broken: broken.py:1: SyntaxError"),
     "an edited file": ("[engine]", "[engine]", r"strategies.vanishing: its file was edited"),
     "a symbol of a strategy with a position": (
         MOMENTUM, '[strategies.momentum]\nonly_symbols = ["ETHUSDT"]\n', r"momentum holds a position in BTCUSDT",
