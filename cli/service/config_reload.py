@@ -17,7 +17,6 @@ from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP
 from papertape.engine.loop import last_seen
 from papertape.engine.reconfiguration import Reconfiguration, refusal, reload_events
 from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION
-from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import CommandRefused, PapertapeError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class _NewConfiguration(Struct, frozen=True):
 
 
 class ConfigReloader:
-    """Answers `Reload` for one engine. `strategies` is the dict that its state holds; new ones are added to it.
+    """Answers `Reload` for one engine. `strategies` is what the chat explains by; new ones are added to it.
 
     The `services` beside the engine, if there are any, learn of new strategies and of the new configuration.
     """
@@ -92,10 +91,10 @@ class ConfigReloader:
         def make(state: EngineState) -> list[Event]:
             events = reload_events(state, command, wanted, self._running.clock.now_ms())
             self._strategies.update(new.settings.strategies)
+            state.strategies = new.settings.strategies
             return events
 
         accepted = await self._running.commands.enqueue(make)
-        self._running.loop.reducer_version = code_digest(new.settings.strategies.values())
         if watched_symbols(new.config) != watched_symbols(self._config) or new.config.groups != self._config.groups:
             self._change_feed(new.config)
         self._config = new.config
