@@ -31,7 +31,7 @@ SCHEMAS = [
     "HistogramBin", "KillRequest", "LimitView", "LiveView", "Message", "MessageListAnswer", "NotReadyReason",
     "OrderView", "OrderViewListAnswer", "PauseRequest", "Performance", "PortfolioView", "PositionView",
     "PositionViewListAnswer", "Problem", "ReadinessView", "ReadingView", "ReadyView", "RefusedView",
-    "RepairView", "ResetRequest", "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer", "RunnerDetail",
+    "ReloadRequest", "RepairView", "ResetRequest", "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer", "RunnerDetail",
     "RunnerDetailAnswer", "SettlementView", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
     "StrategyViewListAnswer", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage", "TradeViewPageAnswer",
     "TripView", "TroubleView", "WatchdogView", "WebView",
