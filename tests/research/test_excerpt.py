@@ -84,7 +84,7 @@ def test_an_excerpt_ends_as_the_whole_run_does(recipe: Recipe, risk: RiskSetting
     assert ending(excerpt(backtest_of(tape, risk, CompiledEngine)), numbered=False) == expected
 
 
-@examples(20)
+@examples(8)
 @given(st.integers(0, 10**6), st.integers(60, 200))
 def test_an_excerpt_ends_with_the_same_stops_targets_and_extremes_of_positions_in_parts(seed: int, count: int) -> None:
     tape = market(Recipe(seed, candles=count))
