@@ -187,9 +187,7 @@ class CompiledEngine:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(
-                world, runner, compile_loop(runner.strategy, own_digest(runner.strategy))
-            )
+            CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)))
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))
