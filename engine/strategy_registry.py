@@ -100,6 +100,13 @@ def load_with_fault(path: Path) -> Strategy | None:
         return unusable(_name_in(path), text, path.name if cause is None else place_of(cause, str(path), 1))
 
 
+def load_strategy(path: Path) -> Strategy:
+    """Return the strategy of one file. Raise ConfigError if it cannot be loaded or is none."""
+    if (strategy := _load_if_named(path)) is None:
+        raise ConfigError(f"strategy {path}: `NAME` is missing")
+    return strategy
+
+
 def _load_if_named(path: Path) -> Strategy | None:
     """Return the strategy of a file, None if it has no `NAME`. Raise ConfigError if it cannot be loaded."""
     module = _load(path)

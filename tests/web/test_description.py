@@ -31,9 +31,11 @@ SCHEMAS = [
     "HistogramBin", "KillRequest", "LimitView", "LiveView", "Message", "MessageListAnswer", "NotReadyReason",
     "OrderView", "OrderViewListAnswer", "PauseRequest", "Performance", "PortfolioView", "PositionView",
     "PositionViewListAnswer", "Problem", "ReadinessView", "ReadingView", "ReadyView", "RefusedView",
-    "ReloadRequest", "RepairView", "ResetRequest", "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer", "RunnerDetail",
+    "ReloadRequest", "RepairView", "ResetRequest", "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer",
+    "RunnerDetail",
     "RunnerDetailAnswer", "SettlementView", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
-    "StrategyViewListAnswer", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage", "TradeViewPageAnswer",
+    "StrategyViewListAnswer", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage",
+    "TradeViewPageAnswer",
     "TripView", "TroubleView", "WatchdogView", "WebView",
 ]  # fmt: skip
 UNDESCRIBED = {"/openapi.json", "/api/docs", "/api/docs.css"}
