@@ -36,7 +36,6 @@ from papertape.events.facts import (
     GapFound,
     KillSwitchReset,
     KillSwitchTripped,
-    Liquidated,
     OpenInterestObserved,
     OrderCancelled,
     OrderPlaced,
@@ -55,20 +54,18 @@ from papertape.events.facts import (
     TargetsMoved,
     Timing,
 )
+from papertape.projections.text.fill_words import closing_words, increase_words, opening_words, reduction_words
 from papertape.projections.text.formats import (
     duration,
     gain,
-    gain_percent,
     money,
     price,
     quantity,
     rate_percent,
-    signed,
     utc,
 )
 from papertape.projections.text.order_words import (
     cancelled_words,
-    opened_words,
     order_words,
     position_name,
     stop_moved_words,
@@ -79,7 +76,6 @@ from papertape.projections.text.reasons import (
     pause_words,
     reason_words,
     trip_words,
-    uncertain_fills,
 )
 
 if TYPE_CHECKING:
@@ -258,45 +254,24 @@ def _targets_moved(event: TargetsMoved, contracts: Contracts) -> EventLine:
 
 @line.register
 def _position_opened(event: PositionOpened, contracts: Contracts) -> EventLine:
-    size = quantity(event.quantity_base, event.symbol, contracts)
-    at, stop = (price(p, event.symbol, contracts) for p in (event.price_usdt, event.stop_price_usdt))
-    notional, how = money(event.quantity_base * event.price_usdt), opened_words(event.kind)
-    text = f"{position_name(event)}: {event.strategy} opened {size} at {at}{how} ({notional} USDT), stop {stop}"
-    targets = targets_words(event.targets, event.symbol, contracts)
-    return EventLine("entry", f"{text}{f', {targets}' if targets else ''}, fee {money(event.fee_usdt)}")
+    return EventLine("entry", f"{position_name(event)}: {event.strategy} {opening_words(event, contracts)}")
 
 
 @line.register
 def _position_increased(event: PositionIncreased, contracts: Contracts) -> EventLine:
-    size, total = (quantity(q, event.symbol, contracts) for q in (event.quantity_base, event.position_base))
-    at, average = (price(p, event.symbol, contracts) for p in (event.price_usdt, event.entry_price_usdt))
-    text = f"{position_name(event)}: {event.strategy} added {size} at {at}{opened_words(event.kind)}"
-    return EventLine("entry", f"{text}, now {total} at an average of {average}, fee {money(event.fee_usdt)}")
+    return EventLine("entry", f"{position_name(event)}: {event.strategy} {increase_words(event, contracts)}")
 
 
 @line.register
 def _position_reduced(event: PositionReduced, contracts: Contracts) -> EventLine:
-    size, rest = (quantity(q, event.symbol, contracts) for q in (event.quantity_base, event.position_base))
-    at = price(event.price_usdt, event.symbol, contracts)
-    text = f"{position_name(event)}: {event.strategy} closed {size} at {at}: {reason_words(event.reason)}"
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
-    return EventLine(kind, f"{text}, {gain(event.net_usdt)} USDT, {rest} still open")
+    return EventLine(kind, f"{position_name(event)}: {event.strategy} {reduction_words(event, contracts)}")
 
 
 @line.register
 def _closing(event: Closing, contracts: Contracts) -> EventLine:
-    at = price(event.part_price_usdt, event.symbol, contracts)
-    verb = "was liquidated" if isinstance(event, Liquidated) else "closed"
-    why = "" if isinstance(event, Liquidated) else f": {reason_words(event.reason)}"
-    entry = event.quantity_base * event.entry_price_usdt
-    share = gain_percent(event.net_usdt / entry * 100.0) if entry > 0.0 else "0 %"
-    parts = f" in {event.parts} parts" if event.parts > 1 else ""
-    holding_time = duration(event.at_ms - event.entry_time_ms)
-    result = f"{gain(event.net_usdt)} USDT{parts} ({share}, {signed(event.r_multiple)} R) after {holding_time}"
-    doubt = uncertain_fills(event.parts, event.entry_time_ms, event.at_ms) if event.ambiguous else ""
-    caveat = f", {doubt} in one candle" if doubt else ""
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
-    return EventLine(kind, f"{position_name(event)}: {event.strategy} {verb} at {at}{why}, {result}{caveat}")
+    return EventLine(kind, f"{position_name(event)}: {event.strategy} {closing_words(event, contracts)}")
 
 
 @line.register
