@@ -1,18 +1,21 @@
 """Turn the commands of humans into events: each becomes the events that fit the state at that moment.
 
-Commands arrive from a terminal, a chat or a web page at any time. One task, owned by the engine, passes them to the
-loop, so a sender may disconnect before the command is done.
+Commands, and signals likewise, arrive from a terminal, a chat or a web page at any time. One task, owned by the engine,
+passes them to the loop, so a sender may disconnect before the command is done.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.inputs import active_trip_seq
 from papertape.engine.reducer.reducer import total_equity
+from papertape.engine.reducer.state import EngineState
+from papertape.engine.signal_intake import PreparedSignals
 from papertape.events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
 from papertape.events.errors import CommandRefused, PapertapeError
 from papertape.events.facts import (
@@ -28,10 +31,10 @@ from papertape.events.names import unknown_name_text
 from papertape.events.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from papertape.engine.loop import Loop
-    from papertape.engine.reducer.state import EngineState, Runner
+    from papertape.engine.ports.clock import Clock
+    from papertape.engine.reducer.state import Runner
+    from papertape.events.signals import SignalBatch, SignalsRecorded
 
 WAITING_MAX: Final = 64
 STOPPING: Final = "the engine is stopping"
@@ -129,12 +132,16 @@ def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str)
     )
 
 
-class CommandQueue:
-    """Accepts commands while an engine runs (`events.commands.Commands`)."""
+Inputs = Callable[[EngineState], Sequence[Event]]
+"""Makes the inputs that a command or signals mean in the current state, or raises CommandRefused."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-        self._waiting: asyncio.Queue[tuple[Command, asyncio.Future[Accepted]] | None] = asyncio.Queue(WAITING_MAX + 1)
+
+class CommandQueue:
+    """Accepts commands and signals while an engine runs (`events.commands.Commands`, `events.signals.SignalIntake`)."""
+
+    def __init__(self, loop: Loop, clock: Clock) -> None:
+        self._loop, self._clock = loop, clock
+        self._waiting: asyncio.Queue[tuple[Inputs, asyncio.Future[Accepted]] | None] = asyncio.Queue(WAITING_MAX + 1)
         self._closed = False
 
     async def submit(self, command: Command) -> Accepted:
@@ -142,20 +149,30 @@ class CommandQueue:
 
         Raise CommandRefused if it does not fit the state, too many commands wait, or the engine is stopping.
         """
+        return await self._order(partial(command_events, command=command))
+
+    async def receive(self, batch: SignalBatch) -> SignalsRecorded:
+        """Queue signals and wait until they are committed, like `submit`."""
+        prepared = PreparedSignals(batch, self._clock.now_ms())
+        accepted = await self._order(prepared.inputs)
+        return prepared.answer(accepted)
+
+    async def _order(self, inputs: Inputs) -> Accepted:
+        """Queue what becomes inputs when its turn comes; return the events that followed."""
         if self._closed:
             raise CommandRefused(STOPPING)
         if self._waiting.qsize() >= WAITING_MAX:
             raise CommandRefused(f"{WAITING_MAX} commands are already waiting")
         done: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((command, done))
+        self._waiting.put_nowait((inputs, done))
         return await asyncio.shield(done)
 
     async def serve(self) -> None:
         """Pass commands to the loop, one after the other, until the queue is closed."""
         while (waiting := await self._waiting.get()) is not None:
-            command, done = waiting
+            inputs, done = waiting
             try:
-                accepted = await self._loop.order(partial(command_events, command=command))
+                accepted = await self._loop.order(inputs)
             except CommandRefused as refused:
                 _settle(done, refused)
             except PapertapeError as error:

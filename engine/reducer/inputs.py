@@ -13,6 +13,7 @@ from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import Decision
 from papertape.engine.reducer.decision_events import decision_of
 from papertape.engine.reducer.delisting import is_delisted
+from papertape.engine.reducer.signals import check_signal, remember_signal
 from papertape.engine.reducer.state import apply_global_trip, configure_runner, list_contract
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
@@ -27,6 +28,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     SymbolResumed,
     SymbolSuspended,
 )
@@ -61,6 +63,9 @@ def apply_input(state: EngineState, event: Event, seq: int) -> None:
             _set_tradable(state, event.symbol, ENDED)
         case CloseRequested():
             _check_position(state, event)
+        case SignalReceived():
+            check_signal(state.signals, event)
+            remember_signal(state.signals, event)
         case KillSwitchTripped():
             if active_trip_seq(state, event.scope) != 0:
                 raise CommandRefused(f"{event.scope}: its kill switch is tripped already")

@@ -36,6 +36,7 @@ from papertape.engine.kernel.state import Decision, Fact
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
 from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
 from papertape.engine.reducer.inputs import apply_input, apply_trip
+from papertape.engine.reducer.signals import is_repeated
 from papertape.events.errors import EngineFault
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -54,6 +55,7 @@ from papertape.events.facts import (
     OrderPlaced,
     PositionClosed,
     PositionOpened,
+    SignalReceived,
     SymbolResumed,
     SymbolSuspended,
 )
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState, Runner
 
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
-SYMBOL_FACTS = (*MARKET_FACTS, ContractListed, ContractDelisted, SymbolSuspended, SymbolResumed)
+SYMBOL_FACTS = (*MARKET_FACTS, SignalReceived, ContractListed, ContractDelisted, SymbolSuspended, SymbolResumed)
 
 
 def is_decision(event: Event) -> bool:
@@ -84,6 +86,8 @@ def is_new(state: EngineState, event: Event) -> bool:
         return index is None or replace(state.listed[index], at_ms=event.at_ms) != event
     if index is None:  # The event is about a symbol that waits for its contract; there is nothing to decide.
         return isinstance(event, SymbolSuspended | SymbolResumed)
+    if isinstance(event, SignalReceived):
+        return not is_repeated(state.signals, event)
     market = state.markets[index]
     if isinstance(event, SymbolSuspended | SymbolResumed):
         return (market.suspended == TRADABLE) == isinstance(event, SymbolSuspended)

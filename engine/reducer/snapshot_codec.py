@@ -28,6 +28,7 @@ from papertape.engine.kernel.state import (
     Settlement,
     SymbolState,
 )
+from papertape.engine.reducer.signals import SignalMemory
 from papertape.engine.reducer.state import configure_runner, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
 from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured
@@ -69,6 +70,7 @@ class SavedState(Struct, array_like=True):
     runners: list[SavedRunner]
     guard: GlobalKillSwitch
     maxima: list[float]
+    signals: SignalMemory
     guard_trip_seq: int
     anchor: FeedConnected | None
 
@@ -112,6 +114,7 @@ def to_snapshot_without_rings(state: EngineState) -> SavedState:
         runners=[_runner_snapshot(runner) for runner in state.runners],
         guard=state.guard,
         maxima=state.maxima,
+        signals=state.signals,
         guard_trip_seq=state.guard_trip_seq,
         anchor=state.anchor,
     )
@@ -151,7 +154,7 @@ def restore_state(saved: SavedState, state: EngineState) -> EngineState:
         state.series[frame.timeframe_ms].series[:] = frame.series
     for runner, saved_runner in zip(state.runners, saved.runners, strict=True):
         _fill_runner(runner, saved_runner)
-    state.guard, state.maxima = saved.guard, saved.maxima
+    state.guard, state.maxima, state.signals = saved.guard, saved.maxima, saved.signals
     state.guard_trip_seq, state.anchor = saved.guard_trip_seq, saved.anchor
     return state
 

@@ -31,6 +31,7 @@ from papertape.engine.kernel.state import (
     SymbolState,
     Tier,
 )
+from papertape.engine.reducer.signals import SignalMemory
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
 
@@ -94,6 +95,7 @@ class EngineState(Struct):
     runners: list[Runner]
     guard: GlobalKillSwitch
     maxima: list[float]
+    signals: SignalMemory
     guard_trip_seq: int = 0
     base_ms: int = 0
     anchor: FeedConnected | None = None
@@ -109,7 +111,7 @@ class EngineState(Struct):
 
 def new_state(strategies: Mapping[str, Strategy]) -> EngineState:
     """Return an empty state with the given strategies."""
-    return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [])
+    return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [], SignalMemory())
 
 
 # ---------------------------------------------------------------- symbols

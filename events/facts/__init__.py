@@ -25,6 +25,7 @@ from papertape.events.facts.market import (
     GapFilled,
     GapFound,
     OpenInterestObserved,
+    SignalReceived,
     SymbolResumed,
     SymbolSuspended,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "RunnerPaused",
     "RunnerResumed",
     "Side",
+    "SignalReceived",
     "SymbolResumed",
     "SymbolSuspended",
     "Timing",
@@ -106,6 +108,7 @@ __all__ = [
 MarketFact = CandleClosed | FundingRateSettled | OpenInterestObserved
 FeedFact = (
     MarketFact
+    | SignalReceived
     | FeedConnected
     | FeedLost
     | GapFilled

@@ -69,6 +69,19 @@ class OpenInterestObserved(Event, frozen=True, tag="OpenInterestObserved.1"):
     open_interest_base: float
 
 
+class SignalReceived(Event, frozen=True, tag="SignalReceived.1"):
+    """A number from outside the market, such as a webhook's or a model's. Strategies know it after `at_ms`.
+
+    `source` says who sent it: an API client, a terminal, a file. A source never uses an `id` for two signals.
+    """
+
+    symbol: str
+    name: str
+    value: float
+    source: str
+    id: str
+
+
 class FeedConnected(Event, frozen=True, tag="FeedConnected.1"):
     """The feed delivers. `at_ms` is market time; `wall_at_ms` and `speed` relate later market time to the wall clock.
 

@@ -43,6 +43,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     SymbolResumed,
     SymbolSuspended,
 )
@@ -67,6 +68,7 @@ SILENT_EVENTS: frozenset[type[Event]] = frozenset(
         ContractListed,
         FundingRateSettled,
         OpenInterestObserved,
+        SignalReceived,
         GapFound,
         GapFilled,
         DataRefused,
@@ -152,7 +154,7 @@ class Derivation:
     def capture_before(self, event: Event) -> None:
         """Remember what an event is about to change. For a candle, `feed.take_candle` is enough."""
         kind = type(event)
-        if kind is OpenInterestObserved or kind is FundingRateSettled:
+        if kind is OpenInterestObserved or kind is FundingRateSettled or kind is SignalReceived:
             self.feed.news = None  # These are frequent and change nothing here.
             return
         if kind is not CandleClosed:

@@ -26,6 +26,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     Timing,
 )
 from papertape.projections.text.event_views import strategy_of
@@ -49,7 +50,7 @@ Decision = (
     | CloseRequested
 )
 """An event caused by a strategy, by the exchange on its behalf, by a limit or by a human. All carry market time."""
-MARKET = (CandleClosed, FundingRateSettled, OpenInterestObserved)
+MARKET = (CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived)
 
 
 class Decisions:

@@ -28,6 +28,7 @@ from papertape.projections.folds.coverage import Coverage
 from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.marks import EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.signals import Signals
 from papertape.projections.folds.trades import Trades
 from papertape.projections.text.event_lines import is_notable
 
@@ -83,6 +84,7 @@ class Views:
         self.limits = Limits(self.portfolio)
         self.coverage = Coverage(self.portfolio)
         self.marks = EquityMarkers(self.portfolio)
+        self.signals = Signals()
         self.started: EngineStarted | None = None
         self.stopped: EngineStopped | None = None
         """The stop of the engine that started last; None while it runs, and if it did not record its stop."""
@@ -148,6 +150,7 @@ class Views:
             self.limits.apply(recorded)
             self.coverage.apply(recorded)
             self.marks.apply(recorded)
+            self.signals.apply(recorded)
             self._fold_fact(recorded)
         # One event yields at most one alert: if the feed has news, the daily summary waits for the next candle.
         self.days.apply(recorded, may_tell=self._feed.news is None)

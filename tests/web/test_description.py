@@ -32,7 +32,8 @@ SCHEMAS = [
     "OrderView", "OrderViewListAnswer", "PauseRequest", "Performance", "PortfolioView", "PositionView",
     "PositionViewListAnswer", "Problem", "ReadinessView", "ReadingView", "ReadyView", "RefusedView",
     "RepairView", "ResetRequest", "ResumeRequest", "RiskView", "RiskViewAnswer", "RunnerDetail",
-    "RunnerDetailAnswer", "SettlementView", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
+    "RunnerDetailAnswer", "SettlementView", "SignalReceipt", "SignalRequest", "SignalView",
+    "SignalViewListAnswer", "SignalsRecorded", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
     "StrategyViewListAnswer", "SuspendedView", "TotalView", "TradeView", "TradeViewPage", "TradeViewPageAnswer",
     "TripView", "TroubleView", "WatchdogView", "WebView",
 ]  # fmt: skip
@@ -58,6 +59,7 @@ async def test_every_route_is_described_with_its_protection() -> None:
         security = operation.get("security")
         assert security == {
             Access.OPEN: None, Access.READ: [{"token": []}, {}], Access.COMMAND: [{"token": []}],
+            Access.SIGNAL: [{"signalToken": []}],
         }[route.access]  # fmt: skip
         assert ("401" in operation["responses"]) == (route.access is not Access.OPEN or route.path == "/login")
 
