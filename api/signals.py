@@ -173,7 +173,7 @@ def _requests(content: bytes) -> Sequence[SignalRequest]:
 def _field_text(text: str) -> str:
     """Return a validation error with the field first: `value: Expected float, got str`."""
     reason, _, place = text.replace("`", "").partition(" - at $")
-    field = place.replace("[...]", "signals", 1).lstrip(".")
+    field = f"signals{place}" if place.startswith("[") else place.lstrip(".")
     return f"{field}: {reason}" if field else reason
 
 

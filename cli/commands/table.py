@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from papertape.cli.commands.archive import backup, export, import_, refold, restore
-from papertape.cli.commands.control import close, kill, pause, reset, resume
+from papertape.cli.commands.control import close, kill, pause, reset, resume, signal
 from papertape.cli.commands.download import download
 from papertape.cli.commands.inspect import arena, compare, config_check, doctor, log, positions, strategies, trades, why
 from papertape.cli.commands.run import backtest, replay, run, up, verify
@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("close", close, 'papertape close momentum --symbol BTCUSDT --why "weekend"'),
         Verb("kill", kill, 'papertape kill --why "something is odd"'),
         Verb("reset", reset, 'papertape reset momentum --trip 16608 --why "reviewed its trades"'),
+        Verb("signal", signal, "papertape signal trend 1 --symbol BTCUSDT"),
     ),
     "Read a log": (
         Verb("arena", arena, "papertape arena --json"),

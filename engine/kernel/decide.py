@@ -17,6 +17,7 @@ from papertape.engine.kernel.codes import (
     NO_ORDER,
     NO_REASON,
     ON_TIME,
+    OPEN_INTEREST,
     ORDER_PLACED,
     UNNAMED_EXIT,
 )
@@ -123,7 +124,7 @@ def make_strategy_update(hooks: Hooks) -> Callable[..., None]:
                 observe(state, main, bars, params)
         elif fact.kind == FUNDING:
             settle(state, fact.time_ms, fact.close, params)
-        else:
+        elif fact.kind == OPEN_INTEREST:
             measure(state, market, main, readings, params)
 
     return update_strategy

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papertape.engine.kernel.codes import CANDLE, FUNDING, WARM_UP
+from papertape.engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST, WARM_UP
 from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import READINGS_MASK, SETTLEMENTS_MASK, SETTLEMENTS_MAX
 
@@ -51,7 +51,7 @@ def observe_market(fact: Fact, market: Market, settlements: Settlements, reading
         observe_candle(market, fact, settlements)
     elif fact.kind == FUNDING:
         observe_settlement(market, fact, settlements)
-    else:
+    elif fact.kind == OPEN_INTEREST:
         observe_open_interest(market, fact, readings)
 
 

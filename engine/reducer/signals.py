@@ -69,6 +69,15 @@ def newest_ms(memory: SignalMemory, symbol: str, name: str) -> int:
     return max(times, default=-1)
 
 
+def newest_signals_ms(memory: SignalMemory, symbol: str) -> dict[tuple[str, str], int]:
+    """Return the times of a symbol's newest signals by source and name."""
+    return {
+        (source, name): at_ms
+        for source, remembered in memory.sources.items()
+        for name, at_ms in remembered.newest_ms.get(symbol, {}).items()
+    }
+
+
 def remember_signal(memory: SignalMemory, event: SignalReceived) -> None:
     """Remember a recorded signal, and forget the oldest id of its source beyond the limit."""
     if event.name not in memory.names:

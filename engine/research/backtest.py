@@ -15,7 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.engine.feeds.files import csv_polars
+from papertape.engine.kernel.codes import EXTERNAL_SIGNAL
 from papertape.engine.reducer.reducer import cause_of, decide, gap_entries
+from papertape.engine.reducer.signals import remember_signal
 from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
@@ -24,7 +26,15 @@ from papertape.engine.research.tape import Tape, fact_event, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import shipped_digest
 from papertape.events.errors import UsageError
-from papertape.events.facts import GLOBAL_SCOPE, CandleClosed, Event, KillSwitchReset, KillSwitchTripped, OrderPlaced
+from papertape.events.facts import (
+    GLOBAL_SCOPE,
+    CandleClosed,
+    Event,
+    KillSwitchReset,
+    KillSwitchTripped,
+    OrderPlaced,
+    SignalReceived,
+)
 from papertape.events.log import Entry
 
 if TYPE_CHECKING:
@@ -67,7 +77,7 @@ class Backtest(Struct):
         for index in range(self.facts.total):
             found = by_fact.get(index, ())
             decided = [item for item in found if not isinstance(item.event, KillSwitchReset)]
-            group = causes.group(fact_event(self.tape.contracts, self.facts.at(index)), decided, seq + 1)
+            group = causes.group(fact_event(self.tape, self.facts.at(index)), decided, seq + 1)
             seq += len(group)
             yield group
             for item in found:
@@ -107,11 +117,22 @@ def backtest(
     started = time.perf_counter()
     tape_engine = _engine(world, tape, compiled)
     outcome = run_tape(world, tape_engine, on_progress, reset_by=RESET_BY if after_trip == "continue" else None)
+    _remember_signals(world, tape, tape_engine.facts)
     summaries = _summaries(world, tape_engine, outcome.equities, compiled)
     took_s = time.perf_counter() - started
     return Backtest(
         tape_engine.name, tape, tape_engine.facts, events, world, outcome.decided, outcome.equities, summaries, took_s
     )
+
+
+def _remember_signals(world: EngineState, tape: Tape, facts: FactColumns) -> None:
+    """Let the state remember the signals of a tape, as a live engine would."""
+    if tape.signals:
+        for index in range(facts.total):
+            if facts.kind[index] == EXTERNAL_SIGNAL:
+                event = fact_event(tape, facts.at(index))
+                assert isinstance(event, SignalReceived), "a signal's fact is its event"
+                remember_signal(world.signals, event)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from papertape.engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
+from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
 from papertape.engine.kernel.state import Fact, FactColumns
 from papertape.events.facts import (
     CandleClosed,
@@ -17,6 +17,7 @@ from papertape.events.facts import (
     FundingRateSettled,
     MarketFact,
     OpenInterestObserved,
+    SignalReceived,
     Timing,
 )
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
     from papertape.engine.feeds.files.feed import FileFeed
+    from papertape.engine.feeds.files.signals_csv import SignalSeries
 
 
 class Tape(Struct):
@@ -39,9 +41,10 @@ class Tape(Struct):
     open_interest: list[SeriesColumns | None]
     start_ms: int | None = None
     end_ms: int | None = None
+    signals: list[SignalSeries] = []
 
     def columns(self) -> FactColumns:
-        """Return plain arrays: candles by their close in the symbols' order, then funding, then open interest."""
+        """Return plain arrays: candles by their close in the symbols' order, funding, open interest, signals."""
         parts = list(self._parts())
         if len(parts) == 1:
             return parts[0]
@@ -69,6 +72,9 @@ class Tape(Struct):
             for symbol, series in enumerate(tables):
                 if series is not None:
                     yield self._series(kind, symbol, series)
+        symbols = [contract.symbol for contract in self.contracts]
+        for number, signals in enumerate(self.signals):
+            yield self._signals(number, symbols.index(signals.symbol), signals.columns)
 
     def _candles(self, symbol: int, table: CandleColumns) -> FactColumns:
         """Return one symbol's candles."""
@@ -89,6 +95,11 @@ class Tape(Struct):
         return FactColumns(
             *heads, times_ms, times_ms, empty, empty, empty, series.value[:count], empty, array("i", bytes(4 * count))
         )
+
+    def _signals(self, number: int, symbol: int, series: SeriesColumns) -> FactColumns:
+        """Return one series of signals; its number stands in the column of open times."""
+        facts = self._series(EXTERNAL_SIGNAL, symbol, series)
+        return facts._replace(open_time_ms=array("q", [number]) * facts.total)
 
     def count_rows(self, times_ms: Sequence[int]) -> tuple[int, int]:
         """Return how many of a table's rows count, and how many of those are warm-up."""
@@ -125,12 +136,15 @@ def tape_of(feed: FileFeed, start_ms: int | None = None, end_ms: int | None = No
         [feed.open_interest.get(symbol) for symbol in symbols],
         start_ms,
         end_ms,
+        feed.signals,
     )
 
 
-def fact_event(contracts: list[ContractListed], fact: Fact) -> MarketFact:
+def fact_event(tape: Tape, fact: Fact) -> MarketFact | SignalReceived:
     """Return a fact of a tape as the event that a log holds."""
-    contract, at_ms = contracts[int(fact.symbol)], int(fact.time_ms)
+    if fact.kind == EXTERNAL_SIGNAL:
+        return tape.signals[int(fact.open_time_ms)].event_of(int(fact.time_ms), float(fact.close))
+    contract, at_ms = tape.contracts[int(fact.symbol)], int(fact.time_ms)
     if fact.kind == FUNDING:
         return FundingRateSettled(at_ms, contract.symbol, float(fact.close))
     if fact.kind == OPEN_INTEREST:

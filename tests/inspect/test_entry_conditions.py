@@ -132,7 +132,7 @@ def asked(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Asked:
 
 def events_of(tape: Tape) -> list[MarketFact]:
     """The facts of a tape as events."""
-    return [fact_event(tape.contracts, fact) for fact in tape.structs()]
+    return [fact_event(tape, fact) for fact in tape.structs()]
 
 
 @cache

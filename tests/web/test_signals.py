@@ -96,6 +96,8 @@ async def test_a_list_is_recorded_as_a_whole_or_not_at_all() -> None:
     site, scenario = watching()
     second = {**TREND, "name": "risk", "id": "second"}
     async with client_of(site) as client:
+        invalid = await client.post(PATH, json=[TREND, {**second, "value": "1"}], headers=SIGNAL_BEARER)
+        assert (invalid.status_code, invalid.json()["detail"]) == (422, "signals[1].value: Expected float, got str")
         contradicting = await client.post(PATH, json=[TREND, {**second, "id": "first"}], headers=SIGNAL_BEARER)
         assert contradicting.status_code == 409
         assert contradicting.json()["detail"].startswith("signals[1].id: 'first' stands for two different signals")
