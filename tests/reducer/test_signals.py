@@ -34,8 +34,8 @@ def watching(signals: Iterable[SignalReceived] = ()) -> Scenario:
     for event in (listed("X"), FeedConnected(DAY_0_MS, "sim", DAY_0_MS, 1.0)):
         take(scenario.world, scenario.log, event)
     scenario.candle(100.0)
-    for event in signals:
-        take(scenario.world, scenario.log, event)
+    for signal in signals:
+        take(scenario.world, scenario.log, signal)
     return scenario
 
 

@@ -120,22 +120,10 @@ def _parse(table: TableText) -> tuple[dict[tuple[str, str], SeriesColumns], Refu
         if not text.strip():
             continue
         fields = [field.strip() for field in text.split(",")]
-        reason = _field_fault(fields)
-        if reason is None:
-            time_ms, symbol, name, value = int(fields[0]), fields[1], fields[2], float(fields[3])
-            columns = series.setdefault((symbol, name), SeriesColumns(table.source))
-            reason = _place_fault(time_ms, value, columns)
-            if reason is None:
-                columns.time_ms.append(time_ms)
-                columns.value.append(value)
-                columns.line.append(line)
-        if reason is not None and reason != REPEATED:
-            refusals.refuse(table.source, line, RefusalReason(reason), text)
+        reason = _field_fault(fields) or _add_signal(fields, line, table.source, series)
+        if reason is not None:
+            refusals.refuse(table.source, line, reason, text)
     return series, refusals
-
-
-REPEATED: Final = "repeated"
-"""A row that says again what an earlier one said; it is ignored."""
 
 
 def _field_fault(fields: Sequence[str]) -> RefusalReason | None:
@@ -156,14 +144,24 @@ def _field_fault(fields: Sequence[str]) -> RefusalReason | None:
     return RefusalReason.INVALID_NAME if not symbol or not _NAME.fullmatch(name) else None
 
 
-def _place_fault(time_ms: int, value: float, columns: SeriesColumns) -> str | None:
-    """Return why a valid row does not follow the rows of its series, `REPEATED` for a repetition, or None."""
-    if not columns.time_ms or time_ms > columns.time_ms[-1]:
-        return None
-    row = row_at(time_ms, columns.time_ms)
-    if row < 0:
-        return RefusalReason.OUT_OF_ORDER
-    return REPEATED if columns.value[row] == value else RefusalReason.DUPLICATE
+def _add_signal(
+    fields: Sequence[str], line: int, source: str, series: dict[tuple[str, str], SeriesColumns]
+) -> RefusalReason | None:
+    """Add a valid row to its series and return None, or return why it does not follow the rows there.
+
+    A row that repeats an earlier one is ignored.
+    """
+    time_ms, symbol, name, value = int(fields[0]), fields[1], fields[2], float(fields[3])
+    columns = series.setdefault((symbol, name), SeriesColumns(source))
+    if columns.time_ms and time_ms <= columns.time_ms[-1]:
+        row = row_at(time_ms, columns.time_ms)
+        if row < 0:
+            return RefusalReason.OUT_OF_ORDER
+        return None if columns.value[row] == value else RefusalReason.DUPLICATE
+    columns.time_ms.append(time_ms)
+    columns.value.append(value)
+    columns.line.append(line)
+    return None
 
 
 def _drop_repetitions(columns: SeriesColumns, earlier: Sequence[SeriesColumns]) -> None:
