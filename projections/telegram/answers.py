@@ -48,6 +48,7 @@ from papertape.projections.telegram.replies import (
     positions,
     profit_text,
     risk,
+    signals,
     status,
     weekly_text,
 )
@@ -133,6 +134,8 @@ class QueryHandler:
                 return ChatAnswer(weekly_text(views))
             case "risk":
                 return ChatAnswer(risk(views))
+            case "signals":
+                return ChatAnswer(signals(views))
             case "health":
                 return ChatAnswer(self._health())
             case "config":
