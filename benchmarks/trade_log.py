@@ -97,8 +97,9 @@ class _TradeGenerator:
     def _close(self, slot: tuple[str, str], candle: CandleClosed) -> PositionClosed:
         _, opened = self._open.pop(slot)
         gross = opened.quantity_base * (candle.close - opened.price_usdt)
-        net = gross - 0.36
+        net, quantity = gross - 0.36, opened.quantity_base
         return PositionClosed(
-            candle.at_ms, *slot, "long", "target", opened.quantity_base, opened.at_ms, opened.price_usdt, candle.close,
-            candle.close, 0.18, gross, 0.36, 0.0, 0.06, net, net / 3.0, False,
+            candle.at_ms, *slot, "long", "target", quantity, opened.at_ms, opened.price_usdt, candle.close,
+            candle.close, 0.18, gross, 0.36, 0.0, 0.06, net, net / 3.0, False, 1, 1, quantity,
+            quantity, candle.close, gross, 0.36, 0.0, 0.06, net,
         )  # fmt: skip

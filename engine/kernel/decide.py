@@ -1,43 +1,46 @@
 """`decide`: one runner's answer to one candle, in stages whose order never changes.
 
-0 day roll and funding due, 1 the pending order at the open, 2 stop, target and liquidation, 3 indicators,
-4 the strategy's exit, 5 the mark and the kill switch, 6 the strategy's entry. Stage 3 is `observe`, which runs first:
-stages 0 to 2 use only what was known at the open.
+0 day roll and funding due, 1 and 2 the orders that the candle fills, 3 the trailing stop, and indicators, 4 expiry and
+the strategy's exit or changes, 5 the mark and the kill switch, 6 the strategy's entry. The indicators belong to
+`observe`, which runs first: stages 0 to 2 use only what was known at the open.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from papertape.engine.kernel.answers import clear_answer
 from papertape.engine.kernel.codes import (
     CANDLE,
-    EXIT,
+    EXPIRED,
     FIRST_EXIT_REASON,
     FUNDING,
     NO_ORDER,
     NO_REASON,
     ON_TIME,
     OPEN_INTEREST,
-    ORDER_PLACED,
     UNNAMED_EXIT,
 )
 from papertape.engine.kernel.evolve import evolve
-from papertape.engine.kernel.fills import book_funding, slippage_now, trade_candle
+from papertape.engine.kernel.fills import book_funding, slippage_now
 from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
-from papertape.engine.kernel.sizing import size_entry
-from papertape.engine.kernel.strategy import clear_reading
+from papertape.engine.kernel.matching import match_candle
+from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
+from papertape.engine.kernel.sizing import place_entry
+from papertape.engine.kernel.strategy import clear_reading, copy_reading
+from papertape.engine.kernel.trailing import follow_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.decision import Decisions
     from papertape.engine.kernel.state import (
         Account,
         AccountRules,
         Bars,
         Contracts,
-        Decision,
-        Decisions,
         Desks,
         Fact,
         Market,
@@ -60,37 +63,12 @@ def profit_after_costs(desk: SymbolState, close: float, slippage: float, rules: 
     return gross - position.fee_usdt + position.funding_usdt - quantity * price * rules.taker_fee
 
 
-def place_exit(symbol: int, at_ms: int, desk: SymbolState, account: Account, reason: int, decision: Decision) -> None:
-    """Order the exit of the position at the next open."""
-    decision.kind = ORDER_PLACED
-    decision.symbol = symbol
-    decision.action = EXIT
-    decision.side = desk.position.side
-    decision.reason = reason
-    decision.at_ms = at_ms
-    decision.quantity_base = desk.position.quantity_base
-    decision.planned_price_usdt = 0.0
-    decision.stop_fraction = 0.0
-    decision.target_fraction = 0.0
-    decision.risk_usdt = 0.0
-    decision.score = 0.0
-    evolve(desk, account, decision)
-
-
 def exit_reason(answer: int, count: int) -> int:
     """Return the reason that `leave` gave, or UNNAMED_EXIT if it is not one of the strategy's `count` reasons."""
     for reason in range(FIRST_EXIT_REASON, FIRST_EXIT_REASON + count):
         if answer == reason:
             return reason
     return UNNAMED_EXIT
-
-
-def clear_answer(decision: Decision) -> None:
-    """Clear the row of earlier answers, so that only what the strategy writes now counts."""
-    decision.stop_fraction = 0.0
-    decision.target_fraction = 0.0
-    decision.score = 0.0
-    clear_reading(decision.reading)
 
 
 def is_ready(main: Series, filtered: Series, needs: Needs) -> bool:
@@ -103,6 +81,12 @@ def mark_to_market(account: Account, desks: Desks) -> None:
     account.equity_usdt = equity(account, desks)
     if account.equity_usdt > account.peak_usdt:
         account.peak_usdt = account.equity_usdt
+
+
+def mark_symbol(fact: Fact, desk: SymbolState) -> None:
+    """Note the close of a symbol's last candle, and when it was."""
+    desk.mark_usdt = fact.close
+    desk.close_ms = fact.time_ms
 
 
 def make_strategy_update(hooks: Hooks) -> Callable[..., None]:
@@ -130,13 +114,17 @@ def make_strategy_update(hooks: Hooks) -> Callable[..., None]:
     return update_strategy
 
 
-def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
-    """Bind a strategy's deciding hooks into `decide(...)`; `exit_reasons` is the number of its own exit reasons.
+def make_decide(hooks: Hooks, change: Callable[..., int], exit_reasons: int, units_max: int) -> Callable[..., int]:
+    """Bind a strategy's deciding hooks into `decide(...)`.
+
+    `change` asks `manage` (see `engine.kernel.changes`), `exit_reasons` is the number of the strategy's own exit
+    reasons, and `units_max` says how large a position may become, in first fills.
 
     `decide` answers a candle that was observed and shown to the strategy. It reads the fact, the market, the series,
-    the settlements, the strategy's state and parameters, the rules and the contracts. It writes its decisions to
-    `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes only the
-    account's day, equity and peak, and the symbol's mark.
+    the settlements, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes
+    its decisions to `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes
+    only the account's day, equity and peak, and what follows from the candle alone: the symbol's mark, and the age,
+    the extremes and the trailing stop of its position.
 
     The strategy may enter if it is flat, nothing stops the runner, and both series have the candles it needs.
     """
@@ -156,42 +144,91 @@ def make_decide(hooks: Hooks, exit_reasons: int) -> Callable[..., int]:
         rules: AccountRules,
         contracts: Contracts,
         tiers: TierTables,
+        answer: Answer,
         out: Decisions,
         n: int,
     ) -> int:
         first = n
         desk = desks[fact.symbol]
+        position, order = desk.position, desk.order
         if fact.open_time_ms >= account.day_end_ms:
             roll_day(account, fact.open_time_ms)
-        if desk.position.side != 0 or desk.order.action != NO_ORDER:
+        if position.side != 0 or order.action != NO_ORDER:
             n = book_funding(market, settlements, fact, desk, account, out, n)
-            n = trade_candle(fact, main.turbulent_at_open, desk, desks, account, rules, contracts, tiers, out, n)
+            n = match_candle(
+                fact,
+                main.turbulent_at_open,
+                main.timeframe_ms,
+                desk,
+                desks,
+                account,
+                rules,
+                contracts,
+                tiers,
+                out,
+                n,
+            )
+        follow_symbol(fact, main, desk, rules, contracts[fact.symbol])
+        if rests(desk):
+            n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
         acting = main.completed == 1 and fact.timing == ON_TIME
-        if acting and desk.position.side != 0 and desk.order.action == NO_ORDER:
+        if acting and position.side != 0 and order.action == NO_ORDER:
             profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, main.turbulent), rules)
-            clear_answer(out[n])
-            reason = leave(state, market, main, filtered, desk, profit_usdt, params, out[n])
+            clear_answer(answer)
+            clear_reading(answer.reading)
+            reason = leave(state, market, main, filtered, desk, profit_usdt, params, answer)
             if reason is not None and reason != NO_REASON:
+                copy_reading(answer.reading, out[n].reading)
                 place_exit(fact.symbol, fact.time_ms, desk, account, exit_reason(reason, exit_reasons), out[n])
                 n += 1
-        desk.mark_usdt = fact.close
+            else:
+                n = change(
+                    fact,
+                    market,
+                    main,
+                    filtered,
+                    desk,
+                    state,
+                    params,
+                    account,
+                    contracts[fact.symbol],
+                    answer,
+                    out,
+                    n,
+                )
+        mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
             mark_to_market(account, desks)
             if account.tripped == 0:
                 n = check_account_limits(fact.time_ms, account, desks, rules, out, n)
         if (
             acting
-            and desk.position.side == 0
-            and desk.order.action == NO_ORDER
+            and position.side == 0
+            and order.action == NO_ORDER
             and account.tripped + account.paused + market.suspended == 0
             and is_ready(main, filtered, needs)
         ):
             decision = out[n]
-            clear_answer(decision)
-            side = enter(state, market, main, filtered, desk, params, decision)
+            clear_answer(answer)
+            clear_reading(answer.reading)
+            side = enter(state, market, main, filtered, desk, params, answer)
             if side is not None and side != 0:
+                copy_reading(answer.reading, decision.reading)
                 slippage = slippage_now(rules, main.turbulent)
-                size_entry(side, fact, slippage, account, desks, rules, contracts, tiers, decision)
+                place_entry(
+                    side,
+                    answer,
+                    fact,
+                    slippage,
+                    main.timeframe_ms,
+                    units_max,
+                    account,
+                    desks,
+                    rules,
+                    contracts,
+                    tiers,
+                    decision,
+                )
                 evolve(desk, account, decision)
                 n += 1
         return n

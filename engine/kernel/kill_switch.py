@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from papertape.engine.kernel.codes import (
     DAILY_LOSS,
-    ENTRY,
     GLOBAL_LOSS,
     KILL_SWITCH,
     KILL_SWITCH_TRIPPED,
@@ -18,13 +17,14 @@ from papertape.engine.kernel.codes import (
     SESSION_LOSS,
 )
 from papertape.engine.kernel.evolve import evolve
-from papertape.engine.kernel.fills import cancel_entry
+from papertape.engine.kernel.orders import cancel_orders, rests
 from papertape.events.units import DAY_MS, HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from papertape.engine.kernel.state import Account, AccountRules, Decision, Decisions, Desks, GlobalKillSwitch
+    from papertape.engine.kernel.decision import Decision, Decisions
+    from papertape.engine.kernel.state import Account, AccountRules, Desks, GlobalKillSwitch
 
 
 def roll_day(account: Account, open_time_ms: int) -> None:
@@ -61,16 +61,14 @@ def check_account_limits(
     decision.equity_usdt = account.equity_usdt
     decision.threshold_percent = rules.session_loss_percent if reason == SESSION_LOSS else rules.daily_loss_percent
     evolve(desks[0], account, decision)
-    return cancel_entries(at_ms, account, desks, out, n + 1)
+    return cancel_entries(KILL_SWITCH, at_ms, account, desks, out, n + 1)
 
 
-def cancel_entries(at_ms: int, account: Account, desks: Desks, out: Decisions, n: int) -> int:
-    """Cancel every pending entry of a strategy that was stopped."""
+def cancel_entries(reason: int, at_ms: int, account: Account, desks: Desks, out: Decisions, n: int) -> int:
+    """Cancel every pending entry and resting add of a strategy that was stopped."""
     for k in range(len(desks)):
-        if desks[k].order.action == ENTRY:
-            cancel_entry(KILL_SWITCH, at_ms, k, desks[k], out[n])
-            evolve(desks[k], account, out[n])
-            n += 1
+        if rests(desks[k]):
+            n = cancel_orders(reason, at_ms, k, desks[k], account, out, n)
     return n
 
 

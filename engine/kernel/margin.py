@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papertape.engine.kernel.codes import ENTRY
+from papertape.engine.kernel.codes import ENTRY, LIMIT_ORDER
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import Account, AccountRules, Desks, SymbolState, Tiers
@@ -17,20 +17,25 @@ def profit(side: int, quantity_base: float, entry_usdt: float, price_usdt: float
     return side * quantity_base * (price_usdt - entry_usdt)
 
 
-def pending_margin(quantity_base: float, price_usdt: float, rules: AccountRules) -> float:
+def order_fee(kind: int, rules: AccountRules) -> float:
+    """Return the fee rate of an order's fill: a limit order rests in the book, every other order takes from it."""
+    return rules.maker_fee if kind == LIMIT_ORDER else rules.taker_fee
+
+
+def pending_margin(quantity_base: float, price_usdt: float, fee: float, rules: AccountRules) -> float:
     """Return what an entry ties up before its fill: initial margin, opening fee and the reserve for closing."""
     notional = quantity_base * price_usdt
-    return notional / rules.leverage + 2.0 * rules.taker_fee * notional
+    return notional / rules.leverage + (fee + rules.taker_fee) * notional
 
 
 def committed_margin(desk: SymbolState, rules: AccountRules) -> float:
-    """Return what a symbol's position or pending entry ties up of the account, in USDT."""
-    position = desk.position
+    """Return what a symbol's position or pending entry ties up of the account, in USDT; resting adds tie up nothing."""
+    position, order = desk.position, desk.order
     if position.side != 0:
         notional = position.quantity_base * position.entry_price_usdt
         return notional / rules.leverage + rules.taker_fee * notional
-    if desk.order.action == ENTRY:
-        return pending_margin(desk.order.quantity_base, desk.order.planned_price_usdt, rules)
+    if order.action == ENTRY:
+        return pending_margin(order.quantity_base, order.planned_price_usdt, order_fee(order.kind, rules), rules)
     return 0.0
 
 

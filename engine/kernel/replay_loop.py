@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.decide import mark_to_market
+from papertape.engine.kernel.decide import mark_symbol, mark_to_market
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.kill_switch import roll_day
 from papertape.engine.kernel.observe import can_decide, observe
+from papertape.engine.kernel.trailing import comes_after_fills, follow_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[.
         states: Any,
         params: Any,
         accounts: Any,
+        rules: Any,
+        contracts: Any,
         recorded: Any,
         equities: Any,
     ) -> str:
@@ -48,11 +51,18 @@ def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[.
             if trading:
                 roll_day(account, fact.open_time_ms)
             update_strategy(fact, market, main, bars[s], readings[s], states[s], params[s])
+            unfollowed = trading
             while n < len(recorded) and recorded[n].fact == f:
-                evolve(desks[recorded[n].symbol], account, recorded[n])
+                decision = recorded[n]
+                if unfollowed and comes_after_fills(decision.kind, decision.reason):
+                    follow_symbol(fact, main, desks[s], rules[0], contracts[s])
+                    unfollowed = False
+                evolve(desks[decision.symbol], account, decision)
                 n += 1
+            if unfollowed:
+                follow_symbol(fact, main, desks[s], rules[0], contracts[s])
             if trading:
-                desks[s].mark_usdt = fact.close
+                mark_symbol(fact, desks[s])
                 mark_to_market(account, desks)
             equities[f] = account.equity_usdt
         return digest

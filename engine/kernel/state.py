@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, field
 
+from papertape.engine.kernel.answers import Ladder
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -255,24 +257,61 @@ class Needs(Struct, array_like=True):
 
 
 class Order(Struct, array_like=True):
-    """A market order waiting for the next open."""
+    """An entry or an exit that waits to be filled; an entry carries the plan of its position.
+
+    A market order is filled at the next open; a limit or stop entry rests at `price_usdt` until `expires_ms`. `units`
+    is how large the position may become, in first fills.
+    """
 
     action: int = 0
+    kind: int = 0
     side: int = 0
     reason: int = 0
     placed_at_ms: int = 0
+    expires_ms: int = 0
     quantity_base: float = 0.0
+    price_usdt: float = 0.0
     planned_price_usdt: float = 0.0
     stop_fraction: float = 0.0
-    target_fraction: float = 0.0
+    stop_price_usdt: float = 0.0
     risk_usdt: float = 0.0
+    trail_fraction: float = 0.0
+    trail_after_fraction: float = 0.0
+    breakeven_after_fraction: float = 0.0
+    targets: Ladder = field(default_factory=Ladder)
+    adds: Ladder = field(default_factory=Ladder)
+
+
+class Closed(Struct, array_like=True):
+    """What is settled of a trade while its position is still open: its closing fills so far."""
+
+    parts: int = 0
+    ambiguous: int = 0
+    quantity_base: float = 0.0
+    turnover_usdt: float = 0.0
+    gross_usdt: float = 0.0
+    fees_usdt: float = 0.0
+    funding_usdt: float = 0.0
+    slippage_usdt: float = 0.0
 
 
 class Position(Struct, array_like=True):
-    """An open position; side 0 is flat. Fees and slippage are those of the entry."""
+    """An open position; side 0 is flat.
+
+    The entry price is the average of what is open. Fees, slippage and funding are those of the open part; `closed` has
+    the rest. `opened_base` and `opened_usdt` are the sums of all opening fills, `first_base` is the first of them, and
+    `units` counts them in first fills. `target_price_usdt` is that of the nearest resting target, 0 if there is none;
+    `targets_left` is 1 minus the parts of the targets filled. `stop_reason` is the reason of a stop at its present
+    price. `best_usdt` and `worst_usdt` are the extremes since the fill, `age_candles` counts candles of the strategy's
+    timeframe.
+    """
 
     side: int = 0
     entry_time_ms: int = 0
+    candle_open_ms: int = 0
+    stop_reason: int = 0
+    age_candles: int = 0
+    adds_due: int = 0
     quantity_base: float = 0.0
     entry_price_usdt: float = 0.0
     stop_price_usdt: float = 0.0
@@ -283,13 +322,37 @@ class Position(Struct, array_like=True):
     slippage_usdt: float = 0.0
     funding_usdt: float = 0.0
     risk_usdt: float = 0.0
+    first_base: float = 0.0
+    max_base: float = 0.0
+    units: float = 0.0
+    opened_base: float = 0.0
+    opened_usdt: float = 0.0
+    best_usdt: float = 0.0
+    worst_usdt: float = 0.0
+    targets_left: float = 0.0
+    reduce_fraction: float = 0.0
+    closed: Closed = field(default_factory=Closed)
+    trail_fraction: float = 0.0
+    trail_after_fraction: float = 0.0
+    breakeven_after_fraction: float = 0.0
+    targets: Ladder = field(default_factory=Ladder)
+    adds: Ladder = field(default_factory=Ladder)
 
 
 class SymbolState(Struct, array_like=True):
-    """One strategy on one symbol. `entry_placed_ms` is the time of its last entry order, -1 if none."""
+    """One strategy on one symbol.
+
+    `entry_placed_ms` is the time of its last entry order and `exited_ms` that of its last exit, -1 if there was none;
+    `candles_since_exit` counts candles of the strategy's timeframe since then. `close_ms` is the close of its last
+    candle.
+    """
 
     mark_usdt: float = 0.0
+    close_ms: int = -1
     entry_placed_ms: int = -1
+    exited_ms: int = -1
+    candles_since_exit: int = -1
+    last_exit_reason: int = 0
     order: Order = field(default_factory=Order)
     position: Position = field(default_factory=Position)
 
@@ -321,51 +384,6 @@ class GlobalKillSwitch(Struct, array_like=True):
     tripped: int = 0
 
 
-class Decision(Struct, array_like=True):
-    """One decision with all its numbers; the fields are named as in the events they become.
-
-    `fact` is the index of the fact it answers; `reading` holds the strategy's own numbers.
-    """
-
-    reading: Any = None
-    fact: int = 0
-    kind: int = 0
-    symbol: int = 0
-    action: int = 0
-    side: int = 0
-    reason: int = 0
-    ambiguous: int = 0
-    at_ms: int = 0
-    entry_time_ms: int = 0
-    settled_at_ms: int = 0
-    quantity_base: float = 0.0
-    planned_price_usdt: float = 0.0
-    stop_fraction: float = 0.0
-    target_fraction: float = 0.0
-    risk_usdt: float = 0.0
-    score: float = 0.0
-    entry_price_usdt: float = 0.0
-    price_usdt: float = 0.0
-    reference_price_usdt: float = 0.0
-    fee_usdt: float = 0.0
-    fees_usdt: float = 0.0
-    gross_usdt: float = 0.0
-    slippage_usdt: float = 0.0
-    funding_usdt: float = 0.0
-    net_usdt: float = 0.0
-    r_multiple: float = 0.0
-    stop_price_usdt: float = 0.0
-    target_price_usdt: float = 0.0
-    liquidation_price_usdt: float = 0.0
-    margin_usdt: float = 0.0
-    rate: float = 0.0
-    amount_usdt: float = 0.0
-    base_usdt: float = 0.0
-    peak_usdt: float = 0.0
-    equity_usdt: float = 0.0
-    threshold_percent: float = 0.0
-
-
 if TYPE_CHECKING:
     Bars = Sequence[Bar]
     Settlements = Sequence[Settlement]
@@ -374,4 +392,3 @@ if TYPE_CHECKING:
     Contracts = Sequence[Contract]
     Tiers = Sequence[Tier]
     TierTables = Sequence[Tiers]
-    Decisions = Sequence[Decision]

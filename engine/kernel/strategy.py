@@ -70,6 +70,7 @@ class Hooks(Struct, frozen=True):
     reset: Callable[..., None]
     enter: Callable[..., int]
     leave: Callable[..., int]
+    manage: Callable[..., None] | None
 
 
 class Strategy(Struct, frozen=True):
@@ -84,6 +85,7 @@ class Strategy(Struct, frozen=True):
     state: type[Struct]
     reading: type[Struct]
     exit_reasons: tuple[str, ...]
+    units_max: int
     hooks: Hooks
     read: Callable[..., None] | None
     explain: Callable[..., list[Condition]] | None
@@ -142,6 +144,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         state=getattr(module, "State", NoState),
         reading=module.Reading,
         exit_reasons=exit_reasons,
+        units_max=getattr(module, "UNITS_MAX", 1),
         hooks=_hooks(module),
         read=getattr(module, "read", None),
         explain=getattr(module, "explain", None),
@@ -161,6 +164,7 @@ def _hooks(module: ModuleType) -> Hooks:
         reset=getattr(module, "reset", ignore_reset),
         enter=module.enter,
         leave=getattr(module, "leave", never_leave),
+        manage=getattr(module, "manage", None),
     )
 
 
@@ -168,6 +172,12 @@ def clear_reading(reading: Any) -> None:
     """Set every number of a reading to 0. The compiled loop's version is in `engine.research.numba_callees`."""
     for name in reading.__struct_fields__:
         setattr(reading, name, 0)
+
+
+def copy_reading(source: Any, target: Any) -> None:
+    """Copy every number of a reading. The compiled loop's version is in `engine.research.numba_callees`."""
+    for name in source.__struct_fields__:
+        setattr(target, name, getattr(source, name))
 
 
 def clip(value: float) -> float:

@@ -45,6 +45,7 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
         rules: Any,
         contracts: Any,
         tiers: Any,
+        answers: Any,
         out: Any,
         equities: Any,
     ) -> tuple[int, int, str]:
@@ -79,6 +80,7 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
                         rules[0],
                         contracts,
                         tiers,
+                        answers[0],
                         out,
                         n,
                     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papertape.engine.kernel.codes import DELISTED, ENDED, EXIT, MANUAL
+from papertape.engine.kernel.codes import DELISTED, ENDED, EXIT, MANUAL, POSITION_ENDED
 from papertape.engine.kernel.decide import mark_to_market
 from papertape.engine.kernel.fills import close_position
 from papertape.engine.kernel.kill_switch import check_account_limits
+from papertape.engine.kernel.orders import cancel_orders
 from papertape.engine.kernel.state import Fact
 from papertape.events.units import DAY_MS
 
@@ -42,7 +43,8 @@ def settle_position(state: EngineState, runner: Runner, symbol: int, at_ms: int)
     The fee may trip the runner's kill switch.
     """
     account, desks, out, price = runner.account, runner.desks, runner.out, state.markets[symbol].close
-    fee, fact = runner.rules.taker_fee, Fact(symbol=symbol)
-    count = close_position(DELISTED, price, price, fee, 0, at_ms, fact, desks[symbol], account, out, 0)
+    desk, fee, fact = desks[symbol], runner.rules.taker_fee, Fact(symbol=symbol)
+    close_position(DELISTED, -1, price, price, fee, 0, at_ms, fact, desk, account, out[0])
+    count = cancel_orders(POSITION_ENDED, at_ms, symbol, desk, account, out, 1)
     mark_to_market(account, desks)
     return count if account.tripped else check_account_limits(at_ms, account, desks, runner.rules, out, count)

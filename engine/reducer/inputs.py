@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.engine.kernel.codes import ENDED, EXIT, SUSPENDED, TRADABLE
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import reset_account
 from papertape.engine.kernel.kill_switch import reset_global
-from papertape.engine.kernel.state import Decision
 from papertape.engine.reducer.decision_events import decision_of
 from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.signals import check_signal, remember_signal

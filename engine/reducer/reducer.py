@@ -10,7 +10,7 @@ couples the runners: the global kill switch, and the cause of each event. `apply
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -18,21 +18,27 @@ from papertape.engine.kernel.codes import (
     CANDLE,
     DELISTED,
     ENDED,
-    ENTRY,
     FUNDING,
     GLOBAL_LOSS,
+    KILL_SWITCH,
     MANUAL,
+    NO_REASON,
     NOT_TRADABLE,
     OPEN_INTEREST,
+    PAUSED,
+    REASON_CODES,
     TRADABLE,
 )
-from papertape.engine.kernel.decide import mark_to_market, place_exit
+from papertape.engine.kernel.decide import mark_symbol, mark_to_market
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
-from papertape.engine.kernel.fills import cancel_entry
 from papertape.engine.kernel.kill_switch import cancel_entries, roll_day, trip_global, update_total
 from papertape.engine.kernel.observe import can_decide, observe_market
+from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.series import observe_series
-from papertape.engine.kernel.state import Decision, Fact
+from papertape.engine.kernel.state import Fact
+from papertape.engine.kernel.trailing import comes_after_fills, follow_symbol
+from papertape.engine.reducer.causes import cause_of, record_cause
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
 from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
 from papertape.engine.reducer.inputs import apply_input, apply_trip
@@ -52,9 +58,7 @@ from papertape.events.facts import (
     MarketFact,
     OpenInterestObserved,
     OrderCancelled,
-    OrderPlaced,
-    PositionClosed,
-    PositionOpened,
+    RunnerPaused,
     SignalReceived,
     SymbolResumed,
     SymbolSuspended,
@@ -136,7 +140,9 @@ def decide(state: EngineState, event: Event, seq: int) -> list[Entry]:
     if isinstance(event, KillSwitchTripped):
         for runner in state.runners:
             if runner.trip_seq == seq:
-                _cancel_entries(state, runner, event.at_ms, entries, seq)
+                _cancel_entries(state, runner, KILL_SWITCH, event.at_ms, entries, seq)
+    elif isinstance(event, RunnerPaused):
+        _cancel_entries(state, state.runner(event.strategy), PAUSED, event.at_ms, entries, seq)
     elif isinstance(event, SymbolSuspended | ContractDelisted):
         _cancel_entries_of(state, event, entries, seq)
         if isinstance(event, ContractDelisted):
@@ -180,6 +186,7 @@ def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact) -> int:
         runner.rules,
         state.contracts,
         state.tiers,
+        runner.answer,
         runner.out,
         0,
     )
@@ -230,28 +237,29 @@ def _check_global_limit(state: EngineState, fact: Fact, entries: list[Entry], se
         if runner.account.tripped == 0:
             evolve(runner.desks[0], runner.account, decision)
             runner.trip_seq = state.guard_trip_seq
-            _cancel_entries(state, runner, fact.time_ms, entries, seq)
+            _cancel_entries(state, runner, KILL_SWITCH, fact.time_ms, entries, seq)
 
 
-def _cancel_entries(state: EngineState, runner: Runner, at_ms: int, entries: list[Entry], seq: int) -> None:
-    """Cancel the pending entries of a runner that was just stopped."""
-    count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
+def _cancel_entries(
+    state: EngineState, runner: Runner, reason: int, at_ms: int, entries: list[Entry], seq: int
+) -> None:
+    """Cancel the pending entries and the adds of a runner that was just stopped."""
+    count = cancel_entries(reason, at_ms, runner.account, runner.desks, runner.out, 0)
     _record(state, runner, runner.out[:count], entries, seq)
 
 
 def _cancel_entries_of(
     state: EngineState, event: SymbolSuspended | ContractDelisted, entries: list[Entry], seq: int
 ) -> None:
-    """Cancel the pending entries on a symbol that is no longer tradable."""
+    """Cancel the pending entries and the adds on a symbol that is no longer tradable."""
     symbol = state.symbols.get(event.symbol)
     if symbol is None:
         return
     for runner in state.runners:
-        desk, decision = runner.desks[symbol], runner.out[0]
-        if desk.order.action == ENTRY:
-            cancel_entry(NOT_TRADABLE, event.at_ms, symbol, desk, decision)
-            evolve(desk, runner.account, decision)
-            _record(state, runner, [decision], entries, seq)
+        desk = runner.desks[symbol]
+        if rests(desk):
+            count = cancel_orders(NOT_TRADABLE, event.at_ms, symbol, desk, runner.account, runner.out, 0)
+            _record(state, runner, runner.out[:count], entries, seq)
 
 
 def _settle_due(state: EngineState, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
@@ -298,36 +306,6 @@ def _record(state: EngineState, runner: Runner, decisions: Sequence[Decision], e
         entries.append(Entry(event, cause))
 
 
-def cause_of(event: Event, seq: int, order_seq: int, trip_seq: int) -> int:
-    """Return the seq of the cause of a decision on the input at `seq`.
-
-    An order causes its fill; an order or a trip causes a cancelled entry; the input causes everything else.
-    """
-    if isinstance(event, OrderCancelled):
-        match event.reason:
-            case "kill_switch":
-                return trip_seq
-            case "not_tradable":
-                return seq
-            case "next_candle_missing" | "late_candle" | "margin":
-                return order_seq
-            case _:
-                assert_never(event.reason)
-    if isinstance(event, PositionOpened):
-        return order_seq
-    if isinstance(event, PositionClosed) and event.reason not in ("stop", "target", "delisted"):
-        return order_seq
-    return seq
-
-
-def record_cause(runner: Runner, event: Event, symbol: int, seq: int) -> None:
-    """Remember an event that later ones will name as their cause."""
-    if isinstance(event, OrderPlaced):
-        runner.order_seq[symbol] = seq
-    elif isinstance(event, KillSwitchTripped):
-        runner.trip_seq = seq
-
-
 # ---------------------------------------------------------------- apply
 
 
@@ -345,10 +323,37 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
                 roll_day(runner.account, fact.open_time_ms)
     elif not is_decision(event):
         apply_input(state, event, head.seq)
+    if fact is None or not can_decide(fact.kind, fact.timing):
+        for recorded in group[1:]:
+            apply_decision(state, recorded)
+        return
+    followed: set[str] = set()
     for recorded in group[1:]:
+        name = _strategy_past_fills(recorded.event)
+        if name is not None and name not in followed:
+            followed.add(name)
+            _follow(state, state.runner(name), fact)
         apply_decision(state, recorded)
-    if fact is not None and can_decide(fact.kind, fact.timing):
-        _mark_accounts(state, fact)
+    for runner in state.runners:
+        if runner.strategy.name not in followed:
+            _follow(state, runner, fact)
+    _mark_accounts(state, fact)
+
+
+def _strategy_past_fills(event: Event) -> str | None:
+    """Return the strategy that decided an event after the fills of its candle, None if it was no such decision."""
+    if type(event) not in DECISION_KINDS or isinstance(event, KillSwitchTripped):
+        return None
+    reason = REASON_CODES[event.reason] if isinstance(event, OrderCancelled) else NO_REASON
+    return event.strategy if comes_after_fills(DECISION_KINDS[type(event)], reason) else None  # type: ignore[attr-defined]
+
+
+def _follow(state: EngineState, runner: Runner, fact: Fact) -> None:
+    """Take a candle into a runner's position after its fills, as `decide` does."""
+    symbol = fact.symbol
+    if runner.active[symbol]:
+        series = runner.main.series[symbol]
+        follow_symbol(fact, series, runner.desks[symbol], runner.rules, state.contracts[symbol])
 
 
 def apply_decision(state: EngineState, recorded: Recorded) -> None:
@@ -373,7 +378,7 @@ def _mark_accounts(state: EngineState, fact: Fact) -> None:
     """Mark every account to market after a candle, and update the total of the global kill switch."""
     for runner in state.runners:
         if runner.active[fact.symbol]:
-            runner.desks[fact.symbol].mark_usdt = fact.close
+            mark_symbol(fact, runner.desks[fact.symbol])
             mark_to_market(runner.account, runner.desks)
     if state.runners:
         update_total(state.guard, state.maxima, total_equity(state), fact.time_ms)

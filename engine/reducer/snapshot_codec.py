@@ -46,7 +46,7 @@ class SavedRunner(Struct, array_like=True):
     account: Account
     desks: list[SymbolState]
     states: list[bytes]
-    order_seq: list[int]
+    order_seq: list[list[int]]
     trip_seq: int
 
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from papertape.engine.kernel.answers import RUNGS_MAX, Answer
+from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
@@ -21,7 +24,6 @@ from papertape.engine.kernel.state import (
     AccountRules,
     Bar,
     Contract,
-    Decision,
     GlobalKillSwitch,
     Market,
     Needs,
@@ -44,7 +46,18 @@ if TYPE_CHECKING:
 
 GAP_RESET_MS = 240 * MINUTE_MS
 SYMBOLS_MAX = 512
-DECISIONS_A_FACT_MAX = SETTLEMENTS_MAX + 8
+DECISIONS_A_SYMBOL_MAX = 1 + RUNGS_MAX
+"""What one symbol can cancel at once: an entry, or the adds of a position."""
+DECISIONS_A_FACT_MAX = SETTLEMENTS_MAX + 8 * RUNGS_MAX + 8
+"""Settlements booked; fills, cancellations and new orders of every rung; and the few that there is one of."""
+
+
+ORDER_SLOTS = RUNGS_MAX + 2
+
+
+def decisions_max(symbols: int) -> int:
+    """Return the most decisions that one fact can lead to for a runner over so many symbols."""
+    return symbols * DECISIONS_A_SYMBOL_MAX + DECISIONS_A_FACT_MAX
 
 
 class SeriesSet(Struct):
@@ -56,7 +69,11 @@ class SeriesSet(Struct):
 
 
 class Runner(Struct):
-    """One strategy with its isolated account. `*_seq` are the causes that later events refer to."""
+    """One strategy with its isolated account.
+
+    `*_seq` are the causes that later events refer to; `order_seq` has those of a symbol's orders by their slot: its
+    entry or exit, its adds, its reduction.
+    """
 
     strategy: Strategy
     configured: RunnerConfigured
@@ -71,8 +88,9 @@ class Runner(Struct):
     desks: list[SymbolState]
     states: list[Any]
     active: list[bool]
+    answer: Answer
     out: list[Decision]
-    order_seq: list[int]
+    order_seq: list[list[int]]
     trip_seq: int = 0
 
 
@@ -222,7 +240,12 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         strategy=strategy,
         configured=event,
         update_strategy=make_strategy_update(strategy.hooks),
-        decide=make_decide(strategy.hooks, len(strategy.exit_reasons)),
+        decide=make_decide(
+            strategy.hooks,
+            make_change(strategy.hooks.manage, strategy.units_max),
+            len(strategy.exit_reasons),
+            strategy.units_max,
+        ),
         main=series_set(state, strategy.timeframe_ms),
         filtered=series_set(state, strategy.filter_timeframe_ms),
         rules=rules_of(risk),
@@ -232,6 +255,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         desks=[],
         states=[],
         active=[],
+        answer=Answer(reading=strategy.reading()),
         out=[],
         order_seq=[],
     )
@@ -243,7 +267,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
     while len(runner.desks) < len(names):
         runner.desks.append(SymbolState())
         runner.states.append(runner.strategy.state())
-        runner.order_seq.append(0)
+        runner.order_seq.append([0] * ORDER_SLOTS)
     while len(runner.params) < len(names):
         name = names[len(runner.params)]
         values = {**event.parameters, **event.symbol_parameters.get(name, {})}
@@ -251,7 +275,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
         runner.params.append(params)
         runner.needs.append(Needs(*runner.strategy.candles_needed(params)))
         runner.active.append(name in event.symbols)
-    while len(runner.out) < (1 if state.bare else len(names) + DECISIONS_A_FACT_MAX):
+    while len(runner.out) < (1 if state.bare else decisions_max(len(names))):
         runner.out.append(Decision(reading=runner.strategy.reading()))
 
 

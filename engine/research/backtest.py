@@ -16,9 +16,10 @@ from msgspec.structs import replace
 
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.kernel.codes import EXTERNAL_SIGNAL
-from papertape.engine.reducer.reducer import cause_of, decide, gap_entries
+from papertape.engine.reducer.causes import cause_of, slot_of
+from papertape.engine.reducer.reducer import decide, gap_entries
 from papertape.engine.reducer.signals import remember_signal
-from papertape.engine.reducer.state import EngineState, new_state
+from papertape.engine.reducer.state import ORDER_SLOTS, EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
@@ -211,7 +212,7 @@ class _Causes:
     """Gives every event of a run its cause, as the live engine does."""
 
     def __init__(self) -> None:
-        self._orders: dict[tuple[str, str], int] = {}
+        self._orders: dict[tuple[str, str], list[int]] = {}
         self._trips: dict[str, int] = {}
         self._closes: dict[str, int] = {}
 
@@ -236,7 +237,8 @@ class _Causes:
             return Entry(event, seq)
         place = (event.strategy, event.symbol)
         trip_seq = self._trips.get(event.strategy, self._trips.get(GLOBAL_SCOPE, 0))
-        cause = cause_of(event, seq, self._orders.get(place, 0), trip_seq)
+        orders = self._orders.setdefault(place, [0] * ORDER_SLOTS)
+        cause = cause_of(event, seq, orders, trip_seq)
         if isinstance(event, OrderPlaced):
-            self._orders[place] = own_seq
+            orders[slot_of(event)] = own_seq
         return Entry(event, cause)

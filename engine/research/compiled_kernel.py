@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import papertape.engine.kernel.answers
+import papertape.engine.kernel.changes
 import papertape.engine.kernel.decide
 import papertape.engine.kernel.evolve
 import papertape.engine.kernel.fast_forward
@@ -20,18 +22,23 @@ import papertape.engine.kernel.fills
 import papertape.engine.kernel.indicators
 import papertape.engine.kernel.kill_switch
 import papertape.engine.kernel.margin
+import papertape.engine.kernel.matching
 import papertape.engine.kernel.observe
+import papertape.engine.kernel.orders
+import papertape.engine.kernel.plans
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.strategy
+import papertape.engine.kernel.trailing
+from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
-from papertape.engine.research.numba_callees import make_clearing_known, make_loop, make_part
+from papertape.engine.research.numba_callees import make_loop, make_part, make_readings_known
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
 from papertape.engine.strategy_registry import loop_digest, shipped_digest
@@ -45,6 +52,12 @@ if TYPE_CHECKING:
     from papertape.engine.research.tape import Tape
 
 KERNEL_MODULES = (
+    papertape.engine.kernel.answers,
+    papertape.engine.kernel.changes,
+    papertape.engine.kernel.matching,
+    papertape.engine.kernel.orders,
+    papertape.engine.kernel.plans,
+    papertape.engine.kernel.trailing,
     papertape.engine.kernel.evolve,
     papertape.engine.kernel.fills,
     papertape.engine.kernel.kill_switch,
@@ -67,7 +80,7 @@ def make_known() -> None:
         _make_module_known(module)
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
-    make_clearing_known()
+    make_readings_known()
 
 
 def _make_module_known(module: ModuleType) -> None:
@@ -99,7 +112,8 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     register_strategy(strategy)
     hooks = strategy.hooks
     update_strategy = make_part(make_strategy_update(hooks))  # type: ignore[arg-type]
-    decide = make_part(make_decide(hooks, len(strategy.exit_reasons)))  # type: ignore[arg-type]
+    change = make_part(make_change(hooks.manage, strategy.units_max))  # type: ignore[arg-type]
+    decide = make_part(make_decide(hooks, change, len(strategy.exit_reasons), strategy.units_max))  # type: ignore[arg-type]
     advance = make_advance(update_strategy, decide, digest)
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"

@@ -6,12 +6,14 @@ import copy
 from array import array
 from typing import TYPE_CHECKING, Any
 
+from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.decide import make_strategy_update
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.kill_switch import reset_global
-from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
+from papertape.engine.kernel.state import Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
 from papertape.engine.reducer.decision_events import event_of
-from papertape.engine.reducer.state import DECISIONS_A_FACT_MAX
+from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.copying import deep_copy
 
 if TYPE_CHECKING:
@@ -32,9 +34,10 @@ class PlainRunner:
         self.runner = runner
         self.loop = make_advance(make_strategy_update(runner.strategy.hooks), runner.decide, "")
         self.two_series = runner.main is not runner.filtered
-        self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
+        self.room = decisions_max(len(world.symbols))
         self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
         self.scratch = [Fact()]
+        self.answer = [Answer(reading=runner.strategy.reading())]
         self.world, self.symbols = world, list(world.symbols)
         self.moving = deep_copy(self._moving_of(world, runner))
 
@@ -76,6 +79,7 @@ class PlainRunner:
                 [self.runner.rules],
                 self.world.contracts,
                 self.world.tiers,
+                self.answer,
                 self.out,
                 part,
             )

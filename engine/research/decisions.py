@@ -5,8 +5,16 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.state import Decision
-from papertape.engine.reducer.decision_events import event_from, event_kind, readings_of, sources_of
+from papertape.engine.kernel.answers import Rung
+from papertape.engine.kernel.decision import Decision
+from papertape.engine.reducer.decision_events import (
+    event_from,
+    event_kind,
+    readings_of,
+    rungs_of,
+    sources_of,
+    structured_fields,
+)
 from papertape.engine.research.records import dtype_of, leaf_reader
 
 if TYPE_CHECKING:
@@ -32,19 +40,28 @@ def events_of(rows: Array, strategy: Strategy, symbols: Sequence[str]) -> list[t
     packed, made = rows.tobytes(), []
     for index, (fact, code, reason, symbol) in enumerate(heads):
         kind = event_kind(code, reason)
-        plain, names, take = _field_plan(kind, strategy.reading)
+        widths, take = _field_plan(kind, strategy.reading)
         values = list(take(packed, index))
-        if plain < len(values):
-            values[plain:] = [readings_of(names, values[plain : plain + len(names)])]
+        for place, name in structured_fields(kind):  # In order, so everything before it has become one value already.
+            leaves = values[place : place + widths[name]]
+            values[place : place + widths[name]] = [_field_value(name, leaves, strategy.reading)]
         made.append((fact, event_from(kind, values, strategy.name, symbols[symbol], strategy.exit_reasons)))
     return made
+
+
+def _field_value(name: str, leaves: list[Any], reading: type[Struct]) -> Any:
+    """Return a field of an event that is more than one number, given its leaves in a row."""
+    if name == "readings":
+        return readings_of(reading.__struct_fields__, leaves[: len(reading.__struct_fields__)])
+    width = len(Rung.__struct_fields__)
+    return rungs_of(name, (tuple(leaves[2 + k * width : 2 + (k + 1) * width]) for k in range(leaves[0])))
 
 
 @cache
 def _field_plan(
     kind: type[Event], reading: type[Struct]
-) -> tuple[int, tuple[str, ...], Callable[[bytes, int], tuple[Any, ...]]]:
-    """Return an event's number of plain fields in a row, the names of the readings after them, and a getter of all."""
-    sources = sources_of(kind)
-    names = reading.__struct_fields__ if "reading" in sources else ()
-    return len(sources) - ("reading" in sources), names, leaf_reader(decision_type(reading), sources)
+) -> tuple[dict[str, int], Callable[[bytes, int], tuple[Any, ...]]]:
+    """Return how many leaves each structured field of an event has in a row, and a getter of all leaves."""
+    sources, row = sources_of(kind), decision_type(reading)
+    widths = {name: row[sources[place]].itemsize // 8 for place, name in structured_fields(kind)}
+    return widths, leaf_reader(row, sources)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from papertape.engine.kernel.codes import GLOBAL_LOSS
+from papertape.engine.kernel.codes import GLOBAL_LOSS, KILL_SWITCH
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import reset_account
 from papertape.engine.kernel.kill_switch import cancel_entries, trip_global
-from papertape.engine.kernel.state import Decision, FactColumns, GlobalKillSwitch
+from papertape.engine.kernel.state import FactColumns, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import event_of
 from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
 from papertape.events.units import DAY_MS
@@ -185,7 +186,7 @@ class _GuardedRun:
         tape_runner.write_back(self.world)
         runner = tape_runner.runner
         runner.account.tripped = GLOBAL_LOSS
-        count = cancel_entries(at_ms, runner.account, runner.desks, runner.out, 0)
+        count = cancel_entries(KILL_SWITCH, at_ms, runner.account, runner.desks, runner.out, 0)
         self.decided += [DecidedEvent(fact, index, self._event(runner, decision)) for decision in runner.out[:count]]
         tape_runner.load()
 

@@ -21,7 +21,7 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NativeLowering, NopythonRewrites
 from numba.extending import intrinsic, overload, register_jitable
 
-from papertape.engine.kernel.strategy import clear_reading
+from papertape.engine.kernel.strategy import clear_reading, copy_reading
 from papertape.engine.research.loop_cache import loop_cache
 
 if TYPE_CHECKING:
@@ -136,6 +136,33 @@ def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     return loop  # type: ignore[no-any-return]
 
 
+CALLED = frozenset(
+    {
+        "evolve",
+        "cancel_orders",
+        "cancel_order",
+        "place_adds",
+        "place_reduce",
+        "place_exit",
+        "place_entry",
+        "change_orders",
+        "open_position",
+        "increase_position",
+        "reduce_position",
+        "close_position",
+        "_walk",
+        "_fill_entry",
+        "match_candle",
+        "check_account_limits",
+        "cancel_entries",
+        "liquidation_price",
+        "available_margin",
+        "follow_symbol",
+        "_follow_position",
+    }
+)
+
+
 def make_part(function: FunctionType) -> FunctionType:
     """Register a plain function with numba; CPython still calls it as it is.
 
@@ -143,7 +170,8 @@ def make_part(function: FunctionType) -> FunctionType:
     inlined: numba names a record type by a number of its process, so parts with symbols of their own could, from the
     disk cache, meet those of another strategy under the same name.
     """
-    return register_jitable(**PART_OPTIONS)(function)  # type: ignore[no-any-return]
+    options = {**PART_OPTIONS, "forceinline": False} if function.__name__ in CALLED else PART_OPTIONS
+    return register_jitable(**options)(function)  # type: ignore[no-any-return]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -157,9 +185,25 @@ def _zero_record(_: Any, record: Any) -> Any:
     return types.none(record), lower
 
 
-def make_clearing_known() -> None:
-    """Register `clear_reading` with numba: CPython clears field by field, compiled code the whole record."""
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy_record(_: Any, source: Any, target: Any) -> Any:
+    """Copy every byte of a record to another of its type."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        size = context.get_constant(types.intp, signature.args[0].size)
+        cgutils.raw_memcpy(builder, arguments[1], arguments[0], size, 1)
+        return context.get_dummy_value()
+
+    return types.none(source, target), lower
+
+
+def make_readings_known() -> None:
+    """Register what CPython does to a reading field by field: compiled code clears or copies the whole record."""
 
     @overload(clear_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
     def _clear(reading: Any) -> Any:  # noqa: ARG001 - numba goes by the name
         return lambda reading: _zero_record(reading)  # noqa: PLW0108 - numba wants a plain function
+
+    @overload(copy_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
+    def _copy(source: Any, target: Any) -> Any:  # noqa: ARG001 - numba goes by the names
+        return lambda source, target: _copy_record(source, target)  # noqa: PLW0108 - numba wants a plain function

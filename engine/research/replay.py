@@ -14,10 +14,12 @@ import numpy as np
 
 from papertape.engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST
 from papertape.engine.kernel.decide import make_strategy_update
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.replay_loop import make_replay
-from papertape.engine.kernel.state import Decision, Fact, GlobalKillSwitch
+from papertape.engine.kernel.state import Fact, GlobalKillSwitch
+from papertape.engine.reducer.causes import record_cause
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
-from papertape.engine.reducer.reducer import apply, apply_decision, is_decision, record_cause
+from papertape.engine.reducer.reducer import apply, apply_decision, is_decision
 from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.compiled_kernel import guard_watch, register_strategy
 from papertape.engine.research.guarded import STRETCH_FACTS

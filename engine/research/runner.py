@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.state import Account, Bar, Fact, Market, OpenInterest, Series, Settlement, SymbolState
-from papertape.engine.reducer.state import DECISIONS_A_FACT_MAX
+from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.decisions import decision_type, events_of
-from papertape.engine.research.records import Array, records_of, struct_of, structs_of
+from papertape.engine.research.records import Array, dtype_of, records_of, struct_of, structs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +36,10 @@ class CompiledRunner:
         self.contracts = records_of(world.contracts)
         self.tiers = _table(world.tiers)
         self.settlements = _table(world.settlements)
-        self.room = len(world.symbols) + DECISIONS_A_FACT_MAX
+        self.room = decisions_max(len(world.symbols))
         self.out = np.zeros(OUT_ROWS + self.room, dtype=decision_type(runner.strategy.reading))
         self.scratch = records_of([Fact()])
+        self.answer = np.zeros(1, dtype=dtype_of(Answer, reading=dtype_of(runner.strategy.reading)))
         self.state = {
             "markets": records_of(world.markets),
             "mains": records_of(runner.main.series),
@@ -98,6 +100,7 @@ class CompiledRunner:
             self.rules,
             self.contracts,
             self.tiers,
+            self.answer,
             self.out,
             equities,
         )
@@ -107,7 +110,7 @@ class CompiledRunner:
         s = self.state
         filters = (s["filters"], s["filter_bars"]) if self.two_series else (s["mains"], s["bars"])
         market = (s["markets"], s["mains"], s["bars"], *filters, self.two_series, self.settlements, s["readings"])
-        return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"])
+        return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"], self.rules, self.contracts)
 
     def checkpoint(self) -> dict[str, Array]:
         """Return a copy of all mutable state."""

@@ -16,7 +16,8 @@ from papertape.engine.kernel.strategy import Condition
 from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
+    from papertape.engine.kernel.decision import Decision
+    from papertape.engine.kernel.state import Market, Series, SymbolState
 
 NAME = "funding"
 TIMEFRAME_MS = 900_000

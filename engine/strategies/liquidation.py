@@ -16,7 +16,8 @@ from papertape.engine.kernel.state import READINGS_MASK, READINGS_MAX
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Bars, Decision, Market, Readings, Series, SymbolState
+    from papertape.engine.kernel.decision import Decision
+    from papertape.engine.kernel.state import Bars, Market, Readings, Series, SymbolState
 
 NAME = "liquidation"
 TIMEFRAME_MS = 300_000

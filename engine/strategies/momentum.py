@@ -17,7 +17,8 @@ from papertape.engine.kernel.state import Extreme, VolumeAverage
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Bars, Decision, Market, Series, SymbolState
+    from papertape.engine.kernel.decision import Decision
+    from papertape.engine.kernel.state import Bars, Market, Series, SymbolState
 
 NAME = "momentum"
 TIMEFRAME_MS = 300_000

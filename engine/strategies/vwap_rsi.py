@@ -24,7 +24,8 @@ from papertape.engine.kernel.state import VolumeAverage
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
+    from papertape.engine.kernel.decision import Decision
+    from papertape.engine.kernel.state import Market, Series, SymbolState
     from papertape.engine.kernel.strategy import NoState
 
 NAME = "vwap_rsi"

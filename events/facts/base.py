@@ -19,7 +19,11 @@ from typing import Literal
 from msgspec import Struct
 
 Side = Literal["long", "short"]
-Action = Literal["entry", "exit"]
+Action = Literal["entry", "exit", "add", "reduce", "target"]
+"""What an order does to a position: open it, close it, enlarge it, close a part of it now or at a target."""
+AnswerKind = Literal["entry", "change"]
+"""What a refused answer of a strategy asked for: an entry, or a change of its orders."""
+OrderKind = Literal["market", "limit", "stop"]
 RejectionReason = Literal[
     "max_positions",
     "correlation",
@@ -30,13 +34,38 @@ RejectionReason = Literal[
     "not_a_number",
     "stop_wrong_side",
     "target_wrong_side",
+    "limit_beyond_market",
+    "stop_behind_market",
+    "ladder",
+    "units",
+    "stop_through_market",
+    "target_through_market",
+    "kill_switch",
+    "paused",
+    "not_tradable",
 ]
 """Why a signal became no order."""
-CancelReason = Literal["next_candle_missing", "late_candle", "kill_switch", "margin", "not_tradable"]
-"""Why an entry order was never filled."""
+CancelReason = Literal[
+    "next_candle_missing",
+    "late_candle",
+    "kill_switch",
+    "margin",
+    "not_tradable",
+    "paused",
+    "expired",
+    "replaced",
+    "position_closed",
+    "below_minimum",
+    "stop_beyond_liquidation",
+]
+"""Why an order was never filled."""
 TripReason = Literal["session_loss", "daily_loss", "global_loss", "manual"]
 """Why a kill switch tripped."""
-ExitReason = Literal["stop", "target", "liquidation", "delisted", "manual", "unnamed_exit"]
+TargetReason = Literal["target", "target_1", "target_2", "target_3", "target_4"]
+"""Which target was filled; the only one of a position is just `target`."""
+StopReason = Literal["stop", "trailing_stop", "breakeven_stop"]
+"""What tightened a stop last: the strategy, the trailing or the break-even."""
+ExitReason = TargetReason | StopReason | Literal["liquidation", "delisted", "manual", "unnamed_exit", "reduced"]
 """Why the engine itself closes a position; a strategy adds exit reasons of its own."""
 EngineReason = RejectionReason | CancelReason | TripReason | ExitReason | Literal["signal"]
 """Every reason that the engine gives for a decision; `signal` is that of an entry order."""

@@ -20,7 +20,7 @@ FINE = listed("X", tick=(1, 1_000_000), lot=(1, 10_000))
 def test_section_2_a_pending_entry_ties_up_margin_opening_fee_and_the_reserve_for_closing() -> None:
     pending = SymbolState(order=Order(action=1, side=1, quantity_base=0.05, planned_price_usdt=84_000.0))
     filled = SymbolState(position=Position(side=1, quantity_base=0.05, entry_price_usdt=84_000.0))
-    assert pending_margin(0.05, 84_000.0, TEN_X) == pytest.approx(420.0 + 2.52 + 2.52, rel=1e-12)
+    assert pending_margin(0.05, 84_000.0, TEN_X.taker_fee, TEN_X) == pytest.approx(420.0 + 2.52 + 2.52, rel=1e-12)
     assert committed_margin(pending, TEN_X) == pytest.approx(425.04, rel=1e-12)
     assert committed_margin(filled, TEN_X) == pytest.approx(422.52, rel=1e-12)
     assert committed_margin(SymbolState(), TEN_X) == 0.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
+from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.state import Market, Series, SymbolState
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, settle
 from papertape.events.facts import OrderPlaced, OrderRejected

@@ -6,18 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.decide import is_ready
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.observe import observe_open_interest
-from papertape.engine.kernel.state import (
-    READINGS_MAX,
-    Bar,
-    Decision,
-    Fact,
-    Market,
-    Needs,
-    OpenInterest,
-    Series,
-    SymbolState,
-)
+from papertape.engine.kernel.state import READINGS_MAX, Bar, Fact, Market, Needs, OpenInterest, Series, SymbolState
 from papertape.engine.strategies.liquidation import (
     OPEN_INTEREST_FELL,
     Parameters,

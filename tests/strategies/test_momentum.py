@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.decide import is_ready
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.indicators import ADX_READY_ROW
-from papertape.engine.kernel.state import Adx, Atr, Decision, Extreme, Market, Needs, Series, SymbolState, VolumeAverage
+from papertape.engine.kernel.state import Adx, Atr, Extreme, Market, Needs, Series, SymbolState, VolumeAverage
 from papertape.engine.strategies.momentum import MOMENTUM_LOST, Parameters, Reading, State, enter, leave
 from tests.support import STRATEGIES
 

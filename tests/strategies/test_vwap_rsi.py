@@ -9,20 +9,10 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
 from papertape.engine.kernel.decide import is_ready, profit_after_costs
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
 from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
-from papertape.engine.kernel.state import (
-    Adx,
-    Decision,
-    Market,
-    Needs,
-    Position,
-    Rsi,
-    Series,
-    SymbolState,
-    VolumeAverage,
-    Vwap,
-)
+from papertape.engine.kernel.state import Adx, Market, Needs, Position, Rsi, Series, SymbolState, VolumeAverage, Vwap
 from papertape.engine.kernel.strategy import NoState
 from papertape.engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, enter, leave
 from tests.support import STRATEGIES

@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Decision, Market, Series, SymbolState
+    from papertape.engine.kernel.decision import Decision
+    from papertape.engine.kernel.state import Market, Series, SymbolState
     from papertape.engine.kernel.strategy import NoState
 
 NAME = "scripted"

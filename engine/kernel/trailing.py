@@ -1,0 +1,99 @@
+"""What a position does by itself after every candle: its age, its extremes, and the stops that follow them.
+
+No event is written for it: it is a function of fills and candles, so a log that is replayed comes to the same stop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from papertape.engine.kernel.codes import (
+    BREAKEVEN_STOP,
+    EXPIRED,
+    LIMIT_ORDER,
+    LONG,
+    ORDER_CANCELLED,
+    ORDER_PLACED,
+    ORDER_REJECTED,
+    REPLACED,
+    STOP_MOVED,
+    STOP_ORDER,
+    TARGETS_MOVED,
+    TRAILING_STOP,
+)
+from papertape.engine.kernel.rounding import price_down, price_up
+
+if TYPE_CHECKING:
+    from papertape.engine.kernel.state import AccountRules, Contract, Fact, Position, Series, SymbolState
+
+
+def comes_after_fills(kind: int, reason: int) -> bool:
+    """Return whether a decision of this kind and reason comes after the fills of its candle, and so after trailing."""
+    if kind == ORDER_CANCELLED:
+        return reason in (EXPIRED, REPLACED)
+    return kind in (ORDER_PLACED, ORDER_REJECTED, STOP_MOVED, TARGETS_MOVED)
+
+
+def follow_symbol(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
+    """Take a candle, after its fills, into the age and extremes of a position, or into the time since the last exit."""
+    if desk.position.side != 0:
+        _follow_position(fact, main, desk, rules, contract)
+    elif main.completed == 1 and desk.candles_since_exit >= 0 and fact.time_ms > desk.exited_ms:
+        desk.candles_since_exit += 1
+
+
+def _follow_position(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
+    """Take a candle into the age and the extremes of an open position, then trail its stop.
+
+    In the entry's own candle an order filled inside it knows only one side: a limit order saw no higher price before
+    its fill, a stop order no lower one; the close counts for the other.
+    """
+    position = desk.position
+    side, entry = position.side, position.entry_price_usdt
+    best = fact.high if side > 0 else fact.low
+    worst = fact.low if side > 0 else fact.high
+    if position.entry_time_ms == fact.time_ms:
+        if desk.order.kind == LIMIT_ORDER:
+            best = max(entry, fact.close) if side > 0 else min(entry, fact.close)
+        elif desk.order.kind == STOP_ORDER:
+            worst = min(entry, fact.close) if side > 0 else max(entry, fact.close)
+    if side * (best - position.best_usdt) > 0.0:
+        position.best_usdt = best
+    if side * (worst - position.worst_usdt) < 0.0:
+        position.worst_usdt = worst
+    if main.completed == 1 and fact.time_ms > position.entry_time_ms:
+        position.age_candles += 1
+    if position.trail_fraction > 0.0:
+        _trail(position, contract)
+    if position.breakeven_after_fraction > 0.0:
+        _break_even(fact.close, position, rules, contract)
+
+
+def _has_gained(position: Position, fraction: float) -> bool:
+    """Return whether the best price is a fraction beyond the average entry."""
+    side, entry = position.side, position.entry_price_usdt
+    return side * (position.best_usdt - entry * (1.0 + side * fraction)) >= 0.0
+
+
+def _trail(position: Position, contract: Contract) -> None:
+    """Move the stop to a fraction behind the best price, if that is tighter."""
+    side = position.side
+    if position.trail_after_fraction > 0.0 and not _has_gained(position, position.trail_after_fraction):
+        return
+    raw = position.best_usdt * (1.0 - side * position.trail_fraction)
+    stop = price_down(raw, contract) if side == LONG else price_up(raw, contract)
+    if side * (stop - position.stop_price_usdt) > 0.0:
+        position.stop_price_usdt = stop
+        position.stop_reason = TRAILING_STOP
+
+
+def _break_even(close: float, position: Position, rules: AccountRules, contract: Contract) -> None:
+    """Move the stop to where leaving costs nothing, E * (1 + 2 * (t + s)), if that is tighter and below the close."""
+    side = position.side
+    if not _has_gained(position, position.breakeven_after_fraction):
+        return
+    raw = position.entry_price_usdt * (1.0 + side * (2.0 * (rules.taker_fee + rules.slippage)))
+    stop = price_up(raw, contract) if side == LONG else price_down(raw, contract)
+    if side * (stop - position.stop_price_usdt) > 0.0 and side * (close - stop) > 0.0:
+        position.stop_price_usdt = stop
+        position.stop_reason = BREAKEVEN_STOP
