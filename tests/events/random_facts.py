@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
-from papertape.events.facts import EVENT_TYPES, Event
+from papertape.events.facts import EVENT_TYPES, Event, OrderKind, PlannedAdd, Target
 
 _names = st.text(max_size=12)
 _floats = st.floats(allow_nan=False)
@@ -19,6 +19,10 @@ _of_hint: dict[Any, st.SearchStrategy[Any]] = {
     dict[str, float]: st.dictionaries(_names, _floats, max_size=4),
     dict[str, int | float]: _numbers,
     dict[str, dict[str, int | float]]: st.dictionaries(_names, _numbers, max_size=3),
+    tuple[Target, ...]: st.lists(st.builds(Target, _floats, _floats, _floats), max_size=4).map(tuple),
+    tuple[PlannedAdd, ...]: st.lists(
+        st.builds(PlannedAdd, st.sampled_from(get_args(OrderKind)), _floats, _floats, _integers), max_size=4
+    ).map(tuple),
     tuple[tuple[float, float], ...]: st.lists(st.tuples(_floats, _floats), max_size=3).map(tuple),
 }
 
