@@ -1,4 +1,4 @@
-"""Commands to the engine: pause, resume, close, kill, reset. Each becomes events that record actor and reason."""
+"""Commands to the engine: pause, resume, close, kill, reset, reload. Each becomes events with actor and reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from papertape.api.gate import Access
 from papertape.api.problems import problem
 from papertape.api.query import SEQ_MAX, Name, body
 from papertape.api.routes import GuardedRoute, Operation
-from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reload, Reset, Resume
 from papertape.events.errors import UsageError
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.events.names import unknown_name_text
@@ -93,12 +93,21 @@ class ResetRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_o
         return Reset(self.actor, self.reason, self.scope, self.trip_seq)
 
 
+class ReloadRequest(CommandRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Apply the changed configuration file: all of it, or nothing if one change needs a restart."""
+
+    def command(self) -> Command:
+        """Return the command for the engine."""
+        return Reload(self.actor, self.reason)
+
+
 KINDS: dict[str, tuple[type[Any], str]] = {
     "pause": (PauseRequest, "Stop one strategy, or all, from opening positions"),
     "resume": (ResumeRequest, "End a pause"),
     "close": (CloseRequest, "Close open positions at the next open"),
     "kill": (KillRequest, "Trip a kill switch by hand"),
     "reset": (ResetRequest, "Reset one trip of a kill switch"),
+    "reload": (ReloadRequest, "Apply the changed configuration file"),
 }
 
 
@@ -155,6 +164,8 @@ def _check_names(site: Site, command: Command) -> None:
             _check_name("symbol", symbol, (ALL, *symbols))
         case Kill(scope=scope) | Reset(scope=scope):
             _check_name("scope", scope, (GLOBAL_SCOPE, *views.strategies))
+        case Reload():
+            pass
         case _:
             assert_never(command)
 

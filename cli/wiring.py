@@ -22,6 +22,7 @@ from papertape.cli.config.sections import (
     strategies_of,
 )
 from papertape.cli.environment.streams import say
+from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.files.table_source import rebase_path
@@ -62,7 +63,7 @@ def note(text: str) -> None:
 
 def make_feed(config: Config, clock: Clock) -> Feed:
     """Return the configured feed. Raise UsageError for a file feed without candles."""
-    if config.feed.kind == "bitget":
+    if config.feed.kind == BITGET:
         from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
 
         check_address(config.feed.bitget.rest_url, "feed.bitget.rest_url", ("http://", "https://"))
@@ -124,7 +125,8 @@ def warm_up_ms(config: Config) -> int:
 def _history_ms(strategy: Strategy, parameters: dict[str, int | float]) -> int:
     """Return the duration of the candles that a strategy needs with these parameters."""
     needed, filter_needed = strategy.candles_needed(msgspec.convert(parameters, strategy.parameters))
-    return max(needed * strategy.timeframe_ms, filter_needed * strategy.filter_timeframe_ms)
+    main_ms, *filters_ms = strategy.series_ms
+    return max(needed * main_ms, *(filter_needed * filter_ms for filter_ms in filters_ms), 0)
 
 
 def make_runners(
@@ -143,9 +145,16 @@ def make_runners(
     return {name: settings[name] for name in names}
 
 
-def make_engine_settings(config: Config, db: Path, base_ms: int, warn: Callable[[str], None]) -> EngineSettings:
-    """Return everything that the engine needs besides its feed."""
-    strategies = strategies_of(config)
+def watched_symbols(config: Config) -> tuple[str, ...]:
+    """Return the configured symbols of a simulated or live market; a recorded one has those of its files."""
+    feed = config.feed
+    return () if feed.kind == "file" else feed.bitget.symbols if feed.kind == BITGET else feed.sim.symbols
+
+
+def make_engine_settings(
+    config: Config, db: Path, base_ms: int, warn: Callable[[str], None], strategies: dict[str, Strategy]
+) -> EngineSettings:
+    """Return everything that the engine needs besides its feed; `strategies` are those of the configuration."""
     return EngineSettings(
         db=db,
         version=version("papertape"),

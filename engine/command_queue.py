@@ -7,16 +7,26 @@ passes them to the loop, so a sender may disconnect before the command is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.inputs import active_trip_seq
 from papertape.engine.reducer.reducer import total_equity
-from papertape.engine.reducer.state import EngineState
 from papertape.engine.signal_intake import PreparedSignals
-from papertape.events.commands import ALL, TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.commands import (
+    ALL,
+    TEXT_CHARS_MAX,
+    Accepted,
+    Close,
+    Command,
+    Kill,
+    Pause,
+    Reload,
+    Reset,
+    Resume,
+    StateCommand,
+)
 from papertape.events.errors import CommandRefused, PapertapeError
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -31,18 +41,23 @@ from papertape.events.names import unknown_name_text
 from papertape.events.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from papertape.engine.loop import Loop
     from papertape.engine.ports.clock import Clock
-    from papertape.engine.reducer.state import Runner
+    from papertape.engine.reducer.state import EngineState, Runner
     from papertape.events.signals import SignalBatch, SignalsRecorded
+
+    MakeEvents = Callable[[EngineState], Sequence[Event]]
 
 WAITING_MAX: Final = 64
 STOPPING: Final = "the engine is stopping"
+NO_RELOAD: Final = "this engine does not read its configuration again; restart it"
 
 
-def command_events(state: EngineState, command: Command) -> list[Event]:
+def command_events(state: EngineState, command: StateCommand) -> list[Event]:
     """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state."""
-    who, why = _require_text(command.who, "who"), _require_text(command.why, "why")
+    who, why = require_text(command.who, "who"), require_text(command.why, "why")
     at_ms = market_ms(state)
     _check_names(state, command)
     match command:
@@ -62,7 +77,7 @@ def command_events(state: EngineState, command: Command) -> list[Event]:
             assert_never(command)
 
 
-def _check_names(state: EngineState, command: Command) -> None:
+def _check_names(state: EngineState, command: StateCommand) -> None:
     """Raise CommandRefused for an unknown strategy or symbol, with the closest matches."""
     strategies = [runner.strategy.name for runner in state.runners]
     match command:
@@ -87,7 +102,8 @@ def market_ms(state: EngineState) -> int:
     return max((market.close_time_ms for market in state.markets), default=0)
 
 
-def _require_text(text: str, field: str) -> str:
+def require_text(text: str, field: str) -> str:
+    """Return a text as one line for the log. Raise CommandRefused if it is empty."""
     line = one_line(text, TEXT_CHARS_MAX)
     if not line:
         raise CommandRefused(f"a command needs {field}: it is recorded in the log")
@@ -132,47 +148,53 @@ def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str)
     )
 
 
-Inputs = Callable[[EngineState], Sequence[Event]]
-"""Makes the inputs that a command or signals mean in the current state, or raises CommandRefused."""
-
-
 class CommandQueue:
-    """Accepts commands and signals while an engine runs (`events.commands.Commands`, `events.signals.SignalIntake`)."""
+    """Accepts commands and signals while an engine runs (`events.commands.Commands`, `events.signals.SignalIntake`).
+
+    `reload` applies the configuration again; without it every reload is refused.
+    """
 
     def __init__(self, loop: Loop, clock: Clock) -> None:
         self._loop, self._clock = loop, clock
-        self._waiting: asyncio.Queue[tuple[Inputs, asyncio.Future[Accepted]] | None] = asyncio.Queue(WAITING_MAX + 1)
+        self._waiting: asyncio.Queue[tuple[MakeEvents, asyncio.Future[Accepted]] | None] = asyncio.Queue(
+            WAITING_MAX + 1
+        )
         self._closed = False
+        self.reload: Callable[[Reload], Awaitable[Accepted]] | None = None
 
     async def submit(self, command: Command) -> Accepted:
         """Queue a command and wait until it is committed. Cancelling the wait does not withdraw it.
 
         Raise CommandRefused if it does not fit the state, too many commands wait, or the engine is stopping.
         """
-        return await self._order(partial(command_events, command=command))
+        if not isinstance(command, Reload):
+            return await self.enqueue(partial(command_events, command=command))
+        if self.reload is None:
+            raise CommandRefused(NO_RELOAD)
+        return await self.reload(command)
 
     async def receive(self, batch: SignalBatch) -> SignalsRecorded:
         """Queue signals and wait until they are committed, like `submit`."""
         prepared = PreparedSignals(batch, self._clock.now_ms())
-        accepted = await self._order(prepared.inputs)
+        accepted = await self.enqueue(prepared.inputs)
         return prepared.answer(accepted)
 
-    async def _order(self, inputs: Inputs) -> Accepted:
-        """Queue what becomes inputs when its turn comes; return the events that followed."""
+    async def enqueue(self, make: MakeEvents) -> Accepted:
+        """Queue inputs that `make` derives from the state of their turn; wait and raise as `submit` does."""
         if self._closed:
             raise CommandRefused(STOPPING)
         if self._waiting.qsize() >= WAITING_MAX:
             raise CommandRefused(f"{WAITING_MAX} commands are already waiting")
         done: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((inputs, done))
+        self._waiting.put_nowait((make, done))
         return await asyncio.shield(done)
 
     async def serve(self) -> None:
         """Pass commands to the loop, one after the other, until the queue is closed."""
         while (waiting := await self._waiting.get()) is not None:
-            inputs, done = waiting
+            make, done = waiting
             try:
-                accepted = await self._loop.order(inputs)
+                accepted = await self._loop.order(make)
             except CommandRefused as refused:
                 _settle(done, refused)
             except PapertapeError as error:

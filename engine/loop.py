@@ -7,6 +7,7 @@ the log.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -64,7 +65,8 @@ class Loop:
         self.state, self.log, self.bus, self.snapshots = state, log, bus, snapshots
         self.reducer_version = reducer_version
         self._warn = warn
-        self._stop = asyncio.Event()
+        self._stop, self._replaced = asyncio.Event(), asyncio.Event()
+        self._next_feed: Feed | None = None
         self._snapshot_every = snapshot_every_events
         self._snapshot_seq = self.newest_snapshot_seq = snapshot_seq
         self._lock = asyncio.Lock()
@@ -82,10 +84,21 @@ class Loop:
         self._stop.set()
 
     async def run(self, feed: Feed) -> None:
-        """Take what the feed delivers until it ends or `stop` is called."""
-        batches = feed.facts(last_seen(self.state), self.state.anchor)
-        while (batch := await self._next(batches)) is not None:
-            await self.take(batch)
+        """Take what the feed delivers until it ends or `stop` is called; `replace_feed` continues with another one."""
+        current: Feed | None = feed
+        while current is not None:
+            self._replaced.clear()
+            batches = current.facts(last_seen(self.state), self.state.anchor)
+            while (batch := await self._next(batches)) is not None:
+                await self.take(batch)
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
+            current, self._next_feed = (None if self._stop.is_set() else self._next_feed), None
+
+    def replace_feed(self, feed: Feed) -> None:
+        """Continue with another feed after the current batch, from what the state knows by then."""
+        self._next_feed = feed
+        self._replaced.set()
 
     async def take(self, events: Sequence[Event]) -> None:
         """Decide on inputs, commit them with their consequences, then publish. Only one call runs at a time.
@@ -166,18 +179,18 @@ class Loop:
             self._warn(f"no snapshot at seq {head.seq}: {refused}")
 
     async def _next(self, batches: AsyncIterator[list[FeedFact]]) -> list[FeedFact] | None:
-        """Return the next batch; None at the end of the feed, and after `stop`."""
-        if self._stop.is_set():
+        """Return the next batch; None at the end of the feed, after `stop`, and after `replace_feed`."""
+        if self._stop.is_set() or self._replaced.is_set():
             return None
         batch = asyncio.ensure_future(anext(batches, None))
-        stop = asyncio.ensure_future(self._stop.wait())
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._stop, self._replaced)]
         try:
-            await asyncio.wait({batch, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({batch, *ends}, return_when=asyncio.FIRST_COMPLETED)
             return batch.result() if batch.done() else None
         finally:
-            for task in (batch, stop):
+            for task in (batch, *ends):
                 task.cancel()
-            await asyncio.gather(batch, stop, return_exceptions=True)
+            await asyncio.gather(batch, *ends, return_exceptions=True)
 
 
 def last_seen(state: EngineState) -> dict[str, ResumePoint]:

@@ -63,15 +63,24 @@ def from_snapshot(
     until_seq: int | None,
 ) -> tuple[EngineState, int]:
     """Return the state and seq of the newest usable snapshot up to `until_seq`, or an empty state and 0."""
+    return next(usable_snapshots(reader, snapshots, strategies, until_seq), (new_state(strategies), 0))
+
+
+def usable_snapshots(
+    reader: LogReader,
+    snapshots: SnapshotStore | None,
+    strategies: Mapping[str, Strategy],
+    until_seq: int | None = None,
+) -> Iterator[tuple[EngineState, int]]:
+    """Yield the states and seqs of the usable snapshots up to `until_seq`, newest first."""
     for snapshot in _fitting(reader, snapshots, strategies):
         if until_seq is not None and snapshot.seq > until_seq:
             continue
         try:
-            return decode(snapshot.state, strategies), snapshot.seq
+            yield decode(snapshot.state, strategies), snapshot.seq
         except SnapshotRefused as refused:
             assert snapshots is not None
             snapshots.set_aside(snapshot, str(refused))
-    return new_state(strategies), 0
 
 
 def _fitting(

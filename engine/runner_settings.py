@@ -42,21 +42,21 @@ def split_by_timeframe(
         if name not in strategies:
             raise ConfigError(f"strategy {name!r} is unknown; there are {', '.join(strategies)}")
     selected = list(strategies) if names is None else list(names)
-    too_fine = [name for name in selected if strategies[name].timeframe_ms < base_ms]
+    too_fine = [name for name in selected if any(frame_ms % base_ms for frame_ms in strategies[name].series_ms)]
     if too_fine and names is not None:
-        frame = TIMEFRAME_NAMES[strategies[too_fine[0]].timeframe_ms]
+        frame = strategies[too_fine[0]].finest
         raise ConfigError(f"strategy {too_fine[0]} needs {frame} candles, the base is {TIMEFRAME_NAMES[base_ms]}")
     return [name for name in selected if name not in too_fine], too_fine
 
 
 def no_runnable_strategy_text(strategies: Mapping[str, Strategy], too_fine: Sequence[str], base_ms: int) -> str:
     """Return the error that no strategy can run on a base timeframe, with the timeframe each one needs."""
-    names: dict[int, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name in too_fine:
-        names.setdefault(strategies[name].timeframe_ms, []).append(name)
-    (frame_ms, first), *others = names.items()
-    needs = [f"{', '.join(first)} {'need' if len(first) > 1 else 'needs'} {TIMEFRAME_NAMES[frame_ms]}"]
-    needs += [f"{', '.join(other)} {TIMEFRAME_NAMES[other_ms]}" for other_ms, other in others]
+        names.setdefault(strategies[name].finest, []).append(name)
+    (frame, first), *others = names.items()
+    needs = [f"{', '.join(first)} {'need' if len(first) > 1 else 'needs'} {frame}"]
+    needs += [f"{', '.join(other)} {other_frame}" for other_frame, other in others]
     return f"no strategy can run on {TIMEFRAME_NAMES[base_ms]} candles: {', '.join(needs)}"
 
 

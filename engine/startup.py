@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.clock import Clock
     from papertape.engine.reducer.state import EngineState
-    from papertape.events.commands import Accepted, Command
+    from papertape.events.commands import Accepted, StateCommand
 
 NOT_ENABLED = "the configuration does not name this strategy"
 
@@ -173,7 +173,7 @@ def _recover_engine(settings: EngineSettings, log: SqliteEventLog, clock: Clock,
 
 
 async def submit_offline(
-    settings: EngineSettings, command: Command, clock: Clock, warn: Callable[[str], None]
+    settings: EngineSettings, command: StateCommand, clock: Clock, warn: Callable[[str], None]
 ) -> Accepted:
     """Execute one human's command on a log that no engine holds.
 
@@ -210,7 +210,7 @@ def configuration_changes(
     for runner in state.runners:
         name = runner.strategy.name
         if name not in settings.runners and runner.account.paused == 0:
-            events.append(RunnerPaused(runner.configured.at_ms, name, CONFIGURATION, NOT_ENABLED))
+            events.append(RunnerPaused(at_ms, name, CONFIGURATION, NOT_ENABLED))
     return events
 
 

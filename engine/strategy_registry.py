@@ -19,11 +19,12 @@ import papertape.engine.kernel
 import papertape.engine.reducer
 import papertape.engine.strategies
 import papertape.events.units
+from papertape.engine.contract.source_check import fault_of
 from papertape.engine.kernel.strategy import Strategy, strategy_from
 from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from types import ModuleType
 
 BUILT_IN_ORDER = ("vwap_rsi", "momentum", "funding", "liquidation")
@@ -63,6 +64,14 @@ def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     return strategies
 
 
+def load_strategy(path: Path) -> Strategy:
+    """Return the strategy of one file. Raise ConfigError if it cannot be loaded or is none."""
+    module = _load(path)
+    if not hasattr(module, "NAME"):
+        raise ConfigError(f"strategy {path}: `NAME` is missing")
+    return strategy_from(module)
+
+
 def _built_in() -> list[ModuleType]:
     """Return the modules of `engine.strategies`, the four known ones first."""
     names = sorted(module.name for module in pkgutil.iter_modules(papertape.engine.strategies.__path__))
@@ -78,7 +87,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> ModuleType:
-    """Import one file. Raise ConfigError, naming the file, for any error in it."""
+    """Import one file if its source keeps the contract. Raise ConfigError, naming the file, for any error in it."""
+    if fault := fault_of(path):
+        raise ConfigError(f"strategy {fault}")
     name = f"papertape_strategy_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -105,13 +116,17 @@ def code_digest(strategies: Iterable[Strategy]) -> str:
     return digest.hexdigest()
 
 
-def loop_digest(strategy: Strategy, strategies: Mapping[str, Strategy]) -> str:
-    """Return a digest of all code that may be part of the compiled loop of one of the given strategies.
+def loop_digest(strategy: Strategy) -> str:
+    """Return a digest of all code that may be part of the compiled loop of a strategy: the kernel and its own file.
 
-    Built-in strategies do not depend on an owner's files: their loops stay valid when those change.
+    A strategy's file imports no other one, so its loop stays valid when others change.
     """
-    shipped = _shipped()
-    return shipped_digest() if shipped.get(strategy.name) == strategy else code_digest(strategies.values())
+    return code_digest([strategy])
+
+
+def is_shipped(strategy: Strategy) -> bool:
+    """Return whether a strategy is one of papertape's own, which are tested as part of the kernel."""
+    return _shipped().get(strategy.name) == strategy
 
 
 @cache

@@ -55,14 +55,27 @@ class Reset(Struct, frozen=True, tag="reset"):
     trip_seq: int
 
 
-Command = Pause | Resume | Close | Kill | Reset
+class Reload(Struct, frozen=True, tag="reload"):
+    """Apply the configuration file again while the engine runs."""
+
+    who: str
+    why: str
+
+
+StateCommand = Pause | Resume | Close | Kill | Reset
+"""The commands that the state alone can answer."""
+Command = StateCommand | Reload
 
 
 class Accepted(Struct, frozen=True):
-    """The events that a command became: their first and last seq, consequences included."""
+    """The events that a command became: their first and last seq, consequences included.
+
+    `changes` are the changed settings of a reload, one line each.
+    """
 
     first_seq: int
     last_seq: int
+    changes: tuple[str, ...] = ()
 
 
 class Commands(Protocol):

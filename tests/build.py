@@ -1,10 +1,12 @@
-"""Build test data: market facts, decisions of the engine, numbered logs, and rows of market files."""
+"""Build test data: views, market facts, decisions of the engine, numbered logs, and rows of market files."""
 
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from papertape.engine.kernel.state import Account, Market, Series, SymbolState
+from papertape.engine.kernel.view import SeriesView, as_view, deciding_type, position_now
 from papertape.events.facts import (
     AnomalyRaised,
     CandleClosed,
@@ -30,7 +32,7 @@ from papertape.events.log import Entry, Recorded
 from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from papertape.events.facts import Action, Event
@@ -250,3 +252,22 @@ def candle_rows(opens_ms: Iterable[int], price: float = 100.0) -> list[str]:
 def minutes(count: int, start_ms: int = FILE_START_MS, step_ms: int = MINUTE_MS) -> list[int]:
     """Return the open times of candles."""
     return [start_ms + number * step_ms for number in range(count)]
+
+
+# ---------------------------------------------------------------- what a strategy sees
+
+
+def view_of(
+    series: Mapping[str, Series],
+    state: Any = None,
+    market: Market | None = None,
+    readings: Sequence[Any] = (),
+    symbol: SymbolState | None = None,
+    profit_usdt: float = 0.0,
+) -> Any:
+    """The view that a strategy with these series is asked on."""
+    market, symbol = market or Market(), symbol or SymbolState()
+    candle, *_ = series.values()
+    views = (SeriesView(one, ()) for one in series.values())
+    own = (market, readings, state, position_now(symbol, profit_usdt), Account(), symbol)
+    return as_view(deciding_type(tuple(series)), (market.close_time_ms, candle, *views, *own))

@@ -14,6 +14,7 @@ from papertape.ui.arena import arena, strategy
 from papertape.ui.chart import chart
 from papertape.ui.compare import compare
 from papertape.ui.events import event, events
+from papertape.ui.funnel import funnel
 from papertape.ui.health import health
 from papertape.ui.live_header import LiveHeader
 from papertape.ui.login import login_route
@@ -41,6 +42,7 @@ PAGES: Final = (
     PageDefinition("/", "overview", "Overview", overview),
     PageDefinition("/arena", "arena", "Arena", arena),
     PageDefinition("/strategy/{name}", "strategy", "Strategy", strategy),
+    PageDefinition("/funnel/{name}", "funnel", "Funnel", funnel, moves=False),
     PageDefinition("/chart", "chart", "Chart", chart),
     PageDefinition("/chart/{symbol}", "chart", "Chart", chart),
     PageDefinition("/trades", "trades", "Positions and trades", trades),

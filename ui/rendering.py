@@ -19,7 +19,7 @@ from papertape.projections.site import plot_geometry
 from papertape.projections.text import formats
 from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.event_views import event_view
-from papertape.projections.text.reasons import reason_words
+from papertape.projections.text.reasons import not_asked_words, reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,6 +80,7 @@ def environment() -> Environment:
         "clock": clock,
         "tone": tone,
         "reason": reason_words,
+        "not_asked": not_asked_words,
         "event_words": event_words,
         "type_name": lambda recorded: type_name(recorded.event),
         "json_script": json_script,

@@ -1,4 +1,4 @@
-"""The commands to an engine: pause, resume, close, kill, reset, signal. The work is imported when they are called."""
+"""The commands to an engine: pause, resume, close, kill, reset, reload, signal. The work is imported when they run."""
 # ruff: noqa: PLC0415 - an engine is slow to import.
 
 from __future__ import annotations
@@ -87,6 +87,22 @@ def reset(
     from papertape.events.commands import Reset
 
     submit_command(db, config, Reset(_resolve_owner(who), why, scope, trip))
+
+
+def reload(
+    why: Annotated[str, typer.Option(help="The reason, for the log.")] = "the configuration was changed",
+    who: WhoOption = "",
+    db: DbOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Apply the changed configuration file to the running engine: parameters, limits, strategies, symbols.
+
+    All changes are applied or, if one of them is invalid or needs a restart, none. Open positions are kept.
+    """
+    from papertape.cli.offline.send_command import submit_reload
+    from papertape.events.commands import Reload
+
+    submit_reload(db, config, Reload(_resolve_owner(who), why))
 
 
 def signal(

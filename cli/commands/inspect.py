@@ -61,6 +61,39 @@ def why(
         show_why(reader, seq, config, as_json=as_json)
 
 
+def whynot(
+    strategy: Annotated[str | None, typer.Argument(metavar="[STRATEGY]", help="The strategy (default: all).")] = None,
+    symbol: SymbolOption = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="At a past market time, UTC, or at an event: '#4711'.")
+    ] = None,
+    days: Annotated[float | None, typer.Option(min=0.001, metavar="N", help="The funnel of the last N days.")] = None,
+    from_text: Annotated[str | None, typer.Option("--from", metavar="TIME", help="The funnel from this time.")] = None,
+    to_text: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="The funnel to this time (default: the newest candle).")
+    ] = None,
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what keeps each strategy from an entry: its conditions with their numbers, and what else stands in the way.
+
+    With a span it shows the funnel of entries: how often each strategy was asked, how often each condition held, how
+    many signals arose, were refused, filled, cancelled or expired, and the trades.
+    """
+    from papertape.cli.offline.whynot import Selection, funnel_query, show_funnel, show_moment
+    from papertape.events.errors import UsageError
+
+    selection = Selection(strategy, symbol)
+    query = funnel_query(selection, from_text, to_text, days)
+    if query is None:
+        show_moment(db, config, selection, at, as_json=as_json)
+        return
+    if at is not None:
+        raise UsageError("use either --at for a moment, or --days, --from and --to for a span")
+    show_funnel(db, config, query, as_json=as_json)
+
+
 def arena(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Rank the strategies by net return.
 
@@ -149,6 +182,21 @@ def strategies(
     from papertape.cli.render.strategies import show_strategies
 
     show_strategies(name, config, as_json=as_json)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The strategy's file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check that a strategy's file keeps its contract.
+
+    Checks the source, then runs the strategy over a simulated market: both engines, a kill and a resume, no look-ahead,
+    speed. Exits with 1 if a promise is broken.
+    """
+    from papertape.cli.offline.check import show_check
+
+    if not show_check(file, as_json=as_json):
+        raise typer.Exit(1)
 
 
 def config_check(

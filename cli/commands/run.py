@@ -130,6 +130,9 @@ def backtest(
     db: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a complete log, which other commands can read.")
     ] = None,
+    funnel: Annotated[
+        bool, typer.Option("--funnel", help="Show how often each strategy was asked, and each condition held.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -141,7 +144,7 @@ def backtest(
 
     files = (candles or [], funding or [], open_interest or [])
     options = BacktestOptions(
-        config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, signals or []
+        config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, signals or []
     )
     show(options, as_json=as_json)
 

@@ -5,9 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from papertape.cli.commands.archive import backup, export, import_, refold, restore
-from papertape.cli.commands.control import close, kill, pause, reset, resume, signal
+from papertape.cli.commands.control import close, kill, pause, reload, reset, resume, signal
 from papertape.cli.commands.download import download
-from papertape.cli.commands.inspect import arena, compare, config_check, doctor, log, positions, strategies, trades, why
+from papertape.cli.commands.inspect import (
+    arena,
+    check,
+    compare,
+    config_check,
+    doctor,
+    log,
+    positions,
+    strategies,
+    trades,
+    why,
+    whynot,
+)
 from papertape.cli.commands.run import backtest, replay, run, up, verify
 from papertape.cli.commands.serve import token, ui
 from papertape.cli.commands.twins import bitget, telegram
@@ -37,6 +49,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("resume", resume, 'papertape resume momentum --why "the news is out"'),
         Verb("close", close, 'papertape close momentum --symbol BTCUSDT --why "weekend"'),
         Verb("kill", kill, 'papertape kill --why "something is odd"'),
+        Verb("reload", reload, 'papertape reload --why "wider stops"'),
         Verb("reset", reset, 'papertape reset momentum --trip 16608 --why "reviewed its trades"'),
         Verb("signal", signal, "papertape signal trend 1 --symbol BTCUSDT"),
     ),
@@ -46,6 +59,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("trades", trades, "papertape trades --symbol BTCUSDT --csv trades.csv"),
         Verb("log", log, "papertape log --strategy momentum --follow"),
         Verb("why", why, "papertape why 4711"),
+        Verb("whynot", whynot, "papertape whynot momentum --symbol BTCUSDT --days 7"),
         Verb("compare", compare, "papertape compare data/live.db data/backtest.db"),
     ),
     "Show it on a page": (
@@ -66,6 +80,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
     ),
     "This installation": (
         Verb("strategies", strategies, "papertape strategies momentum"),
+        Verb("check", check, "papertape check my_strategies/three_down.py"),
         Verb("config check", config_check, "papertape config check papertape.toml"),
         Verb("doctor", doctor, "papertape doctor --full"),
     ),

@@ -40,7 +40,7 @@ def apply_sets(config: Config, sets: Sequence[str]) -> Config:
 
     Raise UsageError for a text that is not KEY=VALUE, ConfigError for an unknown key or an invalid value.
     """
-    tree, file = _tree(config), Path(config.file) if config.file else None
+    tree, file = tree_of(config), Path(config.file) if config.file else None
     places: dict[TomlPath, str] = {}
     for one in sets:
         key, equals, text = one.partition("=")
@@ -53,7 +53,7 @@ def apply_sets(config: Config, sets: Sequence[str]) -> Config:
     return config_of(tree, file, lambda problem: places.get(plain(problem.path), " ".join(places.values())))
 
 
-def _tree(config: Config) -> Tree:
+def tree_of(config: Config) -> Tree:
     """Return a configuration as the tree of its file."""
     tree: Tree = msgspec.to_builtins(config)
     del tree["file"]

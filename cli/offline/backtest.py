@@ -10,15 +10,15 @@ from msgspec.structs import replace
 
 from papertape.cli.arguments import moment_ms
 from papertape.cli.config.overrides import load_config
-from papertape.cli.config.sections import strategies_of
+from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.backtest_trades import open_path, write_trades
 from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_log
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
-from papertape.cli.render.console import emit
+from papertape.cli.render.console import emit, fields_of
 from papertape.cli.service.log_admission import ANOTHER, admit_log
-from papertape.cli.wiring import check_period, file_feed, make_runners, report_files, warn, with_files
+from papertape.cli.wiring import check_period, file_feed, make_runners, note, report_files, warn, with_files
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.research.backtest import Backtest, import_ahead
 from papertape.engine.research.backtest import backtest as run_backtest
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
     from papertape.engine.feeds.files.csv_reader import QuickReader
     from papertape.engine.feeds.files.feed import FileFeed
+    from papertape.engine.inspect.funnel import FunnelReport
     from papertape.engine.reducer.state import Runner
     from papertape.engine.research.equity_curve import EquitySummary
 
@@ -67,6 +68,7 @@ class BacktestOptions(Struct, frozen=True):
     trades: Path | None
     db: Path | None
     after_trip: str = "stop"
+    funnel: bool = False
     signals: list[str] = []
 
 
@@ -88,12 +90,24 @@ def show(options: BacktestOptions, *, as_json: bool) -> None:
     if options.db is not None:
         _write(result, options.db, config)
     summary = _summary(result, feed, final)
+    funnel = _funnel(result, final) if options.funnel else None
     if as_json:
-        emit(summary)
+        emit(summary if funnel is None else {**fields_of(summary), "funnel": fields_of(funnel)})
         return
     from papertape.cli.render.backtest import show_backtest  # noqa: PLC0415 - tables are slow to import.
+    from papertape.cli.render.funnel import print_funnel  # noqa: PLC0415 - likewise.
 
     show_backtest(summary, {contract.symbol: contract for contract in result.tape.contracts})
+    if funnel is not None:
+        print_funnel(funnel)
+
+
+def _funnel(result: Backtest, final: FinalState) -> FunnelReport:
+    """Return the funnel of the run."""
+    from papertape.cli.offline.backtest_funnel import backtest_funnel  # noqa: PLC0415 - rarely needed.
+
+    with progress_bar("counting the funnel", result.facts.total) as on_progress:
+        return backtest_funnel(result, final.coverage.data(), on_progress)
 
 
 def _check_outputs(options: BacktestOptions, config: Config) -> None:
@@ -127,15 +141,19 @@ def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, FileFeed]:
     files = config.feed.file
     start_ms = moment_ms(files.start, "--from") if files.start or options.start is not None else None
     end_ms = moment_ms(files.end, "--to") if files.end or options.end is not None else None
-    with import_ahead(options.engine) as quick:
+    names = enabled_names(config)
+    strategies = strategies_of(config)
+    read = (*files.candles, *files.funding, *files.open_interest)
+    with import_ahead(options.engine, read, len(strategies if names is None else names)) as quick:
         feed = _feed(config, quick)
     check_period(feed, start_ms, end_ms)
     report_files(feed, start_ms, end_ms, warn)
-    strategies = strategies_of(config)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
     with progress_bar("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
-        result = run_backtest(feed, strategies, runners, options.engine, start_ms, end_ms, progress, options.after_trip)
+        result = run_backtest(
+            feed, strategies, runners, options.engine, start_ms, end_ms, progress, options.after_trip, note
+        )
     return result, feed
 
 

@@ -90,10 +90,10 @@ def _as_of(reader: SqliteLogReader, to: int | None, at_ms: int | None) -> int:
         if not 1 <= to <= head:
             raise UsageError(f"--to {to}: the log contains events 1 to {head}")
         return to
-    return head if at_ms is None else _seq_at(reader, at_ms, head)
+    return head if at_ms is None else seq_at(reader, at_ms, head)
 
 
-def _seq_at(reader: SqliteLogReader, at_ms: int, head: int) -> int:
+def seq_at(reader: SqliteLogReader, at_ms: int, head: int) -> int:
     """Return the seq of the last event that was known at `at_ms`. Raise UsageError if the log begins later."""
     moment = MarketTimeCutoff(at_ms)
     for commit in reader.commits():

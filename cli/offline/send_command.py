@@ -19,10 +19,10 @@ from papertape.events.errors import LogHeld
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from papertape.events.commands import Accepted, Command
+    from papertape.events.commands import Accepted, Reload, StateCommand
 
 
-def submit_command(db: Path | None, config: Path | None, command: Command) -> None:
+def submit_command(db: Path | None, config: Path | None, command: StateCommand) -> None:
     """Submit a command, and print its seqs in the log.
 
     Raise CommandRefused if it does not fit the state, LogHeld if another process holds the log and accepts none.
@@ -31,11 +31,28 @@ def submit_command(db: Path | None, config: Path | None, command: Command) -> No
     path = db or loaded.database
     settings = EngineSettings(path, version("papertape"), strategies_of(loaded), {})
     accepted, outcome = run_tasks(lambda: _submit(path, settings, command))
+    write_message(f"{_outcome(accepted, outcome, path)}\n")
+
+
+def submit_reload(db: Path | None, config: Path | None, command: Reload) -> None:
+    """Have the running engine reload its configuration, and print what changed.
+
+    Raise CommandRefused with every reason, and EngineNotRunning where a start applies the configuration anyway.
+    """
+    path = db or load_config(config).database
+    try:
+        accepted = run_tasks(lambda: send_command(path, command))
+    except EngineNotRunning as error:
+        raise EngineNotRunning(f"{error}; the next start applies the configuration") from None
+    write_message("".join(f"{line}\n" for line in (*accepted.changes, _outcome(accepted, "reloaded", path))))
+
+
+def _outcome(accepted: Accepted, verb: str, path: Path) -> str:
     span = f"seq {accepted.first_seq}" + (f" to {accepted.last_seq}" if accepted.last_seq > accepted.first_seq else "")
-    write_message(f"{outcome}: {span} of {path}\n")
+    return f"{verb}: {span} of {path}"
 
 
-async def _submit(path: Path, settings: EngineSettings, command: Command) -> tuple[Accepted, str]:
+async def _submit(path: Path, settings: EngineSettings, command: StateCommand) -> tuple[Accepted, str]:
     try:
         return await send_command(path, command), "accepted by the running engine"
     except EngineNotRunning:

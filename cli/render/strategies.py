@@ -13,7 +13,6 @@ from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.log_reader import require_known
 from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, print_table, stdout
 from papertape.engine.kernel.strategy import Strategy
-from papertape.events.units import TIMEFRAME_NAMES
 from papertape.projections.site.ports import StrategyView
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ def _fields(strategy: Strategy) -> dict[str, Any]:
     return {
         "name": strategy.name,
         "about": strategy.about,
-        "timeframe": TIMEFRAME_NAMES[strategy.timeframe_ms],
-        "filter_timeframe": TIMEFRAME_NAMES[strategy.filter_timeframe_ms],
+        "series": strategy.series,
         "needs_bars": strategy.needs_bars,
         "needs_filter_bars": strategy.needs_filter_bars,
         "exit_reasons": strategy.exit_reasons,
@@ -62,10 +60,7 @@ def parameters_schema(strategy: Strategy) -> dict[str, Any]:
 
 def strategy_views(strategies: Mapping[str, Strategy]) -> tuple[StrategyView, ...]:
     """Return the strategies as the pages show them."""
-    return tuple(
-        StrategyView(one.name, one.about, one.timeframe_ms, one.filter_timeframe_ms, parameters_schema(one))
-        for one in strategies.values()
-    )
+    return tuple(StrategyView(one.name, one.about, one.series, parameters_schema(one)) for one in strategies.values())
 
 
 def _keys(strategy: Strategy) -> list[tuple[str, ConfigKey]]:
@@ -79,17 +74,16 @@ def _parameter(name: str, key: ConfigKey) -> dict[str, Any]:
 
 
 def _needs(strategy: Strategy) -> str:
-    main = f"{strategy.needs_bars} x {TIMEFRAME_NAMES[strategy.timeframe_ms]}"
-    if strategy.filter_timeframe_ms == strategy.timeframe_ms:
-        return main
-    return f"{main}, {strategy.needs_filter_bars} x {TIMEFRAME_NAMES[strategy.filter_timeframe_ms]}"
+    first, *others = strategy.series
+    needs = [f"{strategy.needs_bars} x {first}", *(f"{strategy.needs_filter_bars} x {other}" for other in others)]
+    return ", ".join(needs)
 
 
 def _list(console: Console, strategies: Sequence[Strategy], enabled: set[str]) -> None:
     columns = [
         Column("strategy", plain(s.name for s in strategies), justify="left"),
         Column("enabled", plain("yes" if s.name in enabled else "no" for s in strategies), rank=2, justify="left"),
-        Column("timeframe", plain(TIMEFRAME_NAMES[s.timeframe_ms] for s in strategies)),
+        Column("timeframe", plain(s.series[0] for s in strategies)),
         Column("needs candles", plain(_needs(s) for s in strategies), rank=1, justify="left"),
         Column("about", plain(s.about.partition("\n")[0] for s in strategies), justify="left", wraps=True),
     ]

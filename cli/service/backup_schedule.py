@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
+from papertape.cli.keeper.helper import helper_environment
 from papertape.cli.keeper.restart_policy import describe_exit
 from papertape.engine.backup import newest_backup, remove_leftovers
-from papertape.engine.child_processes import kill, own_command, own_environment
+from papertape.engine.child_processes import kill, own_command
 from papertape.events.units import HOUR_MS
 from papertape.projections.watchdog.watchdog import closed_within
 
@@ -88,7 +88,7 @@ class BackupSchedule:
             process = await asyncio.create_subprocess_exec(
                 *nice,
                 *self._command,
-                env=own_environment(os.environ),
+                env=helper_environment(),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
             )

@@ -11,16 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papertape.cli.config.sections import bitget_settings, file_settings
+from papertape.cli.config.sections import bitget_settings, file_settings, strategies_of
 from papertape.cli.environment.early_signals import STOP_SIGNALS, call_on_stop, exit_on_signals
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.environment.variables import check_variables, prepare_network
 from papertape.cli.run_options import RunOptions, config_with_options, is_attended, logs_folder
+from papertape.cli.service.config_reload import ConfigReloader
 from papertape.cli.service.engine_status import make_status_report
 from papertape.cli.service.log_admission import admit_log, note_log, refuse_vanished
 from papertape.cli.service.log_files import ALREADY_PRINTED, ROOT, logs
 from papertape.cli.service.log_handover import wait_for_log
-from papertape.cli.wiring import make_engine_settings, make_feed, report_files, warn
+from papertape.cli.wiring import make_engine_settings, make_feed, report_files, warn, watched_symbols
 from papertape.engine.control_socket import ControlServer
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.process_health import ProcessHealthProbe
@@ -49,22 +50,24 @@ def start(options: RunOptions, *, as_json: bool) -> None:
     refuse_vanished(db)
     admit_log(db, config, new_log=options.new_log)
     exit_on_signals(STOP_SIGNALS, lambda _: 0)  # Until the engine is up, there is nothing to shut down.
-    run_tasks(lambda: _run(config, db, options.until_end, as_json), quick=True)
+    run_tasks(lambda: _run(config, db, options, as_json), quick=True)
 
 
-async def _run(config: Config, db: Path, until_end: bool, as_json: bool) -> None:
+async def _run(config: Config, db: Path, options: RunOptions, as_json: bool) -> None:
     """Run the engine, with log files."""
     engines: list[Engine] = []
     with logs(config.logs, logs_folder(config), "engine", lambda: engines[0].log.head.seq if engines else 0):
         try:
-            await _run_engine(config, db, until_end, as_json, engines.append)
+            await _run_engine(config, db, options, as_json, engines.append)
             leave_within(THREADS_END_S)
         except PapertapeError:
             logging.getLogger(f"{ROOT}.engine").exception("the engine ended", extra=ALREADY_PRINTED)
             raise
 
 
-async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, up: Callable[[Engine], None]) -> None:
+async def _run_engine(
+    config: Config, db: Path, options: RunOptions, as_json: bool, up: Callable[[Engine], None]
+) -> None:
     """Open the log, and run until the market ends or a signal arrives. Pass the engine to `up` once it is open."""
     if is_attended(config):
         prepare_network(warn)
@@ -74,8 +77,9 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
     report_files(feed, files.start_ms, files.end_ms, warn)
     contracts = feed.contracts()
     timeframe_ms = contracts[0].timeframe_ms if contracts else bitget_settings(config).timeframe_ms
-    settings = make_engine_settings(config, db, timeframe_ms, warn)
-    symbols = () if contracts else config.feed.bitget.symbols
+    strategies = strategies_of(config)
+    settings = make_engine_settings(config, db, timeframe_ms, warn, strategies)
+    symbols = watched_symbols(config)
     async with AsyncExitStack() as stack:
         opening = partial(
             open_engine, settings, contracts, clock, warn, symbols, lambda world: refuse_foreign(world, feed.name, db)
@@ -95,10 +99,11 @@ async def _run_engine(config: Config, db: Path, until_end: bool, as_json: bool, 
         }
         watchers |= running.integrity.watchers()
         watchers |= services.watchers() if services is not None else {}
+        running.commands.reload = ConfigReloader(options, config, db, running, feed, strategies, services).reload
         control = _control_server(running, config, db, services)
         await control.open()
         stack.push_async_callback(control.close)
-        work = partial(_work, running, feed, stop, until_end, services)
+        work = partial(_work, running, feed, stop, options.until_end, services)
         await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
 
 

@@ -17,6 +17,7 @@ from papertape.cli.explainer import make_explainer
 from papertape.cli.service.backup_schedule import BackupSchedule, backup_command
 from papertape.cli.service.chat_conditions import ChatConditions
 from papertape.cli.service.event_journal import journal
+from papertape.cli.service.funnel_process import FunnelProcesses
 from papertape.cli.service.owner_channel import FileChannel, OwnerChannel, TelegramChannel, alert_file, ping
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from papertape.cli.config.sections import Config
     from papertape.engine.feeds.bitget.feed import BitgetFeed
+    from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.feed import Feed
     from papertape.engine.startup import Engine
     from papertape.events.facts import Event
@@ -224,6 +226,8 @@ class EngineServices:
         strategies = self._running.recovered.state.strategies
         conditions = ChatConditions(self._db, self._running.log.reader, strategies)
         self._stack.callback(conditions.close)
+        funnels = FunnelProcesses(self._db, self._config.file)
+        self._stack.push_async_callback(funnels.close)
         self._bot = Bot(
             self._client(credentials),  # Its own client, because a poll occupies a connection.
             ChatAllowlist(credentials.chat_id),
@@ -241,6 +245,7 @@ class EngineServices:
                 conditions=conditions,
                 explain=make_explainer(strategies),
                 health=self._health_lines,
+                funnels=funnels,
             ),
             views=Views(self._timeframes_ms()),
             limiter=pace,
@@ -292,6 +297,20 @@ class EngineServices:
         failed = [f"{view.failed_sends:,} heartbeats were not delivered"] if view.failed_sends else []
         pings = [f"{view.failed_pings:,} pings of the dead man's switch failed"] if view.failed_pings else []
         return [f"heartbeats {view.beats:,}", *failed, *pings]
+
+    # ------------------------------------------------------------ for a reload
+
+    def add_strategies(self, strategies: Mapping[str, Strategy]) -> None:
+        """Learn the timeframes of strategies that a reload is about to start."""
+        for name, strategy in strategies.items():
+            if self._watchdog is not None:
+                self._watchdog.vitals.timeframes_ms.setdefault(name, strategy.timeframe_ms)
+            if self._bot is not None:
+                self._bot.views.add_strategy(name, strategy.timeframe_ms)
+
+    def adopt(self, config: Config) -> None:
+        """Show another configuration from now on."""
+        self._config = config
 
     # ------------------------------------------------------------ for the status
 

@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 from contextlib import closing, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from papertape.cli.page_token import PageAccess, resolve_access, web_variables
 from papertape.cli.render.strategies import strategy_views
 from papertape.cli.run_options import logs_folder
 from papertape.cli.service.engine_client import EngineClient
+from papertape.cli.service.funnel_process import FunnelProcesses
 from papertape.cli.service.gc_freeze import GcFreeze
 from papertape.cli.service.listen_socket import open_listener, url_of
 from papertape.cli.service.log_files import ROOT, logs
@@ -39,7 +41,7 @@ from papertape.cli.service.page_timeline import timeline_of
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
 from papertape.engine.task_supervisor import supervise
-from papertape.events.errors import LogMissing
+from papertape.events.errors import LogMissing, LogReplaced, PapertapeError
 from papertape.events.facts import EngineStopped
 from papertape.events.sqlite_file import holds_log
 from papertape.events.sqlite_log import SqliteLogReader
@@ -49,12 +51,16 @@ from papertape.ui.pages import not_found_page, pages
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Awaitable, Callable
 
     from papertape.cli.config.sections import Config
+    from papertape.engine.kernel.strategy import Strategy
 
 FILES_BESIDE_CONNECTIONS_MAX = 200
 ENDS_WITHIN_S = 1.8
 """A page only reads, so nothing is lost when reading a large log is interrupted."""
+REPLACED_S = 1.0
+"""The wait for the log that takes the place of one that was replaced."""
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
 """The environment variable with the commit from which an image was built."""
@@ -64,6 +70,8 @@ BACKTEST_CONFIG_TEXT = "a backtest: each strategy's page shows the parameters an
 class PageServerSettings(Struct, frozen=True):
     """The log to serve, its configuration, the socket, and the access to it."""
 
+    load: Callable[[], Config]
+    """Reads the configuration, again after a reload."""
     config: Config
     db: Path
     listening: socket.socket
@@ -100,7 +108,8 @@ def show(
             write_message(f"commands need this token: {access.generated}\n")
         comparer = None if other is None else LogComparer(path, other, config)
         is_named = config is not None or KEEPER in os.environ
-        settings = PageServerSettings(loaded, path, listening, access, comparer, is_named)
+        load = partial(load_config, config, sets)
+        settings = PageServerSettings(load, loaded, path, listening, access, comparer, is_named)
         run_tasks(lambda: _serve(settings), quick=True)
 
 
@@ -128,6 +137,7 @@ async def _serve(settings: PageServerSettings) -> None:
     strategies = strategies_of(config)
     timeframes_ms = {name: strategy.timeframe_ms for name, strategy in strategies.items()}
     timeline = timeline_of(db, timeframes_ms, config.alerts, warn)
+    funnels = FunnelProcesses(db, config.file)
     with closing(timeline), closing(LogInspector(db, strategies, timeline)) as inspector:
         unlogged, board = UnloggedMessages(unlogged_path(db)), own_board(os.environ)
         site = Site(
@@ -139,6 +149,7 @@ async def _serve(settings: PageServerSettings) -> None:
             settings.comparer,
             unlogged.read,
             (lambda: "") if board is None else (lambda: board.read("outage")),
+            funnels,
         )
         streams = Streams(timeline, web.streams_max)
         hosts = AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts)
@@ -148,6 +159,7 @@ async def _serve(settings: PageServerSettings) -> None:
 
         async def work() -> None:
             await serve(app, settings.listening, streams, stop, web.proxies)
+            await funnels.close()
             inspector.close()
             timeline.close()
 
@@ -155,9 +167,44 @@ async def _serve(settings: PageServerSettings) -> None:
         folder = logs_folder(config) if KEEPER in os.environ else None
         with logs(config.logs, folder, "page", lambda: timeline.head_seq):
             logging.getLogger(LOGGER).info("serving %s at %s", db, url_of(settings.listening))
-            watchers = {"timeline": timeline.run, "inspector": inspector.run}
+            watchers: dict[str, Callable[[], Awaitable[None]]] = {
+                "timeline": timeline.run,
+                "inspector": inspector.run,
+                "configuration": partial(_follow_configuration, settings, site, strategies),
+            }
             await supervise(work, watchers, lambda: timeline.head_seq)
             logging.getLogger(LOGGER).info("ended")
+
+
+async def _follow_configuration(settings: PageServerSettings, site: Site, strategies: dict[str, Strategy]) -> None:
+    """Read the configuration again whenever the engine runs under another one, until the timeline is closed."""
+    timeline, seq, known = site.timeline, -1, ""
+    while True:
+        try:
+            reached = await timeline.wait_beyond(seq)
+        except LogReplaced:
+            await asyncio.sleep(REPLACED_S)
+            seq = -1
+            continue
+        if reached <= seq:
+            return
+        seq, started = reached, timeline.views.started
+        if started is not None and started.config_digest != known:
+            if known:
+                await asyncio.to_thread(_read_again, settings, site, strategies)
+            known = started.config_digest
+
+
+def _read_again(settings: PageServerSettings, site: Site, strategies: dict[str, Strategy]) -> None:
+    """Replace what the site shows of the configuration; a file that is invalid by now changes nothing."""
+    try:
+        config = settings.load()
+        strategies.update(strategies_of(config))
+    except PapertapeError as error:
+        warn(f"the page shows the configuration as before: {error}")
+        return
+    site.strategies = strategy_views(strategies)
+    site.settings = site_settings(config, settings.db, is_named=settings.is_config_named)
 
 
 def site_settings(config: Config, db: Path, *, is_named: bool) -> SiteSettings:

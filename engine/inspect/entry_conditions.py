@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import CORRELATION, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
+from papertape.engine.kernel.decide import profit_after_costs
+from papertape.engine.kernel.fills import slippage_now
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
+from papertape.engine.kernel.view import FLAT, bind_hook, deciding_type, position_now
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
+from papertape.engine.reducer.state import market_data
 from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from papertape.engine.kernel.state import Market, Series
     from papertape.engine.reducer.state import EngineState, Runner
 
@@ -76,43 +82,55 @@ def _runner(state: EngineState, name: str) -> Runner:
 
 
 def _side(state: EngineState, runner: Runner, index: int, side: int, ready: tuple[Readiness, ...]) -> EntryConditions:
-    explain, reading = runner.strategy.explain, _reading(state, runner, index)
-    explained = explain is not None and reading is not None
-    conditions = tuple(explain(reading, runner.params[index], side)) if explain is not None and explained else ()
+    reading = reading_of(state, runner, index)
+    conditions = None if reading is None else conditions_of(runner, index, side, reading)
     at_ms, blockers = max(0, state.markets[index].close_time_ms), tuple(_blockers(state, runner, index, side))
-    return EntryConditions(SIDE_NAMES[side], at_ms, explained, conditions, ready, blockers)
+    return EntryConditions(SIDE_NAMES[side], at_ms, conditions is not None, conditions or (), ready, blockers)
 
 
-def _reading(state: EngineState, runner: Runner, index: int) -> Any:
-    """Return the strategy's numbers of this moment, None if it has no `read`."""
-    if runner.strategy.read is None:
+def conditions_of(runner: Runner, index: int, side: int, reading: Any) -> tuple[Condition, ...] | None:
+    """Return a strategy's conditions of an entry on one side, None if it does not explain itself."""
+    explain = runner.strategy.explain
+    return None if explain is None else tuple(explain(reading, runner.params[index], side))
+
+
+def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
+    """Return the strategy's numbers of this moment, None if it has no `read` or does not explain itself."""
+    if runner.strategy.read is None or runner.strategy.explain is None:
         return None
     reading = runner.strategy.reading()
-    runner.strategy.read(
-        runner.states[index],
-        state.markets[index],
-        runner.main.series[index],
-        runner.filtered.series[index],
-        runner.desks[index],
-        runner.params[index],
-        reading,
-    )
+    ask_now(state, runner, index, runner.strategy.read, reading)
     return reading
+
+
+def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., Any], filled: Any) -> Any:
+    """Call a deciding hook of a runner's strategy as the kernel would call it now on a symbol; return its answer."""
+    data, desk = market_data(state, runner, index), runner.desks[index]
+    market, candle = data.market, data.series[0].candle
+    position = FLAT
+    if desk.position.side != 0:
+        slippage = slippage_now(runner.rules, candle.turbulent)
+        position = position_now(desk, profit_after_costs(desk, market.close, slippage, runner.rules))
+    ask, params = bind_hook(deciding_type(runner.strategy.series), hook), runner.params[index]
+    return ask(market.close_time_ms, data, runner.states[index], position, runner.account, desk, params, filled)
 
 
 # ---------------------------------------------------------------- readiness
 
 
 def readiness(state: EngineState, runner: Runner, index: int) -> tuple[Readiness, ...]:
-    """Return the readiness of the strategy's timeframe, and of its filter's if that is another one."""
-    main, filtered = runner.main, runner.filtered
+    """Return the readiness of each of the strategy's series."""
     needs = runner.needs[index]
-    if filtered.timeframe_ms == main.timeframe_ms:
-        return (_ready(state, index, main.series[index], max(needs.candles, needs.filter_candles)),)
-    return (
-        _ready(state, index, main.series[index], needs.candles),
-        _ready(state, index, filtered.series[index], needs.filter_candles),
+    needed = (needs.candles, *(needs.filter_candles for _ in runner.series[1:]))
+    return tuple(
+        _ready(state, index, one.views[index].candle, candles)
+        for one, candles in zip(runner.series, needed, strict=True)
     )
+
+
+def is_ready(state: EngineState, runner: Runner, index: int) -> bool:
+    """Return whether the strategy has all complete candles that an entry needs."""
+    return all(frame.candles >= frame.needed for frame in readiness(state, runner, index))
 
 
 def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:
@@ -156,7 +174,7 @@ def _blockers(state: EngineState, runner: Runner, index: int, side: int) -> list
     if desk.position.side == 0 and desk.order.action == NO_ORDER:
         blockers += _crowded(state, runner, index, side)
     own = runner.strategy.holds
-    words = [] if own is None else own(runner.states[index], market, desk, runner.params[index])
+    words = [] if own is None else ask_now(state, runner, index, lambda view, params, _: own(view, params), None)
     return blockers + [EntryBlocker("own", text) for text in words]
 
 

@@ -99,7 +99,8 @@ def join_state(chunks: Sequence[Callable[[], bytes]], strategies: Mapping[str, S
     state.readings = [LazyRing(symbol, readings) for symbol in symbols]
     for timeframe_ms in sorted(state.series):
         bars = _lazy(_decode_bars, islice(following, HISTORY_BARS_MAX // CHUNK_ROWS))
-        state.series[timeframe_ms].bars = [LazyRing(symbol, bars) for symbol in symbols]
+        series = state.series[timeframe_ms]
+        series.replace(series.series, [LazyRing(symbol, bars) for symbol in symbols])
     return state
 
 

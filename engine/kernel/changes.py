@@ -47,11 +47,12 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.answers import Answer, Ladder
     from papertape.engine.kernel.decision import Decision, Decisions
-    from papertape.engine.kernel.state import Account, Contract, Fact, Market, Position, Series, SymbolState
+    from papertape.engine.kernel.state import Account, Contract, Fact, Market, Position, SymbolState
+    from papertape.engine.kernel.view import MarketData, OpenPosition
 
 
 def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[..., int]:
-    """Bind a strategy's `manage` into `change(...)`, which asks it and decides on its answer.
+    """Bind a strategy's `manage`, bound by `bind_hook`, into `change(...)`, which asks it and decides on its answer.
 
     A strategy without `manage` gets a function that changes nothing, so it costs nothing in a compiled loop.
     """
@@ -61,9 +62,8 @@ def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[
 
     def change(
         fact: Fact,
-        market: Market,
-        main: Series,
-        filtered: Series,
+        data: MarketData,
+        position: OpenPosition,
         desk: SymbolState,
         state: Any,
         params: Any,
@@ -75,8 +75,9 @@ def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[
     ) -> int:
         clear_answer(answer)
         clear_reading(answer.reading)
-        ask(state, market, main, filtered, desk, params, answer)
-        return change_orders(answer, fact, main.timeframe_ms, units_max, market, desk, account, contract, out, n)
+        ask(fact.time_ms, data, state, position, account, desk, params, answer)
+        timeframe_ms = data.series[0].candle.timeframe_ms
+        return change_orders(answer, fact, timeframe_ms, units_max, data.market, desk, account, contract, out, n)
 
     return change
 

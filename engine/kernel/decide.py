@@ -28,8 +28,9 @@ from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.sizing import place_entry
-from papertape.engine.kernel.strategy import clear_reading, copy_reading
+from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
+from papertape.engine.kernel.view import FLAT, as_view, position_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,19 +40,15 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.state import (
         Account,
         AccountRules,
-        Bars,
         Contracts,
         Desks,
         Fact,
-        Market,
         Needs,
-        Readings,
-        Series,
-        Settlements,
         SymbolState,
         TierTables,
     )
     from papertape.engine.kernel.strategy import Hooks
+    from papertape.engine.kernel.view import MarketData, SeriesView
 
 
 def profit_after_costs(desk: SymbolState, close: float, slippage: float, rules: AccountRules) -> float:
@@ -71,9 +68,12 @@ def exit_reason(answer: int, count: int) -> int:
     return UNNAMED_EXIT
 
 
-def is_ready(main: Series, filtered: Series, needs: Needs) -> bool:
-    """Return whether both series have the complete candles that a strategy needs before it may enter."""
-    return main.row + 1 >= needs.candles and filtered.row + 1 >= needs.filter_candles
+def is_ready(series: tuple[SeriesView, ...], needs: Needs) -> bool:
+    """Return whether every series has the complete candles that a strategy needs before it may enter."""
+    for k in range(1, len(series)):
+        if series[k].candle.row + 1 < needs.filter_candles:
+            return False
+    return series[0].candle.row + 1 >= needs.candles
 
 
 def mark_to_market(account: Account, desks: Desks) -> None:
@@ -89,53 +89,69 @@ def mark_symbol(fact: Fact, desk: SymbolState) -> None:
     desk.close_ms = fact.time_ms
 
 
-def make_strategy_update(hooks: Hooks) -> Callable[..., None]:
+def completed_any(series: tuple[SeriesView, ...]) -> bool:
+    """Return whether the latest base candle completed a candle of at least one of the series."""
+    for one in series:  # noqa: SIM110 - numba compiles no generator
+        if one.candle.completed == 1:
+            return True
+    return False
+
+
+def make_strategy_update(hooks: Hooks, view_type: type[Any]) -> Callable[..., None]:
     """Bind a strategy's observing hooks into `update_strategy(...)`, which shows it a fact that was observed.
 
     This alone determines when a strategy is shown what: every settlement, every open-interest reading, every candle
-    that completes one of its timeframe, and the reset after a long hole. It reads the market, the series and the
-    readings, and changes the strategy's state only.
+    that completes one of its series, and a long hole before the first candle behind it. It reads what was observed,
+    and changes the strategy's state only.
     """
-    observe, settle, measure, reset = hooks.observe, hooks.settle, hooks.measure, hooks.reset
+    observe, on_funding = hooks.observe, hooks.on_funding
+    on_open_interest, on_gap = hooks.on_open_interest, hooks.on_gap
+    sees_candles = observe is not ignore_fact or on_gap is not ignore_fact
 
-    def update_strategy(
-        fact: Fact, market: Market, main: Series, bars: Bars, readings: Readings, state: Any, params: Any
-    ) -> None:
-        if fact.kind == CANDLE:
-            if market.reset == 1:
-                reset(state)
-            if main.completed == 1:
-                observe(state, main, bars, params)
-        elif fact.kind == FUNDING:
-            settle(state, fact.time_ms, fact.close, params)
-        elif fact.kind == OPEN_INTEREST:
-            measure(state, market, main, readings, params)
+    def update_strategy(fact: Fact, data: MarketData, state: Any, params: Any) -> None:
+        kind, market, series = fact.kind, data.market, data.series
+        completed = kind == CANDLE and sees_candles and completed_any(series)
+        gap = kind == CANDLE and sees_candles and market.reset == 1
+        if kind == CANDLE and not completed and not gap:
+            return
+        view = as_view(view_type, (fact.time_ms, series[0].candle, *series, market, data.readings, state))
+        if gap:
+            on_gap(view, params)
+        if completed:
+            observe(view, params)
+        elif kind == FUNDING:
+            on_funding(view, params)
+        elif kind == OPEN_INTEREST:
+            on_open_interest(view, params)
 
     return update_strategy
 
 
-def make_decide(hooks: Hooks, change: Callable[..., int], exit_reasons: int, units_max: int) -> Callable[..., int]:
+def make_decide(
+    enter: Callable[..., Any],
+    leave: Callable[..., Any],
+    change: Callable[..., int],
+    exit_reasons: int,
+    units_max: int,
+) -> Callable[..., int]:
     """Bind a strategy's deciding hooks into `decide(...)`.
 
-    `change` asks `manage` (see `engine.kernel.changes`), `exit_reasons` is the number of the strategy's own exit
-    reasons, and `units_max` says how large a position may become, in first fills.
+    `enter` and `leave` are the hooks, each bound by `bind_hook`; `change` asks `manage` (see `engine.kernel.changes`).
+    `exit_reasons` is the number of the strategy's own exit reasons, and `units_max` says how large a position may
+    become, in first fills.
 
-    `decide` answers a candle that was observed and shown to the strategy. It reads the fact, the market, the series,
-    the settlements, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes
-    its decisions to `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes
+    `decide` answers a candle that was observed and shown to the strategy. It reads the fact, what was observed of its
+    symbol, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes its
+    decisions to `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes
     only the account's day, equity and peak, and what follows from the candle alone: the symbol's mark, and the age,
     the extremes and the trailing stop of its position.
 
-    The strategy may enter if it is flat, nothing stops the runner, and both series have the candles it needs.
+    The strategy may enter if it is flat, nothing stops the runner, and every series has the candles it needs.
     """
-    enter, leave = hooks.enter, hooks.leave
 
     def decide(
         fact: Fact,
-        market: Market,
-        main: Series,
-        filtered: Series,
-        settlements: Settlements,
+        data: MarketData,
         desks: Desks,
         state: Any,
         params: Any,
@@ -148,54 +164,31 @@ def make_decide(hooks: Hooks, change: Callable[..., int], exit_reasons: int, uni
         out: Decisions,
         n: int,
     ) -> int:
-        first = n
-        desk = desks[fact.symbol]
+        first, market, candle = n, data.market, data.series[0].candle
+        desk, contract, timeframe_ms = desks[fact.symbol], contracts[fact.symbol], candle.timeframe_ms
         position, order = desk.position, desk.order
         if fact.open_time_ms >= account.day_end_ms:
             roll_day(account, fact.open_time_ms)
         if position.side != 0 or order.action != NO_ORDER:
-            n = book_funding(market, settlements, fact, desk, account, out, n)
-            n = match_candle(
-                fact,
-                main.turbulent_at_open,
-                main.timeframe_ms,
-                desk,
-                desks,
-                account,
-                rules,
-                contracts,
-                tiers,
-                out,
-                n,
-            )
-        follow_symbol(fact, main, desk, rules, contracts[fact.symbol])
+            turbulent = candle.turbulent_at_open
+            n = book_funding(market, data.settlements, fact, desk, account, out, n)
+            n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
+        follow_symbol(fact, candle, desk, rules, contract)
         if rests(desk):
             n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
-        acting = main.completed == 1 and fact.timing == ON_TIME
+        acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and position.side != 0 and order.action == NO_ORDER:
-            profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, main.turbulent), rules)
+            profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, candle.turbulent), rules)
+            shown = position_now(desk, profit_usdt)
             clear_answer(answer)
             clear_reading(answer.reading)
-            reason = leave(state, market, main, filtered, desk, profit_usdt, params, answer)
+            reason = leave(fact.time_ms, data, state, shown, account, desk, params, answer)
             if reason is not None and reason != NO_REASON:
                 copy_reading(answer.reading, out[n].reading)
                 place_exit(fact.symbol, fact.time_ms, desk, account, exit_reason(reason, exit_reasons), out[n])
                 n += 1
             else:
-                n = change(
-                    fact,
-                    market,
-                    main,
-                    filtered,
-                    desk,
-                    state,
-                    params,
-                    account,
-                    contracts[fact.symbol],
-                    answer,
-                    out,
-                    n,
-                )
+                n = change(fact, data, shown, desk, state, params, account, contract, answer, out, n)
         mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
             mark_to_market(account, desks)
@@ -206,21 +199,21 @@ def make_decide(hooks: Hooks, change: Callable[..., int], exit_reasons: int, uni
             and position.side == 0
             and order.action == NO_ORDER
             and account.tripped + account.paused + market.suspended == 0
-            and is_ready(main, filtered, needs)
+            and is_ready(data.series, needs)
         ):
             decision = out[n]
             clear_answer(answer)
             clear_reading(answer.reading)
-            side = enter(state, market, main, filtered, desk, params, answer)
+            side = enter(fact.time_ms, data, state, FLAT, account, desk, params, answer)
             if side is not None and side != 0:
                 copy_reading(answer.reading, decision.reading)
-                slippage = slippage_now(rules, main.turbulent)
+                slippage = slippage_now(rules, candle.turbulent)
                 place_entry(
                     side,
                     answer,
                     fact,
                     slippage,
-                    main.timeframe_ms,
+                    timeframe_ms,
                     units_max,
                     account,
                     desks,

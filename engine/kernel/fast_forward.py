@@ -12,7 +12,8 @@ from papertape.engine.kernel.codes import NO_ORDER
 from papertape.engine.kernel.series import complete_candle
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Account, Bars, Fact, FactColumns, Market, Series, SymbolState
+    from papertape.engine.kernel.state import Account, Bars, Fact, FactColumns, Series, SymbolState
+    from papertape.engine.kernel.view import MarketData
 
 
 def load_fact(fact: Fact, facts: FactColumns, f: int) -> None:
@@ -29,66 +30,45 @@ def load_fact(fact: Fact, facts: FactColumns, f: int) -> None:
     fact.volume = facts.volume[f]
 
 
-def fast_forward(
-    facts: FactColumns,
-    f: int,
-    end: int,
-    market: Market,
-    main: Series,
-    bars: Bars,
-    filtered: Series,
-    filter_bars: Bars,
-    two_series: bool,
-    desk: SymbolState,
-    account: Account,
-) -> int:
+def fast_forward(facts: FactColumns, f: int, end: int, data: MarketData, desk: SymbolState, account: Account) -> int:
     """Move market and series over the quiet stretch that begins at `f`, in a run of candles that ends at `end`.
 
     Return the index of its last candle, on which the strategy may decide, or `f - 1` if no stretch begins at `f`.
     """
-    last = _last_quiet(facts, f, end, market, main, filtered, desk, account)
+    last = _last_quiet(facts, f, end, data, desk, account)
     if last < f:
         return last
+    market = data.market
     market.reset = 0
     market.open_time_ms = facts.open_time_ms[last]
     market.close_time_ms = facts.time_ms[last]
     market.close = facts.close[last]
-    highs, lows, volumes = facts.high, facts.low, facts.volume
-    high, low, volume = highs[f], lows[f], _begin(main, facts, f)
-    filter_volume = _begin(filtered, facts, f) if two_series else 0.0
+    highs, lows = facts.high, facts.low
+    high, low = highs[f], lows[f]
     for k in range(f + 1, last + 1):
         if highs[k] > high:
             high = highs[k]
         if lows[k] < low:
             low = lows[k]
-        volume += volumes[k]
-        filter_volume += volumes[k]
-    _form(main, bars, facts, last, high, low, volume)
-    if two_series:
-        _form(filtered, filter_bars, facts, last, high, low, filter_volume)
+    for one in data.series:
+        _extend(one.candle, one.bars, facts, f, last, high, low)
     return last
 
 
-def _last_quiet(
-    facts: FactColumns,
-    f: int,
-    end: int,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    account: Account,
-) -> int:
+def _last_quiet(facts: FactColumns, f: int, end: int, data: MarketData, desk: SymbolState, account: Account) -> int:
     """Return the index of the last candle of the stretch that begins at `f`, or `f - 1` if there is no stretch.
 
     The candles of a run are on the grid of their timeframe, so if as many arrived as fit, there is no hole.
     """
+    market = data.market
     open_ms, base_ms = facts.open_time_ms[f], market.base_ms
     if account.positions != 0 or desk.order.action != NO_ORDER:
         return f - 1
     if open_ms != market.close_time_ms or market.booked != market.settled:
         return f - 1
-    until_ms = min(account.day_end_ms, _next_end_ms(main, open_ms), _next_end_ms(filtered, open_ms))
+    until_ms = account.day_end_ms
+    for one in data.series:
+        until_ms = min(until_ms, _next_end_ms(one.candle, open_ms))
     last: int = min(f + (until_ms - open_ms) // base_ms, end) - 1
     if last < f or facts.open_time_ms[last] - open_ms != (last - f) * base_ms:
         return f - 1
@@ -100,6 +80,21 @@ def _next_end_ms(series: Series, open_ms: int) -> int:
     if open_ms != series.next_ms or open_ms > series.end_ms:
         return 0
     return series.end_ms if open_ms < series.end_ms else series.end_ms + series.timeframe_ms
+
+
+def _extend(series: Series, bars: Bars, facts: FactColumns, f: int, last: int, high: float, low: float) -> None:
+    """Move a series over the stretch `f .. last`, whose end may complete one of its candles."""
+    volumes = facts.volume
+    volume = _begin(series, facts, f)
+    for k in range(f + 1, last + 1):
+        volume += volumes[k]
+    series.forming_high = high if high > series.forming_high else series.forming_high
+    series.forming_low = low if low < series.forming_low else series.forming_low
+    series.forming_volume = volume
+    series.next_ms = facts.time_ms[last]
+    if series.next_ms == series.end_ms and series.whole == 1:
+        series.completed = 1
+        complete_candle(series, bars, facts.close[last])
 
 
 def _begin(series: Series, facts: FactColumns, f: int) -> float:
@@ -115,14 +110,3 @@ def _begin(series: Series, facts: FactColumns, f: int) -> float:
     series.forming_high = facts.high[f]
     series.forming_low = facts.low[f]
     return volume
-
-
-def _form(series: Series, bars: Bars, facts: FactColumns, last: int, high: float, low: float, volume: float) -> None:
-    """Move a series to the end of the stretch, at `last`, which may complete one of its candles."""
-    series.forming_high = high if high > series.forming_high else series.forming_high
-    series.forming_low = low if low < series.forming_low else series.forming_low
-    series.forming_volume = volume
-    series.next_ms = facts.time_ms[last]
-    if series.next_ms == series.end_ms and series.whole == 1:
-        series.completed = 1
-        complete_candle(series, bars, facts.close[last])

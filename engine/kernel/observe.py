@@ -13,31 +13,22 @@ from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import READINGS_MASK, SETTLEMENTS_MASK, SETTLEMENTS_MAX
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Bars, Fact, Market, Readings, Series, Settlements
+    from papertape.engine.kernel.state import Fact, Market, Readings, Settlements
+    from papertape.engine.kernel.view import MarketData
 
 
-def observe(
-    fact: Fact,
-    market: Market,
-    main: Series,
-    bars: Bars,
-    filtered: Series,
-    filter_bars: Bars,
-    two_series: bool,
-    settlements: Settlements,
-    readings: Readings,
-) -> None:
+def observe(fact: Fact, data: MarketData) -> None:
     """Take in a fact for one runner on the fact's symbol.
 
-    Read the fact and what the arguments already hold. Change the market, its rings of settlements and readings,
-    and for a candle the runner's series and their histories; `filtered` only with `two_series`, as it is `main`
-    otherwise. Orders, positions, accounts and the strategy's state are out of reach.
+    Read the fact and what the data already hold. Change the market, its rings of settlements and readings, and for a
+    candle the runner's series and their histories. Orders, positions, accounts and the strategy's state are out of
+    reach.
     """
-    observe_market(fact, market, settlements, readings)
+    observe_market(fact, data.market, data.settlements, data.readings)
     if fact.kind == CANDLE:
-        observe_series(main, bars, fact, market.reset)
-        if two_series:
-            observe_series(filtered, filter_bars, fact, market.reset)
+        reset = data.market.reset
+        for one in data.series:
+            observe_series(one.candle, one.bars, fact, reset)
 
 
 def can_decide(kind: int, timing: int) -> bool:

@@ -13,22 +13,34 @@ from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.kill_switch import roll_day
 from papertape.engine.kernel.observe import can_decide, observe
 from papertape.engine.kernel.trailing import comes_after_fills, follow_symbol
+from papertape.engine.kernel.view import MarketData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[..., Any]:
-    """Make the loop over a stretch of facts for one runner; each `recorded` decision names the fact it answers."""
+def make_follow(update_strategy: Callable[..., None]) -> Callable[..., None]:
+    """Make the function that observes one fact and shows it to the strategy."""
+
+    def follow(series: Any, fact: Any, market: Any, settlements: Any, readings: Any, state: Any, params: Any) -> None:
+        data = MarketData(market, series, settlements, readings)
+        observe(fact, data)
+        update_strategy(fact, data, state, params)
+
+    return follow
+
+
+def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
+    """Make the loop over a stretch of facts for one runner; each `recorded` decision names the fact it answers.
+
+    `follow` is `make_follow`'s, bound by `with_series` to the number of series.
+    """
 
     def replay_facts(
         facts: Any,
         markets: Any,
-        mains: Any,
+        series: Any,
         bars: Any,
-        filters: Any,
-        filter_bars: Any,
-        two_series: bool,
         settlements: Any,
         readings: Any,
         active: Any,
@@ -45,12 +57,11 @@ def make_replay(update_strategy: Callable[..., None], digest: str) -> Callable[.
         for f in range(len(facts)):
             fact = facts[f]
             s = fact.symbol
-            market, main = markets[s], mains[s]
-            observe(fact, market, main, bars[s], filters[s], filter_bars[s], two_series, settlements[s], readings[s])
+            main = series[0][s]
             trading = can_decide(fact.kind, fact.timing) and active[s]
             if trading:
                 roll_day(account, fact.open_time_ms)
-            update_strategy(fact, market, main, bars[s], readings[s], states[s], params[s])
+            follow(series, bars, s, fact, markets[s], settlements[s], readings[s], states[s], params[s])
             unfollowed = trading
             while n < len(recorded) and recorded[n].fact == f:
                 decision = recorded[n]

@@ -1,29 +1,30 @@
-"""What a strategy is: one module with typed parameters, scalar state, and plain functions.
+"""What a strategy is: one module with typed parameters, scalar state, and plain functions, called hooks.
 
 | name in the module | meaning |
 |---|---|
-| `NAME`, `TIMEFRAME_MS` | its name, and the timeframe on whose closes it decides |
-| `FILTER_TIMEFRAME_MS` | a second timeframe that it reads (optional, its own by default) |
-| `NEEDS_BARS`, `NEEDS_FILTER_BARS` | complete candles of each that `enter` needs (optional, 1 by default) |
+| `NAME` | its name |
+| `SERIES` | the timeframes that it reads, 1 to 4, as in `("5m", "15m")`; it is asked on closes of the first |
+| `NEEDS_BARS`, `NEEDS_FILTER_BARS` | complete candles of the first and of the others that `enter` needs (default 1) |
 | `Parameters` | a Struct of numbers with default, range, unit and meaning (see `engine.kernel.parameters`) |
 | `State` | a Struct of scalars (optional) |
 | `Reading` | a Struct of the numbers behind a decision |
 | `EXIT_REASONS` | names of the reasons `leave` may give, none of them the engine's own (optional) |
-| `observe(state, main, bars, params)` | a candle of its timeframe is complete (optional) |
-| `settle(state, time_ms, rate, params)` | a funding settlement became known (optional) |
-| `measure(state, market, main, readings, params)` | an open-interest reading became known (optional) |
-| `reset(state)` | a long hole invalidated everything built from candles (optional) |
-| `enter(...) -> side` | 1 long, -1 short, 0 none; fills in `decision`, whose numbers are all 0 before |
-| `leave(...) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` (optional) |
-| `read(...)` | fills a `Reading` with the numbers of this moment, whether or not it would enter (optional) |
+| `observe(view, params)` | a candle of at least one of its series is complete (optional) |
+| `on_funding(view, params)` | a funding settlement became known (optional) |
+| `on_open_interest(view, params)` | an open-interest reading became known (optional) |
+| `on_gap(view, params)` | a long hole invalidated everything built from candles (optional) |
+| `enter(view, params, answer) -> side` | 1 long, -1 short, 0 none; fills in `answer`, whose numbers are all 0 before |
+| `leave(view, params, answer) -> reason` | 0 to stay, else `FIRST_EXIT_REASON` + index into `EXIT_REASONS` (optional) |
+| `manage(view, params, answer)` | changes stop, targets and adds of a position that `leave` lets stay (optional) |
+| `UNITS_MAX` | how large a position may become, in first fills, 1 to 17 (1 by default) |
+| `read(view, params, reading)` | fills a `Reading` with the numbers of this moment, entry or not (optional) |
 | `explain(reading, params, side) -> list[Condition]` | the conditions of an entry with their numbers (optional) |
 | `needs(params) -> candles` | in place of `NEEDS_BARS` if the number depends on the parameters (optional) |
-| `holds(state, market, desk, params) -> list[str]` | what else prevents an entry now, in words (optional) |
+| `holds(view, params) -> list[str]` | what else prevents an entry now, in words (optional) |
 
-`enter` takes `(state, market, main, filtered, desk, params, decision)` and writes `stop_fraction`, `target_fraction`,
-`score` and `reading` of the decision; `leave` takes `profit_usdt` after the desk, and writes `reading`. `read` takes
-`(state, market, main, filtered, desk, params, reading)` and changes only the reading. A strategy whose `enter` fills
-its reading with `read` can show at any time how far it is from an entry, in the numbers that decide.
+`engine.kernel.view` lists what a view holds. `observe` and the `on_...` hooks change `view.state` and nothing else; the
+other hooks change only the answer or reading that they are given. A strategy whose `enter` fills its reading with
+`read` can show at any time how far it is from an entry, in the numbers that decide.
 
 Functions use `+ - * /`, comparisons, `min max abs` and the functions of `engine.kernel.indicators`, nothing else: they
 run in CPython and are compiled by numba from the same source.
@@ -37,12 +38,30 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import REASON_CODES
+from papertape.engine.kernel.view import SERIES_MAX
 from papertape.events.errors import ConfigError
-from papertape.events.units import TIMEFRAME_NAMES
+from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+
+FORMER_NAMES = {
+    "TIMEFRAME_MS": 'SERIES = ("5m",)',
+    "FILTER_TIMEFRAME_MS": 'the second of SERIES = ("5m", "15m")',
+    "settle": "`on_funding`",
+    "measure": "`on_open_interest`",
+    "reset": "`on_gap`",
+}
+"""Names of earlier versions, and what replaces them."""
+SIGNATURES = {
+    **dict.fromkeys(("observe", "on_funding", "on_open_interest", "on_gap", "holds"), ("view", "params")),
+    **dict.fromkeys(("enter", "leave", "manage"), ("view", "params", "answer")),
+    "read": ("view", "params", "reading"),
+    "explain": ("reading", "params", "side"),
+    "needs": ("params",),
+}
+"""The arguments of every hook."""
 
 
 class Condition(Struct, frozen=True):
@@ -65,9 +84,9 @@ class Hooks(Struct, frozen=True):
     """A strategy's functions as the kernel calls them."""
 
     observe: Callable[..., None]
-    settle: Callable[..., None]
-    measure: Callable[..., None]
-    reset: Callable[..., None]
+    on_funding: Callable[..., None]
+    on_open_interest: Callable[..., None]
+    on_gap: Callable[..., None]
     enter: Callable[..., int]
     leave: Callable[..., int]
     manage: Callable[..., None] | None
@@ -77,8 +96,7 @@ class Strategy(Struct, frozen=True):
     """A strategy as loaded from its module."""
 
     name: str
-    timeframe_ms: int
-    filter_timeframe_ms: int
+    series: tuple[str, ...]
     needs_bars: int
     needs_filter_bars: int
     parameters: type[Struct]
@@ -94,56 +112,50 @@ class Strategy(Struct, frozen=True):
     about: str
     source: str
 
+    @property
+    def timeframe_ms(self) -> int:
+        """The timeframe on whose closes it decides: that of its first series."""
+        return SERIES_MS[self.series[0]]
+
+    @property
+    def series_ms(self) -> tuple[int, ...]:
+        """The timeframes of its series, in order."""
+        return tuple(SERIES_MS[name] for name in self.series)
+
+    @property
+    def finest(self) -> str:
+        """The finest of its series, which no base timeframe may exceed."""
+        return min(self.series, key=SERIES_MS.__getitem__)
+
     def candles_needed(self, params: Struct) -> tuple[int, int]:
-        """Return the complete candles that it needs of its timeframe and of its filter's under these parameters."""
+        """Return the complete candles that it needs of its first and of its other series under these parameters."""
         return self.needs_bars if self.needs is None else self.needs(params), self.needs_filter_bars
 
 
-def ignore_bar(state: Any, main: Any, bars: Any, params: Any) -> None:
-    """Do nothing, for a strategy without `observe`."""
+def ignore_fact(view: Any, params: Any) -> None:
+    """Do nothing, for a strategy without an observing hook."""
 
 
-def ignore_settlement(state: Any, time_ms: Any, rate: Any, params: Any) -> None:
-    """Do nothing, for a strategy without `settle`."""
-
-
-def ignore_reading(state: Any, market: Any, main: Any, readings: Any, params: Any) -> None:
-    """Do nothing, for a strategy without `measure`."""
-
-
-def ignore_reset(state: Any) -> None:
-    """Do nothing, for a strategy without `reset`."""
-
-
-def never_leave(
-    state: Any, market: Any, main: Any, filtered: Any, desk: Any, profit_usdt: Any, params: Any, decision: Any
-) -> int:
+def never_leave(view: Any, params: Any, answer: Any) -> int:
     """Return 0, for a strategy that leaves by stop and target only."""
     return 0
 
 
 def strategy_from(module: ModuleType) -> Strategy:
-    """Read a strategy from its module. Raise ConfigError naming what the module lacks."""
-    for required in ("NAME", "TIMEFRAME_MS", "Parameters", "Reading", "enter"):
+    """Read a strategy from its module. Raise ConfigError naming what the module lacks, or what it must change."""
+    _check_contract(module)
+    for required in ("NAME", "SERIES", "Parameters", "Reading", "enter"):
         if not hasattr(module, required):
             raise ConfigError(f"strategy {module.__file__}: `{required}` is missing")
-    if module.TIMEFRAME_MS not in TIMEFRAME_NAMES:
-        raise ConfigError(f"strategy {module.__file__}: TIMEFRAME_MS must be one of {sorted(TIMEFRAME_NAMES)}")
-    exit_reasons = tuple(getattr(module, "EXIT_REASONS", ()))
-    for name in exit_reasons:
-        if name in REASON_CODES or exit_reasons.count(name) > 1:
-            taken = "reserved by the engine" if name in REASON_CODES else "listed twice"
-            raise ConfigError(f"strategy {module.__file__}: EXIT_REASONS: {name!r} is {taken}; choose another name")
     return Strategy(
         name=module.NAME,
-        timeframe_ms=module.TIMEFRAME_MS,
-        filter_timeframe_ms=getattr(module, "FILTER_TIMEFRAME_MS", module.TIMEFRAME_MS),
+        series=_series(module),
         needs_bars=getattr(module, "NEEDS_BARS", 1),
         needs_filter_bars=getattr(module, "NEEDS_FILTER_BARS", 1),
         parameters=module.Parameters,
         state=getattr(module, "State", NoState),
         reading=module.Reading,
-        exit_reasons=exit_reasons,
+        exit_reasons=_exit_reasons(module),
         units_max=getattr(module, "UNITS_MAX", 1),
         hooks=_hooks(module),
         read=getattr(module, "read", None),
@@ -155,13 +167,48 @@ def strategy_from(module: ModuleType) -> Strategy:
     )
 
 
+def _check_contract(module: ModuleType) -> None:
+    """Raise ConfigError for a file written for an earlier version, naming in one line what to change."""
+    changes = [f"{old} is now {new}" for old, new in FORMER_NAMES.items() if hasattr(module, old)]
+    for name, arguments in SIGNATURES.items():
+        hook = getattr(module, name, None)
+        if inspect.isfunction(hook) and len(inspect.signature(hook).parameters) != len(arguments):
+            changes.append(f"`{name}` takes ({', '.join(arguments)})")
+    if changes:
+        raise ConfigError(
+            f"strategy {module.__file__}: {'; '.join(changes)}; docs/strategies.md has the whole contract"
+        )
+
+
+def _series(module: ModuleType) -> tuple[str, ...]:
+    """Return the names of a strategy's series."""
+    names = module.SERIES
+    known = isinstance(names, tuple) and all(name in SERIES_MS for name in names)
+    if not known or not 1 <= len(names) <= SERIES_MAX or len(set(names)) < len(names):
+        raise ConfigError(
+            f"strategy {module.__file__}: SERIES must be a tuple of 1 to {SERIES_MAX} different timeframes"
+            f" of {' '.join(SERIES_MS)}, not {names!r}"
+        )
+    return names  # type: ignore[no-any-return]
+
+
+def _exit_reasons(module: ModuleType) -> tuple[str, ...]:
+    """Return the names of a strategy's own exit reasons."""
+    exit_reasons = tuple(getattr(module, "EXIT_REASONS", ()))
+    for name in exit_reasons:
+        if name in REASON_CODES or exit_reasons.count(name) > 1:
+            taken = "reserved by the engine" if name in REASON_CODES else "listed twice"
+            raise ConfigError(f"strategy {module.__file__}: EXIT_REASONS: {name!r} is {taken}; choose another name")
+    return exit_reasons
+
+
 def _hooks(module: ModuleType) -> Hooks:
     """Return the module's functions, with one that does nothing in place of each that is missing."""
     return Hooks(
-        observe=getattr(module, "observe", ignore_bar),
-        settle=getattr(module, "settle", ignore_settlement),
-        measure=getattr(module, "measure", ignore_reading),
-        reset=getattr(module, "reset", ignore_reset),
+        observe=getattr(module, "observe", ignore_fact),
+        on_funding=getattr(module, "on_funding", ignore_fact),
+        on_open_interest=getattr(module, "on_open_interest", ignore_fact),
+        on_gap=getattr(module, "on_gap", ignore_fact),
         enter=module.enter,
         leave=getattr(module, "leave", never_leave),
         manage=getattr(module, "manage", None),

@@ -14,13 +14,68 @@ from typing import TYPE_CHECKING, Any
 from papertape.engine.kernel.fast_forward import fast_forward, load_fact
 from papertape.engine.kernel.kill_switch import update_total
 from papertape.engine.kernel.observe import can_decide, observe
+from papertape.engine.kernel.view import MarketData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int], digest: str) -> Callable[..., Any]:
-    """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full."""
+def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -> Callable[..., Any]:
+    """Make the loop over facts of one kind and symbol; it returns the following fact and the number of decisions."""
+
+    def run(
+        series: Any,
+        market: Any,
+        settlements: Any,
+        readings: Any,
+        facts: Any,
+        fact: Any,
+        first: int,
+        f: int,
+        end: int,
+        desks: Any,
+        state: Any,
+        params: Any,
+        needs: Any,
+        trading: bool,
+        account: Any,
+        rules: Any,
+        contracts: Any,
+        tiers: Any,
+        answer: Any,
+        out: Any,
+        n: int,
+        full: int,
+        equities: Any,
+    ) -> tuple[int, int]:
+        data, desk = MarketData(market, series, settlements, readings), desks[facts.symbol[f]]
+        until = end if trading else f
+        while 0 <= f < end and n < full:
+            last = fast_forward(facts, f, until, data, desk, account)
+            for quiet in range(f - first, last - first):
+                equities[quiet] = account.equity_usdt
+            taken, f = last >= f, max(last, f)
+            load_fact(fact, facts, f)
+            if not taken:
+                observe(fact, data)
+            update_strategy(fact, data, state, params)
+            if trading:
+                before = n
+                n = decide(fact, data, desks, state, params, needs, account, rules, contracts, tiers, answer, out, n)
+                for decided in range(before, n):
+                    out[decided].fact = f
+            equities[f - first] = account.equity_usdt
+            f += 1
+        return f, n
+
+    return run
+
+
+def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
+    """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full.
+
+    `run` is `make_run`'s, bound by `with_series` to the number of series.
+    """
 
     def advance(
         facts: Any,
@@ -29,11 +84,8 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
         end: int,
         room: int,
         markets: Any,
-        mains: Any,
+        series: Any,
         bars: Any,
-        filters: Any,
-        filter_bars: Any,
-        paired: bool,
         settlements: Any,
         readings: Any,
         active: Any,
@@ -49,45 +101,36 @@ def make_advance(update_strategy: Callable[..., None], decide: Callable[..., int
         out: Any,
         equities: Any,
     ) -> tuple[int, int, str]:
-        n, full, account, fact, f = 0, len(out) - room, accounts[0], scratch[0], first
+        n, full, f = 0, len(out) - room, first
         while 0 <= f < end and n < full:
-            s, run_end = facts.symbol[f], min(facts.run_end[f], end)
-            trading = can_decide(facts.kind[f], facts.timing[f]) and active[s]
-            market, main, ring, filtered, filter_ring = markets[s], mains[s], bars[s], filters[s], filter_bars[s]
-            desk, state, param, need, until = desks[s], states[s], params[s], needs[s], run_end if trading else f
-            while 0 <= f < run_end and n < full:
-                last = fast_forward(facts, f, until, market, main, ring, filtered, filter_ring, paired, desk, account)
-                for quiet in range(f - first, last - first):
-                    equities[quiet] = account.equity_usdt
-                taken, f = last >= f, max(last, f)
-                load_fact(fact, facts, f)
-                if not taken:
-                    observe(fact, market, main, ring, filtered, filter_ring, paired, settlements[s], readings[s])
-                update_strategy(fact, market, main, ring, readings[s], state, param)
-                if trading:
-                    before = n
-                    n = decide(
-                        fact,
-                        market,
-                        main,
-                        filtered,
-                        settlements[s],
-                        desks,
-                        state,
-                        param,
-                        need,
-                        account,
-                        rules[0],
-                        contracts,
-                        tiers,
-                        answers[0],
-                        out,
-                        n,
-                    )
-                    for decided in range(before, n):
-                        out[decided].fact = f
-                equities[f - first] = account.equity_usdt
-                f += 1
+            s = facts.symbol[f]
+            f, n = run(
+                series,
+                bars,
+                s,
+                markets[s],
+                settlements[s],
+                readings[s],
+                facts,
+                scratch[0],
+                first,
+                f,
+                min(facts.run_end[f], end),
+                desks,
+                states[s],
+                params[s],
+                needs[s],
+                can_decide(facts.kind[f], facts.timing[f]) and active[s],
+                accounts[0],
+                rules[0],
+                contracts,
+                tiers,
+                answers[0],
+                out,
+                n,
+                full,
+                equities,
+            )
         return f, n, digest
 
     return advance

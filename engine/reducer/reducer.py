@@ -43,6 +43,7 @@ from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
 from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
 from papertape.engine.reducer.inputs import apply_input, apply_trip
 from papertape.engine.reducer.signals import is_repeated
+from papertape.engine.reducer.state import market_data
 from papertape.events.errors import EngineFault
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -68,6 +69,7 @@ from papertape.events.log import Entry, Recorded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from papertape.engine.kernel.view import MarketData
     from papertape.engine.reducer.state import EngineState, Runner
 
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
@@ -159,9 +161,10 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int) -> list[Ent
     _observe_fact(state, fact)
     decides = can_decide(fact.kind, fact.timing)
     for runner in state.runners:
-        _update_strategy(state, runner, fact)
+        data = market_data(state, runner, fact.symbol)
+        runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
         if decides and runner.active[fact.symbol]:
-            count = _decide_for_runner(state, runner, fact)
+            count = _decide_for_runner(state, runner, fact, data)
             if count > 0:
                 _record(state, runner, runner.out[:count], entries, seq)
     if decides and state.runners:
@@ -169,15 +172,12 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int) -> list[Ent
     return entries
 
 
-def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact) -> int:
+def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: MarketData) -> int:
     """Let one runner answer a candle; return the number of decisions in its `out`."""
     symbol = fact.symbol
     return runner.decide(
         fact,
-        state.markets[symbol],
-        runner.main.series[symbol],
-        runner.filtered.series[symbol],
-        state.settlements[symbol],
+        data,
         runner.desks,
         runner.states[symbol],
         runner.params[symbol],
@@ -199,21 +199,8 @@ def _observe_fact(state: EngineState, fact: Fact) -> None:
     observe_market(fact, market, state.settlements[symbol], state.readings[symbol])
     if fact.kind == CANDLE:
         for series in state.series.values():
-            observe_series(series.series[symbol], series.bars[symbol], fact, market.reset)
-
-
-def _update_strategy(state: EngineState, runner: Runner, fact: Fact) -> None:
-    """Show a runner's strategy an observed fact."""
-    symbol, main = fact.symbol, runner.main
-    runner.update_strategy(
-        fact,
-        state.markets[symbol],
-        main.series[symbol],
-        main.bars[symbol],
-        state.readings[symbol],
-        runner.states[symbol],
-        runner.params[symbol],
-    )
+            candle, bars = series.views[symbol]
+            observe_series(candle, bars, fact, market.reset)
 
 
 def gap_entries(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:
@@ -318,7 +305,8 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
         fact = fact_of(state, event)
         _observe_fact(state, fact)
         for runner in state.runners:
-            _update_strategy(state, runner, fact)
+            data = market_data(state, runner, fact.symbol)
+            runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
             if can_decide(fact.kind, fact.timing) and runner.active[fact.symbol]:
                 roll_day(runner.account, fact.open_time_ms)
     elif not is_decision(event):
@@ -352,8 +340,8 @@ def _follow(state: EngineState, runner: Runner, fact: Fact) -> None:
     """Take a candle into a runner's position after its fills, as `decide` does."""
     symbol = fact.symbol
     if runner.active[symbol]:
-        series = runner.main.series[symbol]
-        follow_symbol(fact, series, runner.desks[symbol], runner.rules, state.contracts[symbol])
+        candle = runner.series[0].views[symbol].candle
+        follow_symbol(fact, candle, runner.desks[symbol], runner.rules, state.contracts[symbol])
 
 
 def apply_decision(state: EngineState, recorded: Recorded) -> None:

@@ -151,7 +151,7 @@ def restore_state(saved: SavedState, state: EngineState) -> EngineState:
     for ring, rows, market in zip(state.settlements, saved.settlements, saved.markets, strict=True):
         _fill_ring(ring, rows, market.settled - 1, SETTLEMENTS_MASK)
     for frame in saved.series:
-        state.series[frame.timeframe_ms].series[:] = frame.series
+        state.series[frame.timeframe_ms].replace(frame.series, state.series[frame.timeframe_ms].bars)
     for runner, saved_runner in zip(state.runners, saved.runners, strict=True):
         _fill_runner(runner, saved_runner)
     state.guard, state.maxima, state.signals = saved.guard, saved.maxima, saved.signals

@@ -33,12 +33,19 @@ from papertape.engine.kernel.state import (
     SymbolState,
     Tier,
 )
+from papertape.engine.kernel.view import (
+    MarketData,
+    SeriesView,
+    bind_hook,
+    deciding_type,
+    observing_type,
+)
 from papertape.engine.reducer.signals import SignalMemory
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from papertape.engine.kernel.state import Bars, Readings
     from papertape.engine.kernel.strategy import Strategy
@@ -61,11 +68,24 @@ def decisions_max(symbols: int) -> int:
 
 
 class SeriesSet(Struct):
-    """One timeframe over all symbols: its series and their histories, by symbol index."""
+    """One timeframe over all symbols: its series with their histories, by symbol index."""
 
     timeframe_ms: int
-    series: list[Series]
-    bars: list[Bars]
+    views: list[SeriesView]
+
+    @property
+    def series(self) -> list[Series]:
+        """The series by symbol index."""
+        return [view.candle for view in self.views]
+
+    @property
+    def bars(self) -> list[Bars]:
+        """Their histories by symbol index."""
+        return [view.bars for view in self.views]
+
+    def replace(self, series: Iterable[Series], bars: Iterable[Bars]) -> None:
+        """Replace every series and its history."""
+        self.views[:] = map(SeriesView, series, bars)
 
 
 class Runner(Struct):
@@ -79,8 +99,7 @@ class Runner(Struct):
     configured: RunnerConfigured
     update_strategy: Callable[..., None]
     decide: Callable[..., int]
-    main: SeriesSet
-    filtered: SeriesSet
+    series: tuple[SeriesSet, ...]
     rules: AccountRules
     account: Account
     params: list[Any]
@@ -188,15 +207,15 @@ def _add_symbol(state: EngineState, event: ContractListed) -> None:
 
 def _grow_series(state: EngineState, series: SeriesSet) -> None:
     """Add a series and a history for every symbol that has none yet."""
-    while len(series.series) < len(state.symbols):
-        series.series.append(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms))
-        series.bars.append([] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)])
+    while len(series.views) < len(state.symbols):
+        bars = [] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)]
+        series.views.append(SeriesView(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms), bars))
 
 
 def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
     """Return the series of a timeframe, which all runners share."""
     if timeframe_ms not in state.series:
-        state.series[timeframe_ms] = SeriesSet(timeframe_ms, [], [])
+        state.series[timeframe_ms] = SeriesSet(timeframe_ms, [])
         _grow_series(state, state.series[timeframe_ms])
     return state.series[timeframe_ms]
 
@@ -204,13 +223,21 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
 # ---------------------------------------------------------------- runners
 
 
+def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
+    """Return what was observed of a symbol, with the series of one runner."""
+    series = tuple([one.views[symbol] for one in runner.series])
+    return MarketData(state.markets[symbol], series, state.settlements[symbol], state.readings[symbol])
+
+
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
     """Start a strategy with its own capital, or continue it under new settings. Raise ConfigError for invalid ones."""
     strategy = state.strategies.get(event.strategy)
     if strategy is None:
         raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(state.strategies)}")
-    if strategy.timeframe_ms < state.base_ms:
-        raise ConfigError(f"strategy {event.strategy}: its timeframe is finer than the base of {state.base_ms} ms")
+    if any(timeframe_ms % state.base_ms for timeframe_ms in strategy.series_ms if state.base_ms):
+        raise ConfigError(
+            f"strategy {event.strategy}: its {strategy.finest} series is finer than the base of {state.base_ms} ms"
+        )
     risk = msgspec.convert(event.risk, RiskSettings)
     for runner in state.runners:
         if runner.strategy.name == event.strategy:
@@ -236,18 +263,16 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
     capital = risk.capital_usdt
+    view, hooks, units_max = deciding_type(strategy.series), strategy.hooks, strategy.units_max
+    change = make_change(None if hooks.manage is None else bind_hook(view, hooks.manage), units_max)
     return Runner(
         strategy=strategy,
         configured=event,
-        update_strategy=make_strategy_update(strategy.hooks),
+        update_strategy=make_strategy_update(strategy.hooks, observing_type(strategy.series)),
         decide=make_decide(
-            strategy.hooks,
-            make_change(strategy.hooks.manage, strategy.units_max),
-            len(strategy.exit_reasons),
-            strategy.units_max,
+            bind_hook(view, hooks.enter), bind_hook(view, hooks.leave), change, len(strategy.exit_reasons), units_max
         ),
-        main=series_set(state, strategy.timeframe_ms),
-        filtered=series_set(state, strategy.filter_timeframe_ms),
+        series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         rules=rules_of(risk),
         account=Account(capital, capital, capital, capital, capital),
         params=[],

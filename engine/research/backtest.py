@@ -6,8 +6,8 @@ import gc
 import time
 from array import array
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,14 @@ from papertape.engine.reducer.reducer import decide, gap_entries
 from papertape.engine.reducer.signals import remember_signal
 from papertape.engine.reducer.state import ORDER_SLOTS, EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
+from papertape.engine.research.engine_choice import check_engine, is_worth_compiling, is_worth_importing, rows_about
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
+from papertape.engine.research.hook_errors import HOOK_ERRORS, hook_error
 from papertape.engine.research.tape import Tape, fact_event, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import shipped_digest
-from papertape.events.errors import UsageError
+from papertape.events.errors import ConfigError, UsageError
 from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.state import FactColumns
     from papertape.engine.kernel.strategy import Strategy
 
-ENGINES = ("auto", "python", "compiled")
 AFTER_TRIP = ("stop", "continue")
 RESET_BY = ("--after-trip continue", "a new UTC day began")
 """The name and the reason that the log records for resets in a run that continues after a trip."""
@@ -101,25 +102,32 @@ def backtest(
     end_ms: int | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
     after_trip: str = "stop",
+    on_compiling: Callable[[str], None] = lambda _: None,
 ) -> Backtest:
     """Run the configured strategies over the files. `on_progress` receives the number of facts done.
 
     `after_trip` "continue" resets a tripped kill switch at the next UTC day, "stop" leaves it tripped. Raise
-    ConfigError for settings that do not fit, UsageError if the compiled engine is requested without numba.
+    ConfigError for settings that do not fit, and for a strategy that cannot be compiled or whose hook fails; raise
+    UsageError if the compiled engine is requested without numba. `on_compiling` receives a line if that takes long.
     """
     if after_trip not in AFTER_TRIP:
         raise UsageError(f"--after-trip {after_trip}: there are {', '.join(AFTER_TRIP)}")
-    compiled = _is_compiled(engine)
+    check_engine(engine)
     tape = tape_of(feed, start_ms, end_ms)
     events = configuration(strategies, tape.contracts, runners)
-    world = new_state(strategies)
-    for seq, event in enumerate(events, 1):
-        decide(world, event, seq)
+    reset_by = RESET_BY if after_trip == "continue" else None
     started = time.perf_counter()
-    tape_engine = _engine(world, tape, compiled)
-    outcome = run_tape(world, tape_engine, on_progress, reset_by=RESET_BY if after_trip == "continue" else None)
+    world = _configured(strategies, events)
+    tape_engine = _engine(world, tape, engine, on_compiling)
+    try:
+        outcome = run_tape(world, tape_engine, on_progress, reset_by=reset_by)
+    except HOOK_ERRORS as error:
+        if tape_engine.name == "python":
+            raise _explained(error, world) from error
+        # Compiled code does not say where it failed, CPython does.
+        return backtest(feed, strategies, runners, "python", start_ms, end_ms, on_progress, after_trip)
     _remember_signals(world, tape, tape_engine.facts)
-    summaries = _summaries(world, tape_engine, outcome.equities, compiled)
+    summaries = _summaries(world, tape_engine, outcome.equities)
     took_s = time.perf_counter() - started
     return Backtest(
         tape_engine.name, tape, tape_engine.facts, events, world, outcome.decided, outcome.equities, summaries, took_s
@@ -136,14 +144,29 @@ def _remember_signals(world: EngineState, tape: Tape, facts: FactColumns) -> Non
                 remember_signal(world.signals, event)
 
 
+def _configured(strategies: Mapping[str, Strategy], events: Sequence[Event]) -> EngineState:
+    """Return the state after the events that configure a run."""
+    world = new_state(strategies)
+    for seq, event in enumerate(events, 1):
+        decide(world, event, seq)
+    return world
+
+
+def _explained(error: Exception, world: EngineState) -> Exception:
+    """Return an error of a hook in one line; any other error as it is."""
+    text = hook_error(error, world)
+    return ConfigError(f"strategy {text}") if text else error
+
+
 @contextmanager
-def import_ahead(engine: str) -> Iterator[QuickReader]:
+def import_ahead(engine: str, files: Sequence[str], strategies: int) -> Iterator[QuickReader]:
     """Import the compiler in the background of other work, if it will be needed: that takes half a second.
 
     Yield the quickest reader of files that is then available. The garbage collector rests meanwhile, and permanently
     ignores what the imports created.
     """
-    if not _is_compiled(engine):
+    check_engine(engine)
+    if not is_worth_importing(engine, rows_about(files), strategies):
         yield csv_polars.candles
         return
     collecting = gc.isenabled()
@@ -151,7 +174,7 @@ def import_ahead(engine: str) -> Iterator[QuickReader]:
     importing = Thread(target=import_module, args=("papertape.engine.research.compiled_kernel",), daemon=True)
     importing.start()
     try:
-        yield _compiled_reader
+        yield partial(_compiled_reader, importing)
     finally:
         importing.join()
         gc.freeze()
@@ -159,37 +182,34 @@ def import_ahead(engine: str) -> Iterator[QuickReader]:
             gc.enable()
 
 
-def _compiled_reader(table: TableText, grid_ms: int) -> CandleColumns | None:
-    """Read by the compiled reader; wait for its import."""
+def _compiled_reader(importing: Thread, table: TableText, grid_ms: int) -> CandleColumns | None:
+    """Read by the compiled reader after its import: two threads that import the compiler can lock each other out."""
+    importing.join()
     from papertape.engine.research.tables import candles  # noqa: PLC0415 - belongs to an extra
 
     return candles(table, grid_ms)
 
 
-def _is_compiled(engine: str) -> bool:
-    """Return whether to compile: as requested, or if numba is installed."""
-    if engine not in ENGINES:
-        raise UsageError(f"--engine {engine}: there are {', '.join(ENGINES)}")
-    installed = find_spec("numba") is not None
-    if engine == "compiled" and not installed:
-        raise UsageError("--engine compiled needs numba: install papertape with its extra `research`")
-    return installed and engine != "python"
-
-
-def _engine(world: EngineState, tape: Tape, compiled: bool) -> TapeEngine:
+def _engine(world: EngineState, tape: Tape, engine: str, on_compiling: Callable[[str], None]) -> TapeEngine:
     """Return the engine for the tape; import numba only if it is used."""
-    if not compiled:
+    facts, runners = tape.total(), len(world.runners)
+    printing = engine == "auto" and any("print(" in runner.strategy.source for runner in world.runners)
+    if printing or not is_worth_importing(engine, facts, runners):
         return PlainEngine(world, tape)
     from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
-    return CompiledEngine(world, tape)
+    compiled = CompiledEngine(world, tape)
+    if engine == "auto" and not is_worth_compiling(facts, runners, compiled.loops_to_compile()):
+        return PlainEngine(world, tape)
+    compiled.compile(on_compiling)
+    return compiled
 
 
-def _summaries(world: EngineState, tape_engine: TapeEngine, equities: list[Any], compiled: bool) -> list[EquitySummary]:
+def _summaries(world: EngineState, tape_engine: TapeEngine, equities: list[Any]) -> list[EquitySummary]:
     """Return the summary of every runner's equity curve."""
     days: Any = array("d", bytes(8 * DAYS_MAX))
     walk = make_walk(shipped_digest())
-    if compiled:
+    if tape_engine.name == "compiled":
         from papertape.engine.research.compiled_kernel import compiled_walk  # noqa: PLC0415 - belongs to an extra
         from papertape.engine.research.rows import floats  # noqa: PLC0415 - likewise
 

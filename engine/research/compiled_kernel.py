@@ -35,17 +35,20 @@ from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
-from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
+from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
+from papertape.engine.kernel.view import bind_hook, deciding_type, observing_type, position_now, with_series
+from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
-from papertape.engine.research.numba_callees import make_loop, make_part, make_readings_known
+from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
+from papertape.engine.research.own_parts import make_own_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
-from papertape.engine.strategy_registry import loop_digest, shipped_digest
+from papertape.engine.strategy_registry import is_shipped, loop_digest, shipped_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
+    from types import FunctionType, ModuleType
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.reducer.state import EngineState
@@ -70,7 +73,7 @@ KERNEL_MODULES = (
     papertape.engine.kernel.sizing,
     papertape.engine.kernel.decide,
 )
-IGNORED = ("ignore_bar", "ignore_settlement", "ignore_reading", "ignore_reset", "never_leave", "clip")
+IGNORED = ("ignore_fact", "never_leave", "clip")
 
 
 @cache
@@ -80,14 +83,15 @@ def make_known() -> None:
         _make_module_known(module)
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
-    make_readings_known()
+    make_part(position_now)  # type: ignore[arg-type]
+    make_overloads_known()
 
 
-def _make_module_known(module: ModuleType) -> None:
+def _make_module_known(module: ModuleType, make: Callable[[FunctionType], FunctionType] = make_part) -> None:
     """Register every plain function that a module defines itself."""
     for _, function in inspect.getmembers(module, inspect.isfunction):
         if function.__module__ == module.__name__:
-            make_part(function)
+            make(function)
 
 
 _LOOPS: dict[tuple[str, str, str], Callable[..., Any]] = {}
@@ -102,22 +106,31 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
 
 
 def register_strategy(strategy: Strategy) -> None:
-    """Register the kernel's and a strategy's plain functions with numba."""
+    """Register the kernel's and a strategy's plain functions with numba. Raise ConfigError for one that prints."""
+    refuse_uncompilable(strategy)
     make_known()
-    _make_module_known(inspect.getmodule(strategy.hooks.enter))  # type: ignore[arg-type]
+    module: ModuleType = inspect.getmodule(strategy.hooks.enter)  # type: ignore[assignment]
+    _make_module_known(module, make_part if is_shipped(strategy) else make_own_part)
 
 
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
-    hooks = strategy.hooks
-    update_strategy = make_part(make_strategy_update(hooks))  # type: ignore[arg-type]
-    change = make_part(make_change(hooks.manage, strategy.units_max))  # type: ignore[arg-type]
-    decide = make_part(make_decide(hooks, change, len(strategy.exit_reasons), strategy.units_max))  # type: ignore[arg-type]
-    advance = make_advance(update_strategy, decide, digest)
+    view_type, hooks, units_max = deciding_type(strategy.series), strategy.hooks, strategy.units_max
+    enter, leave = (make_part(bind_hook(view_type, hook)) for hook in (hooks.enter, hooks.leave))  # type: ignore[arg-type]
+    manage = None if hooks.manage is None else make_part(bind_hook(view_type, hooks.manage))  # type: ignore[arg-type]
+    change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
+    decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max))  # type: ignore[arg-type]
+    run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
+    advance = make_advance(make_part(with_series(len(strategy.series), run)), digest)  # type: ignore[arg-type]
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
     return make_loop(advance)
+
+
+def update_part(strategy: Strategy) -> Any:
+    """Return `update_strategy` of one strategy as a part of a loop."""
+    return make_part(make_strategy_update(strategy.hooks, observing_type(strategy.series)))  # type: ignore[arg-type]
 
 
 @cache
@@ -142,12 +155,22 @@ class CompiledEngine:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy, world.strategies)))
+            CompiledRunner(world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy)))
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))
         self.guards = records_of([world.guard])
         self.maxima: Array = np.array(world.maxima)
+
+    def loops_to_compile(self) -> int:
+        """Return how many loops are in no cache."""
+        return sum(not runner.is_compiled(self.facts) for runner in self.runners)
+
+    def compile(self, tell: Callable[[str], None]) -> None:
+        """Compile every loop; `tell` receives a line about one that takes long. Raise ConfigError if one cannot be."""
+        for runner in self.runners:
+            with compiling(runner.runner.strategy, tell):
+                runner.compile(self.facts)
 
     def equities(self) -> Array:
         """Return room for the equity after every fact."""

@@ -7,11 +7,11 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.answers import Answer
-from papertape.engine.kernel.decide import make_strategy_update
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
-from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch
+from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
+from papertape.engine.kernel.view import with_series
 from papertape.engine.reducer.decision_events import event_of
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.copying import deep_copy
@@ -32,8 +32,8 @@ class PlainRunner:
 
     def __init__(self, world: EngineState, runner: Runner) -> None:
         self.runner = runner
-        self.loop = make_advance(make_strategy_update(runner.strategy.hooks), runner.decide, "")
-        self.two_series = runner.main is not runner.filtered
+        run = with_series(len(runner.series), make_run(runner.update_strategy, runner.decide))
+        self.loop = make_advance(run, "")
         self.room = decisions_max(len(world.symbols))
         self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
         self.scratch = [Fact()]
@@ -43,16 +43,24 @@ class PlainRunner:
 
     def _moving_of(self, world: EngineState, runner: Runner) -> tuple[Any, ...]:
         """Return everything that the loop changes."""
-        main, filtered = runner.main, runner.filtered
-        market = (world.markets, main.series, main.bars, filtered.series, filtered.bars)
-        return (*market, world.settlements, world.readings, runner.desks, runner.states, [runner.account])
+        series, bars = [one.series for one in runner.series], [one.bars for one in runner.series]
+        return (
+            world.markets,
+            series,
+            bars,
+            world.settlements,
+            world.readings,
+            runner.desks,
+            runner.states,
+            [runner.account],
+        )
 
     def advance(
         self, facts: FactColumns, first: int, end: int, equities: MutableSequence[float]
     ) -> list[tuple[int, Event]]:
         """Run facts `first .. end - 1`; return the events with the indices of their facts, and write `equities`."""
         events: list[tuple[int, Event]] = []
-        markets, mains, bars, filters, filter_bars, settlements, readings, desks, states, accounts = self.moving
+        markets, series, bars, settlements, readings, desks, states, accounts = self.moving
         at = first
         while at < end:
             part = array("d", bytes(8 * (end - at)))
@@ -63,11 +71,8 @@ class PlainRunner:
                 end,
                 self.room,
                 markets,
-                mains,
+                series,
                 bars,
-                filters,
-                filter_bars,
-                self.two_series,
                 settlements,
                 readings,
                 self.runner.active,
@@ -112,9 +117,11 @@ class PlainRunner:
     def write_back(self, world: EngineState) -> None:
         """Write the state into the Structs."""
         runner = self.runner
-        for target, source in zip(self._moving_of(world, runner)[:-1], self.moving[:-1], strict=True):
-            target[:] = deep_copy(source)
-        runner.account = deep_copy(self.moving[-1][0])
+        markets, series, bars, settlements, readings, desks, states, accounts = deep_copy(self.moving)
+        world.markets[:], world.settlements[:], world.readings[:] = markets, settlements, readings
+        for one, own_series, own_bars in zip(runner.series, series, bars, strict=True):
+            one.replace(own_series, own_bars)
+        runner.desks[:], runner.states[:], runner.account = desks, states, accounts[0]
 
 
 class PlainEngine:

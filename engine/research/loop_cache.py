@@ -77,12 +77,30 @@ class LoopCache(FunctionCache):  # type: ignore[misc]
                 self.flush()
             return None
 
+    def holds(self, signature: Any, codegen: Any) -> bool:
+        """Return whether machine code for these types is stored."""
+        return self._index_key(signature, codegen) in self._cache_file._load_index()  # noqa: SLF001 - likewise
+
     def save_overload(self, sig: Any, data: Any) -> None:
         """Store machine code for the next process, if there is space."""
         try:
             self._save_overload(sig, data)
         except OSError as error:
             _warn_once(error.strerror or str(error))
+
+
+def is_stored(loop: Any, arguments: tuple[Any, ...]) -> bool:
+    """Return whether a loop is compiled for the types of these arguments, in memory or on disk."""
+    if loop.overloads:
+        return True
+    cache = loop._cache  # noqa: SLF001 - numba has no question, only the answer
+    if not isinstance(cache, LoopCache):
+        return False
+    signature = tuple(map(loop.typeof_pyval, arguments))
+    try:
+        return cache.holds(signature, loop.targetctx.codegen())
+    except UNREADABLE:
+        return False
 
 
 def loop_cache(function: Callable[..., Any]) -> LoopCache | None:

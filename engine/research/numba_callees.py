@@ -8,8 +8,10 @@ at LLVM's intermediate code, and the loop is optimised once, as a whole.
 from __future__ import annotations
 
 import gc
+import sys
 from itertools import count
 from os import urandom
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from numba import _dynfunc, njit, types
@@ -19,14 +21,15 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NativeLowering, NopythonRewrites
-from numba.extending import intrinsic, overload, register_jitable
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 
 from papertape.engine.kernel.strategy import clear_reading, copy_reading
+from papertape.engine.kernel.view import as_view
 from papertape.engine.research.loop_cache import loop_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FunctionType
 
 NEEDLESS = (
     untyped_passes.WithLifting,
@@ -80,6 +83,10 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
         return True
 
 
+failed_functions: list[tuple[FunctionType, BaseException]] = []
+"""The functions that could not be compiled, innermost first: numba's own error hides them in text."""
+
+
 class LoopCompiler(Compiler):  # type: ignore[misc]
     """numba's own pipeline without the passes that the kernel does not need."""
 
@@ -87,11 +94,15 @@ class LoopCompiler(Compiler):  # type: ignore[misc]
 
     def compile_extra(self, func: FunctionType) -> Any:
         """Compile with the garbage collector at rest: it would traverse all of the compiler's objects repeatedly."""
-        collecting = gc.isenabled()
+        collecting, succeeded = gc.isenabled(), False
         gc.disable()
         try:
-            return super().compile_extra(func)
+            compiled = super().compile_extra(func)
+            succeeded = True
+            return compiled
         finally:
+            if not succeeded:
+                failed_functions.append((func, sys.exc_info()[1]))  # type: ignore[arg-type]
             if collecting:
                 gc.enable()
 
@@ -197,8 +208,12 @@ def _copy_record(_: Any, source: Any, target: Any) -> Any:
     return types.none(source, target), lower
 
 
-def make_readings_known() -> None:
-    """Register what CPython does to a reading field by field: compiled code clears or copies the whole record."""
+def make_overloads_known() -> None:
+    """Register with numba what CPython and compiled code do in ways of their own.
+
+    Compiled code clears or copies a whole reading, CPython field by field. A view is a tuple with named fields:
+    compiled code only gives the tuple another type.
+    """
 
     @overload(clear_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
     def _clear(reading: Any) -> Any:  # noqa: ARG001 - numba goes by the name
@@ -207,3 +222,16 @@ def make_readings_known() -> None:
     @overload(copy_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
     def _copy(source: Any, target: Any) -> Any:  # noqa: ARG001 - numba goes by the names
         return lambda source, target: _copy_record(source, target)  # noqa: PLW0108 - numba wants a plain function
+
+    @infer_global(as_view)
+    class AsView(AbstractTemplate):  # type: ignore[misc]
+        """The type of a view: the fields of a tuple under the names of the view type."""
+
+        def generic(self, args: Any, _: Any) -> Any:
+            """Return the signature."""
+            view_type, fields = args
+            return types.NamedTuple(fields.types, view_type.instance_class)(*args)
+
+    @lower_builtin(as_view, types.Any, types.Any)  # type: ignore[untyped-decorator]
+    def _lower(_: Any, __: Any, ___: Any, arguments: Any) -> Any:
+        return arguments[1]  # Both are the same struct of fields.

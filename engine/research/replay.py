@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from papertape.engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST
-from papertape.engine.kernel.decide import make_strategy_update
 from papertape.engine.kernel.decision import Decision
-from papertape.engine.kernel.replay_loop import make_replay
+from papertape.engine.kernel.replay_loop import make_follow, make_replay
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
+from papertape.engine.kernel.view import with_series
 from papertape.engine.reducer.causes import record_cause
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
 from papertape.engine.reducer.reducer import apply, apply_decision, is_decision
 from papertape.engine.reducer.state import EngineState, new_state
-from papertape.engine.research.compiled_kernel import guard_watch, register_strategy
+from papertape.engine.research.compiled_kernel import guard_watch, register_strategy, update_part
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
@@ -78,9 +78,11 @@ def replay_compiled(
 
 
 @cache
-def _loop(strategy_name: str, source: str, digest: str, hooks: Any) -> Callable[..., Any]:  # noqa: ARG001
-    """Return the compiled loop of one strategy; name, source and digest identify what numba must compile anew."""
-    return make_loop(make_replay(make_part(make_strategy_update(hooks)), digest))  # type: ignore[arg-type]
+def _loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
+    """Return the compiled loop of one strategy; the digest identifies what numba must compile anew."""
+    register_strategy(strategy)
+    follow = make_part(make_follow(update_part(strategy)))  # type: ignore[arg-type]
+    return make_loop(make_replay(make_part(with_series(len(strategy.series), follow)), digest))  # type: ignore[arg-type]
 
 
 class _ReplayBatch:
@@ -178,9 +180,7 @@ class _ReplayBatch:
         strategy = runner.runner.strategy
         decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
         recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
-        register_strategy(strategy)
-        digest = loop_digest(strategy, self.world.strategies)
-        loop = _loop(strategy.name, strategy.source, digest, strategy.hooks)
+        loop = _loop(strategy, loop_digest(strategy))
         loop(facts, *runner.replay_arguments(), recorded, equities)
 
     def _to_arrays(self) -> list[CompiledRunner]:

@@ -10,6 +10,7 @@ from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.state import Account, Bar, Fact, Market, OpenInterest, Series, Settlement, SymbolState
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.decisions import decision_type, events_of
+from papertape.engine.research.loop_cache import is_stored
 from papertape.engine.research.records import Array, dtype_of, records_of, struct_of, structs_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ class CompiledRunner:
     def __init__(self, world: EngineState, runner: Runner, loop: Callable[..., Any] | None) -> None:
         self.runner = runner
         self.loop = loop
-        self.two_series = runner.main is not runner.filtered
         self.symbols = list(world.symbols)
         self.active = np.array(runner.active, dtype=np.bool_)
         self.params, self.needs = records_of(runner.params), records_of(runner.needs)
@@ -42,10 +42,8 @@ class CompiledRunner:
         self.answer = np.zeros(1, dtype=dtype_of(Answer, reading=dtype_of(runner.strategy.reading)))
         self.state = {
             "markets": records_of(world.markets),
-            "mains": records_of(runner.main.series),
-            "bars": _table(runner.main.bars),
-            "filters": records_of(runner.filtered.series),
-            "filter_bars": _table(runner.filtered.bars),
+            "series": np.stack([records_of(one.series) for one in runner.series]),
+            "bars": np.stack([_table(one.bars) for one in runner.series]),
             "readings": _table(world.readings),
             "desks": records_of(runner.desks),
             "states": records_of(runner.states),
@@ -71,45 +69,32 @@ class CompiledRunner:
         self.state["accounts"][...] = records_of([self.runner.account])
         self.state["desks"][...] = records_of(self.runner.desks)
 
+    def is_compiled(self, facts: FactColumns) -> bool:
+        """Return whether the loop needs no compilation."""
+        return is_stored(self.loop, self._arguments(facts, 0, 0, np.empty(0)))
+
+    def compile(self, facts: FactColumns) -> None:
+        """Compile the loop, or load it from the disk cache."""
+        self._call(facts, 0, 0, np.empty(0))
+
     def _call(self, facts: FactColumns, at: int, end: int, equities: Array) -> Any:
         """Call the compiled loop once."""
-        s = self.state
-        filters = s["filters"] if self.two_series else s["mains"]
-        filter_bars = s["filter_bars"] if self.two_series else s["bars"]
         assert self.loop is not None
-        return self.loop(
-            facts,
-            self.scratch,
-            at,
-            end,
-            self.room,
-            s["markets"],
-            s["mains"],
-            s["bars"],
-            filters,
-            filter_bars,
-            self.two_series,
-            self.settlements,
-            s["readings"],
-            self.active,
-            s["desks"],
-            s["states"],
-            self.params,
-            self.needs,
-            s["accounts"],
-            self.rules,
-            self.contracts,
-            self.tiers,
-            self.answer,
-            self.out,
-            equities,
+        return self.loop(*self._arguments(facts, at, end, equities))
+
+    def _arguments(self, facts: FactColumns, at: int, end: int, equities: Array) -> tuple[Any, ...]:
+        """Return the arguments of the loop, in its order."""
+        s = self.state
+        return (
+            *(facts, self.scratch, at, end, self.room, s["markets"], s["series"], s["bars"], self.settlements),
+            *(s["readings"], self.active, s["desks"], s["states"], self.params, self.needs, s["accounts"]),
+            *(self.rules, self.contracts, self.tiers, self.answer, self.out, equities),
         )
 
     def replay_arguments(self) -> tuple[Any, ...]:
         """Return the arguments of the replay loop, in its order."""
         s = self.state
-        filters = (s["filters"], s["filter_bars"]) if self.two_series else (s["mains"], s["bars"])
-        market = (s["markets"], s["mains"], s["bars"], *filters, self.two_series, self.settlements, s["readings"])
+        market = (s["markets"], s["series"], s["bars"], self.settlements, s["readings"])
         return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"], self.rules, self.contracts)
 
     def checkpoint(self) -> dict[str, Array]:
@@ -131,11 +116,8 @@ class CompiledRunner:
         runner.account = struct_of(Account, s["accounts"][0].tolist())
         runner.desks[:] = [struct_of(SymbolState, row) for row in s["desks"].tolist()]
         runner.states[:] = [struct_of(runner.strategy.state, row) for row in s["states"].tolist()]
-        runner.main.series[:] = [struct_of(Series, row) for row in s["mains"].tolist()]
-        runner.main.bars[:] = [structs_of(Bar, rows) for rows in s["bars"]]
-        if self.two_series:
-            runner.filtered.series[:] = [struct_of(Series, row) for row in s["filters"].tolist()]
-            runner.filtered.bars[:] = [structs_of(Bar, rows) for rows in s["filter_bars"]]
+        for one, series, bars in zip(runner.series, s["series"], s["bars"], strict=True):
+            one.replace([struct_of(Series, row) for row in series.tolist()], [structs_of(Bar, rows) for rows in bars])
         world.markets[:] = structs_of(Market, s["markets"])
         world.settlements[:] = [structs_of(Settlement, rows) for rows in self.settlements]
         world.readings[:] = [structs_of(OpenInterest, rows) for rows in s["readings"]]

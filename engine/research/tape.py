@@ -54,6 +54,11 @@ class Tape(Struct):
         *sorted_, _ = (array(column.typecode, map(column.__getitem__, order)) for column in joined)
         return FactColumns._make([*sorted_, _run_ends(*sorted_[:3])])
 
+    def total(self) -> int:
+        """Return the number of facts."""
+        series = (one.time_ms for one in (*self.funding, *self.open_interest) if one is not None)
+        return sum(self.count_rows(times_ms)[0] for times_ms in (*(one.open_time_ms for one in self.candles), *series))
+
     def structs(self) -> list[Fact]:
         """Return the facts as Structs."""
         return list(map(Fact, *self.columns()[:-1]))

@@ -16,11 +16,11 @@ from papertape.engine.kernel.strategy import Condition
 from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.decision import Decision
-    from papertape.engine.kernel.state import Market, Series, SymbolState
+    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.view import View
 
 NAME = "funding"
-TIMEFRAME_MS = 900_000
+SERIES = ("15m",)
 EXIT_REASONS = ("funding_normal",)
 FUNDING_NORMAL = FIRST_EXIT_REASON
 RATE_AGE_MAX_MINUTES = 480.0
@@ -47,7 +47,7 @@ class State(Struct):
 
 
 class Reading(Struct):
-    """The numbers behind a decision."""
+    """The numbers behind a answer."""
 
     rate_percent: float = 0.0
     rate_age_minutes: float = 0.0
@@ -75,87 +75,65 @@ def _threshold(side: int, params: Parameters) -> float:
     return params.extreme_negative_threshold if side > 0 else params.extreme_positive_threshold
 
 
-def settle(state: State, time_ms: int, rate: float, params: Parameters) -> None:
+def on_funding(view: View, params: Parameters) -> None:
     """Track since when the rate has been extreme; a missing settlement or the other side starts over."""
-    side = _paid_side(rate, params)
+    state, time_ms = view.state, view.market.rate_time_ms
+    side = _paid_side(view.market.rate, params)
     if side != state.side or not _is_fresh(time_ms - state.settled_at_ms):
         state.since_ms = time_ms
     state.side = side
     state.settled_at_ms = time_ms
 
 
-def enter(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter the side that is paid, once per settlement, after the delay."""
-    now_ms = market.close_time_ms
+    state, market = view.state, view.market
     if not (
         state.side != 0
-        and _is_fresh(now_ms - market.rate_time_ms)
-        and _is_delay_over(now_ms - state.since_ms, params)
-        and desk.entry_placed_ms <= market.rate_time_ms
+        and _is_fresh(view.now_ms - market.rate_time_ms)
+        and _is_delay_over(view.now_ms - state.since_ms, params)
+        and view.symbol.entry_placed_ms <= market.rate_time_ms
     ):
         return 0
-    decision.stop_fraction = params.sl_percent / 100.0
-    decision.target_fraction = params.tp_percent / 100.0
-    decision.score = min(1.0, 0.7 * abs(market.rate) / abs(_threshold(state.side, params) / 100.0) + 0.3)
-    read(state, market, main, filtered, desk, params, decision.reading)
-    return state.side
+    answer.stop_fraction = params.sl_percent / 100.0
+    answer.target_fraction = params.tp_percent / 100.0
+    answer.score = min(1.0, 0.7 * abs(market.rate) / abs(_threshold(state.side, params) / 100.0) + 0.3)
+    read(view, params, answer.reading)
+    side: int = state.side
+    return side
 
 
-def read(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    reading: Reading,
-) -> None:
+def read(view: View, params: Parameters, reading: Reading) -> None:
     """Fill in the numbers of this moment; a rate that is not extreme has been so for 0 minutes."""
-    if market.rate_time_ms >= 0:
-        _read_rate(state, market, reading)
-    if state.side == 0:
+    if view.market.rate_time_ms >= 0:
+        _read_rate(view, reading)
+    if view.state.side == 0:
         reading.extreme_minutes = 0.0
 
 
-def _read_rate(state: State, market: Market, reading: Reading) -> None:
+def _read_rate(view: View, reading: Reading) -> None:
     """Fill in the rate, its age, and how long ago it became what it is."""
-    reading.rate_percent = market.rate * 100.0
-    reading.rate_age_minutes = (market.close_time_ms - market.rate_time_ms) / 60_000.0
-    reading.extreme_minutes = (market.close_time_ms - state.since_ms) / 60_000.0
+    reading.rate_percent = view.market.rate * 100.0
+    reading.rate_age_minutes = (view.now_ms - view.market.rate_time_ms) / 60_000.0
+    reading.extreme_minutes = (view.now_ms - view.state.since_ms) / 60_000.0
 
 
-def leave(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    profit_usdt: float,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when the last settled rate is small."""
-    if market.rate_time_ms < 0 or not _is_fresh(market.close_time_ms - market.rate_time_ms):
+    market = view.market
+    if market.rate_time_ms < 0 or not _is_fresh(view.now_ms - market.rate_time_ms):
         return NO_REASON
     if abs(market.rate) >= params.exit_threshold / 100.0:
         return NO_REASON
-    _read_rate(state, market, decision.reading)
+    _read_rate(view, answer.reading)
     return FUNDING_NORMAL
 
 
-def holds(state: State, market: Market, desk: SymbolState, params: Parameters) -> list[str]:
+def holds(view: View, params: Parameters) -> list[str]:
     """Return what else prevents an entry: no known rate, or an entry on this settlement already."""
-    if market.rate_time_ms < 0:
+    if view.market.rate_time_ms < 0:
         return ["no settlement is known yet"]
-    had_entry = desk.entry_placed_ms > market.rate_time_ms
+    had_entry = view.symbol.entry_placed_ms > view.market.rate_time_ms
     return ["one entry per settlement: this one has had its entry"] if had_entry else []
 
 

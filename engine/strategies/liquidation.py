@@ -16,11 +16,12 @@ from papertape.engine.kernel.state import READINGS_MASK, READINGS_MAX
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.decision import Decision
-    from papertape.engine.kernel.state import Bars, Market, Readings, Series, SymbolState
+    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.state import Readings
+    from papertape.engine.kernel.view import View
 
 NAME = "liquidation"
-TIMEFRAME_MS = 300_000
+SERIES = ("5m",)
 NEEDS_BARS = 48
 EXIT_REASONS = ("open_interest_fell",)
 OPEN_INTEREST_FELL = FIRST_EXIT_REASON
@@ -54,7 +55,7 @@ class State(Struct):
 
 
 class Reading(Struct):
-    """The numbers behind a decision."""
+    """The numbers behind a answer."""
 
     close: float = 0.0
     oi_change_percent: float = 0.0
@@ -64,8 +65,9 @@ class Reading(Struct):
     distance_percent: float = 0.0
 
 
-def reset(state: State) -> None:
+def on_gap(view: View, params: Parameters) -> None:
     """Forget everything from before a long hole."""
+    state = view.state
     state.weight = 0.0
     state.weighted_price = 0.0
     state.base = -1
@@ -73,25 +75,26 @@ def reset(state: State) -> None:
     state.newest_value = 0.0
 
 
-def observe(state: State, main: Series, bars: Bars, params: Parameters) -> None:
+def observe(view: View, params: Parameters) -> None:
     """Let the crowd's memory decay by 0.5 ** (1 / h), in a rational form with an error below 3e-7."""
+    state = view.state
     h = params.anchor_halflife_minutes / 5.0
     factor = (2.0 * h - LN_2) / (2.0 * h + LN_2)
     state.weight = state.weight * factor
     state.weighted_price = state.weighted_price * factor
 
 
-def measure(state: State, market: Market, main: Series, readings: Readings, params: Parameters) -> None:
+def on_open_interest(view: View, params: Parameters) -> None:
     """Add a rise of open interest to the crowd's entry price, and find the reading to compare with."""
-    newest = market.readings - 1
+    state, readings, newest = view.state, view.readings, view.market.readings - 1
     reading = readings[newest & READINGS_MASK]
     window_ms = params.oi_window_minutes * 60_000
-    if newest > 0 and main.row >= 0:
+    if newest > 0 and view.candle.row >= 0:
         before = readings[(newest - 1) & READINGS_MASK]
         rise = reading.value - before.value
         if rise > 0.0 and reading.time_ms - before.time_ms <= 2 * window_ms:
             state.weight += rise
-            state.weighted_price += rise * main.close
+            state.weighted_price += rise * view.candle.close
     state.newest_value = reading.value
     _advance_base(state, newest, readings, window_ms)
 
@@ -115,16 +118,17 @@ def needs(params: Parameters) -> int:
 # ---------------------------------------------------------------- the conditions of an entry, each written once
 
 
-def _change(state: State, market: Market, params: Parameters) -> float:
+def _change(view: View, params: Parameters) -> float:
     """Return the change of open interest over the window as a fraction, or UNKNOWN_CHANGE."""
-    window_ms = params.oi_window_minutes * 60_000
+    state, reading_ms, window_ms = view.state, view.market.reading_time_ms, params.oi_window_minutes * 60_000
     if state.base < 0 or state.base_value <= 0.0:
         return UNKNOWN_CHANGE
-    if market.reading_time_ms - state.base_time_ms > 2 * window_ms:
+    if reading_ms - state.base_time_ms > 2 * window_ms:
         return UNKNOWN_CHANGE
-    if market.close_time_ms - market.reading_time_ms > window_ms:
+    if view.now_ms - reading_ms > window_ms:
         return UNKNOWN_CHANGE
-    return state.newest_value / state.base_value - 1.0
+    change: float = state.newest_value / state.base_value - 1.0
+    return change
 
 
 def _zone(side: int, crowd_price: float, params: Parameters) -> float:
@@ -148,29 +152,21 @@ def _is_nearer(distance: float, other_distance: float) -> bool:
     return distance < other_distance
 
 
-def enter(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter long near the short-liquidation zone, short near the long one, while open interest rises."""
-    change = _change(state, market, params)
+    state, close, change = view.state, view.candle.close, _change(view, params)
     if state.weight <= 0.0 or not _is_rising(change, params):
         return 0
     crowd = state.weighted_price / state.weight
-    to_long = _distance(main.close, _zone(-1, crowd, params), crowd)
-    to_short = _distance(main.close, _zone(1, crowd, params), crowd)
+    to_long = _distance(close, _zone(-1, crowd, params), crowd)
+    to_short = _distance(close, _zone(1, crowd, params), crowd)
     distance, other, side = (to_short, to_long, 1) if to_short < to_long else (to_long, to_short, -1)
     if not (_is_near(distance, params) and _is_nearer(distance, other)):
         return 0
-    decision.stop_fraction = params.sl_percent / 100.0
-    decision.target_fraction = params.tp_percent / 100.0
-    decision.score = _score(change, distance, params)
-    read(state, market, main, filtered, desk, params, decision.reading)
+    answer.stop_fraction = params.sl_percent / 100.0
+    answer.target_fraction = params.tp_percent / 100.0
+    answer.score = _score(change, distance, params)
+    read(view, params, answer.reading)
     return side
 
 
@@ -180,47 +176,31 @@ def _score(change: float, distance: float, params: Parameters) -> float:
     return 0.5 * clip(rise) + 0.5 * clip(1.0 - distance / (params.zone_buffer_percent / 100.0))
 
 
-def read(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    reading: Reading,
-) -> None:
+def read(view: View, params: Parameters, reading: Reading) -> None:
     """Fill in the numbers of this moment; a change of -200 % is unknown."""
+    state, close = view.state, view.candle.close
     crowd = state.weighted_price / state.weight if state.weight > 0.0 else 0.0
-    reading.close = main.close
-    reading.oi_change_percent = _change(state, market, params) * 100.0
+    reading.close = close
+    reading.oi_change_percent = _change(view, params) * 100.0
     reading.crowd_price = crowd
     reading.long_zone = _zone(-1, crowd, params)
     reading.short_zone = _zone(1, crowd, params)
-    nearest = min(abs(main.close - reading.long_zone), abs(main.close - reading.short_zone))
+    nearest = min(abs(close - reading.long_zone), abs(close - reading.short_zone))
     reading.distance_percent = nearest / crowd * 100.0 if crowd > 0.0 else 0.0
 
 
-def leave(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    profit_usdt: float,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when open interest fell: the crowd has left."""
-    change = _change(state, market, params)
+    change = _change(view, params)
     if change < -1.0 or change >= -(params.oi_exit_threshold / 100.0):
         return NO_REASON
-    read(state, market, main, filtered, desk, params, decision.reading)
+    read(view, params, answer.reading)
     return OPEN_INTEREST_FELL
 
 
-def holds(state: State, market: Market, desk: SymbolState, params: Parameters) -> list[str]:
+def holds(view: View, params: Parameters) -> list[str]:
     """Return what else prevents an entry: the change of open interest is unknown."""
-    return [] if _change(state, market, params) >= -1.0 else ["the change of open interest is not known"]
+    return [] if _change(view, params) >= -1.0 else ["the change of open interest is not known"]
 
 
 def explain(reading: Reading, params: Parameters, side: int) -> list[Condition]:

@@ -17,12 +17,11 @@ from papertape.engine.kernel.state import Extreme, VolumeAverage
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.decision import Decision
-    from papertape.engine.kernel.state import Bars, Market, Series, SymbolState
+    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.view import View
 
 NAME = "momentum"
-TIMEFRAME_MS = 300_000
-FILTER_TIMEFRAME_MS = 900_000
+SERIES = ("5m", "15m")
 NEEDS_BARS = ADX_READY_ROW + 1
 NEEDS_FILTER_BARS = ADX_READY_ROW + 1
 EXIT_REASONS = ("momentum_lost",)
@@ -50,7 +49,7 @@ class State(Struct):
 
 
 class Reading(Struct):
-    """The numbers behind a decision."""
+    """The numbers behind a answer."""
 
     close: float = 0.0
     highest: float = 0.0
@@ -69,10 +68,10 @@ def needs(params: Parameters) -> int:
     return max(ADX_READY_ROW, params.breakout_lookback) + 1
 
 
-def observe(state: State, main: Series, bars: Bars, params: Parameters) -> None:
+def observe(view: View, params: Parameters) -> None:
     """Track the range of the candles before this one."""
-    roll_highest(state.highest, bars, main.row, params.breakout_lookback)
-    roll_lowest(state.lowest, bars, main.row, params.breakout_lookback)
+    roll_highest(view.state.highest, view.m5.bars, view.candle.row, params.breakout_lookback)
+    roll_lowest(view.state.lowest, view.m5.bars, view.candle.row, params.breakout_lookback)
 
 
 # ---------------------------------------------------------------- the conditions of an entry, each written once
@@ -94,78 +93,55 @@ def _is_with_trend(side: int, plus_di_15m: float, minus_di_15m: float) -> bool:
     return side * (plus_di_15m - minus_di_15m) > 0.0
 
 
-def enter(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter on the side of the 15m trend when the close leaves the range there on high volume."""
-    adx = filtered.adx
+    candle, adx, state = view.candle, view.m15.candle.adx, view.state
     side = 1 if adx.plus_di > adx.minus_di else -1
     if not (
         _is_trend(adx.value, params)
-        and _is_trending_still(main.adx.value, params)
-        and _is_breakout(side, main.close, state.highest.value, state.lowest.value)
+        and _is_trending_still(candle.adx.value, params)
+        and _is_breakout(side, candle.close, state.highest.value, state.lowest.value)
         and _is_with_trend(side, adx.plus_di, adx.minus_di)
-        and is_volume_spike(main.volume, main.volume_average, params.volume_confirmation_multiplier)
-        and main.atr.value > 0.0
+        and is_volume_spike(candle.volume, candle.volume_average, params.volume_confirmation_multiplier)
+        and candle.atr.value > 0.0
     ):
         return 0
-    atr_fraction = main.atr.value * params.atr_multiplier_tp / main.close
-    decision.target_fraction = min(atr_fraction, params.tp_percent / 100.0)
-    decision.stop_fraction = min(main.atr.value * params.atr_multiplier_sl / main.close, params.sl_percent / 100.0)
-    decision.score = _score(side, state, main, filtered, params)
-    read(state, market, main, filtered, desk, params, decision.reading)
+    atr_fraction = candle.atr.value * params.atr_multiplier_tp / candle.close
+    answer.target_fraction = min(atr_fraction, params.tp_percent / 100.0)
+    answer.stop_fraction = min(candle.atr.value * params.atr_multiplier_sl / candle.close, params.sl_percent / 100.0)
+    answer.score = _score(side, view, params)
+    read(view, params, answer.reading)
     return side
 
 
-def _score(side: int, state: State, main: Series, filtered: Series, params: Parameters) -> float:
+def _score(side: int, view: View, params: Parameters) -> float:
     """Return how clear breakout, volume and trend are, 0 to 1; it is shown and ranked, and decides nothing."""
-    beyond = main.close - state.highest.value if side > 0 else state.lowest.value - main.close
-    volume = (main.volume / main.volume_average.value - 1.0) / (2.0 * params.volume_confirmation_multiplier)
-    return 0.4 * clip(beyond / main.atr.value) + 0.3 * clip(volume) + 0.3 * clip(filtered.adx.value / 40.0)
+    candle, state = view.candle, view.state
+    beyond = candle.close - state.highest.value if side > 0 else state.lowest.value - candle.close
+    volume = (candle.volume / candle.volume_average.value - 1.0) / (2.0 * params.volume_confirmation_multiplier)
+    return 0.4 * clip(beyond / candle.atr.value) + 0.3 * clip(volume) + 0.3 * clip(view.m15.candle.adx.value / 40.0)
 
 
-def read(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    reading: Reading,
-) -> None:
+def read(view: View, params: Parameters, reading: Reading) -> None:
     """Fill in the numbers of this moment."""
-    reading.close = main.close
-    reading.highest = state.highest.value
-    reading.lowest = state.lowest.value
-    reading.atr = main.atr.value
-    reading.adx_5m = main.adx.value
-    reading.volume = main.volume
-    reading.volume_average = main.volume_average.value
-    reading.adx_15m = filtered.adx.value
-    reading.plus_di_15m = filtered.adx.plus_di
-    reading.minus_di_15m = filtered.adx.minus_di
+    candle, adx = view.candle, view.m15.candle.adx
+    reading.close = candle.close
+    reading.highest = view.state.highest.value
+    reading.lowest = view.state.lowest.value
+    reading.atr = candle.atr.value
+    reading.adx_5m = candle.adx.value
+    reading.volume = candle.volume
+    reading.volume_average = candle.volume_average.value
+    reading.adx_15m = adx.value
+    reading.plus_di_15m = adx.plus_di
+    reading.minus_di_15m = adx.minus_di
 
 
-def leave(
-    state: State,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    profit_usdt: float,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when the 5m ADX fell below its threshold."""
-    if main.row < ADX_READY_ROW or _is_trending_still(main.adx.value, params):
+    if view.candle.row < ADX_READY_ROW or _is_trending_still(view.candle.adx.value, params):
         return NO_REASON
-    read(state, market, main, filtered, desk, params, decision.reading)
+    read(view, params, answer.reading)
     return MOMENTUM_LOST
 
 

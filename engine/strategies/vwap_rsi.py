@@ -24,13 +24,11 @@ from papertape.engine.kernel.state import VolumeAverage
 from papertape.engine.kernel.strategy import Condition, clip
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.decision import Decision
-    from papertape.engine.kernel.state import Market, Series, SymbolState
-    from papertape.engine.kernel.strategy import NoState
+    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.view import View
 
 NAME = "vwap_rsi"
-TIMEFRAME_MS = 300_000
-FILTER_TIMEFRAME_MS = 900_000
+SERIES = ("5m", "15m")
 NEEDS_BARS = VWAP_READY_ROW + 1
 NEEDS_FILTER_BARS = ADX_READY_ROW + 1
 EXIT_REASONS = ("rsi_exit", "regime_change")
@@ -52,7 +50,7 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reading(Struct):
-    """The numbers behind a decision."""
+    """The numbers behind a answer."""
 
     close: float = 0.0
     rsi: float = 0.0
@@ -93,86 +91,63 @@ def _is_against_trend(side: int, adx_15m: float, plus_di_15m: float, minus_di_15
     return adx_15m > STRONG_TREND_ADX and side * (plus_di_15m - minus_di_15m) < 0.0
 
 
-def enter(
-    state: NoState,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter towards the VWAP when the RSI is exhausted, volume spikes and no trend is in the way."""
-    adx, vwap = filtered.adx, main.vwap.value
-    side = 1 if main.close < vwap else -1
+    candle, adx, vwap = view.candle, view.m15.candle.adx, view.candle.vwap.value
+    side = 1 if candle.close < vwap else -1
     if not (
-        main.vwap.traded > 0
+        candle.vwap.traded > 0
         and _is_trendless(adx.value, params)
-        and _is_ranging(main.regime)
-        and _is_exhausted(side, main.rsi.value, params)
-        and _is_far_from_vwap(side, main.close, vwap, params)
-        and is_volume_spike(main.volume, main.volume_average, params.volume_spike_multiplier)
+        and _is_ranging(candle.regime)
+        and _is_exhausted(side, candle.rsi.value, params)
+        and _is_far_from_vwap(side, candle.close, vwap, params)
+        and is_volume_spike(candle.volume, candle.volume_average, params.volume_spike_multiplier)
         and not _is_against_trend(side, adx.value, adx.plus_di, adx.minus_di)
     ):
         return 0
-    decision.stop_fraction = params.sl_percent / 100.0
-    decision.target_fraction = params.tp_percent / 100.0
-    decision.score = _score(side, main, filtered, params)
-    read(state, market, main, filtered, desk, params, decision.reading)
+    answer.stop_fraction = params.sl_percent / 100.0
+    answer.target_fraction = params.tp_percent / 100.0
+    answer.score = _score(side, view, params)
+    read(view, params, answer.reading)
     return side
 
 
-def _score(side: int, main: Series, filtered: Series, params: Parameters) -> float:
+def _score(side: int, view: View, params: Parameters) -> float:
     """Return how far each condition is exceeded, 0 to 1; it is shown and ranked, and decides nothing."""
-    adx, vwap = filtered.adx, main.vwap.value
-    exhausted = (30.0 - main.rsi.value) / 30.0 if side > 0 else (main.rsi.value - 70.0) / 30.0
-    away = abs(main.close - vwap) / vwap / (3.0 * (params.vwap_deviation_entry / 100.0))
-    volume = (main.volume / main.volume_average.value - 1.0) / (2.0 * params.volume_spike_multiplier)
+    candle, adx, vwap = view.candle, view.m15.candle.adx, view.candle.vwap.value
+    exhausted = (30.0 - candle.rsi.value) / 30.0 if side > 0 else (candle.rsi.value - 70.0) / 30.0
+    away = abs(candle.close - vwap) / vwap / (3.0 * (params.vwap_deviation_entry / 100.0))
+    volume = (candle.volume / candle.volume_average.value - 1.0) / (2.0 * params.volume_spike_multiplier)
     agrees = adx.value > STRONG_TREND_ADX and side * (adx.plus_di - adx.minus_di) > 0.0
     return 0.35 * clip(exhausted) + 0.25 * clip(away) + 0.20 * clip(volume) + 0.20 * (1.0 if agrees else 0.5)
 
 
-def read(
-    state: NoState,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    reading: Reading,
-) -> None:
+def read(view: View, params: Parameters, reading: Reading) -> None:
     """Fill in the numbers of this moment; the profit of a trade is known to its exit only."""
-    reading.close = main.close
-    reading.rsi = main.rsi.value
-    reading.vwap = main.vwap.value
-    reading.volume = main.volume
-    reading.volume_average = main.volume_average.value
-    reading.regime = main.regime
-    reading.adx_15m = filtered.adx.value
-    reading.plus_di_15m = filtered.adx.plus_di
-    reading.minus_di_15m = filtered.adx.minus_di
+    candle, adx = view.candle, view.m15.candle.adx
+    reading.close = candle.close
+    reading.rsi = candle.rsi.value
+    reading.vwap = candle.vwap.value
+    reading.volume = candle.volume
+    reading.volume_average = candle.volume_average.value
+    reading.regime = candle.regime
+    reading.adx_15m = adx.value
+    reading.plus_di_15m = adx.plus_di
+    reading.minus_di_15m = adx.minus_di
     reading.profit_usdt = 0.0
 
 
-def leave(
-    state: NoState,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    profit_usdt: float,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when the RSI has crossed the middle and the trade pays for its costs, or when a trend began."""
-    reason = NO_REASON
-    if main.row >= RSI_READY_ROW and desk.position.side * (main.rsi.value - 50.0) > 0.0 and profit_usdt > 0.0:
+    candle, position, reason = view.candle, view.position, NO_REASON
+    is_past_the_middle = candle.row >= RSI_READY_ROW and position.side * (candle.rsi.value - 50.0) > 0.0
+    if is_past_the_middle and position.profit_usdt > 0.0:
         reason = RSI_EXIT
-    elif main.regime == TRENDING_UP or main.regime == TRENDING_DOWN:
+    elif candle.regime == TRENDING_UP or candle.regime == TRENDING_DOWN:
         reason = REGIME_CHANGE
     if reason != NO_REASON:
-        read(state, market, main, filtered, desk, params, decision.reading)
-        decision.reading.profit_usdt = profit_usdt
+        read(view, params, answer.reading)
+        answer.reading.profit_usdt = position.profit_usdt
     return reason
 
 

@@ -33,6 +33,18 @@ class EpochBegan(Event, frozen=True, tag="EpochBegan.1"):
     why: str
 
 
+class ConfigurationReloaded(Event, frozen=True, tag="ConfigurationReloaded.1"):
+    """A human had the running engine apply a changed configuration; the events behind this one put it into force.
+
+    `changes` has one line for each changed setting: `risk.leverage: 3 -> 5`.
+    """
+
+    who: str
+    why: str
+    config_digest: str
+    changes: tuple[str, ...]
+
+
 class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.1"):
     """A strategy with its own capital, and all settings that apply to it from now on."""
 

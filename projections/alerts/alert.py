@@ -22,6 +22,7 @@ class AlertKind(StrEnum):
     KILL_SWITCH = "kill_switch"
     RESET = "reset"
     PAUSE = "pause"
+    RELOAD = "reload"
     FEED = "feed"
     SYMBOL = "symbol"
     ANOMALY = "anomaly"

@@ -18,6 +18,7 @@ from papertape.events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
+    ConfigurationReloaded,
     ContractDelisted,
     ContractListed,
     DataRefused,
@@ -88,6 +89,8 @@ MOSTLY_SILENT_EVENTS: frozenset[type[Event]] = SILENT_EVENTS | {CandleClosed}
 """A candle is worth an alert only if it ends an outage or makes a daily summary due."""
 
 AlertText = tuple[AlertKind, str]
+CONFIGURATION = "configuration"
+"""Who paused a strategy that the configuration no longer names."""
 
 REPORTED_OTHERWISE = frozenset({"ws_disconnected", "kill_switch_global", "all_strategies_stopped"})
 """Anomalies that the alert of the feed or kill switch covers already; only their reminders are sent."""
@@ -148,6 +151,7 @@ class Derivation:
         self._portfolio, self._trades, self._days, self._contracts = portfolio, trades, days, contracts
         self.feed = FeedOutageTracker()
         self._running = False
+        self._reloaded_ms = -1
         self._filled: dict[str, int] = {}
         self._before = PriorState()
 
@@ -212,6 +216,8 @@ class Derivation:
                 self._running = True
             case EngineStopped():
                 self._running = False
+            case ConfigurationReloaded():
+                self._reloaded_ms = event.at_ms
             case SymbolSuspended() | SymbolResumed():
                 self._filled.pop(event.symbol, None)
             case GapFilled():
@@ -297,6 +303,8 @@ class Derivation:
                 everything = event.scope == GLOBAL_SCOPE
                 remaining = switches.global_trip if everything else switches.standing(event.scope).trip
                 return AlertKind.RESET, texts.reset_text(stamp, event, self._before.trip, remaining)
+            case RunnerPaused() | RunnerResumed() if self._is_part_of_reload(event):
+                return None
             case RunnerPaused():
                 held = self._portfolio.positions(event.strategy)
                 return AlertKind.PAUSE, texts.pause_text(stamp, event, held, none_active=self._none_active)
@@ -305,11 +313,17 @@ class Derivation:
             case _:
                 return None
 
+    def _is_part_of_reload(self, event: RunnerPaused | RunnerResumed) -> bool:
+        """Return whether the alert of a reload has told of this pause, or of its end, already."""
+        return event.who == CONFIGURATION and event.at_ms == self._reloaded_ms
+
     def _engine_alert(self, event: Event, stamp: texts.Stamp, note: str) -> AlertText | None:
         match event:
             case EngineStarted():
                 crashed = self._before.crashed
                 return AlertKind.START, texts.start_text(stamp, event, self._portfolio.view(), note, crashed=crashed)
+            case ConfigurationReloaded():
+                return AlertKind.RELOAD, texts.reload_text(stamp, event)
             case EngineStopped():
                 return AlertKind.STOP, texts.stop_text(stamp, event.reason, self._portfolio.positions())
             case _:

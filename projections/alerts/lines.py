@@ -25,6 +25,7 @@ ENTRY: dict[Side, str] = {"long": "▲", "short": "▼"}
 WON, LOST, LIQUIDATED = "◆", "◇", "☒"
 FUNDING, TRIPPED, RESET = "⇄", "■", "□"
 PAUSED, RESUMED = "‖", "►"
+RELOADED = "↻"
 FEED_LOST, FEED_BACK = "⊘", "⊙"
 SUSPENDED, TRADABLE = "⊖", "⊕"
 WRONG, OVER = "⚠", "✓"

@@ -23,6 +23,7 @@ from papertape.projections.alerts.lines import (
     NO_TRIPS,
     OVER,
     PAUSED,
+    RELOADED,
     RESET,
     RESUMED,
     STARTED,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         AnomalyCleared,
         AnomalyPersists,
         AnomalyRaised,
+        ConfigurationReloaded,
         EngineStarted,
         FundingPaid,
         KillSwitchReset,
@@ -259,6 +261,15 @@ def _restored_lines(portfolio: PortfolioView) -> list[str]:
         *(numbered_part("kill switches tripped", list(map(trip_line, portfolio.trips))) or [NO_TRIPS]),
         *[f"{PAUSED} {name(account.strategy)}: {text(account.why)}" for account in paused],
     ]
+
+
+def reload_text(stamp: Stamp, reloaded: ConfigurationReloaded) -> str:
+    """Return the text for a configuration that was applied while the engine runs."""
+    details = [
+        f"by {name(reloaded.who)}: {text(reloaded.why)}",
+        *numbered_part("changes", list(map(text, reloaded.changes))),
+    ]
+    return _message(stamp, f"{RELOADED} <b>configuration reloaded</b>", details)
 
 
 def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct, structs
 
 from papertape.events.facts import (
+    ConfigurationReloaded,
     EngineStarted,
     FeedConnected,
     FeedLost,
@@ -78,6 +79,11 @@ class EquityMarkers:
                 self._put(recorded.seq, "configuration", event.strategy, f"{event.strategy} configured")
             case EngineStarted():
                 self._mark_start(event, recorded.seq)
+            case ConfigurationReloaded():
+                self._digest = event.config_digest
+                self._put(
+                    recorded.seq, "configuration", "engine", f"configuration reloaded by {event.who}: {event.why}"
+                )
             case FeedLost() | FeedConnected():
                 self._mark_feed(event, recorded.seq)
             case GapFound() | GapFilled():

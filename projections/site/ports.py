@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.events.signals import SignalBatch, SignalsRecorded
     from papertape.projections.folds.log_diff import Comparison
+    from papertape.projections.site.funnel import FunnelRequest, FunnelView
     from papertape.projections.site.views import Views
     from papertape.projections.text.causes import CauseChain
 
@@ -244,6 +245,17 @@ class Inspector(Protocol):
         """Return an event's causes, with the conditions of its decisions. Raises UsageError for an unknown seq."""
 
 
+class FunnelSource(Protocol):
+    """Counts funnels of entries outside the process that asks."""
+
+    async def funnel(self, request: FunnelRequest, wait_s: float) -> FunnelView | None:
+        """Return a funnel, or None if it is still being counted after `wait_s`: ask again.
+
+        Raises UsageError for an unknown name or an empty span, LogBusy if too many are being counted or one takes too
+        long.
+        """
+
+
 class Comparer(Protocol):
     """This log compared with another one."""
 
@@ -275,17 +287,18 @@ class SiteSettings(Struct, frozen=True):
 
 
 class StrategyView(Struct, frozen=True):
-    """An available strategy: what it does, and the JSON schema of its parameters (units, ranges, defaults)."""
+    """An available strategy: what it does, the timeframes that it reads, and the JSON schema of its parameters."""
 
     name: str
     about: str
-    timeframe_ms: int
-    filter_timeframe_ms: int
+    series: tuple[str, ...]
     parameters_schema: dict[str, Any]
 
 
-class Site(Struct, frozen=True):
-    """Everything that routes may use. `comparer` is None without a second log.
+class Site(Struct):
+    """Everything that routes may use. `comparer` is None without a second log, `funnels` where none can be counted.
+
+    `settings` and `strategies` are replaced when the engine's configuration changes.
 
     `unlogged` returns the owner's messages that the log does not hold. `outage` returns why the supervised engine is
     down; empty if it is up or unsupervised.
@@ -299,3 +312,4 @@ class Site(Struct, frozen=True):
     comparer: Comparer | None = None
     unlogged: Callable[[], UnloggedContents] = UnloggedContents
     outage: Callable[[], str] = str
+    funnels: FunnelSource | None = None

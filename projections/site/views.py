@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from papertape.events.facts import (
     CandleClosed,
+    ConfigurationReloaded,
     EngineStarted,
     EngineStopped,
     OrderCancelled,
@@ -133,6 +135,10 @@ class Views:
         earlier = (one.event for one in reversed(self._configured.get(strategy, ())) if one.seq <= seq)
         return next(earlier, None)
 
+    def add_strategy(self, name: str, timeframe_ms: int) -> None:
+        """Learn on whose close a strategy is evaluated that a reload is about to start."""
+        self._timeframes_ms.setdefault(name, timeframe_ms)
+
     def apply(self, recorded: Recorded) -> None:
         """Fold one event."""
         event = recorded.event
@@ -177,6 +183,8 @@ class Views:
                 self.started, self.stopped = event, None
             case EngineStopped():
                 self.stopped = event
+            case ConfigurationReloaded() if self.started is not None:
+                self.started = replace(self.started, config_digest=event.config_digest)
             case RunnerConfigured():
                 history = self._configured.setdefault(event.strategy, deque(maxlen=CONFIGURATIONS_MAX))
                 history.append(EffectiveConfiguration(recorded.seq, event))

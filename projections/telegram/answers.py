@@ -13,6 +13,8 @@ from papertape.events.errors import PapertapeError, UsageError
 from papertape.events.log import Recorded
 from papertape.projections.alerts.markup import text
 from papertape.projections.host import EventSource
+from papertape.projections.site.funnel import FunnelRequest
+from papertape.projections.site.ports import FunnelSource
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.asof import as_of
 from papertape.projections.telegram.explain import (
@@ -28,10 +30,12 @@ from papertape.projections.telegram.explain import (
     why_not_text,
     why_text,
 )
+from papertape.projections.telegram.funnel import funnel_html
 from papertape.projections.telegram.parse import (
     AsOfQuery,
     CauseQuery,
     DailyResultsQuery,
+    FunnelQuestion,
     NoPositionQuery,
     ProfitQuery,
     Question,
@@ -59,6 +63,7 @@ from papertape.projections.text.causes import Explain, cause_chain, explain_chai
 from papertape.projections.watchdog.watchdog import WatchdogView
 
 PROGRESS_MS: Final = 3_000
+FUNNEL_S_MAX: Final = 180.0
 CURVES_MAX: Final = 12
 """More curves are hard to distinguish: only the best and the worst are drawn."""
 
@@ -88,6 +93,7 @@ class RuntimeInfo(Struct, frozen=True):
     health: Callable[[], Sequence[str]] | None = None
     conditions: Conditions | None = None
     explain: Explain | None = None
+    funnels: FunnelSource | None = None
 
 
 class _NoSuchEvent(Exception):
@@ -118,6 +124,8 @@ class QueryHandler:
                 return ChatAnswer(self._why(seq))
             case NoPositionQuery(symbol=symbol):
                 return self._why_not(symbol)
+            case FunnelQuestion():
+                return self._funnel(question)
             case AsOfQuery():
                 return ChatAnswer(later=partial(self._as_of, question, head_seq))
 
@@ -190,6 +198,12 @@ class QueryHandler:
             html = why_not_text(self._views, symbol, note=f"conditions unavailable: {error}")
         await channel.post(html)
 
+    def _funnel(self, question: FunnelQuestion) -> ChatAnswer:
+        source = self._runtime.funnels
+        if source is None:
+            return ChatAnswer("funnels cannot be counted here")
+        return ChatAnswer(later=partial(_post_funnel, question, source))
+
     # ------------------------------------------------------------ slow answers
 
     def _picture(self, title: str, *, total: bool) -> Callable[[ReplyChannel], Awaitable[None]] | None:
@@ -235,6 +249,20 @@ class _Progress:
             await self._channel.post(html)
         else:
             await self._channel.edit(self._message.message_id, html)
+
+
+async def _post_funnel(question: FunnelQuestion, source: FunnelSource, channel: ReplyChannel) -> None:
+    """Count a funnel, and say so if that takes long."""
+    request = FunnelRequest(question.strategy, None, question.days)
+    try:
+        view = await source.funnel(request, PROGRESS_MS / 1_000.0)
+        if view is None:
+            await channel.post(f"counting the funnel of {question.days:g} days ...")
+            view = await source.funnel(request, FUNNEL_S_MAX)
+    except PapertapeError as error:
+        await channel.post(text(f"no funnel: {error}"))
+        return
+    await channel.post("still counting; ask again in a minute" if view is None else funnel_html(view))
 
 
 async def _draw(title: str, curves: tuple[PlotSeries, ...], channel: ReplyChannel) -> None:

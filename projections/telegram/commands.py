@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reload, Reset, Resume
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.alerts.lines import (
     ENTRIES_ALLOWED,
@@ -25,6 +25,7 @@ from papertape.projections.telegram.parse import (
     CloseCommand,
     KillCommand,
     PauseCommand,
+    ReloadCommand,
     ResetCommand,
     ResumeCommand,
 )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 WHO_CHARS_MAX: Final = 40
 IDS_NAMED_MAX: Final = 10
 CONFIRM: Final = "Confirm within 60 s."
+RELOAD_EFFECT: Final = "all changes are applied, or none if one of them is invalid or needs a restart"
 
 
 class ConfirmationPrompt(Struct, frozen=True):
@@ -73,6 +75,8 @@ def confirmation_for(act: Act, views: Views, *, fresh: bool = True) -> Confirmat
             return _killing(act, views, fresh=fresh)
         case ResetCommand():
             return _resetting(act, views)
+        case ReloadCommand():
+            return _confirmation("Reload the configuration?", [RELOAD_EFFECT], act.reason)
 
 
 def _confirmation(head: str, details: list[str], reason: str, trip_seq: int = 0) -> ConfirmationPrompt:
@@ -166,6 +170,8 @@ def command_of(act: Act, who: str, trip_seq: int, views: Views) -> Command | Com
             return Kill(who, act.reason, act.scope)
         case ResetCommand():
             return Reset(who, act.reason, act.scope, trip_seq)
+        case ReloadCommand():
+            return Reload(who, act.reason)
 
 
 def _close(act: CloseCommand, who: str, views: Views) -> Command | CommandUnavailable:
@@ -181,13 +187,14 @@ def _close(act: CloseCommand, who: str, views: Views) -> Command | CommandUnavai
 
 
 def done_words(accepted: Accepted) -> str:
-    """Return the outcome: `accepted: event #4711`, or a range of events."""
-    if accepted.first_seq == accepted.last_seq:
-        return f"accepted: event #{accepted.first_seq}"
-    return f"accepted: events #{accepted.first_seq} to #{accepted.last_seq}"
+    """Return the outcome: `accepted: event #4711`, or a range of events, and what a reload changed."""
+    seqs = f"event #{accepted.first_seq}"
+    if accepted.first_seq != accepted.last_seq:
+        seqs = f"events #{accepted.first_seq} to #{accepted.last_seq}"
+    return "\n".join([f"accepted: {seqs}", *accepted.changes])
 
 
 def answered_html(prompt_html: str, outcome: str, mark: str) -> str:
     """Return the prompt after its answer: the question with the outcome."""
     question = prompt_html.removesuffix(f"\n\n{CONFIRM}")
-    return f"{question}\n\n{mark} {text(outcome)}"
+    return f"{question}\n\n{mark} " + "\n".join(map(text, outcome.splitlines()))

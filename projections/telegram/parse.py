@@ -70,6 +70,13 @@ class NoPositionQuery(Struct, frozen=True):
     symbol: str
 
 
+class FunnelQuestion(Struct, frozen=True):
+    """The funnel of entries over the last `days`, of one strategy or, without a name, of all."""
+
+    strategy: str | None = None
+    days: float = 7.0
+
+
 class AsOfQuery(Struct, frozen=True):
     """The state at an event, or at a market time; the other one is None."""
 
@@ -105,6 +112,12 @@ class KillCommand(Struct, frozen=True):
     reason: str
 
 
+class ReloadCommand(Struct, frozen=True):
+    """Apply the changed configuration file."""
+
+    reason: str
+
+
 class ResetCommand(Struct, frozen=True):
     """Reset the kill switch of a strategy, or the global one."""
 
@@ -119,7 +132,7 @@ class InvalidRequest(Struct, frozen=True):
     instead: tuple[str, ...] = ()
 
 
-Act = PauseCommand | ResumeCommand | CloseCommand | KillCommand | ResetCommand
+Act = PauseCommand | ResumeCommand | CloseCommand | KillCommand | ResetCommand | ReloadCommand
 Question = (
     SummaryQuery
     | ProfitQuery
@@ -128,6 +141,7 @@ Question = (
     | RecentEventsQuery
     | CauseQuery
     | NoPositionQuery
+    | FunnelQuestion
     | AsOfQuery
 )
 Request = Question | Act | InvalidRequest
@@ -145,6 +159,7 @@ MENU: Final[dict[str, tuple[str, str]]] = {
     "health": ("", "feed, watchdog, alert delivery"),
     "why": ("SEQ", "why an event happened"),
     "whynot": ("SYMBOL", "why there is no position in a symbol"),
+    "funnel": ("[strategy] [days]", "how often each condition of an entry held, and what became of signals"),
     "asof": ("SEQ or TIME", "status at an earlier event or time"),
     "config": ("", "current configuration"),
     "log": ("[n]", "last events"),
@@ -154,6 +169,7 @@ MENU: Final[dict[str, tuple[str, str]]] = {
     "close": ("ID or all", "close positions at the next open"),
     "kill": ("[strategy or all] [reason]", "trip a kill switch: no new positions until reset"),
     "reset": ("STRATEGY or global, reason", "reset a kill switch"),
+    "reload": ("[reason]", "apply the changed configuration file"),
     "help": ("", "this list"),
 }
 """Every command: its arguments and purpose, in the order of the menu."""
@@ -196,8 +212,12 @@ def _parse_command(name: str, rest: str, strategies: tuple[str, ...]) -> Request
             return _kill(rest, strategies)
         case "reset":
             return _reset(rest, strategies)
+        case "reload":
+            return ReloadCommand(_reason(rest) or NO_REASON)
         case "whynot":
-            return NoPositionQuery(rest.split(maxsplit=1)[0]) if rest else _wrong(name, "which symbol?")
+            return _why_not(rest, strategies)
+        case "funnel":
+            return _funnel(rest, strategies)
         case "asof":
             return _as_of(rest)
         case _:
@@ -221,6 +241,28 @@ def _numbered(name: str, rest: str) -> Request:
             return RecentTradesQuery(min(number or 5, COUNT_MAX))
         case _:
             return RecentEventsQuery(min(number or 10, COUNT_MAX))
+
+
+def _why_not(rest: str, strategies: tuple[str, ...]) -> Request:
+    """Parse a symbol, or a strategy and a number of days, which ask for its funnel."""
+    if not rest:
+        return _wrong("whynot", "which symbol?")
+    first = rest.split(maxsplit=1)[0]
+    return NoPositionQuery(first) if _known(first, strategies) is None else _funnel(rest, strategies)
+
+
+def _funnel(rest: str, strategies: tuple[str, ...]) -> Request:
+    """Parse a strategy and a number of days, `7` or `7d`; both may be omitted."""
+    first, _, after = rest.partition(" ")
+    strategy = _known(first, strategies)
+    last = after if strategy is not None else rest
+    days = _whole(last.removesuffix("d")) if last else 7
+    if days is None and strategy is None:
+        near = [f"/funnel {one} {after}".rstrip() for one in close_matches(first, strategies, 0.5)]
+        return InvalidRequest(unknown_name_text("strategy", first, strategies), tuple(near) or (usage("funnel"),))
+    if not days:
+        return _wrong("funnel", f"{last[:40]!r} is not a number of days")
+    return FunnelQuestion(strategy, float(min(days, DAYS_MAX)))
 
 
 def _pause_or_resume(name: str, rest: str, strategies: tuple[str, ...]) -> Request:

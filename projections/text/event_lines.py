@@ -20,6 +20,7 @@ from papertape.events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
+    ConfigurationReloaded,
     ContractDelisted,
     ContractListed,
     DataRefused,
@@ -282,6 +283,12 @@ def _engine_stopped(event: EngineStopped, _: Contracts) -> EventLine:
 def _epoch_began(event: EpochBegan, _: Contracts) -> EventLine:
     lost = f"the events after seq {event.restored_seq:,}, up to {event.replaced_seq:,}, are set aside"
     return EventLine("engine", f"restored from a backup by {event.who}: {event.why}; {lost}")
+
+
+@line.register
+def _configuration_reloaded(event: ConfigurationReloaded, _: Contracts) -> EventLine:
+    changes = f"; {'; '.join(event.changes)}" if event.changes else ""
+    return EventLine("engine", f"configuration reloaded by {event.who}: {event.why}{changes}")
 
 
 @line.register

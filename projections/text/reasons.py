@@ -71,6 +71,20 @@ def hold_words(reason: str, detail: str) -> str:
             return HOLDS.get(reason) or reason_words(reason)
 
 
+NOT_ASKED: dict[str, str] = {
+    "not_ready": "candles missing",
+    "late": "late candle",
+    "paused": "paused",
+    "position": "position open",
+    "order": "order pending",
+}
+
+
+def not_asked_words(reason: str) -> str:
+    """Describe why a strategy was not asked for an entry."""
+    return NOT_ASKED.get(reason) or reason_words(reason)
+
+
 def loss_percent(base_usdt: float, equity_usdt: float) -> float:
     """Return the loss in percent of the base; 0 without a base."""
     return (base_usdt - equity_usdt) / base_usdt * 100.0 if base_usdt > 0.0 else 0.0

@@ -9,6 +9,7 @@ from papertape.events.facts import (
     AnomalyCleared,
     AnomalyPersists,
     AnomalyRaised,
+    ConfigurationReloaded,
     ContractDelisted,
     EngineStopped,
     FeedConnected,
@@ -201,6 +202,13 @@ CASES: dict[str, list[Event]] = {
     "kill_switch_manual": [*market(), tripped("vwap_rsi", "manual")],
     "reset": [*market(), tripped(), momentum_reset()],
     "reset_still_held": [*market(), tripped(), tripped(GLOBAL_SCOPE, "global_loss"), momentum_reset()],
+    "reload": [
+        *market(),
+        *BOTH_OPEN,
+        ConfigurationReloaded(
+            NOON_MS, "anna", "calmer", "5c0e", ("risk.leverage: 3 -> 2", "strategies.funding: opens no more positions")
+        ),
+    ],
     "pause": [*market(), *BOTH_OPEN, *MOVED, RunnerPaused(NOON_MS + HOUR_MS, "momentum", "anna", "holiday")],
     "resume": [*market(), RunnerPaused(NOON_MS, "momentum", "anna", "holiday"),
                RunnerResumed(NOON_MS + HOUR_MS, "momentum", "anna", "back again")],

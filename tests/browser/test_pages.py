@@ -23,6 +23,7 @@ ADDRESSES = {
     "overview": "/",
     "arena": "/arena",
     "strategy": "/strategy/momentum",
+    "funnel": "/funnel/momentum",
     "chart": "/chart/BTCUSDT",
     "trades": "/trades",
     "risk": "/risk",

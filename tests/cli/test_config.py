@@ -233,7 +233,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 NAME = "always"
-TIMEFRAME_MS = 60_000
+SERIES = ("1m",)
 
 class Parameters(Struct, frozen=True):
     nerve: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
@@ -241,7 +241,7 @@ class Parameters(Struct, frozen=True):
 class Reading(Struct):
     close: float = 0.0
 
-def enter(state, market, main, filtered, desk, params, decision):
+def enter(view, params, answer):
     return 1
 """
 

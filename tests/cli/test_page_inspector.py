@@ -299,5 +299,5 @@ def test_strategies_show_their_schema() -> None:
     assert json.loads(shown.stdout)["parameters_schema"] == parameters_schema(STRATEGIES["momentum"])
     views = {one.name: one for one in strategy_views(STRATEGIES)}
     assert tuple(views) == BUILT_IN
-    assert views["momentum"].filter_timeframe_ms == FIFTEEN_MS
+    assert views["momentum"].series == ("5m", "15m")
     assert views["momentum"].parameters_schema == parameters_schema(STRATEGIES["momentum"])

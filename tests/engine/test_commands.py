@@ -14,7 +14,7 @@ from papertape.engine.command_queue import WAITING_MAX, command_events
 from papertape.engine.control_socket import ControlServer, EngineNotRunning, send_command, socket_path
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.startup import open_engine
-from papertape.events.commands import TEXT_CHARS_MAX, Accepted, Close, Command, Kill, Pause, Reset, Resume
+from papertape.events.commands import TEXT_CHARS_MAX, Accepted, Close, Kill, Pause, Reset, Resume, StateCommand
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
     CloseRequested,
@@ -82,7 +82,7 @@ def test_pause_and_resume_mean_those_that_are_not_in_that_state() -> None:
         (Reset(*ANNA, "globl", 1), "no strategy 'globl'; did you mean global?"),
     ],
 )
-def test_a_name_that_does_not_exist_is_refused_with_the_nearest_one(command: Command, words: str) -> None:
+def test_a_name_that_does_not_exist_is_refused_with_the_nearest_one(command: StateCommand, words: str) -> None:
     with pytest.raises(CommandRefused, match=re.escape(words)):
         command_events(scenario_with_positions().world, command)
 
@@ -99,7 +99,7 @@ def test_a_kill_carries_the_numbers_of_the_moment_and_stands_once() -> None:
 
 
 @pytest.mark.parametrize("command", [Pause("", "why"), Pause("anna", " \n "), Kill("anna", "")])
-def test_a_command_needs_who_and_why(command: Command) -> None:
+def test_a_command_needs_who_and_why(command: StateCommand) -> None:
     with pytest.raises(CommandRefused, match="a command needs wh"):
         command_events(scenario_with_positions().world, command)
 

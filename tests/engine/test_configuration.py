@@ -32,12 +32,12 @@ RUN = (
 )  # fmt: skip
 VANISHING = '''"""Never enters."""
 from msgspec import Struct
-NAME, TIMEFRAME_MS = "vanishing", 60_000
+NAME, SERIES = "vanishing", ("1m",)
 class Parameters(Struct, frozen=True):
     width: float = 1.0
 class Reading(Struct):
     width: float = 0.0
-def enter(state, market, main, filtered, desk, params, decision):
+def enter(view, params, answer):
     return 0
 '''
 

@@ -246,9 +246,9 @@ def test_the_warm_up_makes_every_indicator_ready_and_trades_nothing() -> None:
     world = new_state(STRATEGIES)
     fold(world, [item for item in made.recorded if item.event.at_ms < live_ms])
     for runner in world.runners:
-        main, filtered = runner.main.series[0], runner.filtered.series[0]
-        assert main.row + 1 >= runner.strategy.needs_bars, runner.strategy.name
-        assert filtered.row + 1 >= runner.strategy.needs_filter_bars, runner.strategy.name
+        first, *others = (one.series[0] for one in runner.series)
+        assert first.row + 1 >= runner.strategy.needs_bars, runner.strategy.name
+        assert all(one.row + 1 >= runner.strategy.needs_filter_bars for one in others), runner.strategy.name
     assert len(made.watching().candles(timing=Timing.WARM_UP)) == minutes
 
 

@@ -234,7 +234,7 @@ def streams_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
             acting = asyncio.ensure_future(act(plan, twin, clock))
             told = await read(session.facts({}), clock, plan.minutes * 60.0)
             await acting
-            done = [stream.statistics for stream in session._streams]
+            done = [stream.statistics for stream in session.streams.streams]
             await session.close()
             live = [one for one in told if getattr(one.fact, "timing", None) is Timing.ON_TIME]
             return twin, done, max((one.told_ms - one.fact.at_ms) / 1_000.0 for one in live)

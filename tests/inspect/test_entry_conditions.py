@@ -9,7 +9,13 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from papertape.engine.inspect.entry_conditions import EntryBlocker, EntryConditions, Readiness, entry_conditions
+from papertape.engine.inspect.entry_conditions import (
+    EntryBlocker,
+    EntryConditions,
+    Readiness,
+    ask_now,
+    entry_conditions,
+)
 from papertape.engine.reducer.inputs import active_trip_seq
 from papertape.engine.reducer.reducer import decide, is_new
 from papertape.engine.reducer.snapshot_codec import state_digest
@@ -73,7 +79,7 @@ def compare(
     """Every strategy that was asked on this candle, against what it decided."""
     index = world.symbols[event.symbol]
     for runner in world.runners:
-        if runner.main.series[index].completed == 0:
+        if runner.series[0].series[index].completed == 0:
             continue
         name, own = runner.strategy.name, runner.desks[index]
         signals = [one for one in entries if isinstance(one, OrderPlaced | OrderRejected) and one.strategy == name]
@@ -112,8 +118,7 @@ def check_readings(world: EngineState, name: str, symbol: str, told: OrderPlaced
     runner = world.runner(name)
     assert strategy.read is not None and strategy.explain is not None
     reading = strategy.reading()
-    market_, main, filtered = world.markets[index], runner.main.series[index], runner.filtered.series[index]
-    strategy.read(runner.states[index], market_, main, filtered, runner.desks[index], runner.params[index], reading)
+    ask_now(world, runner, index, strategy.read, reading)
     assert asdict(reading) == told.readings
 
 

@@ -122,9 +122,11 @@ class View:
     """What is known of one symbol at a moment: the last complete candle per timeframe, the last close, the settlements
     and the open-interest readings whose turn has come."""
 
-    def __init__(self, symbol: str, candles: list[Candle], base: int, gap_ms: int) -> None:
+    def __init__(
+        self, symbol: str, candles: list[Candle], base: int, gap_ms: int, timeframes: tuple[int, ...] = TIMEFRAMES
+    ) -> None:
         self.symbol, self.base, self.gap_ms = symbol, base, gap_ms
-        self.timeframes = [timeframe for timeframe in TIMEFRAMES if timeframe >= base]
+        self.timeframes = [timeframe for timeframe in timeframes if timeframe >= base]
         self.by_close = {tf: completions(candles, base, tf, gap_ms) for tf in self.timeframes}
         self.latest: dict[int, Snapshot | None] = dict.fromkeys(self.timeframes)
         self.previous: Candle | None = None

@@ -15,6 +15,7 @@ from papertape.events.facts import (
     CandleClosed,
     CloseRequested,
     Closing,
+    ConfigurationReloaded,
     ContractDelisted,
     DataRefused,
     EngineStarted,
@@ -169,6 +170,10 @@ LINES: list[tuple[Event, str]] = [
     (
         RepairTried(DAY_0_MS, "data_stale", "BTCUSDT", "subscribed again"),
         "repair attempted for data stale, BTCUSDT: subscribed again",
+    ),
+    (
+        ConfigurationReloaded(DAY_0_MS, "anna", "calmer", "5c0e", ("risk.leverage: 3 -> 2", "groups.X: a -> b")),
+        "configuration reloaded by anna: calmer; risk.leverage: 3 -> 2; groups.X: a -> b",
     ),
     (RunnerPaused(DAY_0_MS, "momentum", "anna", "holiday"), "momentum paused by anna: holiday"),
     (RunnerResumed(DAY_0_MS, "momentum", "anna", "back"), "momentum resumed by anna: back"),

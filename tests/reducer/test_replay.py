@@ -137,7 +137,7 @@ def test_a_replay_begins_anew_after_a_long_hole_in_the_middle_of_a_higher_candle
         feed(run.world, run.log, [fact])
         fold(world, run.log[followed:])
         if run.world.markets[0].reset:
-            assert run.world.runners[0].main.series[0].completed == 0
+            assert run.world.runners[0].series[0].series[0].completed == 0
             assert state_of(world) == state_of(run.world)
             anew += 1
     assert anew >= 2

@@ -17,7 +17,7 @@ TWIN = '''"""Goes with a mean of the closes, quick or slow."""
 from msgspec import Struct
 
 NAME = "TWIN"
-TIMEFRAME_MS = 300_000
+SERIES = ("5m",)
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,17 +32,18 @@ class Reading(Struct):
     mean: float = 0.0
 
 
-def observe(state, main, bars, params):
-    state.mean = main.close if state.mean == 0.0 else state.mean + (main.close - state.mean) * WEIGHT
+def observe(view, params):
+    state, close = view.state, view.candle.close
+    state.mean = close if state.mean == 0.0 else state.mean + (close - state.mean) * WEIGHT
 
 
-def enter(state, market, main, filtered, desk, params, decision):
-    away = 100.0 * (main.close / state.mean - 1.0)
+def enter(view, params, answer):
+    away = 100.0 * (view.candle.close / view.state.mean - 1.0)
     if abs(away) < params.distance_percent:
         return 0
-    decision.stop_fraction = 0.01
-    decision.target_fraction = 0.02
-    decision.reading.mean = state.mean
+    answer.stop_fraction = 0.01
+    answer.target_fraction = 0.02
+    answer.reading.mean = view.state.mean
     return 1 if away > 0.0 else -1
 '''
 

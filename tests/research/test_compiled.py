@@ -66,7 +66,7 @@ LOOSE = '''"""A strategy whose functions answer with floats and truth values, or
 from msgspec import Struct
 
 NAME = "loose"
-TIMEFRAME_MS = 60_000
+SERIES = ("1m",)
 EXIT_REASONS = ("mine",)
 
 
@@ -82,19 +82,19 @@ class Reading(Struct):
     volume: float = 0.0
 
 
-def enter(state, market, main, filtered, desk, params, decision):
+def enter(view, params, answer):
     """1 and a half side; in between there is no answer."""
-    decision.stop_fraction = 0.01
-    if main.volume > 12.0:
-        decision.target_fraction = 1
+    answer.stop_fraction = 0.01
+    if view.candle.volume > 12.0:
+        answer.target_fraction = 1
         return 1.0
-    if main.volume < 8.0:
+    if view.candle.volume < 8.0:
         return -0.5
 
 
-def leave(state, market, main, filtered, desk, profit_usdt, params, decision):
+def leave(view, params, answer):
     """True is no reason."""
-    if main.volume < 6.0:
+    if view.candle.volume < 6.0:
         return True
 '''
 
@@ -115,7 +115,7 @@ BARE = '''"""A strategy without parameters, without readings, and with a state t
 from msgspec import Struct
 
 NAME = "bare"
-TIMEFRAME_MS = 60_000
+SERIES = ("1m",)
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,14 +130,14 @@ class Reading(Struct):
     """None."""
 
 
-def observe(state, main, bars, params):
+def observe(view, params):
     """Nothing is kept."""
 
 
-def enter(state, market, main, filtered, desk, params, decision):
+def enter(view, params, answer):
     """Always long."""
-    decision.stop_fraction = 0.01
-    decision.target_fraction = 0.01
+    answer.stop_fraction = 0.01
+    answer.target_fraction = 0.01
     return 1
 '''
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.state import Market, Series, SymbolState
 from papertape.engine.runner_settings import RunnerSettings
-from papertape.engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, settle
+from papertape.engine.strategies.funding import FUNDING_NORMAL, Parameters, Reading, State, enter, leave, on_funding
 from papertape.events.facts import OrderPlaced, OrderRejected
 from papertape.events.log import Recorded
 from papertape.events.units import HOUR_MS, MINUTE_MS
-from tests.build import candle, listed, settled
+from tests.build import candle, listed, settled, view_of
 from tests.support import NO_LIMITS, configured_world, feed
 
 NEGATIVE, POSITIVE, NORMAL = -0.0003, 0.0003, 0.0002
+
+
+def settle(state: State, time_ms: int, rate: float) -> None:
+    """A settlement, when its turn comes."""
+    on_funding(view_of({"15m": Series()}, state, Market(rate=rate, rate_time_ms=time_ms)), Parameters())
 
 
 @pytest.mark.parametrize(
@@ -37,20 +42,20 @@ def test_since_when_the_rate_is_extreme(
 ) -> None:
     state = State()
     for hours, rate in settlements:
-        settle(state, hours * HOUR_MS, rate, Parameters())
+        settle(state, hours * HOUR_MS, rate)
     assert state.side == side
     if since_hours is not None:
         assert state.since_ms == since_hours * HOUR_MS
 
 
-def ask(minutes: float, rate: float = NEGATIVE, since: int = 0, placed: int = -1) -> tuple[int, Decision]:
+def ask(minutes: float, rate: float = NEGATIVE, since: int = 0, placed: int = -1) -> tuple[int, Answer]:
     """The side entered some minutes after a settlement at 0."""
-    state, decision = State(), Decision(reading=Reading())
-    settle(state, 0, rate, Parameters())
+    state, decision = State(), Answer(reading=Reading())
+    settle(state, 0, rate)
     state.since_ms = since
     market = Market(close_time_ms=int(minutes * MINUTE_MS), rate=rate, rate_time_ms=0)
     desk = SymbolState(entry_placed_ms=placed)
-    return enter(state, market, Series(), Series(), desk, Parameters(), decision), decision
+    return enter(view_of({"15m": Series()}, state, market, symbol=desk), Parameters(), decision), decision
 
 
 @pytest.mark.parametrize(
@@ -92,13 +97,13 @@ def test_the_score_is_never_above_one(rate: float, score: float) -> None:
     ],
 )
 def test_it_leaves_when_the_rate_is_normal_and_known(rate: float, minutes: int, reason: int) -> None:
-    market, decision = Market(close_time_ms=minutes * MINUTE_MS, rate=rate, rate_time_ms=0), Decision(reading=Reading())
-    assert leave(State(), market, Series(), Series(), SymbolState(), 0.0, Parameters(), decision) == reason
+    market, decision = Market(close_time_ms=minutes * MINUTE_MS, rate=rate, rate_time_ms=0), Answer(reading=Reading())
+    assert leave(view_of({"15m": Series()}, State(), market), Parameters(), decision) == reason
 
 
 def test_without_any_settlement_nothing_is_known() -> None:
-    decision = Decision(reading=Reading())
-    assert leave(State(), Market(), Series(), Series(), SymbolState(), 0.0, Parameters(), decision) == 0
+    decision = Answer(reading=Reading())
+    assert leave(view_of({"15m": Series()}, State()), Parameters(), decision) == 0
 
 
 def entries(

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
+from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.decide import is_ready
-from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.observe import observe_open_interest
-from papertape.engine.kernel.state import READINGS_MAX, Bar, Fact, Market, Needs, OpenInterest, Series, SymbolState
+from papertape.engine.kernel.state import (
+    READINGS_MAX,
+    Fact,
+    Market,
+    Needs,
+    OpenInterest,
+    Series,
+)
+from papertape.engine.kernel.view import SeriesView
 from papertape.engine.strategies.liquidation import (
     OPEN_INTEREST_FELL,
     Parameters,
@@ -16,11 +26,12 @@ from papertape.engine.strategies.liquidation import (
     State,
     enter,
     leave,
-    measure,
     observe,
-    reset,
+    on_gap,
+    on_open_interest,
 )
 from papertape.events.units import MINUTE_MS
+from tests.build import view_of
 from tests.support import STRATEGIES
 
 
@@ -37,21 +48,25 @@ class Crowd:
         """A reading, when its turn comes."""
         fact = Fact(2, 0, 0, minute * MINUTE_MS, minute * MINUTE_MS, close=value)
         observe_open_interest(self.market, fact, self.readings)
-        measure(self.state, self.market, self.main, self.readings, Parameters())
+        on_open_interest(self.view(), Parameters())
+
+    def view(self) -> Any:
+        """What the strategy sees."""
+        return view_of({"5m": self.main}, self.state, self.market, self.readings)
 
     def ask(self, minute: int, close: float, parameters: Parameters = Parameters()) -> int:  # noqa: B008 - frozen
         """The side entered on a close."""
         self.market.close_time_ms, self.main.close = minute * MINUTE_MS, close
-        decision = Decision(reading=Reading())
-        if not is_ready(self.main, Series(row=0), Needs(*STRATEGIES["liquidation"].candles_needed(parameters))):
+        decision = Answer(reading=Reading())
+        if not is_ready((SeriesView(self.main, ()),), Needs(*STRATEGIES["liquidation"].candles_needed(parameters))):
             return 0
-        return enter(self.state, self.market, self.main, Series(), SymbolState(), parameters, decision)
+        return enter(self.view(), parameters, decision)
 
     def leaving(self, minute: int, parameters: Parameters = Parameters()) -> int:  # noqa: B008 - frozen
         """The reason it leaves for."""
         self.market.close_time_ms = minute * MINUTE_MS
-        decision = Decision(reading=Reading())
-        return leave(self.state, self.market, self.main, Series(), SymbolState(), 0.0, parameters, decision)
+        decision = Answer(reading=Reading())
+        return leave(self.view(), parameters, decision)
 
 
 def risen(percent: float = 2.0) -> Crowd:
@@ -143,14 +158,14 @@ def test_a_fall_and_the_first_reading_and_one_before_any_candle_add_nothing() ->
 def test_the_crowds_memory_halves_in_a_halflife() -> None:
     state = State(weight=1.0, weighted_price=100.0)
     for _ in range(48):
-        observe(state, Series(), [Bar()], Parameters())
+        observe(view_of({"5m": Series()}, state), Parameters())
     assert state.weight == pytest.approx(0.5, rel=1e-4)
     assert state.weighted_price / state.weight == pytest.approx(100.0)
 
 
 def test_its_decay_is_the_rational_form() -> None:
     state = State(weight=1.0)
-    observe(state, Series(), [Bar()], Parameters())
+    observe(view_of({"5m": Series()}, state), Parameters())
     ln_2 = 0.6931471805599453
     assert state.weight == (96.0 - ln_2) / (96.0 + ln_2)
     assert state.weight == pytest.approx(0.5 ** (1.0 / 48.0), rel=3e-7)
@@ -181,7 +196,7 @@ def test_it_does_not_leave_when_the_change_is_not_known() -> None:
 
 def test_a_long_hole_forgets_the_crowd_and_the_base() -> None:
     crowd = risen()
-    reset(crowd.state)
+    on_gap(crowd.view(), Parameters())
     crowd.market.readings = 0
     assert crowd.ask(60, 102.0) == 0
     crowd.read(500, 1_000_000.0)

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.decide import is_ready
-from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.indicators import ADX_READY_ROW
-from papertape.engine.kernel.state import Adx, Atr, Extreme, Market, Needs, Series, SymbolState, VolumeAverage
+from papertape.engine.kernel.state import Adx, Atr, Extreme, Needs, Series, VolumeAverage
+from papertape.engine.kernel.view import SeriesView
 from papertape.engine.strategies.momentum import MOMENTUM_LOST, Parameters, Reading, State, enter, leave
+from tests.build import view_of
 from tests.support import STRATEGIES
 
 LONG: dict[str, Any] = {"row": 40, "close": 101.0, "atr": 0.2, "adx": 20.0, "volume": 2.1}
@@ -36,12 +38,13 @@ def fifteen(adx: float = 25.0, plus: float = 20.0, minus: float = 10.0, row: int
     return Series(row=row, adx=Adx(value=adx, plus_di=plus, minus_di=minus))
 
 
-def ask(main: Series, filtered: Series, parameters: Parameters = Parameters()) -> tuple[int, Decision]:  # noqa: B008
+def ask(main: Series, filtered: Series, parameters: Parameters = Parameters()) -> tuple[int, Answer]:  # noqa: B008
     """The side that is entered, over a range of 90 to 100, and its numbers."""
-    decision, state = Decision(reading=Reading()), State(Extreme(100.0, 39), Extreme(90.0, 39))
-    if not is_ready(main, filtered, Needs(*STRATEGIES["momentum"].candles_needed(parameters))):
+    decision, state = Answer(reading=Reading()), State(Extreme(100.0, 39), Extreme(90.0, 39))
+    series = SeriesView(main, ()), SeriesView(filtered, ())
+    if not is_ready(series, Needs(*STRATEGIES["momentum"].candles_needed(parameters))):
         return 0, decision
-    return enter(state, Market(), main, filtered, SymbolState(), parameters, decision), decision
+    return enter(view_of({"5m": main, "15m": filtered}, state), parameters, decision), decision
 
 
 DOWN = fifteen(plus=10.0, minus=20.0)
@@ -95,5 +98,5 @@ def test_the_score_weighs_distance_volume_and_trend() -> None:
     [({"adx": 20.0}, 0), ({"adx": 19.999}, MOMENTUM_LOST), ({"adx": 0.0, "row": ADX_READY_ROW - 1}, 0)],
 )
 def test_it_leaves_when_the_trend_has_faded(changes: dict[str, Any], reason: int) -> None:
-    decision = Decision(reading=Reading())
-    assert leave(State(), Market(), five(changes), fifteen(), SymbolState(), 0.0, Parameters(), decision) == reason
+    decision = Answer(reading=Reading())
+    assert leave(view_of({"5m": five(changes), "15m": fifteen()}, State()), Parameters(), decision) == reason

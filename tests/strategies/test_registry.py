@@ -32,7 +32,7 @@ from msgspec import Meta, Struct
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 NAME = "dropped"
-TIMEFRAME_MS = 300_000
+SERIES = ("5m",)
 EXIT_REASONS = ("old",)
 
 
@@ -55,25 +55,25 @@ class Reading(Struct):
     mean: float = 0.0
 
 
-def observe(state, main, bars, params):
-    state.candles += 1
-    state.mean = state.mean + (main.close - state.mean) / min(20, state.candles)
+def observe(view, params):
+    view.state.candles += 1
+    view.state.mean = view.state.mean + (view.candle.close - view.state.mean) / min(20, view.state.candles)
 
 
-def enter(state, market, main, filtered, desk, params, decision):
-    away = main.close / state.mean - 1.0
+def enter(view, params, answer):
+    away = view.candle.close / view.state.mean - 1.0
     if abs(away) * 100.0 < FACTOR * params.distance_percent:
         return 0
-    decision.stop_fraction = 0.01
-    decision.target_fraction = 0.02
-    decision.score = min(1.0, abs(away))
-    decision.reading.mean = state.mean
+    answer.stop_fraction = 0.01
+    answer.target_fraction = 0.02
+    answer.score = min(1.0, abs(away))
+    answer.reading.mean = view.state.mean
     return 1 if away > 0.0 else -1
 
 
-def leave(state, market, main, filtered, desk, profit_usdt, params, decision):
-    decision.reading.mean = state.mean
-    return FIRST_EXIT_REASON if state.candles % 7 == 0 else NO_REASON
+def leave(view, params, answer):
+    answer.reading.mean = view.state.mean
+    return FIRST_EXIT_REASON if view.state.candles % 7 == 0 else NO_REASON
 '''
 
 
@@ -150,8 +150,13 @@ def test_a_file_without_a_name_is_no_strategy(tmp_path: Path) -> None:
         ("def (", "SyntaxError"),
         ("import not_there_at_all", "not_there_at_all"),
         ("NAME = UNKNOWN", "UNKNOWN"),
-        ('NAME = "x"', "TIMEFRAME_MS"),
-        (DROPPED.replace("FACTOR", "1.0").replace("300_000", "420_000"), "TIMEFRAME_MS must be one of"),
+        ('NAME = "x"', "`SERIES` is missing"),
+        (
+            DROPPED.replace("FACTOR", "1.0").replace('("5m",)', '("7m",)'),
+            "SERIES must be a tuple of 1 to 4 different timeframes",
+        ),
+        (DROPPED.replace("FACTOR", "1.0").replace('("5m",)', '("5m", "5m")'), "SERIES must be a tuple of 1 to 4"),
+        (DROPPED.replace("FACTOR", "1.0").replace('("5m",)', '"5m"'), "SERIES must be a tuple of 1 to 4"),
         (DROPPED.replace("FACTOR", "1.0").replace("def enter(", "def entering("), "`enter` is missing"),
         (DROPPED.replace("FACTOR", "1.0").replace("class Reading", "class Numbers"), "`Reading` is missing"),
         ("VALUE = {}['key']", "KeyError"),
@@ -165,6 +170,44 @@ def test_a_broken_file_is_refused_by_its_name(text: str, says: str, tmp_path: Pa
     with pytest.raises(ConfigError, match=r"broken\.py") as refused:
         load_strategies([tmp_path])
     assert says in str(refused.value)
+
+
+FORMER = """
+from msgspec import Struct
+
+NAME, TIMEFRAME_MS, FILTER_TIMEFRAME_MS = "former", 300_000, 900_000
+
+
+class Parameters(Struct): ...
+
+
+class Reading(Struct): ...
+
+
+def observe(state, main, bars, params): ...
+
+
+def settle(state, time_ms, rate, params): ...
+
+
+def enter(state, market, main, filtered, desk, params, decision): ...
+
+
+def leave(state, market, main, filtered, desk, profit_usdt, params, decision): ...
+"""
+
+
+def test_a_file_for_an_earlier_version_is_told_what_to_change(tmp_path: Path) -> None:
+    (tmp_path / "former.py").write_text(FORMER, encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        load_strategies([tmp_path])
+    says = str(refused.value)
+    assert says == (
+        f'strategy {tmp_path / "former.py"}: TIMEFRAME_MS is now SERIES = ("5m",); '
+        'FILTER_TIMEFRAME_MS is now the second of SERIES = ("5m", "15m"); settle is now `on_funding`; '
+        "`observe` takes (view, params); `enter` takes (view, params, answer); `leave` takes (view, params, answer); "
+        "docs/strategies.md has the whole contract"
+    )
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:

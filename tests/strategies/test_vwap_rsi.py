@@ -7,14 +7,24 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
 from papertape.engine.kernel.decide import is_ready, profit_after_costs
-from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
 from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
-from papertape.engine.kernel.state import Adx, Market, Needs, Position, Rsi, Series, SymbolState, VolumeAverage, Vwap
-from papertape.engine.kernel.strategy import NoState
+from papertape.engine.kernel.state import (
+    Adx,
+    Needs,
+    Position,
+    Rsi,
+    Series,
+    SymbolState,
+    VolumeAverage,
+    Vwap,
+)
+from papertape.engine.kernel.view import SeriesView
 from papertape.engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, enter, leave
+from tests.build import view_of
 from tests.support import STRATEGIES
 
 
@@ -48,10 +58,11 @@ def fifteen(adx: float = 15.0, plus: float = 10.0, minus: float = 10.0, row: int
 
 def asked(main: Series, filtered: Series | None = None, parameters: Parameters = Parameters()) -> int:  # noqa: B008
     """The side that is entered."""
-    filtered, decision = filtered or fifteen(), Decision(reading=Reading())
-    if not is_ready(main, filtered, Needs(*STRATEGIES["vwap_rsi"].candles_needed(parameters))):
+    filtered, decision = filtered or fifteen(), Answer(reading=Reading())
+    series = SeriesView(main, ()), SeriesView(filtered, ())
+    if not is_ready(series, Needs(*STRATEGIES["vwap_rsi"].candles_needed(parameters))):
         return 0
-    return enter(NoState(), Market(), main, filtered, SymbolState(), parameters, decision)
+    return enter(view_of({"5m": main, "15m": filtered}), parameters, decision)
 
 
 BELOW_AT, ABOVE_AT = 100.0 * (1.0 - 0.3 / 100.0), 100.0 * (1.0 + 0.3 / 100.0)
@@ -121,12 +132,11 @@ def test_each_parameter_moves_its_condition(name: str, value: float) -> None:
 
 
 def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
-    decision = Decision(reading=Reading())
-    assert (
-        enter(NoState(), Market(), five(rsi=15.0), fifteen(21.0, plus=20.0), SymbolState(), Parameters(), decision) == 1
-    )
+    decision = Answer(reading=Reading())
+    with_trend = view_of({"5m": five(rsi=15.0), "15m": fifteen(21.0, plus=20.0)})
+    assert enter(with_trend, Parameters(), decision) == 1
     assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.20)
-    enter(NoState(), Market(), five(rsi=15.0), fifteen(), SymbolState(), Parameters(), decision)
+    enter(view_of({"5m": five(rsi=15.0), "15m": fifteen()}), Parameters(), decision)
     assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.10)
     assert (decision.stop_fraction, decision.target_fraction) == (0.003, 0.008)
 
@@ -148,8 +158,9 @@ def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
 )
 def test_it_leaves_in_this_order(side: int, rsi: float, profit: float, regime: str, row: int, reason: int) -> None:
     desk, main = SymbolState(position=Position(side=side)), five(rsi=rsi, regime=regime, row=row)
-    decision = Decision(reading=Reading())
-    assert leave(NoState(), Market(), main, fifteen(), desk, profit, Parameters(), decision) == reason
+    decision = Answer(reading=Reading())
+    view = view_of({"5m": main, "15m": fifteen()}, symbol=desk, profit_usdt=profit)
+    assert leave(view, Parameters(), decision) == reason
 
 
 def test_the_profit_it_asks_for_is_after_all_costs_of_the_trade() -> None:

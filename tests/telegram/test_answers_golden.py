@@ -126,6 +126,10 @@ ANSWERS: dict[str, Callable[[], str]] = {
     "reset_global": lambda: asked("/reset global looked into it", "stopped"),
     "reset_untripped": lambda: asked("/reset vwap_rsi why not", "stopped"),
     "reset_without_reason": lambda: asked("/reset momentum", "stopped"),
+    "reload": lambda: asked("/reload calmer", "open"),
+    "reloaded": lambda: answered_html(
+        asked("/reload calmer", "open"), done_words(Accepted(4_711, 4_713, ("risk.leverage: 3 -> 2",))), "✓"
+    ),
     "unknown_command": lambda: asked("/positons", "open"),
     "unknown_strategy": lambda: asked("/pause momentun", "open"),
     "confirmed": lambda: answered_html(asked("/close all weekend", "open"), done_words(Accepted(4_711, 4_714)), "✓"),

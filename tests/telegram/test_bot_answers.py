@@ -66,6 +66,7 @@ def test_every_question_is_answered_with_what_the_views_say() -> None:
         "close",
         "kill",
         "reset",
+        "reload",
     }
 
 

@@ -27,6 +27,7 @@ PAGES = (
     "/arena",
     "/strategy/momentum",
     "/strategy/vwap_rsi",
+    "/funnel/momentum",
     "/chart?tf=1m",
     "/chart/GALAUSDT?tf=1m",
     "/trades",

@@ -19,9 +19,9 @@ from papertape.api.token import Token
 from papertape.engine.command_queue import command_events
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.signal_intake import PreparedSignals
-from papertape.events.commands import Accepted
+from papertape.events.commands import Accepted, Reload
 from papertape.events.errors import CommandRefused, UsageError
-from papertape.events.facts import CandleClosed, RunnerConfigured
+from papertape.events.facts import CandleClosed, ConfigurationReloaded, RunnerConfigured
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.host import fold
 from papertape.projections.site.market_time import MarketTimeCutoff
@@ -197,11 +197,17 @@ class Present:
         return self.said
 
     async def submit(self, command: Command) -> Accepted:
-        first_seq = len(self.timeline.log) + 1
-        for event in command_events(self.world, command):
+        first_seq, changes = len(self.timeline.log) + 1, ("risk.leverage: 3 -> 2",)
+        is_reload = isinstance(command, Reload)
+        events: Sequence[Event] = (
+            [ConfigurationReloaded(0, command.who, command.why, "5c0e", changes)]
+            if isinstance(command, Reload)
+            else command_events(self.world, command)
+        )
+        for event in events:
             take(self.world, self.timeline.log, event)
         self.timeline.tell()
-        return Accepted(first_seq, len(self.timeline.log))
+        return Accepted(first_seq, len(self.timeline.log), changes if is_reload else ())
 
     async def receive(self, batch: SignalBatch) -> SignalsRecorded:
         prepared, first_seq = PreparedSignals(batch, self.wall_ms), len(self.timeline.log) + 1
@@ -237,10 +243,7 @@ def site_of(
         "version": "test", "database": "memory", "simulated": True, "config_text": "kind = 'sim'",
         "commands_allowed": isinstance(engine, Present),
     }  # fmt: skip
-    strategies = tuple(
-        StrategyView(one.name, one.about, one.timeframe_ms, one.filter_timeframe_ms, {"type": "object"})
-        for one in STRATEGIES.values()
-    )
+    strategies = tuple(StrategyView(one.name, one.about, one.series, {"type": "object"}) for one in STRATEGIES.values())
     return Site(
         SiteSettings(**(said | settings)),  # type: ignore[arg-type]
         timeline,

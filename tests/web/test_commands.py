@@ -9,7 +9,13 @@ import pytest
 from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import CommandUnanswered
-from papertape.events.facts import FeedConnected, KillSwitchReset, KillSwitchTripped, RunnerPaused
+from papertape.events.facts import (
+    ConfigurationReloaded,
+    FeedConnected,
+    KillSwitchReset,
+    KillSwitchTripped,
+    RunnerPaused,
+)
 from tests.build import DAY_0_MS, listed
 from tests.events.loop import in_loop
 from tests.kernel.scenario import BUY, Scenario
@@ -72,6 +78,17 @@ async def test_a_reset_names_its_trip_and_works_once() -> None:
         second = await given(client, "reset", scope="scripted", trip_seq=trip_seq)
         assert second.status_code == 409
         assert second.json()["detail"]
+
+
+@in_loop
+async def test_a_reload_says_what_changed() -> None:
+    site, scenario = trading()
+    async with client_of(site) as client:
+        done = await given(client, "reload")
+        assert (done.status_code, done.json()["changes"]) == (200, ["risk.leverage: 3 -> 2"])
+        event = scenario.log[done.json()["first_seq"] - 1].event
+        assert isinstance(event, ConfigurationReloaded)
+        assert (event.who, event.why) == ("anna", "looked at it")
 
 
 @in_loop

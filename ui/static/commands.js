@@ -7,12 +7,13 @@
     resume: (target) => ({ strategy: target }),
     close: (target, data) => ({ strategy: target, symbol: data.get("symbol") }),
     kill: (target) => ({ scope: target }),
+    reload: () => ({}),
     reset: (target) => {
       const at = target.lastIndexOf(":");
       return { scope: target.slice(0, at), trip_seq: Number(target.slice(at + 1)) };
     },
   };
-  const done = { pause: "Paused", resume: "Resumed", close: "Closing at the next open", kill: "Killed", reset: "Reset" };
+  const done = { pause: "Paused", resume: "Resumed", close: "Closing at the next open", kill: "Killed", reset: "Reset", reload: "Reloaded" };
 
   function say(form, text, kind) {
     const answer = form.querySelector(".answer");
@@ -41,7 +42,8 @@
     });
     if (response.ok) {
       const accepted = await response.json();
-      say(form, `${done[kind]}: event ${accepted.first_seq.toLocaleString("en-US")} of the log.`, "good");
+      const changes = (accepted.changes ?? []).map((line) => `\n${line}`).join("");
+      say(form, `${done[kind]}: event ${accepted.first_seq.toLocaleString("en-US")} of the log.${changes}`, "good");
       form.reset();
       document.activeElement?.blur();
       return;

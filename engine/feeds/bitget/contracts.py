@@ -63,6 +63,32 @@ class ContractRegistry:
         now_ms = self._rest.server_now_ms()
         return [*contracts, *(SymbolSuspended(now_ms, one, _fault(unreadable[one])) for one in self._unreadable)]
 
+    async def new_contracts(self, symbols: Sequence[str]) -> list[ContractListed]:
+        """Return the specifications of symbols that are about to be watched. Raise ExchangeError.
+
+        Raise ConfigError for a symbol that the exchange does not list, or whose contract cannot be read.
+        """
+        await self._fetch_contracts()
+        for symbol in symbols:
+            if symbol in self._list.unreadable:
+                raise ConfigError(f"feed.bitget.symbols: {symbol}: {_fault(self._list.unreadable[symbol])}")
+            if symbol not in self._list.readable:
+                raise _unknown(symbol, list(self._list.readable))
+            await self._fetch_tiers(symbol, known=False)
+        return [self._contract(self._list.readable[symbol]) for symbol in symbols]
+
+    def change_settings(self, settings: BitgetSettings, unconfigured: Sequence[str]) -> None:
+        """Continue with other symbols and groups."""
+        self._settings, self._unconfigured = settings, unconfigured
+        self._unreadable = [one for one in self._unreadable if one in settings.symbols]
+
+    def join(self, symbols: Sequence[str], seen: dict[str, ResumePoint], now_ms: int) -> list[SymbolCursor]:
+        """Return cursors for symbols that begin to be watched now; they catch up like any lagging symbol."""
+        cursors = self._cursors_of([one for one in symbols if one not in self._unreadable], seen, now_ms)
+        for cursor in cursors:
+            cursor.lagging = True
+        return cursors
+
     def make_cursors(self, seen: dict[str, ResumePoint], now_ms: int) -> list[SymbolCursor]:
         """Return a cursor for every symbol that can be watched."""
         return self._cursors_of([one for one in self._settings.symbols if one not in self._unreadable], seen, now_ms)
@@ -98,9 +124,7 @@ class ContractRegistry:
             self._unreadable.remove(symbol)
             facts += [SymbolResumed(now_ms, symbol, "its contract can be read")]
             facts += [self._contract(self._list.readable[symbol])]
-            (cursor,) = self._cursors_of([symbol], {}, now_ms)
-            cursor.lagging = True
-            cursors.append(cursor)
+            cursors += self.join([symbol], {}, now_ms)
         return facts
 
     async def _fetch_contracts(self) -> None:
@@ -117,6 +141,8 @@ class ContractRegistry:
             delisted = body is None and fault is None
             if cursor.symbol in self._unconfigured:
                 facts += cursor.suspend(SuspensionReason.UNCONFIGURED, UNCONFIGURED, now_ms)
+            else:
+                facts += cursor.release(SuspensionReason.UNCONFIGURED, "it is configured again", now_ms)
             if body is not None and body.status == NORMAL:
                 facts += cursor.release(SuspensionReason.CONTRACT, "the exchange trades it again", now_ms)
             else:

@@ -7,16 +7,17 @@ candles are waited for; after `declare_s` they are declared missing, and deliver
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from papertape.engine.feeds.bitget.session import FeedSession
+from papertape.engine.feeds.bitget.session import FeedSession, WatchChange
 from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
 from papertape.engine.feeds.playback import chunks
 from papertape.engine.ports.clock import Clock, ScaledClock
 from papertape.engine.ports.feed import RefusalLog, ResumePoint
+from papertape.events.errors import ExchangeUnreachable
 from papertape.events.facts import ContractListed, FeedConnected, FeedFact
 
 
@@ -40,6 +41,24 @@ class BitgetFeed:
         """The skew of the exchange's clock against this machine's while it counts as an anomaly, else None."""
         return None if self._session is None else self._session.exchange_clock.reported_skew_ms
 
+    async def new_contracts(self, symbols: Sequence[str]) -> list[ContractListed]:
+        """Return the contracts of symbols that are about to be watched.
+
+        Raise ExchangeError if the exchange does not answer, ConfigError for a symbol that it does not list.
+        """
+        if self._session is None:
+            raise ExchangeUnreachable("the exchange was not reached yet")
+        return await self._session.new_contracts(symbols)
+
+    def change_symbols(self, settings: BitgetSettings, seen: Mapping[str, ResumePoint]) -> None:
+        """Watch the symbols of other settings from the next minute on; `seen` is where the engine is with each.
+
+        A symbol that is no longer configured is watched as long as a strategy holds a position in it.
+        """
+        self.settings = settings
+        if self._session is not None:
+            self._session.change = WatchChange(*_with_positions(settings, seen), dict(seen))
+
     async def reconnect(self, _: str = "") -> str:
         """Repair: replace every connection, and describe what was done."""
         return "not started yet" if self._session is None else self._session.reconnect()
@@ -58,9 +77,7 @@ class BitgetFeed:
         A symbol that is no longer configured is watched as long as a strategy holds a position in it.
         Raise ConfigError for a symbol that neither the exchange nor the log knows.
         """
-        configured = self.settings.symbols
-        unconfigured = tuple(symbol for symbol, one in seen.items() if one.in_position and symbol not in configured)
-        settings = replace(self.settings, symbols=(*configured, *unconfigured))
+        settings, unconfigured = _with_positions(self.settings, seen)
         clock = ScaledClock(self._clock, settings.speed)
         session = self._session = FeedSession(settings, clock, self._clock, self.refusals, unconfigured)
         try:
@@ -70,3 +87,12 @@ class BitgetFeed:
                         yield part
         finally:
             await session.close()
+
+
+def _with_positions(
+    settings: BitgetSettings, seen: Mapping[str, ResumePoint]
+) -> tuple[BitgetSettings, tuple[str, ...]]:
+    """Return the settings with the symbols that are no longer configured but have a position, and those symbols."""
+    configured = settings.symbols
+    unconfigured = tuple(symbol for symbol, one in seen.items() if one.in_position and symbol not in configured)
+    return replace(settings, symbols=(*configured, *unconfigured)), unconfigured

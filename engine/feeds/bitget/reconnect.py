@@ -49,7 +49,7 @@ class ReconnectingStream:
         stream_state: StreamState,
         rate_limiter: RateLimiter,
     ) -> None:
-        self._symbols = tuple(symbols)
+        self.symbols = tuple(symbols)
         self._settings = settings
         self._clock = clock
         self._now_ms = now_ms
@@ -72,7 +72,7 @@ class ReconnectingStream:
             while True:
                 await self._wait_for_turn()
                 connection = StreamConnection(
-                    self._symbols, self._settings, self._clock, self._now_ms, self._stream_state
+                    self.symbols, self._settings, self._clock, self._now_ms, self._stream_state
                 )
                 fresh = asyncio.ensure_future(connection.run())
                 if running is not None and not await self._takes_over(running, connection, fresh):
@@ -131,7 +131,7 @@ class ReconnectingStream:
         """Record that the connection ended and its forming candles are incomplete. Raise the error of a bug."""
         with suppress(ExchangeUnreachable):
             ended.result()
-        self._stream_state.mark_interrupted(self._symbols)
+        self._stream_state.mark_interrupted(self.symbols)
         self._breaks += 1
         served = self.connection is not None and self.connection.served
         self._failures = 0 if served else self._failures + 1

@@ -6,32 +6,42 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from papertape.engine.feeds.bitget.contracts import ContractRegistry
 from papertape.engine.feeds.bitget.exchange_clock import ExchangeClock
 from papertape.engine.feeds.bitget.history import History, HistoryWindow, SymbolResults, window_ms
-from papertape.engine.feeds.bitget.reconnect import BACKOFF_S, CONNECTIONS_PER_S, ReconnectingStream
+from papertape.engine.feeds.bitget.reconnect import BACKOFF_S
 from papertape.engine.feeds.bitget.rest import BitgetRest
-from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
 from papertape.engine.feeds.bitget.settlements import SettlementFetcher
+from papertape.engine.feeds.bitget.stream_group import StreamGroup
 from papertape.engine.feeds.bitget.stream_state import READING_MS, StreamState
 from papertape.engine.feeds.bitget.symbol_cursor import SuspensionReason, SymbolCursor, sort_facts
-from papertape.engine.feeds.rate_limit import RateLimiter
 from papertape.engine.feeds.refusal_report import RefusalReporter
+from papertape.engine.ports.feed import ResumePoint
 from papertape.events.errors import ExchangeError
 from papertape.events.facts import FeedConnected, FeedFact, FeedLost, MarketFact
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.connection import StreamConnection
-    from papertape.engine.feeds.bitget.settings import BitgetSettings
     from papertape.engine.feeds.candle_row import CandleRow
     from papertape.engine.ports.clock import Clock
-    from papertape.engine.ports.feed import RefusalLog, ResumePoint
+    from papertape.engine.ports.feed import RefusalLog
+    from papertape.events.facts import ContractListed
 
 HOUSEKEEPING_S_MAX: Final = 20.0
 MEND_S_MAX: Final = 12.0
 IDLE_S: Final = 60.0
 MEND_CANDLES_MAX: Final = 20_000
-"""The most candles of a lagging symbol that are fetched at once; the rest follows after the next minute."""
+"""The most candles of lagging symbols that are fetched at once; the rest follows after the next minute."""
+
+
+class WatchChange(Struct, frozen=True):
+    """Other symbols to watch: the settings with all of them, those that have only a position, and what was seen."""
+
+    settings: BitgetSettings
+    unconfigured: tuple[str, ...]
+    seen: dict[str, ResumePoint]
 
 
 class FeedSession:
@@ -56,30 +66,22 @@ class FeedSession:
         self._history = History(self._rest, clock, settings.speed, refusals)
         self._contracts = ContractRegistry(self._rest, settings, unconfigured)
         self._frame_arrived = asyncio.Event()
-        self.stream_state = StreamState(
-            settings.symbols, settings.timeframe_ms, refusals, on_frame=self._frame_arrived.set
-        )
+        self.stream_state = StreamState((), settings.timeframe_ms, refusals, on_frame=self._frame_arrived.set)
         self._settlements = SettlementFetcher(self._history, self.stream_state, clock, self.now_ms, settings)
-        limiter, size = RateLimiter(CONNECTIONS_PER_S, clock), settings.symbols_a_connection
-        parts = [settings.symbols[first : first + size] for first in range(0, len(settings.symbols), size)]
-        self._streams = [
-            ReconnectingStream(part, settings, clock, self.now_ms, self.stream_state, limiter) for part in parts
-        ]
+        self.streams = StreamGroup(settings, clock, self.now_ms, self.stream_state)
         self._heard_ms = 0.0
         self.exchange_clock = ExchangeClock(self._rest, clock, settings, self._last_heard_ms)
-        self._tasks: list[asyncio.Task[None]] = []
+        self.change: WatchChange | None = None
+        """Other symbols to watch from the next minute on."""
         self._cursors: list[SymbolCursor] = []
         self._held_facts: list[MarketFact] = []
         """Facts for the next batch: a settlement of the same time that arrives a minute later goes before them."""
         self._lost = True
         self._loss_reported = False
 
-    def _connections(self) -> list[StreamConnection]:
-        return [stream.connection for stream in self._streams if stream.connection is not None]
-
     def _last_heard_ms(self) -> float:
         """Return when any connection last received data, by our clock."""
-        self._heard_ms = max([self._heard_ms, *(one.heard_s * 1_000.0 for one in self._connections())])
+        self._heard_ms = max([self._heard_ms, *(one.heard_s * 1_000.0 for one in self.streams.connections())])
         return self._heard_ms
 
     def now_ms(self) -> int:
@@ -88,14 +90,14 @@ class FeedSession:
 
     def reconnect(self) -> str:
         """Replace every connection, and describe what was done."""
-        connections = self._connections()
+        connections = self.streams.connections()
         for connection in connections:
             connection.give_up("a reconnect was requested")
-        return f"reconnecting {len(connections)} of {len(self._streams)} connections"
+        return f"reconnecting {len(connections)} of {len(self.streams.streams)} connections"
 
     def resubscribe(self, symbol: str) -> str:
         """Subscribe a symbol again, and describe what was done. The history supplies its candles meanwhile."""
-        for connection in self._connections():
+        for connection in self.streams.connections():
             if symbol in connection.symbols:
                 connection.request_resubscribe(symbol)
                 return "subscribed again"
@@ -103,18 +105,18 @@ class FeedSession:
 
     async def close(self) -> None:
         """Stop the streams and close the connections."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.streams.close()
         await self._rest.close()
 
     async def facts(self, seen: dict[str, ResumePoint]) -> AsyncIterator[list[FeedFact]]:
         """Yield batches in time order, forever."""
         async for batch in self._open(seen):
             yield batch
-        self._tasks = [asyncio.ensure_future(stream.run()) for stream in self._streams]
+        self.streams.watch(self._settings.symbols)
         while True:
-            self._check_streams()
+            self.streams.check()
+            if self.change is not None:
+                yield self._apply_change(self.change)
             if all(cursor.ended for cursor in self._cursors):
                 await self._clock.sleep(IDLE_S)  # Nothing can be watched until the exchange lists it.
                 yield await self._housekeeping()
@@ -127,11 +129,31 @@ class FeedSession:
                 if not self._lost:
                     yield await self._housekeeping()
 
-    def _check_streams(self) -> None:
-        """Raise the error of a stream that has ended: streams never end, so that is a bug."""
-        for task in self._tasks:
-            if task.done():
-                task.result()
+    async def new_contracts(self, symbols: Sequence[str]) -> list[ContractListed]:
+        """Return the contracts of symbols that are about to be watched; raise as `ContractRegistry.new_contracts`."""
+        return await self._contracts.new_contracts(symbols)
+
+    def _apply_change(self, change: WatchChange) -> list[FeedFact]:
+        """Watch other symbols from now on; new ones fetch their history between the minutes of the others."""
+        before, now_ms, settings = set(self._settings.symbols), self.now_ms(), change.settings
+        self.change, self._settings = None, settings
+        self._contracts.change_settings(settings, change.unconfigured)
+        self._cursors = [cursor for cursor in self._cursors if cursor.symbol in settings.symbols]
+        self._held_facts = [fact for fact in self._held_facts if fact.symbol in settings.symbols]
+        new = [symbol for symbol in settings.symbols if symbol not in before]
+        joined = self._contracts.join(new, change.seen, now_ms)
+        self._cursors += joined
+        self.streams.drop(before.difference(settings.symbols))
+        self.streams.watch(new)
+        return [*self._contracts.tradability_changes(self._cursors, now_ms), *self._suspend_cut(joined)]
+
+    def _suspend_cut(self, cursors: Sequence[SymbolCursor]) -> list[FeedFact]:
+        """Suspend the symbols that were away for longer than is fetched."""
+        facts: list[FeedFact] = []
+        for cursor in cursors:
+            if cursor.cut_candles:
+                facts += cursor.suspend_for_hole(cursor.cut_candles, cursor.next_open_ms, self.now_ms())
+        return facts
 
     # ------------------------------------------------------------ opening
 
@@ -147,11 +169,8 @@ class FeedSession:
                     yield [self._report_loss(str(error))]
             await self.exchange_clock.pause(attempt)
         self._cursors = self._contracts.make_cursors(seen, self.now_ms())
-        facts = [*listed, *self._contracts.tradability_changes(self._cursors, self.now_ms())]
-        for cursor in self._cursors:
-            if cursor.cut_candles:
-                facts += cursor.suspend_for_hole(cursor.cut_candles, cursor.next_open_ms, self.now_ms())
-        yield facts
+        changes = self._contracts.tradability_changes(self._cursors, self.now_ms())
+        yield [*listed, *changes, *self._suspend_cut(self._cursors)]
 
     def _report_loss(self, reason: str) -> FeedFact:
         self._lost = self._loss_reported = True
@@ -369,11 +388,13 @@ class FeedSession:
         await self._clock.sleep(BACKOFF_S[0])
         from_ms = min(cursor.next_open_ms for cursor in lagging)
         others_ms = min(cursor.next_open_ms for cursor in active)
-        until_ms = min(others_ms, from_ms + MEND_CANDLES_MAX * self._settings.timeframe_ms)
+        until_ms = min(others_ms, from_ms + MEND_CANDLES_MAX // len(lagging) * self._settings.timeframe_ms)
         limit_ms = self.now_ms() + int(MEND_S_MAX * 1_000)
         results = await self._history.fetch_history(lagging, from_ms, until_ms, limit_ms)
         mended = [cursor for cursor in lagging if cursor.symbol in results.values]
         late, facts = self._advance(mended, results, until_ms)
         for cursor in mended:
             cursor.lagging = cursor.next_open_ms < others_ms
+            if not cursor.lagging:
+                facts += cursor.release(SuspensionReason.RESTART, "its candles are complete", self.now_ms())
         return [*sort_facts(late, self._settings.symbols), *facts]

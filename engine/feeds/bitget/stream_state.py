@@ -65,7 +65,13 @@ class StreamState:
         self._timeframe_ms = timeframe_ms
         self._refusals = refusals
         self._on_frame = on_frame
-        self.symbols = {symbol: SymbolStreamState() for symbol in symbols}
+        self.symbols: dict[str, SymbolStreamState] = {}
+        self.add(symbols)
+
+    def add(self, symbols: Iterable[str]) -> None:
+        """Prepare for the streams of more symbols; those that are known keep what they have shown."""
+        for symbol in symbols:
+            self.symbols.setdefault(symbol, SymbolStreamState())
 
     def final_candle(self, symbol: str, open_ms: int, settle_ms: int = 0) -> CandleRow | None:
         """Return the candle that opened at `open_ms`, or None if the stream may not have shown all of it."""

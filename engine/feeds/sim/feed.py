@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, MAINTENANCE_TIERS, MINIMUM_NOTIONAL_USDT
@@ -11,11 +11,21 @@ from papertape.engine.feeds.sim.market import SimMarket
 from papertape.engine.feeds.sim.script import SIM_NAME, SimSchedule, SimSettings
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog, ResumePoint
-from papertape.events.facts import CandleClosed, ContractListed, FeedConnected, FeedFact, GapFilled
+from papertape.events.facts import (
+    CandleClosed,
+    ContractListed,
+    FeedConnected,
+    FeedFact,
+    GapFilled,
+    SymbolResumed,
+    SymbolSuspended,
+)
 from papertape.events.units import DAY_MS, MINUTE_MS
 
 CATCH_UP_DAYS_MAX: Final = 30
 """After a longer absence the market has waited: more facts would be of no use, and a boot has to end."""
+UNCONFIGURED: Final = "it is no longer in feed.sim.symbols; it is watched until its position closes"
+CONFIGURED: Final = "it is configured again"
 
 
 class SimFeed:
@@ -36,8 +46,14 @@ class SimFeed:
     async def facts(
         self, seen: Mapping[str, ResumePoint], anchor: FeedConnected | None
     ) -> AsyncIterator[list[FeedFact]]:
-        """Yield the facts not yet seen. What a running market brought during an absence comes first, late."""
-        script = SimSchedule(self.market, self._settings, seen)
+        """Yield the facts not yet seen. What a running market brought during an absence comes first, late.
+
+        A symbol that is no longer configured is watched as long as a strategy holds a position in it, but not tradable.
+        """
+        unconfigured = [name for name, one in seen.items() if one.in_position and name not in self._settings.symbols]
+        script = SimSchedule(self.market, self._settings, seen, unconfigured)
+        if changes := self._tradability_changes(seen, unconfigured, max(script.newest_ms, self._settings.first_ms)):
+            yield changes
         if anchor is None or anchor.feed != self.name or anchor.speed <= 0.0:
             steps = script.steps(script.resume_ms)
         else:
@@ -52,6 +68,16 @@ class SimFeed:
             steps = script.remaining_steps(now_ms, missed.gap_filled(now_ms))
         async for batch in play_back(self.name, steps, self._clock):
             yield batch
+
+    def _tradability_changes(
+        self, seen: Mapping[str, ResumePoint], unconfigured: Sequence[str], at_ms: int
+    ) -> list[FeedFact]:
+        """Suspend the symbols that are no longer configured, and release those that are configured again."""
+        suspended = {name for name, one in seen.items() if one.suspended}
+        return [
+            *(SymbolSuspended(at_ms, name, UNCONFIGURED) for name in unconfigured if name not in suspended),
+            *(SymbolResumed(at_ms, name, CONFIGURED) for name in self._settings.symbols if name in suspended),
+        ]
 
     def _contract(self, symbol: str) -> ContractListed:
         listing = self.market.listing(symbol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -81,10 +81,17 @@ class SimSettings(Struct, frozen=True, kw_only=True):
 class SimSchedule:
     """The facts in the order of delivery, without those that the engine has seen."""
 
-    def __init__(self, market: SimMarket, settings: SimSettings, seen: Mapping[str, ResumePoint]) -> None:
+    def __init__(
+        self,
+        market: SimMarket,
+        settings: SimSettings,
+        seen: Mapping[str, ResumePoint],
+        unconfigured: Sequence[str] = (),
+    ) -> None:
+        """Deliver the configured symbols, then the `unconfigured` ones."""
         self._market = market
         self._settings = settings
-        self._seen = [(symbol, seen.get(symbol, NOTHING_SEEN)) for symbol in settings.symbols]
+        self._seen = [(symbol, seen.get(symbol, NOTHING_SEEN)) for symbol in (*settings.symbols, *unconfigured)]
         closes = [one.candle_open_ms + MINUTE_MS for _, one in self._seen]
         self.newest_ms = max(closes)
         # A symbol that is new or was away gets its warm-up, but not its whole history.

@@ -10,12 +10,11 @@ from msgspec import Meta, Struct
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.decision import Decision
-    from papertape.engine.kernel.state import Market, Series, SymbolState
-    from papertape.engine.kernel.strategy import NoState
+    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.view import View
 
 NAME = "scripted"
-TIMEFRAME_MS = 60_000
+SERIES = ("1m",)
 EXIT_REASONS = ("told",)
 BUY = 1001.0
 SELL = 1002.0
@@ -42,100 +41,83 @@ class Reading(Struct):
     profit_usdt: float = 0.0
 
 
-def enter(
-    state: NoState,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Long or short when told so."""
     side = 0
-    if ODD <= main.volume < ODD + ODD_ENTRIES:
-        return odd_entry(main.volume - ODD, decision)
-    if main.volume == BUY:
+    if ODD <= view.candle.volume < ODD + ODD_ENTRIES:
+        return odd_entry(view.candle.volume - ODD, answer)
+    if view.candle.volume == BUY:
         side = 1
-    elif main.volume == SELL:
+    elif view.candle.volume == SELL:
         side = -1
     if side != 0:
-        decision.stop_fraction = params.stop_percent / 100.0
-        decision.target_fraction = params.target_percent / 100.0
-        decision.score = 0.5
-        decision.reading.volume = main.volume
-        decision.reading.profit_usdt = 0.0
+        answer.stop_fraction = params.stop_percent / 100.0
+        answer.target_fraction = params.target_percent / 100.0
+        answer.score = 0.5
+        answer.reading.volume = view.candle.volume
+        answer.reading.profit_usdt = 0.0
     return side
 
 
-def leave(
-    state: NoState,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    profit_usdt: float,
-    params: Parameters,
-    decision: Decision,
-) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Out when told so."""
-    if ODD + ODD_ENTRIES <= main.volume < ODD + ODD_ENTRIES + ODD_EXITS:
-        return odd_exit(main.volume - ODD - ODD_ENTRIES, decision)
-    if main.volume != LEAVE:
+    if ODD + ODD_ENTRIES <= view.candle.volume < ODD + ODD_ENTRIES + ODD_EXITS:
+        return odd_exit(view.candle.volume - ODD - ODD_ENTRIES, answer)
+    if view.candle.volume != LEAVE:
         return NO_REASON
-    decision.reading.volume = main.volume
-    decision.reading.profit_usdt = profit_usdt
+    answer.reading.volume = view.candle.volume
+    answer.reading.profit_usdt = view.position.profit_usdt
     return FIRST_EXIT_REASON
 
 
-def odd_entry(number: float, decision: Decision) -> int:
+def odd_entry(number: float, answer: Answer) -> int:
     """Answer as no strategy should; the last ones are odd and yet in order."""
     side = 1
     if number == 15.0:
         return side  # Nothing is written: no stop, no target.
-    decision.stop_fraction = 0.01
-    decision.target_fraction = 0.02
+    answer.stop_fraction = 0.01
+    answer.target_fraction = 0.02
     if number == 0.0:
-        decision.stop_fraction = NAN
+        answer.stop_fraction = NAN
     elif number == 1.0:
-        decision.target_fraction = NAN
+        answer.target_fraction = NAN
     elif number == 2.0:
-        decision.score = NAN
+        answer.score = NAN
     elif number == 3.0:
-        decision.stop_fraction = INFINITY
+        answer.stop_fraction = INFINITY
     elif number == 4.0:
-        decision.target_fraction = -INFINITY
+        answer.target_fraction = -INFINITY
     elif number == 5.0:
-        decision.score = INFINITY
+        answer.score = INFINITY
     elif number == 6.0:
-        decision.target_fraction = 1e300
+        answer.target_fraction = 1e300
     elif number == 7.0:
-        decision.stop_fraction = -1e300
+        answer.stop_fraction = -1e300
     elif number == 8.0:
         side = 2
     elif number == 9.0:
         side = -7
     elif number == 10.0:
-        decision.stop_fraction = -0.01
+        answer.stop_fraction = -0.01
     elif number == 11.0:
-        decision.stop_fraction = -0.02
+        answer.stop_fraction = -0.02
         side = -1
     elif number == 12.0:
-        decision.target_fraction = -0.01
+        answer.target_fraction = -0.01
     elif number == 13.0:
-        decision.target_fraction = -0.02
+        answer.target_fraction = -0.02
         side = -1
     elif number == 14.0:
-        decision.stop_fraction = -0.01
-        decision.target_fraction = NAN
+        answer.stop_fraction = -0.01
+        answer.target_fraction = NAN
     elif number == 16.0:
-        decision.reading.volume = NAN
+        answer.reading.volume = NAN
     elif number == 17.0:
-        decision.target_fraction = 1e9
+        answer.target_fraction = 1e9
     return side
 
 
-def odd_exit(number: float, decision: Decision) -> int:
+def odd_exit(number: float, answer: Answer) -> int:
     """Leave for a reason that is not among the strategy's own; the last one is in order but for its reading."""
     if number == 0.0:
         return 1
@@ -145,5 +127,5 @@ def odd_exit(number: float, decision: Decision) -> int:
         return 4  # That is the engine's own number of a liquidation.
     if number == 3.0:
         return -5
-    decision.reading.profit_usdt = INFINITY
+    answer.reading.profit_usdt = INFINITY
     return FIRST_EXIT_REASON

@@ -1,0 +1,91 @@
+"""`papertape check`: prove that a strategy's file keeps its contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from papertape.cli.render.console import emit
+from papertape.cli.wiring import note
+from papertape.engine.contract.source_check import check_source
+from papertape.engine.research.promises import Promise
+from papertape.engine.research.strategy_trial import try_strategy
+from papertape.engine.strategy_registry import load_strategies, load_strategy
+from papertape.events.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from papertape.engine.contract.finding import Finding
+    from papertape.engine.kernel.strategy import Strategy
+
+
+class ContractReport(Struct, frozen=True):
+    """Everything that was found about one file."""
+
+    file: str
+    strategy: str
+    findings: list[str]
+    promises: list[Promise]
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise that was tried was kept."""
+        return not self.findings and all(promise.kept is not False for promise in self.promises)
+
+
+def check_file(path: Path) -> ContractReport:
+    """Return what a strategy's file promises and keeps. Raise UsageError if the file cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"check {path}: {error}") from error
+    findings = check_source(text)
+    lines = [finding.on_one_line(path) for finding in findings]
+    if any(not finding.runs_in_python for finding in findings):
+        return ContractReport(str(path), "", lines, [_source_promise(text, findings)])
+    try:
+        strategy = _loaded(path)
+    except ConfigError as error:
+        return ContractReport(str(path), "", [str(error)], [Promise("loads", False, str(error))])
+    promises = [_source_promise(text, findings), *try_strategy(strategy, note)]
+    return ContractReport(str(path), strategy.name, lines, promises)
+
+
+def _loaded(path: Path) -> Strategy:
+    """Return the strategy of a file; a built-in one by its own module, which is compiled once."""
+    strategy = load_strategy(path)
+    shipped = load_strategies().get(strategy.name)
+    return shipped if shipped is not None and shipped.source == strategy.source else strategy
+
+
+def _source_promise(text: str, findings: list[Finding]) -> Promise:
+    """Return whether the source keeps the rules."""
+    lines = len(text.splitlines())
+    count = len(findings)
+    numbers = f"{lines} lines keep every rule" if not count else f"{count} {'rule' if count == 1 else 'rules'} broken"
+    return Promise("source", not findings, numbers)
+
+
+def show_check(path: Path, *, as_json: bool) -> bool:
+    """Show what a file promises and keeps; return whether it keeps everything."""
+    report = check_file(path)
+    if as_json:
+        emit(_fields(report))
+    else:
+        from papertape.cli.render.check import print_report  # noqa: PLC0415 - tables are slow to import.
+
+        print_report(report.file, report.strategy, report.findings, report.promises)
+    return report.kept
+
+
+def _fields(report: ContractReport) -> dict[str, Any]:
+    """Return a report as plain data."""
+    return {
+        "file": report.file,
+        "strategy": report.strategy,
+        "kept": report.kept,
+        "findings": report.findings,
+        "promises": report.promises,
+    }

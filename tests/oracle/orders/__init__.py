@@ -1,0 +1,1 @@
+"""A slow, plain reference implementation of orders and positions in parts, written from orders.md and the model."""
