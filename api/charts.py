@@ -8,7 +8,9 @@ from msgspec import Meta, Struct
 
 from papertape.api.query import LIMIT_DEFAULT, SEQ_MAX, Limit, Name, Query
 from papertape.api.view_handler import ViewEndpoint
-from papertape.projections.site.chart_fills import FillView, fills
+from papertape.projections.folds.fills import FillView
+from papertape.projections.folds.resting_prices import RestingPrice
+from papertape.projections.site.chart_fills import fills
 from papertape.projections.site.ports import ChartView, ConditionsView
 
 if TYPE_CHECKING:
@@ -36,10 +38,11 @@ class StrategySymbolQuery(Query, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class CandlesView(Struct, frozen=True):
-    """A chart and the fills within it."""
+    """A chart, the fills within it, and the prices at which orders rested meanwhile."""
 
     chart: ChartView
     fills: tuple[FillView, ...]
+    resting: tuple[RestingPrice, ...]
 
 
 async def _candles(context: ViewContext, query: ChartQuery) -> CandlesView:
@@ -50,11 +53,12 @@ async def _candles(context: ViewContext, query: ChartQuery) -> CandlesView:
         context.as_of.seq, query.symbol, timeframe_ms, query.limit, query.before_ms
     )
     if not chart.candles:
-        return CandlesView(chart, ())
+        return CandlesView(chart, (), ())
     from_ms, until_ms = chart.candles[0].open_time_ms, context.as_of.at_ms
     if query.before_ms is not None:
         until_ms = chart.candles[-1].open_time_ms + timeframe_ms
-    return CandlesView(chart, fills(trades, positions, query.symbol, from_ms, until_ms))
+    resting = context.views.resting.of(query.symbol, from_ms, until_ms)
+    return CandlesView(chart, fills(trades, positions, query.symbol, from_ms, until_ms), resting)
 
 
 async def _conditions(context: ViewContext, query: StrategySymbolQuery) -> tuple[ConditionsView, ...]:
@@ -62,7 +66,13 @@ async def _conditions(context: ViewContext, query: StrategySymbolQuery) -> tuple
 
 
 VIEWS = (
-    ViewEndpoint("candles/{symbol}", "The last candles with indicators and fills", CandlesView, _candles, ChartQuery),
+    ViewEndpoint(
+        "candles/{symbol}",
+        "The last candles with indicators, fills and resting prices",
+        CandlesView,
+        _candles,
+        ChartQuery,
+    ),
     ViewEndpoint(
         "conditions",
         "The conditions of an entry, met or not",

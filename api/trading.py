@@ -17,8 +17,9 @@ from papertape.projections.folds.equity import EquityView
 from papertape.projections.folds.kill_switches import TripView
 from papertape.projections.folds.limits import LimitView
 from papertape.projections.folds.marks import EquityMarker
+from papertape.projections.folds.pending_orders import OrderView
 from papertape.projections.folds.performance import Performance
-from papertape.projections.folds.portfolio import AccountView, OrderView, PositionView
+from papertape.projections.folds.portfolio import AccountView, PositionView
 from papertape.projections.folds.total import TotalView
 from papertape.projections.site.equity_curves import DayResult, day_results
 
@@ -157,7 +158,11 @@ VIEWS = (
         OptionalStrategyQuery,
     ),
     ViewEndpoint(
-        "orders", "The orders pending for the next open", tuple[OrderView, ...], _orders, OptionalStrategyQuery
+        "orders",
+        "The orders that wait: for the next open, or resting at a price",
+        tuple[OrderView, ...],
+        _orders,
+        OptionalStrategyQuery,
     ),
     ViewEndpoint(
         "equity",

@@ -18,24 +18,31 @@ from papertape.events.facts import (
     FundingRateSettled,
     KillSwitchReset,
     KillSwitchTripped,
+    Liquidated,
     OpenInterestObserved,
     OrderCancelled,
     OrderPlaced,
     PositionClosed,
+    PositionIncreased,
     PositionOpened,
+    PositionReduced,
     RunnerConfigured,
     Side,
+    StopMoved,
+    Target,
+    TargetsMoved,
     Timing,
     TripReason,
 )
 from papertape.events.log import Entry, Recorded
 from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
+from papertape.events.upcast import Liquidated1, PositionClosed1, PositionOpened1, at_the_open, in_one_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from papertape.events.facts import Action, Event
+    from papertape.events.facts import Action, CancelReason, Event, OrderKind
     from papertape.projections.folds.trades import TradeView
 
 FIVE_MINUTES_MS = 5 * MINUTE_MS
@@ -152,15 +159,44 @@ def configured(
     return RunnerConfigured(at_ms, strategy, symbols, {}, {}, risk, "digest")
 
 
-def ordered(action: Action = "entry", strategy: str = "momentum", symbol: str = BTC) -> OrderPlaced:
+def ordered(
+    action: Action = "entry", strategy: str = "momentum", symbol: str = BTC, at_ms: int = DAY_0_MS, **more: Any
+) -> OrderPlaced:
+    """Return an order; `more` are the fields of a resting order and of a position's plan."""
     readings = {"adx_15m": 31.5, "rolling_high": 84_000.0}
     return OrderPlaced(
-        DAY_0_MS, strategy, symbol, action, "long", "signal", 0.1, 100.0, 0.003, 0.006, 10.0, 0.75, readings
+        at_ms, strategy, symbol, action, "long", "signal", 0.1, 100.0, 0.003, 0.006, 10.0, 0.75, readings, **more
     )
 
 
-def cancelled(strategy: str = "momentum", symbol: str = BTC) -> OrderCancelled:
-    return OrderCancelled(DAY_0_MS, strategy, symbol, "long", "late_candle")
+def cancelled(
+    strategy: str = "momentum",
+    symbol: str = BTC,
+    action: Action = "entry",
+    rung: int = 0,
+    reason: CancelReason = "late_candle",
+    at_ms: int = DAY_0_MS,
+) -> OrderCancelled:
+    return OrderCancelled(at_ms, strategy, symbol, "long", reason, action, rung)
+
+
+def opened_whole(*fields: Any) -> PositionOpened:
+    """Return the opening of a position with one target, given the fields of an old log."""
+    return at_the_open(PositionOpened1(*fields))
+
+
+def closed_whole(*fields: Any, ambiguous: bool = False) -> PositionClosed:
+    """Return the close of a position that has one fill at either end, given the fields of an old log."""
+    event = in_one_part(PositionClosed1(*fields, ambiguous))
+    assert isinstance(event, PositionClosed)
+    return event
+
+
+def liquidated_whole(*fields: Any, ambiguous: bool = False) -> Liquidated:
+    """Return the liquidation of a position that one fill opened, given the fields of an old log."""
+    event = in_one_part(Liquidated1(*fields, ambiguous))
+    assert isinstance(event, Liquidated)
+    return event
 
 
 def opened(
@@ -171,23 +207,75 @@ def opened(
     price_usdt: float = 100.0,
     fee_usdt: float = 0.06,
     at_ms: int = DAY_0_MS,
+    kind: OrderKind = "market",
+    candle_open_ms: int | None = None,
+    targets: tuple[tuple[float, float], ...] = ((102.0, 1.0),),
+    stop_usdt: float = 99.0,
 ) -> PositionOpened:
+    """Return an opening, at the open of its candle unless that has another time; targets are (price, part)."""
+    nearest = targets[0][0] if targets else 0.0
     return PositionOpened(
-        at_ms,
-        strategy,
-        symbol,
-        side,
-        quantity_base,
-        price_usdt,
-        price_usdt,
-        fee_usdt,
-        0.05,
-        99.0,
-        102.0,
-        70.0,
-        33.0,
-        2.0,
-    )
+        at_ms, strategy, symbol, side, quantity_base, price_usdt, price_usdt, fee_usdt, 0.05, stop_usdt, nearest, 70.0,
+        33.0, 2.0, kind, at_ms if candle_open_ms is None else candle_open_ms, ladder(*targets),
+    )  # fmt: skip
+
+
+def ladder(*targets: tuple[float, float]) -> tuple[Target, ...]:
+    """Return targets at prices, each with its part of the position."""
+    return tuple(Target(price, 0.0, part) for price, part in targets)
+
+
+def increased(
+    position: tuple[float, float],
+    quantity_base: float,
+    price_usdt: float,
+    rung: int = 1,
+    kind: OrderKind = "limit",
+    side: Side = "long",
+    fee_usdt: float = 0.02,
+    units: float = 1.0,
+    at_ms: int = DAY_0_MS,
+    strategy: str = "momentum",
+) -> PositionIncreased:
+    """Return an add to a position of (quantity, average entry)."""
+    size = position[0] + quantity_base
+    average = (position[0] * position[1] + quantity_base * price_usdt) / size
+    return PositionIncreased(
+        at_ms, strategy, BTC, side, kind, rung, units, quantity_base, price_usdt, price_usdt, fee_usdt, 0.01, size,
+        average, 60.0, size * average / 3.0, 1.5, ambiguous=False,
+    )  # fmt: skip
+
+
+def reduced(
+    position: tuple[float, float],
+    quantity_base: float,
+    price_usdt: float,
+    reason: str = "target_1",
+    rung: int = 1,
+    side: Side = "long",
+    fee_usdt: float = 0.02,
+    paid: tuple[float, float, float] = (0.06, 0.0, 0.05),
+    at_ms: int = DAY_0_MS,
+    strategy: str = "momentum",
+) -> PositionReduced:
+    """Return a part of a position of (quantity, average entry) that has paid fees, funding and slippage."""
+    size, average = position
+    share, rest = quantity_base / size, size - quantity_base
+    fees, funding, slippage = (one * share for one in paid)
+    gross = (1.0 if side == "long" else -1.0) * quantity_base * (price_usdt - average)
+    return PositionReduced(
+        at_ms, strategy, BTC, side, reason, rung, quantity_base, average, price_usdt, price_usdt, fee_usdt, gross,
+        fees + fee_usdt, funding, slippage, gross - fees - fee_usdt + funding, rest, 60.0, rest * average / 3.0,
+        ambiguous=False,
+    )  # fmt: skip
+
+
+def stop_moved(from_usdt: float, to_usdt: float, trailing: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> StopMoved:
+    return StopMoved(DAY_0_MS, "momentum", BTC, "long", from_usdt, to_usdt, *trailing)
+
+
+def targets_moved(*targets: tuple[float, float]) -> TargetsMoved:
+    return TargetsMoved(DAY_0_MS, "momentum", BTC, "long", ladder(*targets))
 
 
 def closed(
@@ -205,9 +293,40 @@ def closed(
     fees = 2.0 * fee_usdt
     net = gross_usdt - fees + funding_usdt
     exit_price = 100.0 + gross_usdt if side == "long" else 100.0 - gross_usdt
-    return PositionClosed(
+    return closed_whole(
         at_ms, strategy, symbol, side, reason, 1.0, entry_time_ms, 100.0, exit_price, exit_price, fee_usdt,
-        gross_usdt, fees, funding_usdt, 0.1, net, net / 2.0, ambiguous,
+        gross_usdt, fees, funding_usdt, 0.1, net, net / 2.0, ambiguous=ambiguous,
+    )  # fmt: skip
+
+
+def closed_rest(
+    parts: Sequence[PositionReduced],
+    opened_base: float,
+    rest: tuple[float, float],
+    price_usdt: float,
+    reason: str = "stop",
+    fee_usdt: float = 0.06,
+    paid: tuple[float, float, float] = (0.06, 0.0, 0.05),
+    max_quantity_base: float | None = None,
+    at_ms: int = DAY_0_MS + HOUR_MS,
+) -> PositionClosed:
+    """Return the end of a long trade of `opened_base` after its parts: the rest of (quantity, average) is closed."""
+    size, average = rest
+    fees, funding, slippage = paid[0] + fee_usdt, paid[1], paid[2]
+    gross = size * (price_usdt - average)
+    net = gross - fees + funding
+    sums = [
+        gross + sum(part.gross_usdt for part in parts),
+        fees + sum(part.fees_usdt for part in parts),
+        funding + sum(part.funding_usdt for part in parts),
+        slippage + sum(part.slippage_usdt for part in parts),
+        net + sum(part.net_usdt for part in parts),
+    ]
+    exit_price = (size * price_usdt + sum(one.quantity_base * one.price_usdt for one in parts)) / opened_base
+    return PositionClosed(
+        at_ms, "momentum", BTC, "long", reason, opened_base, DAY_0_MS, average, exit_price, price_usdt, fee_usdt,
+        *sums, sums[-1] / 2.0, False, 0, len(parts) + 1, max_quantity_base or opened_base, size, price_usdt, gross,
+        fees, funding, slippage, net,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from papertape.projections.folds.portfolio import PositionView
+    from papertape.projections.folds.resting_prices import RestingPrice
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.ports import ChartView
     from papertape.ui.page_request import PageRequest
@@ -26,11 +27,12 @@ TRADES_LISTED_MAX = 12
 
 
 class ChartPicture(Struct, frozen=True):
-    """The data of the chart. Prices have `decimals` decimal places."""
+    """The data of the chart. Prices have `decimals` decimal places; `resting` are the prices of orders over time."""
 
     chart: ChartView
     trades: tuple[TradeView, ...]
     positions: tuple[PositionView, ...]
+    resting: tuple[RestingPrice, ...]
     decimals: int
 
 
@@ -101,4 +103,8 @@ def _picture(
 ) -> ChartPicture:
     contract = request.views.contracts.by_symbol.get(view.symbol)
     places = decimals(contract.tick_numerator, contract.tick_denominator) if contract is not None else 2
-    return ChartPicture(view, trades, positions, places)
+    resting: tuple[RestingPrice, ...] = ()
+    if view.candles:
+        until_ms = view.candles[-1].open_time_ms + view.timeframe_ms
+        resting = request.views.resting.of(view.symbol, view.candles[0].open_time_ms, until_ms)
+    return ChartPicture(view, trades, positions, resting, places)

@@ -19,6 +19,7 @@ from papertape.projections.site import plot_geometry
 from papertape.projections.text import formats
 from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.event_views import event_view
+from papertape.projections.text.order_words import expiry_words, trailing_words, waiting_words
 from papertape.projections.text.reasons import not_asked_words, reason_words
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ def environment() -> Environment:
         "tone": tone,
         "reason": reason_words,
         "not_asked": not_asked_words,
+        "order_name": lambda order: waiting_words(order.action, order.kind, order.rung),
+        "trailing_words": lambda one: trailing_words(
+            one.trail_fraction, one.trail_after_fraction, one.breakeven_after_fraction
+        ),
+        "expiry": expiry_words,
         "event_words": event_words,
         "type_name": lambda recorded: type_name(recorded.event),
         "json_script": json_script,

@@ -9,7 +9,8 @@ from msgspec import Struct
 from papertape.projections.site.trade_query import TradeFilter, TradesPage, trades_page
 
 if TYPE_CHECKING:
-    from papertape.projections.folds.portfolio import OrderView, PositionView
+    from papertape.projections.folds.pending_orders import OrderView
+    from papertape.projections.folds.portfolio import PositionView
     from papertape.ui.page_request import PageRequest
 
 TRADES_PER_PAGE = 50

@@ -119,20 +119,29 @@ def trades(
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file, oldest first; - is stdout.")
     ] = None,
+    fills: Annotated[
+        Path | None,
+        typer.Option(
+            "--fills", metavar="FILE", help="Write every fill, also those of open positions, oldest first; - is stdout."
+        ),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the closed trades, newest first."""
+    """List the closed trades, newest first. A trade lasts from flat to flat and may have several fills."""
     from papertape.cli.log_reader import open_log
-    from papertape.cli.render.trades import STDOUT, TradeListOptions, show_trades
+    from papertape.cli.render.trades import STDOUT, TradeFiles, TradeListOptions, show_trades
 
-    if csv is not None and csv != STDOUT:
-        from papertape.cli.config.overrides import load_config
-        from papertape.cli.offline.output_files import check_output, log_files
+    written: list[Path] = []
+    for option, path in (("--csv", csv), ("--fills", fills)):
+        if path is not None and path != STDOUT:
+            from papertape.cli.config.overrides import load_config
+            from papertape.cli.offline.output_files import check_output, log_files
 
-        check_output("--csv", csv, log_files(db or load_config(config).database))
+            check_output(option, path, log_files(db or load_config(config).database), written)
+            written.append(path)
     with open_log(db, config) as reader:
-        show_trades(reader, TradeListOptions(strategy, symbol, limit), csv, as_json=as_json)
+        show_trades(reader, TradeListOptions(strategy, symbol, limit), TradeFiles(csv, fills), as_json=as_json)
 
 
 def positions(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:

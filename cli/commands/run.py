@@ -127,6 +127,9 @@ def backtest(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Write the closed trades; open positions go to FILE.open.csv."),
     ] = None,
+    fills: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Write every fill, also those of open positions.")
+    ] = None,
     db: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a complete log, which other commands can read.")
     ] = None,
@@ -144,7 +147,8 @@ def backtest(
 
     files = (candles or [], funding or [], open_interest or [])
     options = BacktestOptions(
-        config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, signals or []
+        *(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, fills),
+        signals=signals or [],
     )
     show(options, as_json=as_json)
 

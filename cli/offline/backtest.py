@@ -13,7 +13,7 @@ from papertape.cli.config.overrides import load_config
 from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.backtest_trades import open_path, write_trades
-from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_log
+from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_file, whole_log
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
 from papertape.cli.render.console import emit, fields_of
@@ -27,6 +27,7 @@ from papertape.engine.startup import make_folder
 from papertape.events.errors import UsageError
 from papertape.events.log import Recorded
 from papertape.projections.folds.coverage import Coverage
+from papertape.projections.folds.fills import write_fills_csv
 from papertape.projections.folds.performance import performance, trade_figures
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
@@ -69,6 +70,7 @@ class BacktestOptions(Struct, frozen=True):
     db: Path | None
     after_trip: str = "stop"
     funnel: bool = False
+    fills: Path | None = None
     signals: list[str] = []
 
 
@@ -87,6 +89,9 @@ def show(options: BacktestOptions, *, as_json: bool) -> None:
         note = write_trades(options.trades, final.trades.closed(), final.portfolio.positions(), marked_at_ms)
         if note:
             warn(note)
+    if options.fills is not None:
+        with whole_file("--fills", options.fills) as file:
+            write_fills_csv(file, final.trades.fills())
     if options.db is not None:
         _write(result, options.db, config)
     summary = _summary(result, feed, final)
@@ -116,11 +121,14 @@ def _check_outputs(options: BacktestOptions, config: Config) -> None:
     if options.db is not None:
         make_folder(options.db)
         check_output("--db", options.db, inputs)
+    written = [] if options.db is None else log_files(options.db)
     if options.trades is not None:
-        written = [] if options.db is None else log_files(options.db)
         check_output("--trades", options.trades, inputs, written)
         if not options.trades.exists() or options.trades.is_file():
             check_output("--trades", open_path(options.trades), inputs, written)
+        written = [*written, options.trades, open_path(options.trades)]
+    if options.fills is not None:
+        check_output("--fills", options.fills, inputs, written)
 
 
 def _configured(options: BacktestOptions) -> Config:

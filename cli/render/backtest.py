@@ -20,6 +20,7 @@ from papertape.cli.render.console import (
 )
 from papertape.cli.render.positions import position_columns
 from papertape.projections.text.formats import duration, money, utc
+from papertape.projections.text.order_words import waiting_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +60,9 @@ def _open_lines(one: StrategyResult) -> Iterator[str]:
         symbols = ", ".join(f"{position.side} {position.symbol}" for position in one.open_positions)
         yield f"{one.strategy} still holds {symbols}, marked at the last close"
     for order in one.pending_orders:
-        yield f"{one.strategy} has a pending order: {order.action} {order.side} {order.symbol} at the next open"
+        name = waiting_words(order.action, order.kind, order.rung)
+        place = f"at {order.price_usdt:,.10g}" if order.is_resting else "at the next open"
+        yield f"{one.strategy} has a pending order: {name} {order.side} {order.symbol} {place}"
 
 
 def _show_coverage(console: Console, result: BacktestResult) -> None:
@@ -112,6 +115,8 @@ def _coverage_lines(coverage: CoverageView) -> Iterator[str]:
         yield f"{coverage.strategy}: {coverage.refused_signals:,} {signals} refused: {coverage.refusal_words}"
     if coverage.cancelled:
         yield f"{coverage.strategy}: entry orders cancelled: {coverage.cancel_words}"
+    if coverage.refused_changes:
+        yield f"{coverage.strategy}: changes of orders refused: {coverage.change_words}"
 
 
 def _show_open(console: Console, result: BacktestResult, contracts: dict[str, ContractListed]) -> None:

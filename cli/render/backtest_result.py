@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from papertape.projections.folds.coverage import CoverageView, DataView
+from papertape.projections.folds.pending_orders import OrderView
 from papertape.projections.folds.performance import Performance, TradeFigures
-from papertape.projections.folds.portfolio import OrderView, PositionView
+from papertape.projections.folds.portfolio import PositionView
 
 
 class StrategyResult(Struct, frozen=True):

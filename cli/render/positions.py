@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from rich.text import Text
 
@@ -24,10 +24,12 @@ from papertape.cli.render.console import (
     signed_cell,
     stdout,
 )
-from papertape.events.facts import GLOBAL_SCOPE
+from papertape.events.facts import GLOBAL_SCOPE, Action
 from papertape.projections.folds.contracts import Contracts
-from papertape.projections.folds.portfolio import OrderView, Portfolio, PortfolioView, PositionView
-from papertape.projections.text.formats import duration, gain, money, price, quantity, utc
+from papertape.projections.folds.pending_orders import OrderView
+from papertape.projections.folds.portfolio import Portfolio, PortfolioView, PositionView
+from papertape.projections.text.formats import duration, gain, money, percent, price, quantity, utc
+from papertape.projections.text.order_words import expiry_words
 from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
@@ -39,6 +41,13 @@ if TYPE_CHECKING:
     from papertape.events.sqlite_log import SqliteLogReader
 
 Listed = dict[str, "ContractListed"]
+ORDER_VERBS: dict[Action, str] = {
+    "entry": "open",
+    "exit": "close",
+    "add": "add to",
+    "reduce": "reduce",
+    "target": "reduce",
+}
 
 
 def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
@@ -89,8 +98,9 @@ def position_columns(positions: Sequence[PositionView], contracts: Listed) -> li
         Column("open USDT", [gain_cell(p.unrealised_usdt) for p in positions]),
         Column("open %", [percent_cell(p.unrealised_percent) for p in positions], rank=6),
         Column("R", [signed_cell(p.unrealised_r, "+.2f") for p in positions], rank=2),
-        Column("stop", [_price(p.stop_price_usdt, p.symbol, contracts) for p in positions], rank=2),
-        Column("target", [_price(p.target_price_usdt, p.symbol, contracts) for p in positions], rank=2),
+        Column("stop", [_stop(p, contracts) for p in positions], rank=2),
+        Column("target", [_targets(p, contracts) for p in positions], rank=2),
+        *_part_columns(positions),
         Column("liquidation", [_price(p.liquidation_price_usdt, p.symbol, contracts) for p in positions], rank=7),
         Column("notional", plain(money(p.notional_usdt) for p in positions), rank=5),
         Column("margin", plain(money(p.margin_usdt) for p in positions), rank=8),
@@ -100,13 +110,43 @@ def position_columns(positions: Sequence[PositionView], contracts: Listed) -> li
     ]
 
 
+def _part_columns(positions: Sequence[PositionView]) -> list[Column]:
+    """Return what only positions in parts have; nothing if every position has one fill."""
+    if all(len(position.fills) < 2 for position in positions):
+        return []
+    return [
+        Column("units", plain(f"{p.units:g}" for p in positions), rank=4),
+        Column("realised", [gain_cell(p.realised_usdt) if p.parts else NOTHING for p in positions], rank=3),
+    ]
+
+
+def _stop(position: PositionView, contracts: Listed) -> Text:
+    """Return the stop, and what tightened it unless that was the strategy."""
+    at = _price(position.stop_price_usdt, position.symbol, contracts)
+    match position.stop_kind:
+        case "stop":
+            return at
+        case "trailing_stop":
+            return Text(f"{at.plain} trailing")
+        case "breakeven_stop":
+            return Text(f"{at.plain} break-even")
+        case _:
+            assert_never(position.stop_kind)
+
+
+def _targets(position: PositionView, contracts: Listed) -> Text:
+    """Return the nearest target, and how many more rest behind it."""
+    nearest, more = _price(position.target_price_usdt, position.symbol, contracts), len(position.targets) - 1
+    return Text(f"{nearest.plain} +{more}") if more > 0 else nearest
+
+
 def _price(value: float, symbol: str, contracts: Listed) -> Text:
     return Text(price(value, symbol, contracts)) if value else NOTHING
 
 
 def _orders(console: Console, view: PortfolioView, contracts: Listed) -> str:
     if view.orders:
-        return print_table(_order_columns(view.orders, contracts), console, "Orders for the next open")
+        return print_table(_order_columns(view.orders, contracts), console, "Pending orders")
     console.print("No pending orders.")
     return ""
 
@@ -116,17 +156,29 @@ def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Colum
         Column("placed UTC", plain(utc(o.placed_at_ms) for o in orders), rank=2, justify="left"),
         Column("strategy", plain(o.strategy for o in orders), justify="left"),
         Column("symbol", plain(o.symbol for o in orders), justify="left"),
-        Column(
-            "order",
-            plain(f"{'open' if o.action == 'entry' else 'close'} {SIDES[o.side]}" for o in orders),
-            justify="left",
-        ),
-        Column("quantity", plain(quantity(o.quantity_base, o.symbol, contracts) for o in orders)),
-        Column("planned", [_price(o.planned_price_usdt, o.symbol, contracts) for o in orders], rank=1),
+        Column("order", plain(f"{ORDER_VERBS[o.action]} {SIDES[o.side]}" for o in orders), justify="left"),
+        Column("quantity", [_order_size(o, contracts) for o in orders]),
+        Column("at", [_order_price(o, contracts) for o in orders], rank=1, justify="left"),
         Column("score", [Text(f"{o.score:.2f}") if o.action == "entry" else NOTHING for o in orders], rank=3),
         Column("why", plain(reason_words(o.reason) for o in orders), rank=1, justify="left"),
         Column("seq", plain(f"{o.seq:,}" for o in orders), rank=4),
     ]
+
+
+def _order_size(order: OrderView, contracts: Listed) -> Text:
+    """Return the quantity of an order; that of a reduction is known at its fill only."""
+    if order.action == "reduce":
+        return Text(percent(order.reduce_fraction * 100.0))
+    return Text(quantity(order.quantity_base, order.symbol, contracts))
+
+
+def _order_price(order: OrderView, contracts: Listed) -> Text:
+    """Return where an order is filled: at the next open, about at its planned price, or at the price where it rests."""
+    if order.is_resting:
+        at = price(order.price_usdt, order.symbol, contracts)
+        return Text(f"{order.kind} {at}{expiry_words(order.expires_at_ms)}")
+    planned = order.planned_price_usdt
+    return Text(f"next open, about {price(planned, order.symbol, contracts)}" if planned else "next open")
 
 
 def market_lines(view: PortfolioView) -> list[Text]:

@@ -1,10 +1,10 @@
-"""`papertape trades`: the closed trades as a table, as JSON or as a CSV file."""
+"""`papertape trades`: the closed trades as a table or as JSON, and the trades and fills as CSV files."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from msgspec import Struct
 
@@ -25,18 +25,20 @@ from papertape.cli.render.console import (
     stdout,
 )
 from papertape.projections.folds.contracts import Contracts
+from papertape.projections.folds.fills import write_fills_csv
 from papertape.projections.folds.performance import FEW_TRADES, trade_figures
 from papertape.projections.folds.trades import Trades, TradeView, write_trades_csv
 from papertape.projections.text.formats import duration, gain, money, price, quantity, utc
 from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from papertape.events.facts import ContractListed
     from papertape.events.sqlite_log import SqliteLogReader
 
 STDOUT = Path("-")
+R = TypeVar("R")
 
 
 class TradeListOptions(Struct, frozen=True):
@@ -52,15 +54,26 @@ class TradeListOptions(Struct, frozen=True):
         return f"{of} on {self.symbol}" if self.symbol else of
 
 
-def show_trades(reader: SqliteLogReader, options: TradeListOptions, csv: Path | None, *, as_json: bool) -> None:
-    """Show or write the trades. Raise UsageError for an unknown name or a file that cannot be written."""
+class TradeFiles(Struct, frozen=True):
+    """The files to write in place of a table: the closed trades, and every fill."""
+
+    trades: Path | None = None
+    fills: Path | None = None
+
+
+def show_trades(reader: SqliteLogReader, options: TradeListOptions, files: TradeFiles, *, as_json: bool) -> None:
+    """Show the trades, or write them and their fills. Raise UsageError for an unknown name or an unwritable file."""
     fold, names, contracts = Trades(), KnownNames(), Contracts()
     head = fold_log(reader, [fold, names, contracts])
     names.check(options.symbol, options.strategy)
     trades = fold.closed(options.strategy, options.symbol)
-    if csv is not None:
-        _write(csv, _newest(trades, options.limit))
-    elif as_json:
+    if files.trades is not None:
+        _write("--csv", files.trades, "trades", _newest(trades, options.limit), write_trades_csv)
+    if files.fills is not None:
+        _write("--fills", files.fills, "fills", fold.fills(options.strategy, options.symbol), write_fills_csv)
+    if files != TradeFiles():
+        return
+    if as_json:
         emit([fields_of(trade) for trade in reversed(_newest(trades, options.limit))])
     elif trades:
         _print(trades, _newest(trades, options.limit or TABLE_TRADES), options, contracts.by_symbol)
@@ -72,13 +85,15 @@ def _newest(trades: Sequence[TradeView], limit: int | None) -> Sequence[TradeVie
     return trades if limit is None else trades[-limit:]
 
 
-def _write(path: Path, trades: Sequence[TradeView]) -> None:
+def _write(
+    option: str, path: Path, noun: str, rows: Sequence[R], write_csv: Callable[[TextIO, Iterable[R]], None]
+) -> None:
     if path == STDOUT:
-        write_trades_csv(sys.stdout, trades)
+        write_csv(sys.stdout, rows)
         return
-    with whole_file("--csv", path) as file:
-        write_trades_csv(file, trades)
-    stderr().print(f"{len(trades):,} trades written to {path}", markup=False)
+    with whole_file(option, path) as file:
+        write_csv(file, rows)
+    stderr().print(f"{len(rows):,} {noun} written to {path}", markup=False)
 
 
 def _print(
@@ -92,10 +107,19 @@ def _print(
     hidden = print_table(_columns(list(reversed(shown)), contracts), console, title)
     figures = trade_figures(trades)
     count = f"{len(shown):,} of {len(trades):,} shown; all{options.words()}: net {gain(figures.net_usdt)} USDT"
-    doubt = "? one candle reached both stop and target: the stop counts" if any(t.ambiguous for t in shown) else ""
+    unknown = "? the order of fills within a candle is unknown: the worse one counts"
+    doubt = unknown if any(t.ambiguous for t in shown) else ""
     few = f"fewer than {FEW_TRADES} trades: counts, not verdicts" if figures.few_trades else ""
     costs = f"fees {money(figures.fees_usdt)}, funding {gain(figures.funding_usdt)}"
     notes(console, [f"{count}, {costs}", few, doubt, hidden])
+
+
+def _part_columns(trades: Sequence[TradeView]) -> list[Column]:
+    """Return how many fills opened and closed each trade; nothing if each has one of both."""
+    if all(len(trade.fills) <= 2 for trade in trades):
+        return []
+    counts = plain(f"{len(trade.fills) - trade.parts} in, {trade.parts} out" for trade in trades)
+    return [Column("fills", counts, rank=3, justify="left")]
 
 
 def _columns(trades: Sequence[TradeView], contracts: dict[str, ContractListed]) -> list[Column]:
@@ -113,6 +137,7 @@ def _columns(trades: Sequence[TradeView], contracts: dict[str, ContractListed]) 
             rank=1,
             justify="left",
         ),
+        *_part_columns(trades),
         Column("held", plain(duration(t.holding_ms) for t in trades), rank=5),
         Column("gross", [gain_cell(t.gross_usdt) for t in trades], rank=7),
         Column("fees", plain(money(t.fees_usdt) for t in trades), rank=8),

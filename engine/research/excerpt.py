@@ -10,14 +10,14 @@ from bisect import bisect_left
 from heapq import merge
 from typing import TYPE_CHECKING
 
-from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.codes import CANDLE, STOP
 from papertape.engine.research.tape import fact_event
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from papertape.engine.kernel.state import FactColumns
+    from papertape.engine.kernel.state import FactColumns, Position
     from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.backtest import Backtest
     from papertape.engine.research.tape import Tape
@@ -45,7 +45,7 @@ def _indices(run: Backtest) -> set[int]:
 
 
 def _rows(tape: Tape, world: EngineState, symbol: int) -> set[int]:
-    """Return the rows of a symbol's first, first traded and last candle, and of its open positions' extremes."""
+    """Return the rows of a symbol's first, first traded and last candle, and of those that its open positions need."""
     table = tape.candles[symbol]
     count, warm_up = tape.count_rows(table.open_time_ms)
     if count == 0:
@@ -54,9 +54,24 @@ def _rows(tape: Tape, world: EngineState, symbol: int) -> set[int]:
     for runner in world.runners:
         position = runner.desks[symbol].position
         if position.side != 0:
-            held = range(bisect_left(table.open_time_ms, position.entry_time_ms), count)
-            rows |= {held[0], max(held, key=table.high.__getitem__), min(held, key=table.low.__getitem__)}
+            held = range(bisect_left(table.open_time_ms, position.candle_open_ms), count)
+            if _follows_every_candle(position):
+                rows |= set(held)
+            else:
+                rows |= {held[0], max(held, key=table.high.__getitem__), min(held, key=table.low.__getitem__)}
     return rows
+
+
+def _follows_every_candle(position: Position) -> bool:
+    """Return whether a position's stop or extremes depend on the order of its candles, not on their extremes alone."""
+    return (
+        position.trail_fraction > 0.0
+        or position.breakeven_after_fraction > 0.0
+        or position.stop_reason != STOP
+        or position.units != 1.0
+        or position.closed.parts > 0
+        or position.entry_time_ms != position.candle_open_ms
+    )
 
 
 def _index_of(facts: FactColumns, symbol: int, close_ms: int) -> int:

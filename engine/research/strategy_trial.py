@@ -154,7 +154,7 @@ class _Trial:
             if index == len(facts) // 2:
                 content = encode(world)
                 size, world = len(content), decode(content, world.strategies)
-            entries = decide(world, fact_event(self.tape.contracts, fact), index + 1)
+            entries = decide(world, fact_event(self.tape, fact), index + 1)
             decided += [(index, one.event) for one in entries[1:] if is_decision(one.event) and _is_own(one.event)]
         resumed = Run(decided, state_digest(world), 0.0)
         difference = _difference(plain, resumed) or ("" if resumed.digest == plain.digest else "the states differ")

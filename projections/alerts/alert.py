@@ -16,6 +16,7 @@ class AlertKind(StrEnum):
     START = "start"
     STOP = "stop"
     ENTRY = "entry"
+    PART = "part"
     EXIT = "exit"
     LIQUIDATION = "liquidation"
     FUNDING = "funding"

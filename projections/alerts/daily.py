@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from papertape.events.facts import CandleClosed, Closing, FundingPaid, KillSwitchTripped, PositionOpened, Timing
+from papertape.events.facts import (
+    CandleClosed,
+    Closing,
+    FundingPaid,
+    KillSwitchTripped,
+    PositionIncreased,
+    PositionOpened,
+    PositionReduced,
+    Timing,
+)
 from papertape.events.units import DAY_MS
 from papertape.projections.alerts.lines import (
     NO_POSITIONS,
     STATE_MARKS,
     closed_text,
     costs_text,
+    parts_text,
     position_label,
     positions_part,
     trip_line,
@@ -45,6 +55,7 @@ class DayFigures(Struct, frozen=True):
     """The figures of a UTC day. `day` counts from 1970; fees and funding (received is positive) are booked in it.
 
     `trades`, `wins`, `net_usdt`, `best` and `worst` cover the trades closed in it; `closed` counts them by strategy.
+    `adds` and `partial_exits` count the fills that enlarged and reduced positions.
     """
 
     day: int
@@ -57,6 +68,8 @@ class DayFigures(Struct, frozen=True):
     worst: TradeView | None = None
     closed: dict[str, int] = field(default_factory=dict)
     trips: tuple[TripView, ...] = ()
+    adds: int = 0
+    partial_exits: int = 0
 
     def with_close(self, trade: TradeView, fee_usdt: float) -> DayFigures:
         """Return the figures after a trade was closed at a fee."""
@@ -102,6 +115,8 @@ class DayView(Struct, frozen=True):
     funding_usdt: float
     trips: tuple[TripView, ...]
     positions: tuple[PositionView, ...]
+    adds: int = 0
+    partial_exits: int = 0
 
 
 class Days:
@@ -150,6 +165,12 @@ class Days:
         match event:
             case PositionOpened():
                 self._today = structs.replace(today, fees_usdt=today.fees_usdt + event.fee_usdt)
+            case PositionIncreased():
+                fees_usdt = today.fees_usdt + event.fee_usdt
+                self._today = structs.replace(today, fees_usdt=fees_usdt, adds=today.adds + 1)
+            case PositionReduced():
+                fees_usdt = today.fees_usdt + event.fee_usdt
+                self._today = structs.replace(today, fees_usdt=fees_usdt, partial_exits=today.partial_exits + 1)
             case FundingPaid():
                 self._today = structs.replace(today, funding_usdt=today.funding_usdt + event.amount_usdt)
             case Closing():
@@ -189,6 +210,8 @@ class Days:
             funding_usdt=figures.funding_usdt,
             trips=figures.trips,
             positions=self._portfolio.positions(),
+            adds=figures.adds,
+            partial_exits=figures.partial_exits,
         )
 
     def _equities(self, strategy: str, day: int) -> tuple[float, float]:
@@ -227,6 +250,7 @@ def _trades(day: DayView) -> list[str]:
     result = f": {text(gain(day.net_usdt))}" if day.trades else ""
     return [
         f"{closed_text(day.trades, day.wins)}{result}",
+        *parts_text(day.adds, day.partial_exits),
         *[_named(word, trade) for word, trade in (("best", day.best), ("worst", day.worst)) if trade is not None],
         costs_text(day.fees_usdt, day.funding_usdt),
     ]

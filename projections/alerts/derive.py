@@ -39,16 +39,20 @@ from papertape.events.facts import (
     OrderCancelled,
     OrderPlaced,
     OrderRejected,
+    PositionIncreased,
     PositionOpened,
+    PositionReduced,
     RepairTried,
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
     SignalReceived,
+    StopMoved,
     SymbolResumed,
     SymbolSuspended,
+    TargetsMoved,
 )
-from papertape.projections.alerts import texts
+from papertape.projections.alerts import texts, trade_texts
 from papertape.projections.alerts.alert import Alert, AlertKind
 from papertape.projections.alerts.daily import Days, daily_summary
 from papertape.projections.alerts.feed_outage import FeedOutage, FeedOutageTracker
@@ -62,7 +66,7 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.market_status import AnomalyView
-    from papertape.projections.folds.portfolio import OrderView
+    from papertape.projections.folds.pending_orders import OrderView
 
 SILENT_EVENTS: frozenset[type[Event]] = frozenset(
     {
@@ -76,6 +80,8 @@ SILENT_EVENTS: frozenset[type[Event]] = frozenset(
         OrderPlaced,
         OrderRejected,
         OrderCancelled,
+        StopMoved,
+        TargetsMoved,
         RunnerConfigured,
         EpochBegan,
         CloseRequested,
@@ -227,7 +233,8 @@ class Derivation:
 
     def _order(self, strategy: str, symbol: str) -> OrderView | None:
         orders = self._portfolio.orders()
-        return next((order for order in orders if (order.strategy, order.symbol) == (strategy, symbol)), None)
+        entries = (order for order in orders if order.action == "entry")
+        return next((order for order in entries if (order.strategy, order.symbol) == (strategy, symbol)), None)
 
     def _anomaly(self, kind: str, subject: str) -> AnomalyView | None:
         standing = self._portfolio.market_status.anomalies()
@@ -278,17 +285,21 @@ class Derivation:
             case PositionOpened():
                 opened = self._portfolio.positions(event.strategy)
                 position = next(one for one in opened if one.symbol == event.symbol)
-                return AlertKind.ENTRY, texts.entry_text(stamp, position, self._before.order, contracts)
+                return AlertKind.ENTRY, trade_texts.entry_text(stamp, position, self._before.order, contracts)
+            case PositionIncreased():
+                return AlertKind.PART, trade_texts.increase_text(stamp, event, contracts)
+            case PositionReduced():
+                return AlertKind.PART, trade_texts.reduction_text(stamp, event, contracts)
             case Closing():
                 (trade,) = self._trades.latest(1)
                 account = self._portfolio.account(event.strategy)
                 if isinstance(event, Liquidated):
-                    return AlertKind.LIQUIDATION, texts.liquidation_text(stamp, trade, account, contracts)
-                return AlertKind.EXIT, texts.exit_text(stamp, trade, account, contracts)
+                    return AlertKind.LIQUIDATION, trade_texts.liquidation_text(stamp, trade, account, contracts)
+                return AlertKind.EXIT, trade_texts.exit_text(stamp, trade, account, contracts)
             case FundingPaid() if -event.amount_usdt >= max(self._settings.funding_paid_usdt_min, 1e-9):
                 held = self._portfolio.positions(event.strategy)
                 held_now = next((one for one in held if one.symbol == event.symbol), None)
-                return AlertKind.FUNDING, texts.funding_text(stamp, event, held_now)
+                return AlertKind.FUNDING, trade_texts.funding_text(stamp, event, held_now)
             case _:
                 return None
 

@@ -6,9 +6,25 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.events.facts import Closing, KillSwitchReset, KillSwitchTripped, PositionOpened
+from papertape.events.facts import (
+    Closing,
+    KillSwitchReset,
+    KillSwitchTripped,
+    PositionIncreased,
+    PositionOpened,
+    PositionReduced,
+)
 from papertape.projections.alerts.alert import AlertKind
-from papertape.projections.alerts.lines import RESET, TRIPPED, closed_text, count_text, loss_words, scope_label, span
+from papertape.projections.alerts.lines import (
+    RESET,
+    TRIPPED,
+    closed_text,
+    count_text,
+    loss_words,
+    parts_text,
+    scope_label,
+    span,
+)
 from papertape.projections.alerts.markup import bold, code, message, text
 from papertape.projections.text.formats import duration, gain, market_time
 
@@ -23,6 +39,7 @@ WORDS: dict[AlertKind, tuple[str, str]] = {
     AlertKind.START: ("start", "starts"),
     AlertKind.STOP: ("stop", "stops"),
     AlertKind.ENTRY: ("entry", "entries"),
+    AlertKind.PART: ("add or partial exit", "adds and partial exits"),
     AlertKind.EXIT: ("exit", "exits"),
     AlertKind.LIQUIDATION: ("liquidation", "liquidations"),
     AlertKind.FUNDING: ("funding payment", "funding payments"),
@@ -49,7 +66,8 @@ class DigestHighlight(Struct, frozen=True):
 class DigestView(Struct, frozen=True):
     """A backlog from `first_seq` to `last_seq`. `counts` are the undelivered messages by kind.
 
-    `opened`, `closed`, `wins` and `net_usdt` cover all positions, however loud their kind is. `named` are the first
+    `opened`, `adds`, `partial_exits`, `closed`, `wins` and `net_usdt` cover all positions, however loud their kind is;
+    `net_usdt` is the result of the closed trades. `named` are the first
     `NAMED_MAX` trips and resets; `unnamed` counts the others.
     """
 
@@ -59,6 +77,8 @@ class DigestView(Struct, frozen=True):
     until_ms: int
     counts: tuple[tuple[AlertKind, int], ...]
     opened: int
+    adds: int
+    partial_exits: int
     closed: int
     wins: int
     net_usdt: float
@@ -79,7 +99,7 @@ class Digest:
         self._from_ms = 0
         self._last = (0, 0)
         self._counts = dict.fromkeys(AlertKind, 0)
-        self._opened = self._closed = self._wins = self._unnamed = 0
+        self._opened = self._adds = self._partial_exits = self._closed = self._wins = self._unnamed = 0
         self._net_usdt = 0.0
         self._named: list[DigestHighlight] = []
 
@@ -95,6 +115,10 @@ class Digest:
         match event:
             case PositionOpened():
                 self._opened += 1
+            case PositionIncreased():
+                self._adds += 1
+            case PositionReduced():
+                self._partial_exits += 1
             case Closing():
                 self._closed += 1
                 self._wins += event.net_usdt > 0.0
@@ -126,6 +150,8 @@ class Digest:
             until_ms=self._last[1],
             counts=tuple((kind, number) for kind, number in self._counts.items() if number),
             opened=self._opened,
+            adds=self._adds,
+            partial_exits=self._partial_exits,
             closed=self._closed,
             wins=self._wins,
             net_usdt=self._net_usdt,
@@ -144,6 +170,7 @@ def digest_text(view: DigestView) -> str:
         *([f"and {view.unnamed:,} more trips and resets"] if view.unnamed else []),
         "",
         f"{count_text(view.opened, 'position')} opened",
+        *parts_text(view.adds, view.partial_exits),
         f"{closed_text(view.closed, view.wins)}{result}",
         "",
         *[f"{number:,} {WORDS[kind][number > 1]}" for kind, number in view.counts],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 STARTED, STOPPED, FAULT = "●", "○", "✗"
 ENTRY: dict[Side, str] = {"long": "▲", "short": "▼"}
 WON, LOST, LIQUIDATED = "◆", "◇", "☒"
+PART = "◈"
 FUNDING, TRIPPED, RESET = "⇄", "■", "□"
 PAUSED, RESUMED = "‖", "►"
 RELOADED = "↻"
@@ -99,6 +100,12 @@ def closed_text(trades: int, wins: int) -> str:
     if trades == 0:
         return "no trades closed"
     return f"{count_text(trades, 'trade')} closed, {wins:,} won ({text(percent(wins / trades * 100.0))})"
+
+
+def parts_text(adds: int, partial_exits: int) -> list[str]:
+    """Return how often positions were enlarged and reduced, on one line; nothing if never."""
+    counts = [count_text(n, noun) for n, noun in ((adds, "add"), (partial_exits, "partial exit")) if n]
+    return [" · ".join(counts)] if counts else []
 
 
 def costs_text(fees_usdt: float, funding_usdt: float) -> str:

@@ -17,6 +17,7 @@ class AlertSettings(Struct, frozen=True):
     start: Annotated[Loudness, Meta(description="the engine started; after a crash it rings anyway")] = "silent"
     stop: Annotated[Loudness, Meta(description="the engine was stopped")] = "silent"
     entry: Annotated[Loudness, Meta(description="a position was opened")] = "on"
+    part: Annotated[Loudness, Meta(description="a position was enlarged, or a part of it was closed")] = "silent"
     exit: Annotated[Loudness, Meta(description="a position was closed")] = "on"
     liquidation: Annotated[Loudness, Meta(description="a position was liquidated")] = "on"
     funding: Annotated[Loudness, Meta(description="funding of at least the amount below was paid")] = "silent"

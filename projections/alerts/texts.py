@@ -12,13 +12,9 @@ from msgspec import Struct
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.alerts.lines import (
     ENTRIES_ALLOWED,
-    ENTRY,
     FAULT,
     FEED_BACK,
     FEED_LOST,
-    FUNDING,
-    LIQUIDATED,
-    LOST,
     NO_ENTRIES_UNTIL_RESET,
     NO_TRIPS,
     OVER,
@@ -31,13 +27,10 @@ from papertape.projections.alerts.lines import (
     SUSPENDED,
     TRADABLE,
     TRIPPED,
-    WON,
     WRONG,
-    costs_text,
     count_text,
     loss_words,
     numbered_part,
-    position_label,
     positions_part,
     scope_title,
     span,
@@ -45,17 +38,11 @@ from papertape.projections.alerts.lines import (
     trip_line,
 )
 from papertape.projections.alerts.markup import code, footer, message, name, text
-from papertape.projections.folds.ledger import direction
 from papertape.projections.text.formats import (
     duration,
     gain,
-    gain_percent,
     money,
     percent,
-    price,
-    quantity,
-    rate_percent,
-    signed,
 )
 from papertape.projections.text.reasons import reason_words
 
@@ -68,7 +55,6 @@ if TYPE_CHECKING:
         AnomalyRaised,
         ConfigurationReloaded,
         EngineStarted,
-        FundingPaid,
         KillSwitchReset,
         KillSwitchTripped,
         RunnerPaused,
@@ -77,9 +63,7 @@ if TYPE_CHECKING:
     from papertape.projections.alerts.feed_outage import FeedOutage, FeedRecovery
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.market_status import AnomalyView
-    from papertape.projections.folds.portfolio import AccountView, OrderView, PortfolioView, PositionView
-    from papertape.projections.folds.trades import TradeView
-    from papertape.projections.text.event_lines import Contracts
+    from papertape.projections.folds.portfolio import PortfolioView, PositionView
 
 DIGEST_CHARS = 8
 NONE_ACTIVE = "no active strategy left: no new positions"
@@ -92,88 +76,9 @@ class Stamp(Struct, frozen=True):
     at_ms: int
 
 
-def _message(stamp: Stamp, head: str, details: Sequence[str]) -> str:
+def stamped(stamp: Stamp, head: str, details: Sequence[str]) -> str:
+    """Return a message that ends with its event and time."""
     return message(head, details, footer(stamp.seq, stamp.at_ms))
-
-
-# ---------------------------------------------------------------- trading
-
-
-def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, contracts: Contracts) -> str:
-    """Return the text for an opened position; `order` is the one that was filled."""
-    symbol, entry_usdt = position.symbol, position.entry_price_usdt
-    size = quantity(position.quantity_base, symbol, contracts)
-    who = position_label(position.strategy, symbol, position.side)
-    details = [
-        f"opened {code(size)} at {code(price(entry_usdt, symbol, contracts))}",
-        *_levels(position, contracts),
-        f"notional {text(money(position.quantity_base * entry_usdt))} · margin {text(money(position.margin_usdt))}",
-        f"risk {text(money(position.risk_usdt))} · fee {text(money(position.fees_usdt))}",
-    ]
-    if order is not None:
-        details.append(f"reason: {text(reason_words(order.reason))}, score {text(f'{order.score:.2f}')}")
-    return _message(stamp, f"{ENTRY[position.side]} <b>{who}</b>", details)
-
-
-def _levels(position: PositionView, contracts: Contracts) -> list[str]:
-    levels = {
-        "stop": position.stop_price_usdt,
-        "target": position.target_price_usdt,
-        "liquidation": position.liquidation_price_usdt,
-    }
-    return [_level(word, value, position, contracts) for word, value in levels.items() if value > 0.0]
-
-
-def _level(word: str, at_usdt: float, position: PositionView, contracts: Contracts) -> str:
-    """Return a price and the move to it in percent: a loss is negative for both sides."""
-    entry_usdt = position.entry_price_usdt
-    move = direction(position.side) * (at_usdt - entry_usdt) / entry_usdt * 100.0 if entry_usdt > 0.0 else 0.0
-    return f"{word} {code(price(at_usdt, position.symbol, contracts))} ({text(gain_percent(move))})"
-
-
-def exit_text(stamp: Stamp, trade: TradeView, account: AccountView, contracts: Contracts) -> str:
-    """Return the text for a closed position; `account` is its state afterwards."""
-    icon = WON if trade.net_usdt > 0.0 else LOST
-    at = price(trade.exit_price_usdt, trade.symbol, contracts)
-    doubt = ["stop and target in the same candle"] if trade.ambiguous else []
-    details = [f"closed at {code(at)}: {text(reason_words(trade.reason))}", *_result(trade, contracts), *doubt]
-    return _message(stamp, f"{icon} {_trade_head(trade)}", [*details, _account_line(account)])
-
-
-def liquidation_text(stamp: Stamp, trade: TradeView, account: AccountView, contracts: Contracts) -> str:
-    """Return the text for a liquidated position; `account` is its state afterwards."""
-    at = price(trade.exit_price_usdt, trade.symbol, contracts)
-    details = [f"<b>LIQUIDATED</b> at {code(at)}: entire margin lost", *_result(trade, contracts)]
-    return _message(stamp, f"{LIQUIDATED} {_trade_head(trade)}", [*details, _account_line(account)])
-
-
-def _trade_head(trade: TradeView) -> str:
-    return f"<b>{position_label(trade.strategy, trade.symbol, trade.side)} {text(gain(trade.net_usdt))} USDT</b>"
-
-
-def _result(trade: TradeView, contracts: Contracts) -> list[str]:
-    entry = price(trade.entry_price_usdt, trade.symbol, contracts)
-    entered_usdt = trade.quantity_base * trade.entry_price_usdt
-    share = trade.net_usdt / entered_usdt * 100.0 if entered_usdt > 0.0 else 0.0
-    return [
-        f"entered at {code(entry)}, held {text(duration(trade.holding_ms))}",
-        f"{text(gain_percent(share))} · {text(signed(trade.r_multiple))} R",
-        f"gross {text(gain(trade.gross_usdt))} · {costs_text(trade.fees_usdt, trade.funding_usdt)}",
-    ]
-
-
-def _account_line(account: AccountView) -> str:
-    return f"account {text(money(account.equity_usdt))} · today {text(gain(account.day_result_usdt))}"
-
-
-def funding_text(stamp: Stamp, paid: FundingPaid, position: PositionView | None) -> str:
-    """Return the text for a funding payment; `position` holds its total so far."""
-    who = position_label(paid.strategy, paid.symbol, paid.side)
-    notional = money(paid.quantity_base * paid.price_usdt)
-    details = [f"funding paid at {text(rate_percent(paid.rate))} on {text(notional)} USDT"]
-    if position is not None:
-        details.append(f"this position so far: {text(gain(position.funding_usdt))}")
-    return _message(stamp, f"{FUNDING} <b>{who} {text(gain(paid.amount_usdt))} USDT</b>", details)
 
 
 # ---------------------------------------------------------------- risk
@@ -195,7 +100,7 @@ def trip_text(
         f"{NO_ENTRIES_UNTIL_RESET}:",
         code(f"/reset {trip.scope} REASON"),
     ]
-    return _message(stamp, f"{TRIPPED} <b>{scope_title(trip.scope)} STOPPED{lost}</b>", details)
+    return stamped(stamp, f"{TRIPPED} <b>{scope_title(trip.scope)} STOPPED{lost}</b>", details)
 
 
 def _trip_reason(trip: KillSwitchTripped) -> list[str]:
@@ -213,21 +118,21 @@ def reset_text(stamp: Stamp, reset: KillSwitchReset, trip: TripView | None, held
         stood = f" for {text(duration(stamp.at_ms - trip.tripped_at_ms))}" if trip.tripped_at_ms else ""
         details.append(f"was stopped{stood}: {text(loss_words(trip))}")
     details.append(ENTRIES_ALLOWED if held is None else f"still stopped by {trip_line(held)}")
-    return _message(stamp, f"{RESET} <b>{scope_title(reset.scope)} RESET</b>", details)
+    return stamped(stamp, f"{RESET} <b>{scope_title(reset.scope)} RESET</b>", details)
 
 
 def pause_text(stamp: Stamp, paused: RunnerPaused, positions: Sequence[PositionView], *, none_active: bool) -> str:
     """Return the text for a pause; `positions` stay open."""
     details = [f"by {name(paused.who)}: {text(paused.why)}"]
     details += [f"<b>{NONE_ACTIVE}</b>"] if none_active else []
-    return _message(stamp, f"{PAUSED} <b>{name(paused.strategy)} PAUSED</b>", [*details, *still_open_lines(positions)])
+    return stamped(stamp, f"{PAUSED} <b>{name(paused.strategy)} PAUSED</b>", [*details, *still_open_lines(positions)])
 
 
 def resume_text(stamp: Stamp, resumed: RunnerResumed, held: TripView | None) -> str:
     """Return the text for the end of a pause; `held` is a trip that still stops the strategy."""
     details = [f"by {name(resumed.who)}: {text(resumed.why)}"]
     details += [f"still stopped by {trip_line(held)}"] if held is not None else []
-    return _message(stamp, f"{RESUMED} <b>{name(resumed.strategy)} RESUMED</b>", details)
+    return stamped(stamp, f"{RESUMED} <b>{name(resumed.strategy)} RESUMED</b>", details)
 
 
 # ---------------------------------------------------------------- operation
@@ -239,7 +144,7 @@ def start_text(stamp: Stamp, started: EngineStarted, portfolio: PortfolioView, n
     details = [f"config {code(config)} · code {code(code_digest)}"]
     details += [f"{WRONG} <b>the previous run did not shut down cleanly</b>"] if crashed else []
     head = f"{STARTED} <b>papertape {name(started.version)} started</b>"
-    return with_note(_message(stamp, head, [*details, *_restored_lines(portfolio)]), note)
+    return with_note(stamped(stamp, head, [*details, *_restored_lines(portfolio)]), note)
 
 
 def with_note(start_html: str, note: str) -> str:
@@ -276,7 +181,7 @@ def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> s
     """Return the text for an intended stop of the engine."""
     missed = ["", "stops and targets hit meanwhile are processed at the next start"] if positions else []
     details = [text(reason), *still_open_lines(positions), *missed]
-    return _message(stamp, f"{STOPPED} <b>papertape stopped</b>", details)
+    return stamped(stamp, f"{STOPPED} <b>papertape stopped</b>", details)
 
 
 def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = (), *, is_log_whole: bool = True) -> str:
@@ -286,7 +191,7 @@ def fault_text(stamp: Stamp, reason: str, positions: Sequence[PositionView] = ()
     """
     intact = ["the log is intact up to the event below"] if is_log_whole else []
     details = [text(reason), *intact, *still_open_lines(positions)]
-    return _message(stamp, f"{FAULT} <b>papertape STOPPED BY A FAULT</b>", details)
+    return stamped(stamp, f"{FAULT} <b>papertape STOPPED BY A FAULT</b>", details)
 
 
 # ---------------------------------------------------------------- the market
@@ -298,7 +203,7 @@ def feed_lost_text(stamp: Stamp, lost: FeedOutage, positions: Sequence[PositionV
     if lost.back_for_ms:
         details.append(f"it had been back for only {text(duration(lost.back_for_ms))}")
         details.append("next message when it is stable again")
-    return _message(stamp, f"{FEED_LOST} <b>feed {name(lost.feed)} LOST</b>", [*details, *still_open_lines(positions)])
+    return stamped(stamp, f"{FEED_LOST} <b>feed {name(lost.feed)} LOST</b>", [*details, *still_open_lines(positions)])
 
 
 def feed_back_text(stamp: Stamp, back: FeedRecovery) -> str:
@@ -313,27 +218,27 @@ def feed_back_text(stamp: Stamp, back: FeedRecovery) -> str:
         *([f"lost {count_text(back.losses, 'time')}"] if back.losses > 1 else []),
         *([f"stable for {text(duration(back.steady_ms))}"] if back.steady_ms else []),
     ]
-    return _message(stamp, f"{FEED_BACK} <b>{head}</b>", details)
+    return stamped(stamp, f"{FEED_BACK} <b>{head}</b>", details)
 
 
 def suspended_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
     """Return the text for a symbol without new entries; `positions` in it continue."""
     details = [text(reason), "no new positions in it", *still_open_lines(positions)]
-    return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} not tradable</b>", details)
+    return stamped(stamp, f"{SUSPENDED} <b>{name(symbol)} not tradable</b>", details)
 
 
 def delisted_text(stamp: Stamp, symbol: str, reason: str, positions: Sequence[PositionView]) -> str:
     """Return the text for a delisted contract; `positions` are settled later, or when they are closed."""
     settled = ["settles at its last close: 24 h after its last candle, or when you close it"] if positions else []
     details = [text(reason), *still_open_lines(positions), *settled]
-    return _message(stamp, f"{SUSPENDED} <b>{name(symbol)} delisted</b>", details)
+    return stamped(stamp, f"{SUSPENDED} <b>{name(symbol)} delisted</b>", details)
 
 
 def tradable_text(stamp: Stamp, symbol: str, reason: str, since_ms: int | None, candles: int) -> str:
     """Return the text for a symbol that is tradable again; `candles` were backfilled since `since_ms`, if known."""
     after = f" after {text(duration(max(stamp.at_ms - since_ms, 0)))}" if since_ms is not None else ""
     details = [text(reason), *([f"{count_text(candles, 'candle')} backfilled"] if candles else [])]
-    return _message(stamp, f"{TRADABLE} <b>{name(symbol)} tradable again{after}</b>", details)
+    return stamped(stamp, f"{TRADABLE} <b>{name(symbol)} tradable again{after}</b>", details)
 
 
 # ---------------------------------------------------------------- anomalies
@@ -345,13 +250,13 @@ def _anomaly(event: AnomalyRaised | AnomalyPersists | AnomalyCleared) -> str:
 
 def raised_text(stamp: Stamp, event: AnomalyRaised) -> str:
     """Return the text for a new anomaly."""
-    return _message(stamp, f"{WRONG} <b>{_anomaly(event)}</b>", [text(event.detail)])
+    return stamped(stamp, f"{WRONG} <b>{_anomaly(event)}</b>", [text(event.detail)])
 
 
 def persists_text(stamp: Stamp, event: AnomalyPersists) -> str:
     """Return the text for an ongoing anomaly."""
     lasts = f"for {text(duration(max(event.at_ms - event.raised_at_ms, 0)))}"
-    return _message(stamp, f"{WRONG} <b>ongoing: {_anomaly(event)}</b>", [lasts, text(event.detail)])
+    return stamped(stamp, f"{WRONG} <b>ongoing: {_anomaly(event)}</b>", [lasts, text(event.detail)])
 
 
 def cleared_text(stamp: Stamp, event: AnomalyCleared, anomaly: AnomalyView) -> str:
@@ -359,4 +264,4 @@ def cleared_text(stamp: Stamp, event: AnomalyCleared, anomaly: AnomalyView) -> s
     lasted = f"after {duration(max(event.at_ms - anomaly.since_ms, 0))}"
     # The watchdog itself reports how long it lasted, without the calm period afterwards.
     details = [event.detail] if event.detail.startswith("after ") else [lasted, event.detail]
-    return _message(stamp, f"{OVER} <b>cleared: {_anomaly(event)}</b>", list(map(text, details)))
+    return stamped(stamp, f"{OVER} <b>cleared: {_anomaly(event)}</b>", list(map(text, details)))

@@ -18,11 +18,14 @@ from papertape.events.facts import (
     KillSwitchTripped,
     OrderCancelled,
     OrderRejected,
+    PositionIncreased,
     PositionOpened,
+    PositionReduced,
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
 )
+from papertape.projections.folds.fills import FillEvent
 from papertape.projections.folds.kill_switches import TripView
 from papertape.projections.text.formats import duration, utc
 from papertape.projections.text.reasons import reason_words
@@ -41,7 +44,7 @@ class CoverageView(Struct, frozen=True):
     are 0 without a fill. `entries_allowed_percent` is the share of the period in which neither a kill switch nor a
     pause kept it from opening positions; None before the first candle. `trips` are oldest first; `resets` is how many
     of them were reset. `refused` counts signals that became no order, `cancelled` entry orders that were never filled,
-    both by reason.
+    `refused_changes` refused changes of the orders of an open position, all by reason.
     """
 
     strategy: str
@@ -54,6 +57,7 @@ class CoverageView(Struct, frozen=True):
     resets: int
     refused: dict[str, int]
     cancelled: dict[str, int]
+    refused_changes: dict[str, int]
 
     @property
     def refused_signals(self) -> int:
@@ -69,6 +73,11 @@ class CoverageView(Struct, frozen=True):
     def cancel_words(self) -> str:
         """Describe the cancelled entry orders by reason, most frequent first."""
         return _count_words(self.cancelled)
+
+    @property
+    def change_words(self) -> str:
+        """Describe the refused changes of orders by reason, most frequent first."""
+        return _count_words(self.refused_changes)
 
 
 class DataView(Struct, frozen=True):
@@ -109,6 +118,7 @@ class _CoverageState(Struct):
     traded_until_ms: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     cancelled: dict[str, int] = field(default_factory=dict)
+    refused_changes: dict[str, int] = field(default_factory=dict)
 
 
 class Coverage:
@@ -127,11 +137,13 @@ class Coverage:
                 self._fold_candle(event)
             case ContractListed():
                 self._spans.setdefault(event.symbol, _Span(event.timeframe_ms))
-            case OrderRejected():
+            case OrderRejected(action="entry"):
                 _add(self._share(event.strategy).refused, event.reason)
-            case OrderCancelled():
+            case OrderRejected():
+                _add(self._share(event.strategy).refused_changes, event.reason)
+            case OrderCancelled(action="entry"):
                 _add(self._share(event.strategy).cancelled, event.reason)
-            case PositionOpened() | Closing():
+            case PositionOpened() | PositionIncreased() | PositionReduced() | Closing():
                 self._fold_fill(event)
             case RunnerConfigured() | KillSwitchTripped() | KillSwitchReset() | RunnerPaused() | RunnerResumed():
                 self._fold_permission()
@@ -155,6 +167,7 @@ class Coverage:
             resets=self._portfolio.switches.resets_of(strategy),
             refused=_most_first(share.refused),
             cancelled=_most_first(share.cancelled),
+            refused_changes=_most_first(share.refused_changes),
         )
 
     def data(self) -> tuple[DataView, ...]:
@@ -174,7 +187,7 @@ class Coverage:
             span.from_ms = candle.at_ms - candle.timeframe_ms
         span.until_ms = max(span.until_ms, candle.at_ms)
 
-    def _fold_fill(self, event: PositionOpened | Closing) -> None:
+    def _fold_fill(self, event: FillEvent) -> None:
         share = self._share(event.strategy)
         share.traded_from_ms = share.traded_from_ms or event.at_ms
         share.traded_until_ms = max(share.traded_until_ms, event.at_ms)

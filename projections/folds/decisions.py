@@ -22,11 +22,15 @@ from papertape.events.facts import (
     OrderCancelled,
     OrderPlaced,
     OrderRejected,
+    PositionIncreased,
     PositionOpened,
+    PositionReduced,
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
     SignalReceived,
+    StopMoved,
+    TargetsMoved,
     Timing,
 )
 from papertape.projections.text.event_views import strategy_of
@@ -41,6 +45,10 @@ Decision = (
     | OrderRejected
     | OrderCancelled
     | PositionOpened
+    | PositionIncreased
+    | PositionReduced
+    | StopMoved
+    | TargetsMoved
     | Closing
     | FundingPaid
     | KillSwitchTripped

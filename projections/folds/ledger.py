@@ -1,7 +1,8 @@
 """The ledger: capital, cash and open positions of every strategy, and the last close of every symbol.
 
-Cash changes only here: an entry costs its fee, funding is booked as it is paid, and a close adds its gross result less
-the closing fee. So cash = capital + the sum of all ledger entries.
+Cash changes only here: a fill that opens or increases a position costs its fee, funding is booked as it is paid, and a
+fill that reduces or closes one adds the gross result of its part less its fee. So cash = capital + the sum of all
+ledger entries.
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import Struct, structs
 
 from papertape.events.errors import LogDamaged
-from papertape.events.facts import Closing, FundingPaid, PositionOpened, RunnerConfigured, Side
+from papertape.events.facts import (
+    Closing,
+    FundingPaid,
+    PositionIncreased,
+    PositionOpened,
+    PositionReduced,
+    RunnerConfigured,
+    Side,
+)
+from papertape.projections.folds.fills import FillView, fill_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +38,15 @@ def direction(side: Side) -> float:
     return 1.0 if side == "long" else -1.0
 
 
-class Holding(Struct, frozen=True):
-    """An open position: its opening event with its seq, and the funding booked on it since.
+LedgerEvent = PositionOpened | PositionIncreased | PositionReduced | FundingPaid | Closing
 
-    `signed_base` is d*q: the quantity, negative for a short position.
+
+class Holding(Struct, frozen=True):
+    """An open position: its opening event with its seq, and what its fills and funding have made of it.
+
+    `signed_base` is d*q: the quantity, negative for a short position; `entry_price_usdt` is the average of what is
+    open. Fees, slippage and funding are those of the open part; `realised_usdt` is the net result of the parts that
+    were closed, `risk_usdt` what the entry and all adds put at risk, `units` the size of all entries in first fills.
     """
 
     opened: PositionOpened
@@ -39,7 +54,21 @@ class Holding(Struct, frozen=True):
     symbol: str
     entry_price_usdt: float
     signed_base: float
+    liquidation_price_usdt: float
+    margin_usdt: float
+    fees_usdt: float
+    slippage_usdt: float
+    risk_usdt: float
+    max_quantity_base: float
+    fills: tuple[FillView, ...]
+    units: float = 1.0
     funding_usdt: float = 0.0
+    realised_usdt: float = 0.0
+
+    @property
+    def quantity_base(self) -> float:
+        """The size of the position in coins."""
+        return abs(self.signed_base)
 
     def unrealised_usdt(self, close_usdt: float) -> float:
         """Return U = d*q*(close - E) (exchange model, section 4)."""
@@ -72,7 +101,7 @@ class LedgerAccount(Struct):
         for position in self.holdings:
             close = closes[position.symbol]
             unrealised += position.unrealised_usdt(close)
-            notional += position.opened.quantity_base * close
+            notional += position.quantity_base * close
         return unrealised, notional
 
     def put(self, symbol: str, position: Holding | None) -> None:
@@ -105,7 +134,7 @@ class Ledger:
         match event:
             case RunnerConfigured():
                 return self._configure(event)
-            case PositionOpened() | FundingPaid() | Closing():
+            case PositionOpened() | PositionIncreased() | PositionReduced() | FundingPaid() | Closing():
                 account = self._account(recorded.seq, event.strategy)
                 _book(account, event, recorded.seq)
                 return account
@@ -131,10 +160,14 @@ class Ledger:
         return account
 
 
-def _book(account: LedgerAccount, event: PositionOpened | FundingPaid | Closing, seq: int) -> None:
+def _book(account: LedgerAccount, event: LedgerEvent, seq: int) -> None:
     match event:
         case PositionOpened():
             _open(account, event, seq)
+        case PositionIncreased():
+            _increase(account, event, seq)
+        case PositionReduced():
+            _reduce(account, event, seq)
         case FundingPaid():
             _pay(account, event)
         case Closing():
@@ -144,11 +177,73 @@ def _book(account: LedgerAccount, event: PositionOpened | FundingPaid | Closing,
 
 
 def _open(account: LedgerAccount, event: PositionOpened, seq: int) -> None:
+    _pay_entry(account, event)
+    holding = Holding(
+        opened=event,
+        seq=seq,
+        symbol=event.symbol,
+        entry_price_usdt=event.price_usdt,
+        signed_base=direction(event.side) * event.quantity_base,
+        liquidation_price_usdt=event.liquidation_price_usdt,
+        margin_usdt=event.margin_usdt,
+        fees_usdt=event.fee_usdt,
+        slippage_usdt=event.slippage_usdt,
+        risk_usdt=event.risk_usdt,
+        max_quantity_base=event.quantity_base,
+        fills=(fill_of(event, seq),),
+    )
+    account.put(event.symbol, holding)
+
+
+def _increase(account: LedgerAccount, event: PositionIncreased, seq: int) -> None:
+    _pay_entry(account, event)
+    position = account.holding(event.symbol)
+    if position is None:
+        return
+    grown = structs.replace(
+        position,
+        entry_price_usdt=event.entry_price_usdt,
+        signed_base=direction(event.side) * event.position_base,
+        liquidation_price_usdt=event.liquidation_price_usdt,
+        margin_usdt=event.margin_usdt,
+        fees_usdt=position.fees_usdt + event.fee_usdt,
+        slippage_usdt=position.slippage_usdt + event.slippage_usdt,
+        risk_usdt=position.risk_usdt + event.risk_usdt,
+        max_quantity_base=max(position.max_quantity_base, event.position_base),
+        units=position.units + event.units,
+        fills=(*position.fills, fill_of(event, seq)),
+    )
+    account.put(event.symbol, grown)
+
+
+def _pay_entry(account: LedgerAccount, event: PositionOpened | PositionIncreased) -> None:
     account.cash_usdt -= event.fee_usdt
     account.fees_usdt += event.fee_usdt
     account.slippage_usdt += event.slippage_usdt
-    signed_base = direction(event.side) * event.quantity_base
-    account.put(event.symbol, Holding(event, seq, event.symbol, event.price_usdt, signed_base))
+
+
+def _reduce(account: LedgerAccount, event: PositionReduced, seq: int) -> None:
+    position = account.holding(event.symbol)
+    # Two additions, in the engine's order, so that cash is equal to the last bit.
+    account.cash_usdt += event.gross_usdt
+    account.cash_usdt -= event.fee_usdt
+    account.fees_usdt += event.fee_usdt
+    if position is None:
+        return
+    own_slippage = event.quantity_base * abs(event.price_usdt - event.reference_price_usdt)
+    account.slippage_usdt += own_slippage
+    rest = structs.replace(
+        position,
+        signed_base=direction(event.side) * event.position_base,
+        liquidation_price_usdt=event.liquidation_price_usdt,
+        margin_usdt=event.margin_usdt,
+        fees_usdt=position.fees_usdt - (event.fees_usdt - event.fee_usdt),
+        slippage_usdt=position.slippage_usdt - (event.slippage_usdt - own_slippage),
+        funding_usdt=position.funding_usdt - event.funding_usdt,
+        realised_usdt=position.realised_usdt + event.net_usdt,
+        fills=(*position.fills, fill_of(event, seq)),
+    )
+    account.put(event.symbol, rest)
 
 
 def _pay(account: LedgerAccount, event: FundingPaid) -> None:
@@ -161,10 +256,10 @@ def _pay(account: LedgerAccount, event: FundingPaid) -> None:
 
 def _close(account: LedgerAccount, event: Closing) -> None:
     position = account.holding(event.symbol)
-    entry_slippage = position.opened.slippage_usdt if position is not None else 0.0
+    entry_slippage = position.slippage_usdt if position is not None else 0.0
     # Two additions, in the engine's order, so that cash is equal to the last bit.
-    account.cash_usdt += event.gross_usdt
+    account.cash_usdt += event.part_gross_usdt
     account.cash_usdt -= event.fee_usdt
     account.fees_usdt += event.fee_usdt
-    account.slippage_usdt += event.slippage_usdt - entry_slippage
+    account.slippage_usdt += event.part_slippage_usdt - entry_slippage
     account.put(event.symbol, None)

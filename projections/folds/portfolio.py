@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.events.facts import Action, CandleClosed, Closing, OrderCancelled, OrderPlaced, PositionOpened, Side
+from papertape.events.facts import CandleClosed, Side, StopReason
+from papertape.projections.folds.brackets import Brackets
 from papertape.projections.folds.equity import Equity, EquityView
 from papertape.projections.folds.excursions import Excursions
+from papertape.projections.folds.fills import FillView
 from papertape.projections.folds.kill_switches import KillSwitches, State, TripView
 from papertape.projections.folds.market_status import AnomalyView, FeedView, MarketStatus, RefusedView, SuspendedView
+from papertape.projections.folds.pending_orders import OrderView, PendingOrders
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
+    from papertape.projections.folds.brackets import Bracket
     from papertape.projections.folds.ledger import Holding, LedgerAccount
 
 
@@ -50,12 +54,31 @@ class AccountView(Struct, frozen=True):
     trip: TripView | None
 
 
+class TargetView(Struct, frozen=True):
+    """A resting target: its number, its price, and how much of the position it would close as that is now.
+
+    `part` is its share of the position when the targets were set.
+    """
+
+    rung: int
+    price_usdt: float
+    part: float
+    quantity_base: float
+
+
 class PositionView(Struct, frozen=True):
     """An open position marked at its symbol's last close.
 
-    `unrealised_usdt` is U = d*q*(close - entry) before fees and funding, `unrealised_r` the same in units of the risk
-    taken at the signal (None without risk), `unrealised_percent` in percent of the entry's notional. A stop, target or
-    liquidation price of 0 means none. `age_ms` is market time. `best_usdt` and `worst_usdt` are its excursion.
+    `entry_price_usdt` is the average of what is open. `unrealised_usdt` is U = d*q*(close - entry) before fees and
+    funding, `unrealised_r` the same in units of the risk taken at the signal and by adds (None without risk),
+    `unrealised_percent` in percent of the entry's notional. A stop, target or liquidation price of 0 means none; the
+    target is the nearest of `targets`. Fees, funding and slippage are those of the open part, `realised_usdt` is the
+    net result of the `parts` that were closed. `units` is the size of all entries in first fills. `age_ms` is market
+    time. `best_usdt` and `worst_usdt` are the excursion of the whole trade.
+
+    `stop_kind` says what tightened the stop last. It trails `trail_fraction` behind the best price once that is
+    `trail_after_fraction` beyond the entry, and moves to break-even once it is `breakeven_after_fraction` beyond; 0 is
+    off.
     """
 
     strategy: str
@@ -81,6 +104,16 @@ class PositionView(Struct, frozen=True):
     opened_seq: int
     best_usdt: float = 0.0
     worst_usdt: float = 0.0
+    units: float = 1.0
+    max_quantity_base: float = 0.0
+    parts: int = 0
+    realised_usdt: float = 0.0
+    stop_kind: StopReason = "stop"
+    trail_fraction: float = 0.0
+    trail_after_fraction: float = 0.0
+    breakeven_after_fraction: float = 0.0
+    targets: tuple[TargetView, ...] = ()
+    fills: tuple[FillView, ...] = ()
 
     @property
     def stop_distance_percent(self) -> float | None:
@@ -99,21 +132,6 @@ class PositionView(Struct, frozen=True):
 
     def _distance_percent(self, price_usdt: float) -> float | None:
         return _percent_of(price_usdt - self.mark_price_usdt, self.mark_price_usdt) if price_usdt > 0.0 else None
-
-
-class OrderView(Struct, frozen=True):
-    """An order that waits for the next candle's open."""
-
-    strategy: str
-    symbol: str
-    action: Action
-    side: Side
-    reason: str
-    quantity_base: float
-    planned_price_usdt: float
-    score: float
-    placed_at_ms: int
-    seq: int
 
 
 class PortfolioView(Struct, frozen=True):
@@ -140,39 +158,31 @@ class PortfolioView(Struct, frozen=True):
 
 
 class Portfolio:
-    """Fold of the portfolio. Its parts `equity`, `excursions`, `switches` and `market_status` are public."""
+    """Fold of the portfolio. Its parts that are named without an underscore are public."""
 
     def __init__(self) -> None:
         self.equity = Equity()
         self.excursions = Excursions()
+        self.brackets = Brackets()
         self.switches = KillSwitches()
         self.market_status = MarketStatus()
         self.seq = 0
         self.at_ms = 0
-        self._orders: dict[tuple[str, str], OrderView] = {}
+        self._orders = PendingOrders()
 
     def apply(self, recorded: Recorded) -> None:
         """Fold one event."""
         self.seq = recorded.seq
         self.equity.apply(recorded)
         self.excursions.apply(recorded)
+        self.brackets.apply(recorded)
         event = recorded.event
         if type(event) is CandleClosed:
             self.at_ms = max(self.at_ms, event.at_ms)
             return
         self.switches.apply(recorded)
         self.market_status.apply(recorded)
-        self._apply_order(recorded)
-
-    def _apply_order(self, recorded: Recorded) -> None:
-        event = recorded.event
-        match event:
-            case OrderPlaced():
-                self._orders[event.strategy, event.symbol] = _order_view(event, recorded.seq)
-            case PositionOpened() | OrderCancelled() | Closing():
-                self._orders.pop((event.strategy, event.symbol), None)
-            case _:
-                pass
+        self._orders.apply(recorded)
 
     def view(self) -> PortfolioView:
         """Return the whole portfolio."""
@@ -218,7 +228,7 @@ class Portfolio:
             peak_usdt=curve.peak_usdt,
             drawdown_percent=curve.drawdown_fraction * 100.0,
             max_drawdown_percent=curve.max_drawdown_fraction * 100.0,
-            margin_usdt=sum(holding.opened.margin_usdt for holding in account.holdings),
+            margin_usdt=sum(holding.margin_usdt for holding in account.holdings),
             fees_usdt=account.fees_usdt,
             funding_usdt=account.funding_usdt,
             slippage_usdt=account.slippage_usdt,
@@ -236,58 +246,62 @@ class Portfolio:
         return tuple(self._position(account, holding) for account in selected for holding in account.holdings)
 
     def orders(self) -> tuple[OrderView, ...]:
-        """Return the pending orders, oldest first."""
-        return tuple(sorted(self._orders.values(), key=lambda order: order.seq))
+        """Return the orders that wait to be filled, oldest first."""
+        return self._orders.views()
 
     def equity_curve(self, strategy: str) -> EquityView:
         """Return the equity curve of one strategy. Raises KeyError for an unknown name."""
         return self.equity.view(strategy)
 
     def _position(self, account: LedgerAccount, holding: Holding) -> PositionView:
-        opened = holding.opened
+        opened, size, entry = holding.opened, holding.quantity_base, holding.entry_price_usdt
         mark = self.equity.ledger.closes[opened.symbol]
         unrealised = holding.unrealised_usdt(mark)
         excursion = self.excursions.of(account.strategy, opened.symbol)
+        bracket = self.brackets.of(account.strategy, opened.symbol)
+        assert bracket is not None, "every open position has a stop"
         return PositionView(
             strategy=account.strategy,
             symbol=opened.symbol,
             side=opened.side,
-            quantity_base=opened.quantity_base,
-            entry_price_usdt=opened.price_usdt,
+            quantity_base=size,
+            entry_price_usdt=entry,
             entry_time_ms=opened.at_ms,
             mark_price_usdt=mark,
-            notional_usdt=opened.quantity_base * mark,
+            notional_usdt=size * mark,
             unrealised_usdt=unrealised,
-            unrealised_percent=_percent_of(unrealised, opened.quantity_base * opened.price_usdt),
-            unrealised_r=unrealised / opened.risk_usdt if opened.risk_usdt > 0.0 else None,
-            stop_price_usdt=opened.stop_price_usdt,
-            target_price_usdt=opened.target_price_usdt,
-            liquidation_price_usdt=opened.liquidation_price_usdt,
-            margin_usdt=opened.margin_usdt,
-            risk_usdt=opened.risk_usdt,
-            fees_usdt=opened.fee_usdt,
+            unrealised_percent=_percent_of(unrealised, size * entry),
+            unrealised_r=unrealised / holding.risk_usdt if holding.risk_usdt > 0.0 else None,
+            stop_price_usdt=bracket.stop_price_usdt,
+            target_price_usdt=bracket.target_price_usdt,
+            liquidation_price_usdt=holding.liquidation_price_usdt,
+            margin_usdt=holding.margin_usdt,
+            risk_usdt=holding.risk_usdt,
+            fees_usdt=holding.fees_usdt,
             funding_usdt=holding.funding_usdt,
-            slippage_usdt=opened.slippage_usdt,
+            slippage_usdt=holding.slippage_usdt,
             age_ms=max(self.at_ms - opened.at_ms, 0),
             opened_seq=holding.seq,
             best_usdt=excursion.best_usdt,
             worst_usdt=excursion.worst_usdt,
+            units=holding.units,
+            max_quantity_base=holding.max_quantity_base,
+            parts=sum(fill.action == "reduce" for fill in holding.fills),
+            realised_usdt=holding.realised_usdt,
+            stop_kind=bracket.stop_kind,
+            trail_fraction=bracket.trail_fraction,
+            trail_after_fraction=bracket.trail_after_fraction,
+            breakeven_after_fraction=bracket.breakeven_after_fraction,
+            targets=self._targets(bracket, holding),
+            fills=holding.fills,
         )
 
-
-def _order_view(event: OrderPlaced, seq: int) -> OrderView:
-    return OrderView(
-        strategy=event.strategy,
-        symbol=event.symbol,
-        action=event.action,
-        side=event.side,
-        reason=event.reason,
-        quantity_base=event.quantity_base,
-        planned_price_usdt=event.planned_price_usdt,
-        score=event.score,
-        placed_at_ms=event.at_ms,
-        seq=seq,
-    )
+    def _targets(self, bracket: Bracket, holding: Holding) -> tuple[TargetView, ...]:
+        lot, size = self.brackets.lot(holding.symbol), holding.quantity_base
+        return tuple(
+            TargetView(one.rung, one.price_usdt, one.part, bracket.target_base(one, size, lot))
+            for one in bracket.targets
+        )
 
 
 def _percent_of(part: float, whole: float) -> float:

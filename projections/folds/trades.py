@@ -1,4 +1,4 @@
-"""Closed trades, in the order of closing, and the trades file."""
+"""Closed trades, in the order of closing, and the trades file. A trade runs from flat to flat, in one or more parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct, structs
 
-from papertape.events.facts import Closing, OrderPlaced, PositionOpened, Side
+from papertape.events.facts import Closing, OrderPlaced, PositionIncreased, PositionOpened, PositionReduced, Side
+from papertape.projections.folds.fills import FillEvent, FillView, csv_cell, fill_of
 from papertape.projections.persistence.append_only import AppendOnlyList
 
 if TYPE_CHECKING:
@@ -33,16 +34,20 @@ CSV_COLUMNS = (
     "net_usdt",
     "r_multiple",
     "ambiguous",
+    "parts",
+    "max_quantity_base",
 )
 
 
 class TradeView(Struct, frozen=True):
     """One closed trade (exchange model, section 9): net = gross - fees + funding, all in USDT.
 
-    `fees_usdt` covers both fills, `funding_usdt` is positive when received, `slippage_usdt` is already part of gross,
-    `r_multiple` is net over the risk taken at the signal. The fields from `seq` on are not columns of the file: the
-    seqs of the closing, the opening and the entry order (0 without a log), the entry's reason, the risk in USDT, and
-    the excursion (None if it was not folded).
+    The quantity is the sum of the opening fills, entry and exit price are the averages of the opening and the closing
+    fills; `parts` counts the closing fills, `max_quantity_base` is how large the position was. `fees_usdt` covers all
+    fills, `funding_usdt` is positive when received, `slippage_usdt` is already part of gross, `r_multiple` is net over
+    the risk taken at the signal and by adds. The fields from `seq` on are not columns of the file: the seqs of the
+    closing, the opening and the entry order (0 without a log), the entry's reason, the risk in USDT, the excursion
+    (None if it was not folded), and the fills in their order.
     """
 
     strategy: str
@@ -61,6 +66,8 @@ class TradeView(Struct, frozen=True):
     net_usdt: float
     r_multiple: float
     ambiguous: bool
+    parts: int
+    max_quantity_base: float
     seq: int = 0
     opened_seq: int = 0
     order_seq: int = 0
@@ -68,6 +75,7 @@ class TradeView(Struct, frozen=True):
     risk_usdt: float = 0.0
     best_usdt: float | None = None
     worst_usdt: float | None = None
+    fills: tuple[FillView, ...] = ()
 
     @property
     def holding_ms(self) -> int:
@@ -76,17 +84,18 @@ class TradeView(Struct, frozen=True):
 
     @property
     def turnover_usdt(self) -> float:
-        """The notional of both fills, N = q*P."""
+        """The notional of all fills, N = q*P."""
         return self.quantity_base * (self.entry_price_usdt + self.exit_price_usdt)
 
 
 class _Entry(Struct, frozen=True):
-    """The known facts of a trade before it closes."""
+    """The known facts of a trade before it closes, the orders of its entry and its fills among them."""
 
     order_seq: int = 0
     reason: str = ""
     opened_seq: int = 0
     risk_usdt: float = 0.0
+    fills: tuple[FillView, ...] = ()
 
 
 class Trades:
@@ -96,6 +105,7 @@ class Trades:
         self._excursions = excursions
         self._all: AppendOnlyList[TradeView] = AppendOnlyList()
         self._by_strategy: dict[str, AppendOnlyList[TradeView]] = {}
+        self._fills: AppendOnlyList[FillView] = AppendOnlyList()
         self._entries: dict[tuple[str, str], _Entry] = {}
 
     def apply(self, recorded: Recorded) -> None:
@@ -107,15 +117,34 @@ class Trades:
             case PositionOpened():
                 key = (event.strategy, event.symbol)
                 order = self._entries.get(key, _Entry())
-                self._entries[key] = structs.replace(order, opened_seq=recorded.seq, risk_usdt=event.risk_usdt)
+                fills = (self._fill(event, recorded.seq),)
+                self._entries[key] = structs.replace(
+                    order, opened_seq=recorded.seq, risk_usdt=event.risk_usdt, fills=fills
+                )
+            case PositionIncreased() | PositionReduced():
+                self._add_fill(event, recorded.seq)
             case Closing():
-                entry = self._entries.pop((event.strategy, event.symbol), _Entry())
-                ended = None if self._excursions is None else self._excursions.ended
-                trade = _trade(event, recorded.seq, entry, ended)
-                self._all.append(trade)
-                self._by_strategy.setdefault(event.strategy, AppendOnlyList()).append(trade)
+                self._close(event, recorded.seq)
             case _:
                 pass
+
+    def _fill(self, event: FillEvent, seq: int) -> FillView:
+        fill = fill_of(event, seq)
+        self._fills.append(fill)
+        return fill
+
+    def _add_fill(self, event: PositionIncreased | PositionReduced, seq: int) -> None:
+        key = (event.strategy, event.symbol)
+        entry, fill = self._entries.get(key, _Entry()), self._fill(event, seq)
+        risk_usdt = entry.risk_usdt + (event.risk_usdt if isinstance(event, PositionIncreased) else 0.0)
+        self._entries[key] = structs.replace(entry, risk_usdt=risk_usdt, fills=(*entry.fills, fill))
+
+    def _close(self, event: Closing, seq: int) -> None:
+        entry, fill = self._entries.pop((event.strategy, event.symbol), _Entry()), self._fill(event, seq)
+        ended = None if self._excursions is None else self._excursions.ended
+        trade = _trade(event, seq, structs.replace(entry, fills=(*entry.fills, fill)), ended)
+        self._all.append(trade)
+        self._by_strategy.setdefault(event.strategy, AppendOnlyList()).append(trade)
 
     def count(self, strategy: str) -> int:
         """Return how many trades a strategy has closed."""
@@ -129,6 +158,14 @@ class Trades:
     def latest(self, limit: int) -> tuple[TradeView, ...]:
         """Return the last `limit` trades of all strategies, newest first."""
         return tuple(self._all.latest(limit))
+
+    def fills(self, strategy: str | None = None, symbol: str | None = None) -> tuple[FillView, ...]:
+        """Return the fills in their order, also those of open positions, of one strategy or all."""
+        return tuple(
+            fill
+            for fill in self._fills
+            if (strategy is None or fill.strategy == strategy) and (symbol is None or fill.symbol == symbol)
+        )
 
 
 def _trade(event: Closing, seq: int, entry: _Entry, ended: Excursion | None) -> TradeView:
@@ -149,6 +186,8 @@ def _trade(event: Closing, seq: int, entry: _Entry, ended: Excursion | None) -> 
         net_usdt=event.net_usdt,
         r_multiple=event.r_multiple,
         ambiguous=event.ambiguous,
+        parts=event.parts,
+        max_quantity_base=event.max_quantity_base,
         seq=seq,
         opened_seq=entry.opened_seq,
         order_seq=entry.order_seq,
@@ -156,6 +195,7 @@ def _trade(event: Closing, seq: int, entry: _Entry, ended: Excursion | None) -> 
         risk_usdt=entry.risk_usdt,
         best_usdt=None if ended is None else ended.best_usdt,
         worst_usdt=None if ended is None else ended.worst_usdt,
+        fills=entry.fills,
     )
 
 
@@ -163,10 +203,4 @@ def write_trades_csv(file: TextIO, trades: Iterable[TradeView]) -> None:
     """Write the trades with a header; floats in their shortest exact form, `ambiguous` as 0 or 1."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    writer.writerows([_cell(getattr(trade, column)) for column in CSV_COLUMNS] for trade in trades)
-
-
-def _cell(value: str | float | bool) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    return repr(value) if isinstance(value, float) else str(value)
+    writer.writerows([csv_cell(getattr(trade, column)) for column in CSV_COLUMNS] for trade in trades)

@@ -25,11 +25,12 @@ class _Chunk(Struct, frozen=True):
 
 
 class AppendOnlyList(Generic[T]):
-    """A growing list of immutable items."""
+    """A growing list of immutable items. With `chunks_max` the oldest chunk is dropped once there are more."""
 
-    def __init__(self) -> None:
+    def __init__(self, chunks_max: int | None = None) -> None:
         self._chunks: list[_Chunk] = []
         self._tail: list[T] = []
+        self._chunks_max = chunks_max
 
     def append(self, item: T) -> None:
         """Append an item."""
@@ -37,6 +38,8 @@ class AppendOnlyList(Generic[T]):
         if len(self._tail) == CHUNK_LENGTH:
             self._chunks.append(_Chunk(tuple(self._tail)))
             self._tail = []
+            if self._chunks_max is not None and len(self._chunks) > self._chunks_max:
+                del self._chunks[0]
 
     def __len__(self) -> int:
         return len(self._chunks) * CHUNK_LENGTH + len(self._tail)

@@ -30,10 +30,11 @@ def find_neighbours(views: Views, seq: int) -> EventNeighbours:
 
 def _fills(views: Views) -> Iterable[int]:
     for trade in views.trades.closed():
-        yield trade.opened_seq
+        yield trade.opened_seq  # Known also for a trade whose fills are not.
         yield trade.seq
+        yield from (fill.seq for fill in trade.fills[1:-1])
     for position in views.portfolio.positions():
-        yield position.opened_seq
+        yield from (fill.seq for fill in position.fills)
 
 
 def _trips(views: Views) -> Iterable[int]:

@@ -30,6 +30,7 @@ from papertape.projections.folds.coverage import Coverage
 from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.marks import EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.resting_prices import RestingPrices
 from papertape.projections.folds.signals import Signals
 from papertape.projections.folds.trades import Trades
 from papertape.projections.text.event_lines import is_notable
@@ -87,6 +88,7 @@ class Views:
         self.coverage = Coverage(self.portfolio)
         self.marks = EquityMarkers(self.portfolio)
         self.signals = Signals()
+        self.resting = RestingPrices(self.portfolio)
         self.started: EngineStarted | None = None
         self.stopped: EngineStopped | None = None
         """The stop of the engine that started last; None while it runs, and if it did not record its stop."""
@@ -145,6 +147,7 @@ class Views:
         if type(event) is CandleClosed:
             self._feed.take_candle(event)
             self.portfolio.apply(recorded)
+            self.resting.apply(recorded)
             self.coverage.apply(recorded)
             if event.timing is not Timing.WARM_UP:
                 self._fold_candle(event, recorded.recorded_at_ms)
@@ -157,6 +160,7 @@ class Views:
             self.coverage.apply(recorded)
             self.marks.apply(recorded)
             self.signals.apply(recorded)
+            self.resting.apply(recorded)
             self._fold_fact(recorded)
         # One event yields at most one alert: if the feed has news, the daily summary waits for the next candle.
         self.days.apply(recorded, may_tell=self._feed.news is None)
@@ -189,7 +193,7 @@ class Views:
                 history = self._configured.setdefault(event.strategy, deque(maxlen=CONFIGURATIONS_MAX))
                 history.append(EffectiveConfiguration(recorded.seq, event))
                 self._configure(event)
-            case OrderRejected() | OrderCancelled():
+            case OrderRejected(action="entry") | OrderCancelled(action="entry"):
                 refusal = RejectedSignal(event.at_ms, event.side, event.reason, recorded.seq)
                 self.refusals[event.strategy, event.symbol] = refusal
             case _:

@@ -17,11 +17,13 @@ from papertape.projections.telegram.text import escape
 from papertape.projections.text.causes import CauseChain, CauseLink, ConditionView
 from papertape.projections.text.event_lines import event_line
 from papertape.projections.text.formats import duration, market_time, reading, utc
+from papertape.projections.text.order_words import expiry_words, waiting_words
 from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.market_status import AnomalyView, RefusedView
+    from papertape.projections.folds.pending_orders import OrderView
     from papertape.projections.folds.portfolio import AccountView
     from papertape.projections.site.views import Views
     from papertape.projections.telegram.statistics import DeliveryStatistics
@@ -159,7 +161,12 @@ def _held_back(account: AccountView) -> list[str]:
 
 def _waiting(views: Views, strategy: str, symbol: str) -> list[str]:
     orders = [one for one in views.portfolio.orders() if (one.strategy, one.symbol) == (strategy, symbol)]
-    return [f"its {text(one.action)} waits for the next open {code(f'#{one.seq}')}" for one in orders]
+    return [f"its {text(_waiting_words(one))} {code(f'#{one.seq}')}" for one in orders]
+
+
+def _waiting_words(one: OrderView) -> str:
+    name = waiting_words(one.action, one.kind, one.rung)
+    return f"{name} rests{expiry_words(one.expires_at_ms)}" if one.is_resting else f"{name} waits for the next open"
 
 
 def _refused(views: Views, account: AccountView, symbol: str) -> list[str]:

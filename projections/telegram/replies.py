@@ -36,12 +36,14 @@ from papertape.projections.text.formats import (
     signed,
     utc,
 )
+from papertape.projections.text.order_words import expiry_words, part_words, waiting_words
 from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from papertape.projections.folds.arena import ArenaRow
+    from papertape.projections.folds.pending_orders import OrderView
     from papertape.projections.folds.portfolio import AccountView, PortfolioView, PositionView
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.views import Views
@@ -135,15 +137,14 @@ def positions(views: Views) -> str:
 
 
 def _position(one: PositionView, contracts: Contracts) -> list[str]:
-    at = {
-        word: code(price(value, one.symbol, contracts))
-        for word, value in (
-            ("stop", one.stop_price_usdt),
-            ("target", one.target_price_usdt),
-            ("liquidation", one.liquidation_price_usdt),
-        )
-        if value > 0.0
-    }
+    levels = [
+        (reason_words(one.stop_kind), one.stop_price_usdt, ""),
+        *[("target", target.price_usdt, part_words(target.part)) for target in one.targets],
+        ("liquidation", one.liquidation_price_usdt, ""),
+    ]
+    at = [
+        f"{text(word)} {code(price(value, one.symbol, contracts))}{more}" for word, value, more in levels if value > 0.0
+    ]
     r = "" if one.unrealised_r is None else f" · {text(signed(one.unrealised_r))} R"
     size = code(quantity(one.quantity_base, one.symbol, contracts))
     entry, mark = (code(price(p, one.symbol, contracts)) for p in (one.entry_price_usdt, one.mark_price_usdt))
@@ -152,22 +153,40 @@ def _position(one: PositionView, contracts: Contracts) -> list[str]:
         f"{position_label(one.strategy, one.symbol, one.side)} {bold(gain(one.unrealised_usdt))}",
         f"{text(gain_percent(one.unrealised_percent))}{r} · held {text(duration(one.age_ms))}",
         f"{size} at {entry}, now {mark}",
-        *[f"{word} {shown}" for word, shown in at.items()],
+        *at,
+        *_parts(one),
         f"margin {text(money(one.margin_usdt))} · risk {text(money(one.risk_usdt))}",
         costs_text(one.fees_usdt, one.funding_usdt),
         code(f"/close {one.opened_seq}"),
     ]
 
 
-def _orders(views: Views) -> list[str]:
-    orders = views.portfolio.orders()[:POSITIONS_SHOWN_MAX]
-    if not orders:
+def _parts(one: PositionView) -> list[str]:
+    """Return what a position in parts has grown to and has realised; nothing for one that a single fill opened."""
+    if len(one.fills) < 2:
         return []
-    lines = [
+    closed = f" · {count_text(one.parts, 'part')} closed {text(gain(one.realised_usdt))}" if one.parts else ""
+    return [f"{text(f'{one.units:g}')} units in {count_text(len(one.fills) - one.parts, 'fill')}{closed}"]
+
+
+def _orders(views: Views) -> list[str]:
+    orders, contracts = views.portfolio.orders()[:POSITIONS_SHOWN_MAX], views.contracts.by_symbol
+    market = [
         f"{text(one.action)} {position_label(one.strategy, one.symbol, one.side)}: {text(reason_words(one.reason))}"
         for one in orders
+        if not one.is_resting
     ]
-    return ["", "orders for the next open:", *lines]
+    resting = [_resting(one, contracts) for one in orders if one.is_resting]
+    return [
+        *(["", "orders for the next open:", *market] if market else []),
+        *(["", "resting orders:", *resting] if resting else []),
+    ]
+
+
+def _resting(one: OrderView, contracts: Contracts) -> str:
+    name = text(waiting_words(one.action, one.kind, one.rung))
+    at = code(price(one.price_usdt, one.symbol, contracts))
+    return f"{name} {position_label(one.strategy, one.symbol, one.side)}: {at}{expiry_words(one.expires_at_ms)}"
 
 
 def last_trades(views: Views, limit: int) -> str:
@@ -188,7 +207,7 @@ def _trade(one: TradeView, contracts: Contracts) -> list[str]:
         "",
         f"{icon} {position_label(one.strategy, one.symbol, one.side)} {bold(gain(one.net_usdt))}",
         f"{text(reason_words(one.reason))} after {text(held)} · {text(signed(one.r_multiple))} R",
-        f"{code(entry)} {ARROW} {code(exit_price)}",
+        f"{code(entry)} {ARROW} {code(exit_price)}{f' in {one.parts} parts' if one.parts > 1 else ''}",
         f"{code(f'#{one.seq}')} {text(utc(one.exit_time_ms))}",
     ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import singledispatch
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, assert_never
 
 from msgspec import Struct
 
@@ -41,14 +41,18 @@ from papertape.events.facts import (
     OrderCancelled,
     OrderPlaced,
     OrderRejected,
+    PositionIncreased,
     PositionOpened,
+    PositionReduced,
     RepairTried,
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
     SignalReceived,
+    StopMoved,
     SymbolResumed,
     SymbolSuspended,
+    TargetsMoved,
     Timing,
 )
 from papertape.projections.text.formats import (
@@ -62,9 +66,17 @@ from papertape.projections.text.formats import (
     signed,
     utc,
 )
-from papertape.projections.text.reasons import pause_words, reason_words, trip_words
+from papertape.projections.text.order_words import (
+    cancelled_words,
+    opened_words,
+    order_words,
+    stop_moved_words,
+    targets_words,
+)
+from papertape.projections.text.reasons import pause_words, reason_words, trip_words, uncertain_fills
 
 if TYPE_CHECKING:
+    from papertape.events.facts import Side
     from papertape.events.log import Recorded
 
 Contracts = Mapping[str, ContractListed]
@@ -82,6 +94,7 @@ ICONS: dict[Kind, str] = {
     "engine": "#",
 }
 _TIMING = {Timing.ON_TIME: "", Timing.LATE: ", late", Timing.WARM_UP: ", warm-up"}
+NO_TARGETS = "removed its targets"
 _BACKGROUND = (CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived)
 
 
@@ -200,49 +213,87 @@ def _symbol_resumed(event: SymbolResumed, _: Contracts) -> EventLine:
 
 @line.register
 def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
-    size = quantity(event.quantity_base, event.symbol, contracts)
-    start = f"{_position(event)}: {event.strategy} order:"
-    if event.action == "exit":
-        return EventLine("order", f"{start} close {size} at the next open: {reason_words(event.reason)}")
-    act, plan = "buy" if event.side == "long" else "sell", price(event.planned_price_usdt, event.symbol, contracts)
-    text = (
-        f"{start} {act} {size} (about {plan}) at the next open: {reason_words(event.reason)}, score {event.score:.2f}"
-    )
-    return EventLine("order", f"{text}, risk {money(event.risk_usdt)}")
+    text = f"{_position(event)}: {event.strategy} {order_words(event, contracts)}"
+    match event.action:
+        case "entry":
+            text += f": {reason_words(event.reason)}, score {event.score:.2f}, risk {money(event.risk_usdt)}"
+        case "exit":
+            text += f": {reason_words(event.reason)}"
+        case "add" | "reduce" | "target":
+            pass
+        case _:
+            assert_never(event.action)
+    return EventLine("order", text)
 
 
 @line.register
 def _order_rejected(event: OrderRejected, _: Contracts) -> EventLine:
-    text = f"{_position(event)}: signal of {event.strategy} refused, {reason_words(event.reason)}"
-    return EventLine("order", f"{text}, score {event.score:.2f}")
+    match event.action:
+        case "entry":
+            start, end = f"signal of {event.strategy}", f", score {event.score:.2f}"
+        case "change":
+            start, end = f"change of orders by {event.strategy}", ""
+        case _:
+            assert_never(event.action)
+    return EventLine("order", f"{_position(event)}: {start} refused, {reason_words(event.reason)}{end}")
 
 
 @line.register
 def _order_cancelled(event: OrderCancelled, _: Contracts) -> EventLine:
-    return EventLine("order", f"{_position(event)}: entry of {event.strategy} cancelled, {reason_words(event.reason)}")
+    what = f"{cancelled_words(event.action, event.rung)} of {event.strategy}"
+    return EventLine("order", f"{_position(event)}: {what} cancelled, {reason_words(event.reason)}")
+
+
+@line.register
+def _stop_moved(event: StopMoved, contracts: Contracts) -> EventLine:
+    return EventLine("order", f"{_position(event)}: {event.strategy} {stop_moved_words(event, contracts)}")
+
+
+@line.register
+def _targets_moved(event: TargetsMoved, contracts: Contracts) -> EventLine:
+    named = targets_words(event.targets, event.symbol, contracts)
+    return EventLine("order", f"{_position(event)}: {event.strategy} {f'set the {named}' if named else NO_TARGETS}")
 
 
 @line.register
 def _position_opened(event: PositionOpened, contracts: Contracts) -> EventLine:
     size = quantity(event.quantity_base, event.symbol, contracts)
-    at, stop, target = (
-        price(p, event.symbol, contracts) for p in (event.price_usdt, event.stop_price_usdt, event.target_price_usdt)
-    )
-    notional = money(event.quantity_base * event.price_usdt)
-    text = f"{_position(event)}: {event.strategy} opened {size} at {at} ({notional} USDT)"
-    return EventLine("entry", f"{text}, stop {stop}, target {target}, fee {money(event.fee_usdt)}")
+    at, stop = (price(p, event.symbol, contracts) for p in (event.price_usdt, event.stop_price_usdt))
+    notional, how = money(event.quantity_base * event.price_usdt), opened_words(event.kind)
+    text = f"{_position(event)}: {event.strategy} opened {size} at {at}{how} ({notional} USDT), stop {stop}"
+    targets = targets_words(event.targets, event.symbol, contracts)
+    return EventLine("entry", f"{text}{f', {targets}' if targets else ''}, fee {money(event.fee_usdt)}")
+
+
+@line.register
+def _position_increased(event: PositionIncreased, contracts: Contracts) -> EventLine:
+    size, total = (quantity(q, event.symbol, contracts) for q in (event.quantity_base, event.position_base))
+    at, average = (price(p, event.symbol, contracts) for p in (event.price_usdt, event.entry_price_usdt))
+    text = f"{_position(event)}: {event.strategy} added {size} at {at}{opened_words(event.kind)}"
+    return EventLine("entry", f"{text}, now {total} at an average of {average}, fee {money(event.fee_usdt)}")
+
+
+@line.register
+def _position_reduced(event: PositionReduced, contracts: Contracts) -> EventLine:
+    size, rest = (quantity(q, event.symbol, contracts) for q in (event.quantity_base, event.position_base))
+    at = price(event.price_usdt, event.symbol, contracts)
+    text = f"{_position(event)}: {event.strategy} closed {size} at {at}: {reason_words(event.reason)}"
+    kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
+    return EventLine(kind, f"{text}, {gain(event.net_usdt)} USDT, {rest} still open")
 
 
 @line.register
 def _closing(event: Closing, contracts: Contracts) -> EventLine:
-    at = price(event.price_usdt, event.symbol, contracts)
+    at = price(event.part_price_usdt, event.symbol, contracts)
     verb = "was liquidated" if isinstance(event, Liquidated) else "closed"
     why = "" if isinstance(event, Liquidated) else f": {reason_words(event.reason)}"
     entry = event.quantity_base * event.entry_price_usdt
     share = gain_percent(event.net_usdt / entry * 100.0) if entry > 0.0 else "0 %"
+    parts = f" in {event.parts} parts" if event.parts > 1 else ""
     holding_time = duration(event.at_ms - event.entry_time_ms)
-    result = f"{gain(event.net_usdt)} USDT ({share}, {signed(event.r_multiple)} R) after {holding_time}"
-    caveat = ", stop and target in one candle" if event.ambiguous else ""
+    result = f"{gain(event.net_usdt)} USDT{parts} ({share}, {signed(event.r_multiple)} R) after {holding_time}"
+    doubt = uncertain_fills(event.parts, event.entry_time_ms, event.at_ms) if event.ambiguous else ""
+    caveat = f", {doubt} in one candle" if doubt else ""
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
     return EventLine(kind, f"{_position(event)}: {event.strategy} {verb} at {at}{why}, {result}{caveat}")
 
@@ -335,7 +386,17 @@ def _close_requested(event: CloseRequested, _: Contracts) -> EventLine:
     return EventLine("order", f"{event.symbol}: {event.who} asks {event.strategy} to close: {event.why}")
 
 
-def _position(event: OrderPlaced | OrderRejected | OrderCancelled | PositionOpened | Closing | FundingPaid) -> str:
+class _OfPosition(Protocol):
+    """An event that concerns a position or an order for one."""
+
+    @property
+    def side(self) -> Side: ...
+
+    @property
+    def symbol(self) -> str: ...
+
+
+def _position(event: _OfPosition) -> str:
     return f"{event.side.upper()} {event.symbol}"
 
 

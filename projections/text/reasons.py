@@ -13,13 +13,26 @@ if TYPE_CHECKING:
 REASONS: dict[str, str] = {
     "signal": "signal",
     "stop": "stop",
+    "trailing_stop": "trailing stop",
+    "breakeven_stop": "break-even stop",
     "target": "target",
+    "target_1": "target 1",
+    "target_2": "target 2",
+    "target_3": "target 3",
+    "target_4": "target 4",
+    "reduced": "reduced by the strategy",
     "liquidation": "liquidation",
     "delisted": "delisted, settled at the last close",
     "unnamed_exit": "a reason that the strategy does not declare",
     "not_a_number": "not a number",
     "stop_wrong_side": "the stop is on the wrong side of the entry",
     "target_wrong_side": "the target is on the wrong side of the entry",
+    "limit_beyond_market": "the limit price is beyond the market",
+    "stop_behind_market": "the stop price of the entry is behind the market",
+    "ladder": "the ladder of targets or adds is invalid",
+    "units": "the position would become larger than the strategy allows",
+    "stop_through_market": "the stop is on the wrong side of the market",
+    "target_through_market": "a target is on the wrong side of the market",
     "max_positions": "the maximum number of positions is open",
     "correlation": "too many positions in the same direction in the group",
     "stop_too_close": "the stop is too close to the entry",
@@ -31,6 +44,10 @@ REASONS: dict[str, str] = {
     "kill_switch": "kill switch",
     "margin": "not enough free margin",
     "not_tradable": "the symbol is not tradable",
+    "paused": "the strategy is paused",
+    "expired": "it expired",
+    "replaced": "it was replaced",
+    "position_closed": "the position was closed",
     "session_loss": "session loss",
     "daily_loss": "daily loss",
     "global_loss": "global loss",
@@ -50,6 +67,13 @@ def reason_words(reason: str) -> str:
     return REASONS.get(reason, reason.replace("_", " "))
 
 
+def uncertain_fills(parts: int, entry_time_ms: int, exit_time_ms: int) -> str:
+    """Return the fills of an ambiguous trade whose order within one candle is unknown."""
+    if parts > 1:
+        return "fills"
+    return "entry and stop" if entry_time_ms == exit_time_ms else "stop and target"
+
+
 HOLDS: dict[str, str] = {
     "inactive": "it does not trade this symbol",
     "paused": "it is paused",
@@ -64,7 +88,7 @@ def hold_words(reason: str, detail: str) -> str:
         case "position":
             return f"a {detail} position is open"
         case "order":
-            return f"its {detail} waits for the next open"
+            return f"its {detail} waits to be filled"
         case "own":
             return detail
         case _:

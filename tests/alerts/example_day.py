@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -38,11 +38,18 @@ from tests.build import (
     GALA,
     NOON_MS,
     candle_at,
+    closed_rest,
+    closed_whole,
     configured,
     connected,
+    increased,
+    liquidated_whole,
     listed,
     lost,
+    opened,
+    opened_whole,
     recorded,
+    reduced,
     reset,
     started,
 )
@@ -69,16 +76,16 @@ def market() -> list[Event]:
     ]
 
 
-def ordered(symbol: str, side: Side, strategy: str = "momentum") -> OrderPlaced:
+def ordered(symbol: str, side: Side, strategy: str = "momentum", **more: Any) -> OrderPlaced:
     return OrderPlaced(
-        NOON_MS, strategy, symbol, "entry", side, "signal", 0.1, CLOSES[symbol], 0.003, 0.006, 49.99, 0.75, {}
+        NOON_MS, strategy, symbol, "entry", side, "signal", 0.1, CLOSES[symbol], 0.003, 0.006, 49.99, 0.75, {}, **more
     )
 
 
 def opened_btc(strategy: str = "momentum") -> PositionOpened:
     """LONG 0.1983 BTC: risk 50, margin a third of the notional."""
     price = 84_060.7
-    return PositionOpened(
+    return opened_whole(
         NOON_MS, strategy, BTC, "long", 0.1983, price, 84_018.7, 10.0, 8.33, 83_808.5, 84_565.1, 56_600.9, 5_556.41,
         50.0,
     )  # fmt: skip
@@ -86,7 +93,7 @@ def opened_btc(strategy: str = "momentum") -> PositionOpened:
 
 def opened_gala(strategy: str = "vwap_rsi") -> PositionOpened:
     """SHORT GALA at a price below a cent."""
-    return PositionOpened(
+    return opened_whole(
         NOON_MS, strategy, GALA, "short", 1_302_083.0, 0.00384, 0.00384, 3.0, 2.5, 0.00385, 0.00381, 0.00508, 1_666.67,
         20.83,
     )  # fmt: skip
@@ -97,7 +104,7 @@ def closed_btc() -> PositionClosed:
     gross = 0.1983 * (84_565.1 - 84_060.7)
     fees, funding = 20.06, -1.67
     net = gross - fees + funding
-    return PositionClosed(
+    return closed_whole(
         NOON_MS + 25 * MINUTE_MS, "momentum", BTC, "long", "target", 0.1983, NOON_MS, 84_060.7, 84_565.1, 84_607.4,
         10.06, gross, fees, funding, 16.7, net, net / 50.0, ambiguous=False,
     )  # fmt: skip
@@ -107,14 +114,14 @@ def closed_gala() -> PositionClosed:
     """At the stop, with the target in the same candle."""
     gross = -1_302_083.0 * 0.00001
     net = gross - 6.01
-    return PositionClosed(
+    return closed_whole(
         NOON_MS + 3 * MINUTE_MS, "vwap_rsi", GALA, "short", "stop", 1_302_083.0, NOON_MS, 0.00384, 0.00385, 0.00385,
         3.01, gross, 6.01, 0.0, 2.5, net, net / 20.83, ambiguous=True,
     )  # fmt: skip
 
 
 def liquidated() -> Liquidated:
-    return Liquidated(
+    return liquidated_whole(
         NOON_MS + 2 * HOUR_MS, "momentum", BTC, "long", "liquidation", 0.1983, NOON_MS, 84_060.7, 56_600.9, 56_600.9,
         0.0, -5_556.41, 10.0, -1.67, 8.33, -5_568.08, -111.36, ambiguous=False,
     )  # fmt: skip
@@ -124,7 +131,7 @@ def liquidated_gala() -> Liquidated:
     """The short position, at a price below a cent."""
     gross = -1_666.67
     net = gross - 3.0
-    return Liquidated(
+    return liquidated_whole(
         NOON_MS + 2 * HOUR_MS, "vwap_rsi", GALA, "short", "liquidation", 1_302_083.0, NOON_MS, 0.00384, 0.00508,
         0.00508, 0.0, gross, 3.0, 0.0, 2.5, net, net / 20.83, ambiguous=False,
     )  # fmt: skip
@@ -149,6 +156,24 @@ def tripped(
         return KillSwitchTripped(at_ms, scope, reason, 10_000.0, 10_120.0, 9_871.4, 0.0, "anna", "news at 14:00")
     return KillSwitchTripped(at_ms, scope, reason, 10_000.0, 10_120.0, 9_498.0, 5.0)
 
+
+OPENED_BTC = opened(
+    quantity_base=0.2, price_usdt=84_060.7, fee_usdt=10.09, at_ms=NOON_MS + MINUTE_MS, kind="limit",
+    candle_open_ms=NOON_MS, targets=((84_565.1, 0.5), (85_069.4, 0.5)), stop_usdt=83_808.5,
+)  # fmt: skip
+ADDED_BTC = increased((0.2, 84_060.7), 0.1, 83_900.0, 2, fee_usdt=1.68, at_ms=NOON_MS + 5 * MINUTE_MS)
+GROWN = (ADDED_BTC.position_base, ADDED_BTC.entry_price_usdt)
+REDUCED_BTC = reduced(GROWN, 0.15, 84_565.1, fee_usdt=2.54, paid=(11.77, 0.0, 0.06), at_ms=NOON_MS + 20 * MINUTE_MS)
+CLOSED_BTC = closed_rest(
+    [REDUCED_BTC], 0.3, (GROWN[0] - 0.15, GROWN[1]), 84_300.0, "trailing_stop", 7.59, (5.885, 0.0, 0.03),
+    at_ms=NOON_MS + 25 * MINUTE_MS,
+)  # fmt: skip
+IN_PARTS: list[Event] = [
+    ordered(BTC, "long", kind="limit", price_usdt=84_060.7, trail_fraction=0.01),
+    OPENED_BTC,
+    ADDED_BTC,
+    REDUCED_BTC,
+]
 
 BOTH_OPEN = [ordered(BTC, "long"), opened_btc(), ordered(GALA, "short", "vwap_rsi"), opened_gala()]
 MOVED = [candle_at(NOON_MS + MINUTE_MS, BTC, 84_112.3), candle_at(NOON_MS + MINUTE_MS, GALA, 0.00383)]
@@ -190,6 +215,10 @@ CASES: dict[str, list[Event]] = {
     "stop": [*market(), *BOTH_OPEN, *MOVED, EngineStopped(NOON_MS + HOUR_MS, "asked to stop")],
     "entry_btc": [*market(), ordered(BTC, "long"), opened_btc()],
     "entry_gala": [*market(), ordered(GALA, "short", "vwap_rsi"), opened_gala()],
+    "entry_limit": [*market(), *IN_PARTS[:2]],
+    "part_added": [*market(), *IN_PARTS[:3]],
+    "part_closed": [*market(), *IN_PARTS],
+    "exit_parts": [*market(), *IN_PARTS, CLOSED_BTC],
     "exit_btc": [*market(), *BOTH_OPEN, candle_at(NOON_MS + 25 * MINUTE_MS, BTC, 84_607.4), closed_btc()],
     "exit_gala": [*market(), *BOTH_OPEN, candle_at(NOON_MS + 3 * MINUTE_MS, GALA, 0.00385), closed_gala()],
     "liquidation": [*market(), *BOTH_OPEN, candle_at(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated()],

@@ -24,20 +24,33 @@ from papertape.events.facts import (
     GapFound,
     KillSwitchReset,
     KillSwitchTripped,
-    Liquidated,
+    OrderCancelled,
     OrderPlaced,
-    PositionClosed,
-    PositionOpened,
+    OrderRejected,
+    PositionIncreased,
+    PositionReduced,
     RunnerPaused,
     RunnerResumed,
     Side,
+    StopMoved,
     SymbolResumed,
     SymbolSuspended,
+    Target,
+    TargetsMoved,
     Timing,
     TripReason,
 )
 from papertape.events.units import DAY_MS
-from tests.build import NOON_MS, candle_at, configured, listed, recorded
+from tests.build import (
+    NOON_MS,
+    candle_at,
+    closed_whole,
+    configured,
+    liquidated_whole,
+    listed,
+    opened_whole,
+    recorded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,13 +115,22 @@ def _trading(
         entered_ms,
         *prices[1:4],
         *money,
-        chance.random() < 0.5,
     )
+    ambiguous = chance.random() < 0.5
+    at: Any = (at_ms, runner, symbol, side)
+    targets = (Target(prices[0], 0.0, 0.5), Target(prices[1], 0.0, 0.5))
     return [
         OrderPlaced(at_ms, runner, symbol, "entry", side, why, *prices[:5], *planned),
-        PositionOpened(at_ms, runner, symbol, side, *prices, *prices[:1]),
-        PositionClosed(*closing),
-        Liquidated(*closing),
+        OrderPlaced(at_ms, runner, symbol, "add", side, why, *prices[:5], *planned, "limit", prices[0], rung=2),
+        OrderRejected(*at, "ladder", money[0], {}, "change"),
+        OrderCancelled(*at, "expired", "add", 2),
+        StopMoved(*at, *prices[:2], 0.01, 0.02, 0.0),
+        TargetsMoved(*at, targets[: chance.randrange(3)]),
+        PositionIncreased(*at, "limit", 2, 1.0, *prices[:4], money[0], *prices[4:], ambiguous=ambiguous),
+        PositionReduced(*at, why, 1, *prices[:4], *money, *prices[5:7], ambiguous=ambiguous),
+        opened_whole(at_ms, runner, symbol, side, *prices, *prices[:1]),
+        closed_whole(*closing, ambiguous=ambiguous),
+        liquidated_whole(*closing, ambiguous=ambiguous),
         FundingPaid(at_ms, runner, symbol, side, at_ms, 0.0001, *prices[:2], *money[:1]),
     ]
 

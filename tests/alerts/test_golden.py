@@ -42,7 +42,17 @@ from tests.alerts.example_day import (
     tripped,
 )
 from tests.alerts.html_rules import faults
-from tests.build import NOON_MS, cancelled, configured, listed, lost, ordered, recorded
+from tests.build import (
+    NOON_MS,
+    cancelled,
+    configured,
+    listed,
+    lost,
+    ordered,
+    recorded,
+    stop_moved,
+    targets_moved,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 NOTE = "123,456 events replayed in 412 ms"
@@ -87,6 +97,8 @@ QUIET = [
     ordered(),
     OrderRejected(NOON_MS, "momentum", "BTCUSDT", "short", "max_positions", 0.5, {}),
     cancelled(),
+    stop_moved(99.0, 99.5),
+    targets_moved((103.0, 1.0)),
     EpochBegan(NOON_MS, 3, "ab12", 9, "anna", "a bad disk"),
     CloseRequested(NOON_MS, "momentum", "BTCUSDT", "anna", "news"),
     RepairTried(NOON_MS, "data_stale", "BTCUSDT", "subscribed again"),

@@ -50,13 +50,19 @@ from tests.build import (
     cancelled,
     candle,
     closed,
+    closed_rest,
     configured,
     funding_paid,
+    increased,
+    liquidated_whole,
     listed,
     opened,
     ordered,
     recorded,
+    reduced,
     reset,
+    stop_moved,
+    targets_moved,
     tripped,
 )
 
@@ -76,7 +82,7 @@ def text_of(event: Event) -> str:
     return event_line(Recorded(1, 0, 0, event), contracts()).text
 
 
-LIQUIDATED = Liquidated(
+LIQUIDATED = liquidated_whole(
     DAY_0_MS + HOUR_MS, "momentum", "BTCUSDT", "short", "liquidation", 1.0, DAY_0_MS, 100.0, 133.0, 133.0, 0.0,
     -33.0, 0.06, 0.0, 0.05, -33.06, -16.53, ambiguous=False,
 )  # fmt: skip
@@ -118,6 +124,67 @@ LINES: list[tuple[Event, str]] = [
         "SHORT BTCUSDT: signal of momentum refused, the maximum number of positions is open, score 0.50",
     ),
     (cancelled(), "LONG BTCUSDT: entry of momentum cancelled, the next candle arrived late"),
+    (
+        ordered(kind="limit", price_usdt=99.5, expires_at_ms=DAY_0_MS + 5 * MINUTE_MS),
+        (
+            "LONG BTCUSDT: momentum limit order: buy 0.1000 at 99.5, expires 2025-01-01 00:05 UTC: signal, score 0.75, "
+            "risk 10.00"
+        ),
+    ),
+    (
+        ordered("add", kind="stop", price_usdt=101.0, rung=2),
+        "LONG BTCUSDT: momentum stop order, add 2: buy 0.1000 at 101.0",
+    ),
+    (
+        ordered("reduce", reduce_fraction=0.25),
+        "LONG BTCUSDT: momentum order: close 25 % of the position at the next open",
+    ),
+    (
+        OrderRejected(DAY_0_MS, "turtle", "BTCUSDT", "long", "units", 0.0, {}, "change"),
+        "LONG BTCUSDT: change of orders by turtle refused, the position would become larger than the strategy allows",
+    ),
+    (
+        cancelled(action="add", rung=3, reason="position_closed"),
+        "LONG BTCUSDT: add 3 of momentum cancelled, the position was closed",
+    ),
+    (
+        cancelled(action="target", rung=2, reason="below_minimum"),
+        "LONG BTCUSDT: target 2 of momentum cancelled, the size is below the exchange's minimum",
+    ),
+    (stop_moved(97.0, 98.5), "LONG BTCUSDT: momentum moved the stop from 97.0 to 98.5"),
+    (
+        stop_moved(97.0, 97.0, (0.01, 0.02, 0.005)),
+        "LONG BTCUSDT: momentum leaves the stop at 97.0, trailing by 1 % once 2 % ahead, break-even once 0.5 % ahead",
+    ),
+    (stop_moved(97.0, 97.0), "LONG BTCUSDT: momentum leaves the stop at 97.0, no longer trailing"),
+    (
+        targets_moved((103.0, 0.5), (105.0, 0.5)),
+        "LONG BTCUSDT: momentum set the targets 103.0 for 50 %, 105.0 for 50 %",
+    ),
+    (targets_moved(), "LONG BTCUSDT: momentum removed its targets"),
+    (
+        opened(kind="limit", targets=((102.0, 0.4), (104.0, 0.6))),
+        (
+            "LONG BTCUSDT: momentum opened 1.0000 at 100.0 by a limit order (100.00 USDT), stop 99.0, "
+            "targets 102.0 for 40 %, 104.0 for 60 %, fee 0.06"
+        ),
+    ),
+    (
+        opened(targets=()),
+        "LONG BTCUSDT: momentum opened 1.0000 at 100.0 (100.00 USDT), stop 99.0, fee 0.06",
+    ),
+    (
+        increased((1.0, 100.0), 1.0, 98.0),
+        "LONG BTCUSDT: momentum added 1.0000 at 98.0 by a limit order, now 2.0000 at an average of 99.0, fee 0.02",
+    ),
+    (
+        reduced((2.0, 99.0), 1.0, 102.0),
+        "LONG BTCUSDT: momentum closed 1.0000 at 102.0: target 1, +2.95 USDT, 1.0000 still open",
+    ),
+    (
+        closed_rest([reduced((2.0, 99.0), 1.0, 102.0)], 2.0, (1.0, 99.0), 97.0, "trailing_stop"),
+        "LONG BTCUSDT: momentum closed at 97.0: trailing stop, +0.83 USDT in 2 parts (+0.42 %, +0.42 R) after 1h",
+    ),
     (
         opened(),
         "LONG BTCUSDT: momentum opened 1.0000 at 100.0 (100.00 USDT), stop 99.0, target 102.0, fee 0.06",

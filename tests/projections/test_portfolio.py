@@ -9,11 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papertape.events.errors import LogDamaged
-from papertape.events.facts import Liquidated, RunnerPaused, RunnerResumed, Timing
+from papertape.events.facts import RunnerPaused, RunnerResumed, Timing
 from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
-from tests.build import DAY_0_MS, cancelled, candle, closed, configured, funding_paid, opened, ordered, recorded
+from tests.build import (
+    DAY_0_MS,
+    cancelled,
+    candle,
+    closed,
+    configured,
+    funding_paid,
+    liquidated_whole,
+    opened,
+    ordered,
+    recorded,
+)
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event
@@ -80,7 +91,7 @@ def test_a_closed_trade_leaves_its_net_result_in_the_cash() -> None:
 
 
 def test_a_liquidation_takes_the_margin() -> None:
-    liquidation = Liquidated(
+    liquidation = liquidated_whole(
         DAY_0_MS, "momentum", "BTCUSDT", "long", "liquidation", 1.0, DAY_0_MS, 100.0, 67.0, 67.0, 0.0,
         -33.0, 0.06, 0.0, 0.05, -33.06, -16.53, ambiguous=False,
     )  # fmt: skip

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HEADER = (
     "strategy,symbol,side,quantity_base,entry_time_ms,entry_price_usdt,exit_time_ms,exit_price_usdt,reason,"
-    "gross_usdt,fees_usdt,funding_usdt,slippage_usdt,net_usdt,r_multiple,ambiguous"
+    "gross_usdt,fees_usdt,funding_usdt,slippage_usdt,net_usdt,r_multiple,ambiguous,parts,max_quantity_base"
 )
 
 
@@ -80,7 +80,7 @@ def test_a_line_of_the_file() -> None:
     net = (0.1 + 0.2) - 0.12 - 0.5
     entry_ms, exit_ms = DAY_0_MS, DAY_0_MS + HOUR_MS
     expected = f"momentum,BTCUSDT,long,1.0,{entry_ms},100.0,{exit_ms},100.3,stop,0.30000000000000004,0.12,-0.5,0.1"
-    assert line == f"{expected},{net!r},{net / 2.0!r},1"
+    assert line == f"{expected},{net!r},{net / 2.0!r},1,1,1.0"
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.sampled_from(["long", "short"]))

@@ -1,4 +1,4 @@
-// The chart of one symbol: candles, volume, VWAP, fills, stops and targets; RSI and funding in panes of their own.
+// The chart of one symbol: candles, volume, VWAP, fills and resting prices; RSI and funding in panes of their own.
 (() => {
   "use strict";
   const { color, seconds, ordered, chart, title, number, utc, write, cursor, keepDrawn } = palette;
@@ -38,6 +38,7 @@
     return {
       ...newer,
       trades: [...newer.trades, ...older.trades.filter((one) => !known.has(one.seq))],
+      resting: resting.joined(older.resting, newer.resting),
       chart: {
         ...newer.chart, candles: both("candles"), vwap: both("vwap"), rsi: both("rsi"),
         funding: [...older.chart.funding.filter((one) => one.settled_at_ms < firstMs), ...newer.chart.funding],
@@ -83,6 +84,7 @@
     title(made.panes()[1], "RSI");
     let funding = null;
     const signs = fills.on(element, made, candles);
+    const rested = resting.on(made, candles);
 
     /** The candles fill the price scale. Near lines extend it; distant ones do not, so that the candles stay readable. */
     function scaled(original) {
@@ -112,17 +114,20 @@
       });
     }
 
+    /** The average entry and the liquidation price of each position as lines, and a label for every resting price. */
     function drawLevels() {
       levels.splice(0).forEach((level) => candles.removePriceLine(level));
       const titled = !narrow && shown.positions.length <= TITLED_MAX;
+      const level = (price, name, tint, options) => {
+        if (price > 0) levels.push(candles.createPriceLine({ price, title: name, color: color(tint), lineWidth: 1, axisLabelVisible: true, ...options }));
+      };
       for (const one of shown.positions) {
-        const level = (price, name, tint, lineStyle) => {
-          if (price > 0) levels.push(candles.createPriceLine({ price, title: name, color: color(tint), lineWidth: 1, lineStyle, axisLabelVisible: true }));
-        };
-        level(one.entry_price_usdt, narrow ? "" : `${one.side} entry, strategy ${one.strategy}`, "--accent", 0);
-        level(one.stop_price_usdt, titled ? "stop" : "", "--down", 2);
-        level(one.target_price_usdt, titled ? "target" : "", "--up", 2);
-        if (titled) level(one.liquidation_price_usdt, "liquidation price", "--warn", 1);
+        level(one.entry_price_usdt, narrow ? "" : `${one.side} entry, strategy ${one.strategy}`, "--accent", { lineStyle: 0 });
+        if (titled) level(one.liquidation_price_usdt, "liquidation price", "--warn", { lineStyle: 1 });
+      }
+      for (const one of shown.resting.filter((other) => !other.until_ms)) {
+        const name = one.role === "entry" ? `${one.side} order, strategy ${one.strategy}` : resting.named(one);
+        level(one.price_usdt, titled ? name : "", resting.tint(one), { lineVisible: false });
       }
     }
 
@@ -224,6 +229,7 @@
       drawFunding();
       describe(under);
       signs.update(found);
+      rested.update(found);
     }
 
     function remove() {

@@ -1,4 +1,4 @@
-// Trades on a chart: markers of entries and exits, a line between them, and details under the cursor.
+// Trades on a chart: a marker for every fill, a line through the fills of a trade, and details under the cursor.
 const fills = (() => {
   "use strict";
   const { color, seconds, number, signed } = palette;
@@ -7,26 +7,31 @@ const fills = (() => {
   const TEXT_FROM_PX = 10;
   const TEXT_TO_PX = 32;
   const TIP_LINES_MAX = 6;
+  /** The size of the marker of a part, relative to that of a whole position. */
+  const PART_SIZE = 0.65;
   const words = (name) => name.replaceAll("_", " ");
   const arrow = (side) => (side === "long" ? "▲" : "▼");
 
-  /** Group entries and exits by candle; those before the first candle are omitted. */
+  const isOut = (fill) => fill.action === "reduce" || fill.action === "close";
+  /** The result that belongs to a fill: that of the whole trade where it ends, of the part where it is reduced. */
+  const resultOf = ({ fill, source }) => (fill.action === "close" ? source.net_usdt : fill.gross_usdt);
+
+  /** Group fills by candle; those before the first candle are omitted. */
   function grouped(found) {
     const step = found.chart.timeframe_ms;
     const places = new Map(found.chart.candles.map((one, index) => [one.open_time_ms, index]));
     const groups = new Map();
-    const add = (kind, atMs, one) => {
+    const add = (fill, source) => {
+      // A market entry happens at the open of a candle, any other fill inside one.
+      const atMs = !isOut(fill) && fill.reason === "market" ? fill.time_ms : fill.time_ms - 1;
       const openMs = Math.floor(atMs / step) * step;
       if (!places.has(openMs)) return;
-      const key = `${openMs} ${kind} ${one.side}`;
-      if (!groups.has(key)) groups.set(key, { kind, side: one.side, time: seconds(openMs), place: places.get(openMs), all: [] });
-      groups.get(key).all.push(one);
+      const kind = isOut(fill) ? "out" : "in";
+      const key = `${openMs} ${kind} ${source.side}`;
+      if (!groups.has(key)) groups.set(key, { kind, side: source.side, time: seconds(openMs), place: places.get(openMs), all: [] });
+      groups.get(key).all.push({ fill, source });
     };
-    for (const one of found.trades) {
-      add("in", one.entry_time_ms, one);
-      add("out", one.exit_time_ms - 1, one); // An exit happens inside a candle, an entry at its open.
-    }
-    for (const one of found.positions) add("in", one.entry_time_ms, one);
+    for (const source of [...found.trades, ...found.positions]) source.fills.forEach((fill) => add(fill, source));
     return [...groups.values()].sort((one, other) => one.place - other.place);
   }
 
@@ -34,9 +39,12 @@ const fills = (() => {
 
   function tint(group) {
     if (group.kind === "in") return group.side === "long" ? "--up" : "--down";
-    const won = group.all.filter((one) => one.net_usdt > 0).length;
+    const won = group.all.filter((one) => resultOf(one) > 0).length;
     return won === group.all.length ? "--up" : won === 0 ? "--down" : "--warn";
   }
+
+  /** Whether a group opens or closes a position: its marker is larger than that of a part. */
+  const isWhole = (group) => group.all.some(({ fill }) => fill.action === "open" || fill.action === "close");
 
   /** One marker per group. A result is written beside a marker if there is room; all are shown under the cursor. */
   function signs(groups, spacingPx, free) {
@@ -48,42 +56,45 @@ const fills = (() => {
     );
     return groups.map((group) => {
       const below = isBelow(group);
-      const text = group.all.length > 1 ? `${group.all.length}×` : roomy.has(group) ? signed(group.all[0].net_usdt, 2) : "";
+      const text = group.all.length > 1 ? `${group.all.length}×` : roomy.has(group) ? signed(resultOf(group.all[0]), 2) : "";
+      const size = group.kind === "out" ? 0.6 : 1;
       return {
         time: group.time,
         position: below ? "belowBar" : "aboveBar",
         shape: group.kind === "out" ? "circle" : below ? "arrowUp" : "arrowDown",
-        size: group.kind === "out" ? 0.6 : 1,
+        size: isWhole(group) ? size : size * PART_SIZE,
         color: color(tint(group)),
         text: text && free(group) ? text : "",
       };
     });
   }
 
+  const VERBS = { open: "opened", increase: "increased by", reduce: "reduced by", close: "closed" };
+
   function describe(group, decimals) {
     return group.all.map((one) => {
-      const side = `${arrow(one.side)} ${one.side}`;
-      if (group.kind === "in") return [`${side} opened at ${number(one.entry_price_usdt, decimals)} by strategy ${one.strategy}`, ""];
-      const result = `${signed(one.net_usdt, 2)} USDT, ${signed(one.r_multiple, 2)} R`;
-      return [`${side} of strategy ${one.strategy} closed at ${number(one.exit_price_usdt, decimals)}, ${words(one.reason)}: `, result, one.net_usdt > 0 ? "up" : "down"];
+      const { fill, source } = one;
+      const size = fill.action === "increase" || fill.action === "reduce" ? ` ${fill.quantity_base}` : "";
+      const text = `${arrow(source.side)} ${source.side} of strategy ${source.strategy} ${VERBS[fill.action]}${size} at ${number(fill.price_usdt, decimals)}`;
+      const order = fill.reason === "market" ? "" : `, ${fill.reason} order${fill.rung ? `, add ${fill.rung}` : ""}`;
+      if (group.kind === "in") return [`${text}${order}`, ""];
+      const multiple = fill.action === "close" ? `, ${signed(source.r_multiple, 2)} R` : "";
+      return [`${text}, ${words(fill.reason)}: `, `${signed(resultOf(one), 2)} USDT${multiple}`, resultOf(one) > 0 ? "up" : "down"];
     });
   }
 
-  /** Dashed lines from each entry to its exit, coloured by the result. */
+  /** Dashed lines through the fills of each trade, coloured by the result. */
   function tradeLines(chart, series) {
     let lines = [];
     const draw = (target) => target.useMediaCoordinateSpace(({ context }) => {
       context.lineWidth = 1;
       context.setLineDash([3, 3]);
       for (const one of lines) {
-        const ends = [[one.from, one.entry], [one.to, one.exit]].map(
-          ([time, price]) => [chart.timeScale().timeToCoordinate(time), series.priceToCoordinate(price)],
-        );
-        if (ends.flat().includes(null)) continue;
+        const points = one.points.map(([time, price]) => [chart.timeScale().timeToCoordinate(time), series.priceToCoordinate(price)]);
+        if (points.flat().includes(null)) continue;
         context.strokeStyle = one.color;
         context.beginPath();
-        context.moveTo(...ends[0]);
-        context.lineTo(...ends[1]);
+        points.forEach((point, at) => (at ? context.lineTo(...point) : context.moveTo(...point)));
         context.stroke();
       }
     });
@@ -94,11 +105,18 @@ const fills = (() => {
       paneViews: () => [{ zOrder: () => "top", renderer: () => ({ draw }) }],
     });
     return (groups) => {
-      const begun = new Map(groups.filter((one) => one.kind === "in").flatMap((group) => group.all.map((one) => [one, group.time])));
-      lines = groups.filter((group) => group.kind === "out").flatMap((group) => group.all.filter((one) => begun.has(one)).map((one) => ({
-        from: begun.get(one), to: group.time, entry: one.entry_price_usdt, exit: one.exit_price_usdt,
-        color: color(one.net_usdt > 0 ? "--up" : "--down", 0.9),
-      })));
+      const ways = new Map();
+      for (const group of groups) {
+        for (const { fill, source } of group.all) {
+          if (source.net_usdt === undefined) continue;
+          if (!ways.has(source)) ways.set(source, []);
+          ways.get(source).push([fill.seq, group.time, fill.price_usdt]);
+        }
+      }
+      lines = [...ways].filter(([source, points]) => points.length === source.fills.length).map(([source, points]) => ({
+        points: points.sort((one, other) => one[0] - other[0]).map(([, time, price]) => [time, price]),
+        color: color(source.net_usdt > 0 ? "--up" : "--down", 0.9),
+      }));
       redraw();
     };
   }
