@@ -10,7 +10,8 @@ from typing import Annotated, Final, Protocol
 
 from msgspec import Meta, Struct
 
-NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,31}$"
+from papertape.events.facts import SIGNAL_NAME_PATTERN
+
 SOURCE_CHARS_MAX: Final = 64
 ID_CHARS_MAX: Final = 120
 SYMBOL_CHARS_MAX: Final = 40
@@ -21,7 +22,7 @@ SIGNAL_TIME_MS_MAX: Final = 4_102_444_800_000
 PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
 SignalName = Annotated[
-    str, Meta(pattern=NAME_PATTERN, description="Lower-case letters, digits and underscores, at most 32.")
+    str, Meta(pattern=SIGNAL_NAME_PATTERN, description="Lower-case letters, digits and underscores, at most 32.")
 ]
 SignalSymbol = Annotated[str, Meta(min_length=1, max_length=SYMBOL_CHARS_MAX, description="A watched symbol.")]
 SignalSource = Annotated[

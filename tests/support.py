@@ -108,6 +108,7 @@ def state_of(world: EngineState) -> bytes:
                 "params",
                 "desks",
                 "states",
+                "signals",
                 "active",
                 "order_seq",
                 "trip_seq",

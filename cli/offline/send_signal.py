@@ -15,7 +15,8 @@ from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
 from papertape.engine.control_socket import send_signals
 from papertape.events.errors import UsageError
-from papertape.events.signals import NAME_PATTERN, Signal, SignalBatch, row_id
+from papertape.events.facts import SIGNAL_NAME_PATTERN
+from papertape.events.signals import Signal, SignalBatch, row_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def submit_signal(
     Raise UsageError for an invalid one or without a running engine, CommandRefused if it does not fit the state.
     """
     path = db or load_config(config).database
-    if not re.fullmatch(NAME_PATTERN, name):
+    if not re.fullmatch(SIGNAL_NAME_PATTERN, name):
         raise UsageError(f"{name!r} is not a name: write lower-case letters, digits and underscores, at most 32")
     if not isfinite(value):
         raise UsageError(f"{value} is not a value: write a finite number")

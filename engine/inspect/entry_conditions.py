@@ -14,7 +14,7 @@ from papertape.engine.kernel.decide import profit_after_costs
 from papertape.engine.kernel.fills import slippage_now
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
-from papertape.engine.kernel.view import FLAT, bind_hook, deciding_type, position_now
+from papertape.engine.kernel.view import FLAT, bind_deciding_hook, position_now
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
 from papertape.engine.reducer.state import market_data
 from papertape.events.errors import UsageError
@@ -111,7 +111,8 @@ def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., 
     if desk.position.side != 0:
         slippage = slippage_now(runner.rules, candle.turbulent)
         position = position_now(desk, profit_after_costs(desk, market.close, slippage, runner.rules))
-    ask, params = bind_hook(deciding_type(runner.strategy.series), hook), runner.params[index]
+    strategy, params = runner.strategy, runner.params[index]
+    ask = bind_deciding_hook(strategy.series, strategy.signals, hook)
     return ask(market.close_time_ms, data, runner.states[index], position, runner.account, desk, params, filled)
 
 

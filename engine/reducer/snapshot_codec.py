@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from papertape.engine.kernel.signals import SignalValue
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     HISTORY_MASK,
@@ -46,6 +47,7 @@ class SavedRunner(Struct, array_like=True):
     account: Account
     desks: list[SymbolState]
     states: list[bytes]
+    signals: list[list[SignalValue]]
     order_seq: list[list[int]]
     trip_seq: int
 
@@ -122,7 +124,7 @@ def to_snapshot_without_rings(state: EngineState) -> SavedState:
 
 def _runner_snapshot(runner: Runner) -> SavedRunner:
     states = list(map(_encode, runner.states))
-    return SavedRunner(runner.account, runner.desks, states, runner.order_seq, runner.trip_seq)
+    return SavedRunner(runner.account, runner.desks, states, runner.signals, runner.order_seq, runner.trip_seq)
 
 
 def encode(state: EngineState) -> bytes:
@@ -176,6 +178,7 @@ def _fill_ring(ring: Any, rows: Sequence[Any], newest: int, mask: int) -> None:
 def _fill_runner(runner: Runner, saved: SavedRunner) -> None:
     runner.account, runner.trip_seq = saved.account, saved.trip_seq
     runner.desks[:], runner.order_seq[:] = saved.desks, saved.order_seq
+    runner.signals[:] = saved.signals
     runner.states[:] = [msgspec.msgpack.decode(own, type=runner.strategy.state) for own in saved.states]
 
 

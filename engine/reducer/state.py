@@ -16,6 +16,7 @@ from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
+from papertape.engine.kernel.signals import SignalValue
 from papertape.engine.kernel.state import (
     HISTORY_BARS_MAX,
     READINGS_MAX,
@@ -36,9 +37,9 @@ from papertape.engine.kernel.state import (
 from papertape.engine.kernel.view import (
     MarketData,
     SeriesView,
-    bind_hook,
-    deciding_type,
+    bind_deciding_hook,
     observing_type,
+    signal_part,
 )
 from papertape.engine.reducer.signals import SignalMemory
 from papertape.events.errors import CommandRefused, ConfigError
@@ -106,6 +107,7 @@ class Runner(Struct):
     needs: list[Needs]
     desks: list[SymbolState]
     states: list[Any]
+    signals: list[list[SignalValue]]
     active: list[bool]
     answer: Answer
     out: list[Decision]
@@ -226,7 +228,8 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
 def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
     """Return what was observed of a symbol, with the series of one runner."""
     series = tuple([one.views[symbol] for one in runner.series])
-    return MarketData(state.markets[symbol], series, state.settlements[symbol], state.readings[symbol])
+    rings = state.settlements[symbol], state.readings[symbol]
+    return MarketData(state.markets[symbol], series, *rings, runner.signals[symbol])
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
@@ -263,15 +266,15 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
     capital = risk.capital_usdt
-    view, hooks, units_max = deciding_type(strategy.series), strategy.hooks, strategy.units_max
-    change = make_change(None if hooks.manage is None else bind_hook(view, hooks.manage), units_max)
+    hooks, signals, units_max = strategy.hooks, strategy.signals, strategy.units_max
+    enter, leave = (bind_deciding_hook(strategy.series, signals, hook) for hook in (hooks.enter, hooks.leave))
+    manage = None if hooks.manage is None else bind_deciding_hook(strategy.series, signals, hooks.manage)
+    change, view = make_change(manage, units_max), observing_type(strategy.series, signals)
     return Runner(
         strategy=strategy,
         configured=event,
-        update_strategy=make_strategy_update(strategy.hooks, observing_type(strategy.series)),
-        decide=make_decide(
-            bind_hook(view, hooks.enter), bind_hook(view, hooks.leave), change, len(strategy.exit_reasons), units_max
-        ),
+        update_strategy=make_strategy_update(hooks, view, signal_part(signals)),
+        decide=make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(signals)),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         rules=rules_of(risk),
         account=Account(capital, capital, capital, capital, capital),
@@ -279,6 +282,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         needs=[],
         desks=[],
         states=[],
+        signals=[],
         active=[],
         answer=Answer(reading=strategy.reading()),
         out=[],
@@ -292,6 +296,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
     while len(runner.desks) < len(names):
         runner.desks.append(SymbolState())
         runner.states.append(runner.strategy.state())
+        runner.signals.append([SignalValue() for _ in runner.strategy.signals or "-"])
         runner.order_seq.append([0] * ORDER_SLOTS)
     while len(runner.params) < len(names):
         name = names[len(runner.params)]

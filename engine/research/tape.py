@@ -43,6 +43,11 @@ class Tape(Struct):
     end_ms: int | None = None
     signals: list[SignalSeries] = []
 
+    @property
+    def signal_names(self) -> list[str]:
+        """The names of the series of signals, by their number."""
+        return [series.name for series in self.signals]
+
     def columns(self) -> FactColumns:
         """Return plain arrays: candles by their close in the symbols' order, funding, open interest, signals."""
         parts = list(self._parts())

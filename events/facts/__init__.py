@@ -19,6 +19,7 @@ from papertape.events.facts.base import (
     TripReason,
 )
 from papertape.events.facts.market import (
+    SIGNAL_NAME_PATTERN,
     CandleClosed,
     ContractDelisted,
     ContractListed,
@@ -68,6 +69,7 @@ from papertape.events.facts.trading import (
 __all__ = [
     "EVENT_TYPES",
     "GLOBAL_SCOPE",
+    "SIGNAL_NAME_PATTERN",
     "Action",
     "AnomalyCleared",
     "AnomalyPersists",

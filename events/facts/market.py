@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from papertape.events.facts.base import Event, Timing
+
+SIGNAL_NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,31}$"
 
 
 class ContractListed(Event, frozen=True, tag="ContractListed.2"):

@@ -20,12 +20,12 @@ from papertape.engine.feeds.files.containers import broken_file_error
 from papertape.engine.feeds.files.table_source import TableText, read_table
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.engine.reducer.signals import NAMES_MAX, SOURCES_MAX
-from papertape.events.facts import SignalReceived
-from papertape.events.signals import NAME_PATTERN, SOURCE_CHARS_MAX, row_id
+from papertape.events.facts import SIGNAL_NAME_PATTERN, SignalReceived
+from papertape.events.signals import SOURCE_CHARS_MAX, row_id
 
 SIGNAL_COLUMNS: Final = ("time_ms", "symbol", "name", "value")
 SYMBOLS_SHOWN_MAX: Final = 5
-_NAME: Final = re.compile(NAME_PATTERN)
+_NAME: Final = re.compile(SIGNAL_NAME_PATTERN)
 
 
 class SignalSeries(Struct):
