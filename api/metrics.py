@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import AccountView
     from papertape.projections.site.ports import EngineStatus, Site
 
-STATES = ("active", "paused", "stopped")
+STATES = ("active", "parked", "paused", "stopped")
 
 
 class _Scrape(Collector):

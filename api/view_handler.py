@@ -36,7 +36,7 @@ class AsOf(Struct, frozen=True):
     at_ms: int
 
 
-class Answer(Struct, Generic[T], frozen=True):
+class ViewAsOf(Struct, Generic[T], frozen=True):
     """A view and the event it is as of."""
 
     as_of: AsOf
@@ -98,7 +98,7 @@ class ViewHandler:
 
     def route(self, view: ViewEndpoint) -> GuardedRoute:
         """Return the route of a view."""
-        operation = Operation(view.summary, Answer[view.answer], view.query, refusals=view.refusals, about=view.about)  # type: ignore[name-defined]
+        operation = Operation(view.summary, ViewAsOf[view.answer], view.query, refusals=view.refusals, about=view.about)  # type: ignore[name-defined]
 
         async def endpoint(request: Request) -> Response:
             return await self.answer(request, view)
@@ -114,7 +114,7 @@ class ViewHandler:
             return not_modified
         context = await self.context(seq)
         data = await view.make(context, query)
-        content = msgspec.json.encode(Answer(context.as_of, data))
+        content = msgspec.json.encode(ViewAsOf(context.as_of, data))
         return Response(content, headers=self.headers(context.as_of.seq), media_type=JSON)
 
     async def context(self, seq: int | None) -> ViewContext:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.log_reader import read_backwards
 from papertape.engine.kernel.strategy import Condition, Strategy
@@ -76,7 +76,7 @@ class Explainer:
         """Return all strategies, or only the built-in ones if the configuration is invalid."""
         if self._strategies is None:
             try:
-                self._strategies = strategies_of(load_config(self._config))
+                self._strategies = strategies_of(load_config_of_log(self._config))
             except ConfigError as error:
                 self._note(f"only built-in strategies can be explained: {error}")
                 self._strategies = load_strategies()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.explainer import Explainer, condition_views
 from papertape.cli.log_reader import read_forwards
@@ -49,7 +49,7 @@ LATE: Final = "the candle was late, and a late candle opens no position"
 
 def compare_logs(db_a: Path, db_b: Path, config: Path | None) -> Comparison:
     """Compare two logs. Raise LogMissing, LogForeign or LogDamaged if one cannot be opened."""
-    strategies = strategies_of(load_config(config))
+    strategies = strategies_of(load_config_of_log(config))
     with closing(SqliteLogReader(db_a)) as reader_a, closing(SqliteLogReader(db_b)) as reader_b:
         a, b = (_Side(*one, config, strategies) for one in ((reader_a, db_a), (reader_b, db_b)))
         found = compare_sides(a.folds, b.folds)

@@ -29,9 +29,9 @@ def database_path(db: Path | None, config: Path | None) -> Path:
     """Return the log file: `db`, or else the configuration's. Raise ConfigError."""
     if db is not None:
         return db
-    from papertape.cli.config.overrides import load_config  # noqa: PLC0415 - not needed if the log is named.
+    from papertape.cli.config.overrides import load_config_of_log  # noqa: PLC0415 - not needed if the log is named.
 
-    return load_config(config).database
+    return load_config_of_log(config).database
 
 
 @contextmanager

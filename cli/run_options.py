@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.cli.arguments import speed_of
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.wiring import with_files
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import UsageError
@@ -41,7 +41,7 @@ def config_with_options(options: RunOptions) -> Config:
     """Return the configuration with the command line's options applied. Raise ConfigError or UsageError."""
     sets = [*options.sets, *([f"feed.sim.seed={options.seed}"] if options.seed is not None else [])]
     files = (options.candles, options.funding, options.open_interest, options.signals)
-    config = with_files(load_config(options.config, sets), *files)
+    config = with_files(load_config_of_log(options.config, sets), *files)
     feed, speed = replace(config.feed, kind=_kind(options.feed, config)), speed_of(options.speed)
     if options.signals and feed.kind != "file":
         raise UsageError(f"--signals belongs to recorded candles; the feed {feed.kind} takes signals while it runs")

@@ -29,6 +29,7 @@ from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.runner_settings import no_runnable_strategy_text, split_by_timeframe
 from papertape.engine.startup import EngineSettings
+from papertape.engine.strategy_registry import load_from
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
 
@@ -136,7 +137,10 @@ def make_runners(
 
     Raise ConfigError if none can run.
     """
-    names, too_fine = split_by_timeframe(strategies, enabled_names(config), base_ms)
+    runnable = {name: one for name, one in strategies.items() if name not in config.unusable}
+    enabled = enabled_names(config)
+    wanted = None if enabled is None else [name for name in enabled if name not in config.unusable]
+    names, too_fine = split_by_timeframe(runnable, wanted, base_ms)
     if too_fine and not names:
         raise ConfigError(no_runnable_strategy_text(strategies, too_fine, base_ms))
     if too_fine:
@@ -161,6 +165,8 @@ def make_engine_settings(
         strategies=strategies,
         runners=make_runners(config, strategies, base_ms, warn),
         config_digest=config_digest(config),
+        unusable=config.unusable,
+        load=load_from(config.strategy_folders),
         snapshot_every_events=config.engine.snapshot_every_events,
     )
 

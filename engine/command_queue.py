@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.inputs import active_trip_seq
+from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
 from papertape.engine.reducer.reducer import total_equity
 from papertape.engine.signal_intake import PreparedSignals
+from papertape.engine.strategy_resume import resume_events
 from papertape.events.commands import (
     ALL,
     TEXT_CHARS_MAX,
@@ -35,7 +37,6 @@ from papertape.events.facts import (
     KillSwitchReset,
     KillSwitchTripped,
     RunnerPaused,
-    RunnerResumed,
 )
 from papertape.events.names import unknown_name_text
 from papertape.events.text import one_line
@@ -43,6 +44,7 @@ from papertape.events.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.loop import Loop
     from papertape.engine.ports.clock import Clock
     from papertape.engine.reducer.state import EngineState, Runner
@@ -55,18 +57,22 @@ STOPPING: Final = "the engine is stopping"
 NO_RELOAD: Final = "this engine does not read its configuration again; restart it"
 
 
-def command_events(state: EngineState, command: StateCommand) -> list[Event]:
-    """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state."""
+def command_events(
+    state: EngineState, command: StateCommand, load: Callable[[str], Strategy | None] = lambda _: None
+) -> list[Event]:
+    """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state.
+
+    A resume of a parked strategy loads its file again by `load`.
+    """
     who, why = require_text(command.who, "who"), require_text(command.why, "why")
     at_ms = market_ms(state)
     _check_names(state, command)
     match command:
         case Pause(strategy=strategy):
-            running = [one for one in _select_runners(state, strategy) if one.account.paused == 0]
+            running = [one for one in _select_runners(state, strategy) if one.account.paused in (0, PAUSED_TO_WARM_UP)]
             return _require_events([RunnerPaused(at_ms, one.strategy.name, who, why) for one in running], "paused")
-        case Resume(strategy=strategy):
-            paused = [one for one in _select_runners(state, strategy) if one.account.paused != 0]
-            return _require_events([RunnerResumed(at_ms, one.strategy.name, who, why) for one in paused], "running")
+        case Resume():
+            return _require_events(resume_events(state, command, at_ms, who, why, load), "running")
         case Close(strategy=strategy, symbol=symbol):
             return _close_requests(state, strategy, symbol, at_ms, who, why)
         case Kill(scope=scope):
@@ -151,11 +157,12 @@ def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str)
 class CommandQueue:
     """Accepts commands and signals while an engine runs (`events.commands.Commands`, `events.signals.SignalIntake`).
 
-    `reload` applies the configuration again; without it every reload is refused.
+    `reload` applies the configuration again; without it every reload is refused. `load` loads the file of a strategy
+    that is resumed.
     """
 
-    def __init__(self, loop: Loop, clock: Clock) -> None:
-        self._loop, self._clock = loop, clock
+    def __init__(self, loop: Loop, clock: Clock, load: Callable[[str], Strategy | None] = lambda _: None) -> None:
+        self._loop, self._clock, self._load = loop, clock, load
         self._waiting: asyncio.Queue[tuple[MakeEvents, asyncio.Future[Accepted]] | None] = asyncio.Queue(
             WAITING_MAX + 1
         )
@@ -168,7 +175,7 @@ class CommandQueue:
         Raise CommandRefused if it does not fit the state, too many commands wait, or the engine is stopping.
         """
         if not isinstance(command, Reload):
-            return await self.enqueue(partial(command_events, command=command))
+            return await self.enqueue(partial(command_events, command=command, load=self._load))
         if self.reload is None:
             raise CommandRefused(NO_RELOAD)
         return await self.reload(command)
@@ -201,6 +208,7 @@ class CommandQueue:
                 _settle(done, error)
                 raise
             else:
+                self._loop.adopt_code()
                 if not done.done():
                     done.set_result(accepted)
 

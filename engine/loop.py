@@ -17,6 +17,7 @@ from papertape.engine.process_health import Latencies
 from papertape.engine.reducer.reducer import decide, is_new
 from papertape.engine.reducer.signals import newest_signals_ms
 from papertape.engine.reducer.snapshot_codec import encode
+from papertape.engine.strategy_registry import code_digest
 from papertape.events.commands import Accepted
 from papertape.events.errors import CommandRefused, EngineFault, SnapshotRefused
 from papertape.events.failpoints import hit
@@ -166,6 +167,10 @@ class Loop:
         hit("before_publish")
         self.bus.publish(head.seq)
         return head.seq
+
+    def adopt_code(self) -> None:
+        """Tie later snapshots to the strategies as they are now, after one was loaded again."""
+        self.reducer_version = code_digest(self.state.strategies.values())
 
     async def snapshot(self) -> None:
         """Save the state beside the log. Warn if it cannot be written: nothing is lost."""

@@ -90,6 +90,9 @@ def runner_configurations(
             },
             risk=asdict(settings.risk),
             code_digest=code_digest([strategies[name]]),
+            series=strategies[name].series,
+            exit_reasons=strategies[name].exit_reasons,
+            readings=strategies[name].reading.__struct_fields__,
         )
         for name, settings in runners.items()
     ]

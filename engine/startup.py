@@ -18,10 +18,11 @@ from papertape.engine.command_queue import CommandQueue, command_events
 from papertape.engine.integrity import Integrity
 from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from papertape.engine.recovery import RecoveredState, recover
-from papertape.engine.reducer.inputs import CONFIGURATION, PAUSED_BY_CONFIGURATION
+from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION, PAUSED_TO_WARM_UP
 from papertape.engine.reducer.reducer import is_new
 from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.runner_settings import RunnerSettings, runner_configurations
+from papertape.engine.startup_failures import refuse_unusable, strategy_failures
 from papertape.engine.startup_progress import clear_progress, write_progress
 from papertape.engine.strategy_registry import code_digest
 from papertape.events import durable
@@ -29,6 +30,7 @@ from papertape.events.beside import sibling_path
 from papertape.events.bus import Bus
 from papertape.events.errors import ConfigError, LogDamaged, LogError
 from papertape.events.facts import (
+    CONFIGURATION,
     ContractListed,
     EngineStarted,
     EngineStopped,
@@ -62,6 +64,10 @@ class EngineSettings(Struct, frozen=True):
     runners: Mapping[str, RunnerSettings]
     config_digest: str = ""
     snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS
+    unusable: Mapping[str, str] = {}
+    """Configured strategies that cannot run, each with the reason: they are parked if the log knows them."""
+    load: Callable[[str], Strategy | None] = lambda _: None
+    """Loads a strategy again from its file; None if there is none of this name."""
 
 
 class Engine(Struct):
@@ -132,6 +138,7 @@ async def open_engine(
         engine = _recover_engine(settings, log, clock, warn)
         state = engine.loop.state
         refuse(state)
+        refuse_unusable(state, settings.unusable, warn)
         engine.started_at_ms, engine.digest_at_start = clock.now_ms(), state_digest(state)
         started = EngineStarted(
             engine.started_at_ms, settings.version, code_digest(settings.strategies.values()), settings.config_digest
@@ -169,7 +176,7 @@ def _recover_engine(settings: EngineSettings, log: SqliteEventLog, clock: Clock,
     every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
     loop = Loop(recovered.state, log, bus, snapshots, version, warn, every, newest_seq)
     integrity = Integrity(log, bus, warn, f"{os.getpid()} {clock.now_ms()}")
-    return Engine(log, loop, bus, recovered, clock, CommandQueue(loop, clock), integrity)
+    return Engine(log, loop, bus, recovered, clock, CommandQueue(loop, clock, settings.load), integrity)
 
 
 async def submit_offline(
@@ -183,7 +190,8 @@ async def submit_offline(
     log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
     try:
         loop = _recover_engine(settings, log, clock, warn).loop
-        accepted = await loop.order(partial(command_events, command=command))
+        accepted = await loop.order(partial(command_events, command=command, load=settings.load))
+        loop.adopt_code()
         await loop.snapshot()
         log.sync_head()
         return accepted
@@ -209,9 +217,11 @@ def configuration_changes(
         events += _runner_changes(state, replace(configured, symbols=(*configured.symbols, *own)))
     for runner in state.runners:
         name = runner.strategy.name
-        if name not in settings.runners and runner.account.paused == 0:
+        strategy = settings.strategies.get(name)
+        is_usable = strategy is not None and not strategy.fault and name not in settings.unusable
+        if name not in settings.runners and is_usable and runner.account.paused in (0, PAUSED_TO_WARM_UP):
             events.append(RunnerPaused(at_ms, name, CONFIGURATION, NOT_ENABLED))
-    return events
+    return [*events, *strategy_failures(state, settings.strategies, settings.unusable, settings.runners)]
 
 
 def unconfigured_positions(state: EngineState, watched: Sequence[str]) -> dict[str, list[str]]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import linecache
 import pkgutil
+import re
 import sys
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +24,13 @@ import papertape.engine.strategies
 import papertape.events.units
 from papertape.engine.contract.source_check import fault_of
 from papertape.engine.kernel.strategy import Strategy, strategy_from
+from papertape.engine.reducer.hook_guard import error_text, place_of
+from papertape.engine.reducer.stand_in import unusable
 from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from types import ModuleType
+    from collections.abc import Callable, Iterable, Sequence
+    from types import CodeType, ModuleType
 
 BUILT_IN_ORDER = ("vwap_rsi", "momentum", "funding", "liquidation")
 STRATEGIES_MAX = 64
@@ -48,16 +53,34 @@ _OWNERS_ERRORS = (
 def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     """Return all strategies by name: the four built-in ones in their order, then others by file name.
 
-    Raise ConfigError for a file that cannot be loaded, and for a name that occurs twice.
+    Raise ConfigError for a file that cannot be loaded, for a folder that does not exist, and for a name that occurs
+    twice.
     """
-    modules = [*_built_in(), *(_load(path) for folder in folders for path in _files(folder))]
-    strategies: dict[str, Strategy] = {}
-    for module in modules:
-        if not hasattr(module, "NAME"):
+    strategies = load_all_strategies(folders)
+    for strategy in strategies.values():
+        if strategy.fault:
+            raise ConfigError(f"strategy {fault_text(strategy)}")
+    return strategies
+
+
+def fault_text(strategy: Strategy) -> str:
+    """Return why a strategy's file cannot be used, with file and line: `grid.py:3: SyntaxError: invalid syntax`."""
+    return f"{strategy.fault_place}: {strategy.fault}" if strategy.fault_place else strategy.fault
+
+
+def load_all_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
+    """Return all strategies like `load_strategies`, those that cannot be used with their faults.
+
+    Such a file is there by the name that it gives itself. Raise ConfigError for a folder that does not exist, and for a
+    name that occurs twice.
+    """
+    strategies: dict[str, Strategy] = {module.NAME: strategy_from(module) for module in _built_in()}
+    for path in (path for folder in folders for path in _files(folder)):
+        strategy = load_with_fault(path)
+        if strategy is None:
             continue
-        strategy = strategy_from(module)
         if strategy.name in strategies:
-            raise ConfigError(f"strategy {module.__file__}: the name {strategy.name!r} is taken")
+            raise ConfigError(f"strategy {path}: the name {strategy.name!r} is taken")
         strategies[strategy.name] = strategy
     if len(strategies) > STRATEGIES_MAX:
         raise ConfigError(f"{len(strategies)} strategies found, at most {STRATEGIES_MAX} can run")
@@ -70,6 +93,35 @@ def load_strategy(path: Path) -> Strategy:
     if not hasattr(module, "NAME"):
         raise ConfigError(f"strategy {path}: `NAME` is missing")
     return strategy_from(module)
+
+
+def load_with_fault(path: Path) -> Strategy | None:
+    """Return the strategy of a file as it is now, with its fault if it cannot be used; None if it has no `NAME`."""
+    try:
+        module = _load(path)
+        return strategy_from(module) if hasattr(module, "NAME") else None
+    except ConfigError as error:
+        cause, text = error.__cause__, str(error).removeprefix(f"strategy {path}:").strip()
+        line, colon, rest = text.partition(": ")
+        if colon and line.isdecimal():
+            return unusable(_name_in(path), rest, f"{path.name}:{line}")
+        return unusable(_name_in(path), text, path.name if cause is None else place_of(cause, str(path), 1))
+
+
+def load_from(folders: Sequence[Path]) -> Callable[[str], Strategy | None]:
+    """Return a function that loads a strategy by name from its file, or None if no file has that name."""
+
+    def load(name: str) -> Strategy | None:
+        shipped = _shipped().get(name)
+        return shipped if shipped is not None else load_all_strategies(folders).get(name)
+
+    return load
+
+
+def _name_in(path: Path) -> str:
+    """Return the `NAME` that a file gives itself without running it, else the name of the file."""
+    found = re.search(r"""^NAME\s*(?::[^=]*)?=\s*["']([^"']+)["']""", path.read_text(errors="replace"), re.MULTILINE)
+    return found[1] if found else path.stem
 
 
 def _built_in() -> list[ModuleType]:
@@ -91,7 +143,8 @@ def _load(path: Path) -> ModuleType:
     if fault := fault_of(path):
         raise ConfigError(f"strategy {fault}")
     name = f"papertape_strategy_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    linecache.checkcache(str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise ConfigError(f"strategy {path}: cannot be read as Python")
     module = importlib.util.module_from_spec(spec)
@@ -103,8 +156,16 @@ def _load(path: Path) -> ModuleType:
         hint = "; docs/strategies.md says what to import from papertape.engine.kernel" if old else ""
         raise ConfigError(f"strategy {path}: {error}{hint}") from error
     except _OWNERS_ERRORS as error:
-        raise ConfigError(f"strategy {path}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"strategy {path}: {error_text(error)}") from error
     return module
+
+
+class _SourceLoader(SourceFileLoader):
+    """Compiles a file each time: cached bytecode may be older than an edit within the same second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def code_digest(strategies: Iterable[Strategy]) -> str:
@@ -145,7 +206,7 @@ def _kernel_digest() -> hashlib.blake2b:
     """Return the digest of kernel, reducer and units, computed once: what a process has imported does not change."""
     digest = hashlib.blake2b(digest_size=16)
     for room in (papertape.engine.kernel, papertape.engine.reducer):
-        for path in sorted(Path(str(room.__file__)).parent.glob("*.py")):
+        for path in sorted(Path(str(room.__file__)).parent.rglob("*.py")):
             digest.update(path.read_bytes())
     digest.update(Path(papertape.events.units.__file__).read_bytes())
     return digest

@@ -16,26 +16,32 @@ from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
 from papertape.engine.reducer.state import new_state
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import CommandRefused, SnapshotRefused
-from papertape.events.facts import EngineStarted
+from papertape.events.facts import EngineStarted, RunnerConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.facts import Event
     from papertape.events.log import Entry, LogReader, Recorded
     from papertape.events.snapshots import Snapshot, SnapshotStore
 
 
 class ReplayMismatch(Struct, frozen=True):
-    """The first place where the log and the code differ."""
+    """The first place where the log and the code differ; strategy and symbol are empty where none is concerned."""
 
     seq: int
     recorded: str
     decided: str
+    strategy: str = ""
+    symbol: str = ""
 
 
 class VerificationReport(Struct, frozen=True):
-    """The result of a verification. `changed_code` is the digest of other code that wrote a part of the log, if any."""
+    """The result of a verification. `changed_code` is the digest of other code that wrote a part of the log, if any.
+
+    `folded` are strategies that could not be asked, each with the reason: their decisions were applied, not repeated.
+    """
 
     events: int
     head_seq: int
@@ -44,6 +50,7 @@ class VerificationReport(Struct, frozen=True):
     digest: str
     difference: ReplayMismatch | None
     changed_code: str | None
+    folded: dict[str, str] = {}
 
 
 def verify(
@@ -77,6 +84,7 @@ class _Verification:
         self.snapshots = snapshots
         self.seq = self.decisions = self.verified_snapshots = 0
         self.changed_code: str | None = None
+        self.absent: dict[str, str] = {}
         self.code = code_digest(strategies.values())
 
     def check_group(self, group: Sequence[Recorded]) -> ReplayMismatch | None:
@@ -89,16 +97,24 @@ class _Verification:
         if isinstance(head.event, EngineStarted) and head.event.code_digest != self.code:
             self.changed_code = head.event.code_digest
         try:
-            entries = decide(self.decided, head.event, head.seq)
+            entries = decide(self.decided, head.event, head.seq, group[1:])
         except CommandRefused as refused:
             return ReplayMismatch(head.seq, repr(head.event), f"refused: {refused}")
         difference = first_difference(group, entries)
         if difference is not None:
             return difference
         apply(self.folded, group)
+        if isinstance(head.event, RunnerConfigured):
+            self._note_absent(head.event.strategy)
         self.seq = group[-1].seq
         self.decisions += len(group) - 1
         return self._check_snapshot() if self.seq in self.snapshots else None
+
+    def _note_absent(self, name: str) -> None:
+        """Note a strategy that cannot be asked under its new configuration."""
+        fault = self.decided.runner(name).strategy.fault
+        if fault:
+            self.absent[name] = fault
 
     def _check_snapshot(self) -> ReplayMismatch | None:
         """Compare the snapshot at this seq with the folded state."""
@@ -129,6 +145,7 @@ class _Verification:
             digest=state_digest(self.folded),
             difference=difference,
             changed_code=self.changed_code,
+            folded=self.absent,
         )
 
 
@@ -136,11 +153,30 @@ def first_difference(group: Sequence[Recorded], entries: Sequence[Entry]) -> Rep
     """Return the first difference between the recorded and the decided consequences of one input, causes included."""
     for recorded, entry in zip(group, entries, strict=False):
         if recorded.event != entry.event:
-            return ReplayMismatch(recorded.seq, repr(recorded.event), repr(entry.event))
+            return mismatch(recorded.seq, recorded.event, entry.event)
         if recorded.cause != entry.cause:
-            return ReplayMismatch(recorded.seq, f"cause {recorded.cause}", f"cause {entry.cause}")
+            strategy, symbol = subject_of(recorded.event)
+            return ReplayMismatch(recorded.seq, f"cause {recorded.cause}", f"cause {entry.cause}", strategy, symbol)
     if len(group) > len(entries):
-        return ReplayMismatch(group[len(entries)].seq, repr(group[len(entries)].event), "nothing")
+        return mismatch(group[len(entries)].seq, group[len(entries)].event, None)
     if len(entries) > len(group):
-        return ReplayMismatch(group[-1].seq, "nothing more", repr(entries[len(group)].event))
+        return mismatch(group[-1].seq, None, entries[len(group)].event)
     return None
+
+
+def mismatch(seq: int, recorded: Event | None, decided: Event | None) -> ReplayMismatch:
+    """Return the difference of two events; None is an event that is missing."""
+    strategy, symbol = subject_of(recorded if recorded is not None else decided)
+    return ReplayMismatch(
+        seq,
+        "nothing more" if recorded is None else repr(recorded),
+        "nothing" if decided is None else repr(decided),
+        strategy,
+        symbol,
+    )
+
+
+def subject_of(event: Event | None) -> tuple[str, str]:
+    """Return the strategy and the symbol that an event is about, empty where it names none."""
+    scope = getattr(event, "scope", "")
+    return getattr(event, "strategy", scope), getattr(event, "symbol", "")

@@ -23,6 +23,7 @@ from papertape.events.facts import (
     OrderRejected,
     PositionClosed,
     PositionOpened,
+    RunnerConfigured,
     Target,
 )
 
@@ -140,6 +141,17 @@ class Liquidated1(Closing1, frozen=True, tag="Liquidated.1"):
     """A position that one fill had opened was liquidated."""
 
 
+class RunnerConfigured1(Event, frozen=True, tag="RunnerConfigured.1"):
+    """A runner's settings without what its file says about the strategy."""
+
+    strategy: str
+    symbols: tuple[str, ...]
+    parameters: dict[str, int | float]
+    symbol_parameters: dict[str, dict[str, int | float]]
+    risk: dict[str, int | float]
+    code_digest: str
+
+
 def without_human(old: KillSwitchTripped1) -> KillSwitchTripped:
     """Convert a trip: no human caused it."""
     return KillSwitchTripped(**asdict(old))
@@ -189,6 +201,11 @@ def in_one_part(old: Closing1) -> PositionClosed | Liquidated:
     )
 
 
+def without_names(old: RunnerConfigured1) -> RunnerConfigured:
+    """Convert a configuration: what the file said was not recorded."""
+    return RunnerConfigured(**asdict(old))
+
+
 UPCASTERS: Mapping[type[Event], Upcaster] = {
     ContractListed1: with_unknown_fees,
     KillSwitchTripped1: without_human,
@@ -198,4 +215,5 @@ UPCASTERS: Mapping[type[Event], Upcaster] = {
     OrderRejected1: of_entry,
     PositionClosed1: in_one_part,
     PositionOpened1: at_the_open,
+    RunnerConfigured1: without_names,
 }

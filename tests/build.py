@@ -187,14 +187,14 @@ def opened_whole(*fields: Any) -> PositionOpened:
 
 def closed_whole(*fields: Any, ambiguous: bool = False) -> PositionClosed:
     """Return the close of a position that has one fill at either end, given the fields of an old log."""
-    event = in_one_part(PositionClosed1(*fields, ambiguous))
+    event = in_one_part(PositionClosed1(*(*fields, ambiguous)))
     assert isinstance(event, PositionClosed)
     return event
 
 
 def liquidated_whole(*fields: Any, ambiguous: bool = False) -> Liquidated:
     """Return the liquidation of a position that one fill opened, given the fields of an old log."""
-    event = in_one_part(Liquidated1(*fields, ambiguous))
+    event = in_one_part(Liquidated1(*(*fields, ambiguous)))
     assert isinstance(event, Liquidated)
     return event
 
@@ -323,11 +323,9 @@ def closed_rest(
         net + sum(part.net_usdt for part in parts),
     ]
     exit_price = (size * price_usdt + sum(one.quantity_base * one.price_usdt for one in parts)) / opened_base
-    return PositionClosed(
-        at_ms, "momentum", BTC, "long", reason, opened_base, DAY_0_MS, average, exit_price, price_usdt, fee_usdt,
-        *sums, sums[-1] / 2.0, False, 0, len(parts) + 1, max_quantity_base or opened_base, size, price_usdt, gross,
-        fees, funding, slippage, net,
-    )  # fmt: skip
+    whole: Any = (opened_base, DAY_0_MS, average, exit_price, price_usdt, fee_usdt, *sums, sums[-1] / 2.0, False)
+    part: Any = (0, len(parts) + 1, max_quantity_base or opened_base, size, price_usdt, gross, fees, funding)
+    return PositionClosed(*(at_ms, "momentum", BTC, "long", reason, *whole, *part, slippage, net))
 
 
 def funding_paid(amount_usdt: float, strategy: str = "momentum", symbol: str = BTC) -> FundingPaid:

@@ -135,10 +135,10 @@ def trades(
     written: list[Path] = []
     for option, path in (("--csv", csv), ("--fills", fills)):
         if path is not None and path != STDOUT:
-            from papertape.cli.config.overrides import load_config
+            from papertape.cli.config.overrides import load_config_of_log
             from papertape.cli.offline.output_files import check_output, log_files
 
-            check_output(option, path, log_files(db or load_config(config).database), written)
+            check_output(option, path, log_files(db or load_config_of_log(config).database), written)
             written.append(path)
     with open_log(db, config) as reader:
         show_trades(reader, TradeListOptions(strategy, symbol, limit), TradeFiles(csv, fills), as_json=as_json)

@@ -28,18 +28,19 @@ from papertape.cli.config.sections import (
     TelegramSection,
 )
 from papertape.cli.config.toml_lines import TomlLocations, locate_keys
+from papertape.cli.config.unusable import faults_of, take_strategy_problems
 from papertape.cli.config.validation import ConfigProblem, error_of, moment_ms, unknown_key_text, validate_value
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.table_source import table_source
 from papertape.engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings
-from papertape.engine.strategy_registry import load_strategies
+from papertape.engine.strategy_registry import load_all_strategies
 from papertape.events.errors import ConfigError, MarketDataError
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from papertape.engine.kernel.strategy import Strategy
 
@@ -150,7 +151,10 @@ def _line(lines: TomlLocations, line: int) -> str:
 
 
 def config_of(tree: Tree, path: Path | None, place: Callable[[ConfigProblem], str]) -> Config:
-    """Return the configuration of a decoded file. Raise ConfigError with every problem at the place `place` returns."""
+    """Return the configuration of a decoded file. Raise ConfigError with every problem at the place `place` returns.
+
+    A problem of one strategy makes that strategy unusable and stops nothing else: the configuration has the reason.
+    """
     problems = list[ConfigProblem]()
     try:
         strategies = strategies_in(tree, path)
@@ -158,18 +162,30 @@ def config_of(tree: Tree, path: Path | None, place: Callable[[ConfigProblem], st
         reason = str(error).removeprefix("strategies.folders: ")
         problem = ConfigProblem(("strategies", "folders"), f"= {value_text(_folders(tree))}: {reason}")
         raise error_of([problem], place) from error
-    whole = validate_value(tree, schema(strategies), (), problems)
+    usable = {name: one for name, one in strategies.items() if not one.fault}
+    whole = validate_value(without_sections(tree, strategies.keys() - usable.keys()), schema(usable), (), problems)
+    unusable = faults_of(strategies) | take_strategy_problems(problems, usable, tree, place)
     if not problems:
-        problems += _misfits(whole, strategies)
+        problems += _misfits(whole, {**usable, **dict.fromkeys(unusable)})
+        unusable = take_strategy_problems(problems, usable, tree, place) | unusable
     if problems:
         raise error_of(problems, place)
-    return _config(whole, strategies, str(path) if path else "")
+    runnable = {name: one for name, one in usable.items() if name not in unusable}
+    return msgspec.structs.replace(_config(whole, runnable, str(path) if path else ""), unusable=unusable)
+
+
+def without_sections(tree: Tree, names: Container[str]) -> Tree:
+    """Return an unchecked tree without the sections of these strategies."""
+    section = tree.get("strategies")
+    if not isinstance(section, dict):
+        return tree
+    return {**tree, "strategies": {name: value for name, value in section.items() if name not in names}}
 
 
 def strategies_in(tree: Tree, path: Path | None) -> dict[str, Strategy]:
     """Return the built-in strategies and those in the folders of a decoded file at `path`. Raise ConfigError."""
     folder = path.parent if path else Path()
-    return load_strategies([folder / one for one in _folders(tree)])
+    return load_all_strategies([folder / one for one in _folders(tree)])
 
 
 def _folders(tree: Tree) -> list[str]:
@@ -179,7 +195,7 @@ def _folders(tree: Tree) -> list[str]:
     return [one for one in folders if isinstance(one, str)] if isinstance(folders, list | tuple) else []
 
 
-def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[ConfigProblem]:
+def _misfits(tree: Tree, strategies: Mapping[str, Strategy | None]) -> Iterable[ConfigProblem]:
     """Yield the problems between values that are valid by themselves."""
     yield from _unknown_names(tree.get("strategies", {}).get("enabled", ()), strategies)
     feed = tree.get("feed", {})
@@ -203,7 +219,7 @@ def _misfits(tree: Tree, strategies: Mapping[str, Strategy]) -> Iterable[ConfigP
     yield from _unwatched(tree.get("strategies", {}), strategies, watched)
 
 
-def _unknown_names(enabled: Iterable[str], strategies: Mapping[str, Strategy]) -> Iterable[ConfigProblem]:
+def _unknown_names(enabled: Iterable[str], strategies: Iterable[str]) -> Iterable[ConfigProblem]:
     names = list(enabled)
     for at, name in enumerate(names):
         path = ("strategies", f"enabled[{at}]")
@@ -224,7 +240,7 @@ def _watched(feed: Tree) -> list[str]:
     return list(dict.fromkeys(table_source(one).symbol for one in feed.get("file", {}).get("candles", ())))
 
 
-def _unwatched(section: Tree, strategies: Mapping[str, Strategy], watched: list[str]) -> Iterable[ConfigProblem]:
+def _unwatched(section: Tree, strategies: Iterable[str], watched: list[str]) -> Iterable[ConfigProblem]:
     for name in strategies:
         table = section.get(name, {})
         for at, symbol in enumerate(table.get("only_symbols", ())):

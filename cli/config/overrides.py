@@ -11,6 +11,7 @@ from papertape.cli.config.loader import config_of, plain, read_config, schema, s
 from papertape.cli.config.schema import PLURAL, ConfigKey, ConfigTable, Node, range_text
 from papertape.cli.config.sections import FILE_NAME, Config
 from papertape.cli.config.toml_lines import split_key
+from papertape.cli.config.unusable import require_usable
 from papertape.cli.config.validation import ConfigProblem, error_of, unknown_key_text
 from papertape.events.errors import UsageError
 
@@ -23,7 +24,14 @@ Tree = dict[str, Any]
 
 
 def load_config(path: str | Path | None = None, sets: Sequence[str] = ()) -> Config:
-    """Return the configuration at `path`, with `--set` changes applied.
+    """Return the configuration like `load_config_of_log`; raise ConfigError also for strategies that cannot run."""
+    return require_usable(load_config_of_log(path, sets))
+
+
+def load_config_of_log(path: str | Path | None = None, sets: Sequence[str] = ()) -> Config:
+    """Return the configuration at `path`, with `--set` changes applied, for what works with an existing log.
+
+    Strategies that cannot run are named in it: a log can be read, and an engine goes on with it, without their files.
 
     Without a path it is `./papertape.toml` if that exists, else the defaults. Raise ConfigError with the file, line,
     key, value and valid range of every mistake, or UsageError for a `--set` that is not KEY=VALUE.
@@ -50,13 +58,14 @@ def apply_sets(config: Config, sets: Sequence[str]) -> Config:
         full, node = _resolved(path, schema(strategies_in(tree, file)), where)
         _put(tree, full, _value(text, node, full, where))
         places[full] = where
-    return config_of(tree, file, lambda problem: places.get(plain(problem.path), " ".join(places.values())))
+    changed = config_of(tree, file, lambda problem: places.get(plain(problem.path), " ".join(places.values())))
+    return msgspec.structs.replace(changed, unusable=changed.unusable | config.unusable)
 
 
 def tree_of(config: Config) -> Tree:
     """Return a configuration as the tree of its file."""
     tree: Tree = msgspec.to_builtins(config)
-    del tree["file"]
+    del tree["file"], tree["unusable"]
     for name, section in tree["strategies"].pop("by_name").items():
         tree["strategies"][name] = {**section.pop("parameters"), **section}
     return tree

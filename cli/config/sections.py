@@ -30,7 +30,7 @@ from papertape.engine.feeds.sim.script import (
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.strategy import Strategy
 from papertape.engine.runner_settings import RunnerSettings
-from papertape.engine.strategy_registry import load_strategies
+from papertape.engine.strategy_registry import load_all_strategies
 from papertape.events.errors import ConfigError
 from papertape.events.text import repair_texts
 from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAMES_MS
@@ -251,7 +251,10 @@ class StrategiesSection(Struct, frozen=True):
 
 
 class Config(Struct, frozen=True):
-    """Everything that the owner decides. `file` is the file it was read from, empty for the defaults."""
+    """Everything that the owner decides. `file` is the file it was read from, empty for the defaults.
+
+    `unusable` names the strategies that cannot run, each with the reason in one line.
+    """
 
     engine: EngineSection = EngineSection()
     feed: FeedSection = FeedSection()
@@ -265,6 +268,7 @@ class Config(Struct, frozen=True):
     logs: LogsSection = LogsSection()
     web: WebSettings = WebSettings()
     file: str = ""
+    unusable: dict[str, str] = {}
 
     @property
     def folder(self) -> Path:
@@ -283,8 +287,8 @@ class Config(Struct, frozen=True):
 
 
 def strategies_of(config: Config) -> dict[str, Strategy]:
-    """Return the built-in strategies and the owner's own. Raise ConfigError for a file that cannot be loaded."""
-    return load_strategies(config.strategy_folders)
+    """Return the built-in strategies and the owner's own; a file that cannot be loaded is there with its fault."""
+    return load_all_strategies(config.strategy_folders)
 
 
 def enabled_names(config: Config) -> tuple[str, ...] | None:
@@ -295,13 +299,14 @@ def enabled_names(config: Config) -> tuple[str, ...] | None:
 def runner_settings(config: Config, strategies: dict[str, Strategy]) -> dict[str, RunnerSettings]:
     """Return the settings of every enabled strategy, in the order in which they run.
 
-    Raise ConfigError if an enabled one is not among `strategies`.
+    Those that cannot run are left out. Raise ConfigError if an enabled one is not among `strategies`.
     """
-    symbol_names = enabled_names(config)
-    for name in symbol_names or ():
-        if name not in strategies:
+    names = enabled_names(config)
+    for name in names or ():
+        if name not in strategies and name not in config.unusable:
             raise ConfigError(f"there is no strategy {name!r}; there are: {', '.join(strategies)}")
-    return {name: _settings(config, name) for name in (strategies if symbol_names is None else symbol_names)}
+    chosen = strategies if names is None else names
+    return {name: _settings(config, name) for name in chosen if name not in config.unusable}
 
 
 def _settings(config: Config, name: str) -> RunnerSettings:
@@ -379,5 +384,6 @@ def _resolved(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
 def config_digest(config: Config) -> str:
     """Return a digest of the configuration's values, whichever file they came from."""
     plain = repair_texts(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
+    del plain["unusable"]
     content = msgspec.json.encode(plain, order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()

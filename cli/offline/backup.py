@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import say
 from papertape.cli.environment.tasks import run_tasks
@@ -46,7 +46,7 @@ class RestoreReport(Struct, frozen=True):
 
 def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | None, *, as_json: bool) -> None:
     """Make a backup and report the proof. Raise BackupFailed, LogError or UsageError."""
-    loaded = load_config(config)
+    loaded = load_config_of_log(config)
     path, newest = db or loaded.database, loaded.backup.keep if keep is None else keep
     if not 1 <= newest <= KEEP_MAX:
         raise UsageError(f"--keep {newest}: must be 1 to {KEEP_MAX}")
@@ -75,7 +75,7 @@ def restore(
     backup: Path, db: Path | None, config: Path | None, why: str, who: str, *, new_epoch: bool, as_json: bool
 ) -> None:
     """Restore a backup. Raise LogHeld, LogNewer (without `new_epoch`), LogDamaged or LogError."""
-    path = db or load_config(config).database
+    path = db or load_config_of_log(config).database
     if new_epoch and not why.strip():
         raise UsageError("--new-epoch needs --why, the reason for the log")
     clock = SystemClock()

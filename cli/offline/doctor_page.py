@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from papertape.api.hosts import is_loopback
 from papertape.api.token import TOKEN_VARIABLE
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.offline.doctor_finding import Finding
 from papertape.cli.page_token import resolve_access, web_variables
 from papertape.events.errors import ConfigError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def page(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
     """Yield one finding; none if the configuration is invalid, which is reported elsewhere."""
     try:
-        loaded = load_config(config, tuple(sets))
+        loaded = load_config_of_log(config, tuple(sets))
     except ConfigError:
         return
     host, port = loaded.web.host, loaded.web.port

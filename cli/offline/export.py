@@ -6,7 +6,7 @@ from contextlib import closing
 from glob import escape
 from typing import TYPE_CHECKING
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.environment.streams import say
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.portable_files import format_of, read_rows, write_rows
@@ -43,7 +43,7 @@ def export(
     as_json: bool,
 ) -> None:
     """Write the events of whole commits from one seq to another. Raise UsageError, LogDamaged or LogMissing."""
-    path, form = db or load_config(config).database, format_of(out, form_option)
+    path, form = db or load_config_of_log(config).database, format_of(out, form_option)
     with closing(SqliteLogReader(path)) as reader:
         head = reader.head().seq
         last = head if to_seq is None else to_seq
@@ -78,7 +78,7 @@ def _count_events(commits: Iterable[Commit], on_progress: Callable[[int], None])
 
 def import_file(file: Path, db: Path | None, config: Path | None, form_option: str | None, *, as_json: bool) -> None:
     """Create a new log from exported events. Raise PortableDamaged, UsageError, or LogNewer if the log exists."""
-    loaded, form = load_config(config), format_of(file, form_option)
+    loaded, form = load_config_of_log(config), format_of(file, form_option)
     path = db or loaded.database
     if path.exists():
         raise LogNewer(f"there is already a log at {path}; an import creates a new one, so name another file (--db)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import say
 from papertape.cli.progress import progress_bar
@@ -37,7 +37,7 @@ def refold(db: Path | None, config: Path | None, expect: str, seq: int | None, *
     """Fold and compare. Raise LogDiffers if the digests differ and no event of an old shape explains it."""
     if len(expect) != DIGEST_CHARS or not set(expect) <= set("0123456789abcdef"):
         raise UsageError(f"--expect {expect}: must be {DIGEST_CHARS} hexadecimal digits")
-    loaded = load_config(config)
+    loaded = load_config_of_log(config)
     with closing(SqliteLogReader(db or loaded.database)) as reader:
         head = reader.head().seq
         until = head if seq is None else seq

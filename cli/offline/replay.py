@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.cli.arguments import moment_ms
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import say
 from papertape.cli.progress import progress_bar
@@ -55,7 +55,7 @@ def show(
     as_json: bool,
 ) -> None:
     """Fold the log and show the state as of an event."""
-    loaded = load_config(config)
+    loaded = load_config_of_log(config)
     path = db or loaded.database
     with closing(SqliteLogReader(path)) as reader:
         seq = _as_of(reader, to, None if at is None else moment_ms(at, "--at"))

@@ -6,7 +6,7 @@ import getpass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
@@ -14,6 +14,7 @@ from papertape.cli.wiring import warn
 from papertape.engine.control_socket import EngineNotRunning, send_command
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.startup import EngineSettings, submit_offline
+from papertape.engine.strategy_registry import load_from
 from papertape.events.errors import LogHeld
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ def submit_command(db: Path | None, config: Path | None, command: StateCommand) 
 
     Raise CommandRefused if it does not fit the state, LogHeld if another process holds the log and accepts none.
     """
-    loaded = load_config(config)
+    loaded = load_config_of_log(config)
     path = db or loaded.database
-    settings = EngineSettings(path, version("papertape"), strategies_of(loaded), {})
+    load = load_from(loaded.strategy_folders)
+    settings = EngineSettings(path, version("papertape"), strategies_of(loaded), {}, load=load)
     accepted, outcome = run_tasks(lambda: _submit(path, settings, command))
     write_message(f"{_outcome(accepted, outcome, path)}\n")
 
@@ -39,7 +41,7 @@ def submit_reload(db: Path | None, config: Path | None, command: Reload) -> None
 
     Raise CommandRefused with every reason, and EngineNotRunning where a start applies the configuration anyway.
     """
-    path = db or load_config(config).database
+    path = db or load_config_of_log(config).database
     try:
         accepted = run_tasks(lambda: send_command(path, command))
     except EngineNotRunning as error:

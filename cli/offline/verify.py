@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import say
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.engine.startup import snapshot_store
-from papertape.engine.verify import VerificationReport, verify
+from papertape.engine.verify import ReplayMismatch, VerificationReport, verify
 from papertape.events.errors import LogDiffers
 from papertape.events.sqlite_log import SqliteLogReader
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
     """Prove the log and print the result. Raise LogDiffers after the first difference."""
-    loaded = load_config(config)
+    loaded = load_config_of_log(config)
     path = db or loaded.database
     started = time.perf_counter()
     with closing(SqliteLogReader(path)) as reader, progress_bar("verifying", reader.head().seq) as on_progress:
@@ -37,7 +37,7 @@ def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
     else:
         say(_text(report, seconds))
     if report.difference is not None:
-        raise LogDiffers(f"the log and the code differ at seq {report.difference.seq}")
+        raise LogDiffers(f"the log and the code differ at {place_text(report.difference)}")
 
 
 def _text(report: VerificationReport, seconds: float) -> str:
@@ -48,10 +48,17 @@ def _text(report: VerificationReport, seconds: float) -> str:
     ]
     if report.changed_code is not None:
         lines.append(f"part of the log was written by other code ({report.changed_code})")
+    lines += [f"{name} was folded, not decided again: {why}" for name, why in report.folded.items()]
     if report.difference is None:
-        lines.append("every decision is the same")
+        lines.append("every other decision is the same" if report.folded else "every decision is the same")
     else:
-        lines.append(f"first difference at seq {report.difference.seq}")
+        lines.append(f"first difference at {place_text(report.difference)}")
         lines.append(f"  recorded: {report.difference.recorded}")
         lines.append(f"  decided:  {report.difference.decided}")
     return "\n".join(lines) + "\n"
+
+
+def place_text(difference: ReplayMismatch) -> str:
+    """Return where the log and the code differ: `seq 812: momentum on BTCUSDT`."""
+    subject = " on ".join(part for part in (difference.strategy, difference.symbol) if part)
+    return f"seq {difference.seq}: {subject}" if subject else f"seq {difference.seq}"

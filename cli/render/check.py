@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.research.promises import Promise
 
-MARKS = {True: Text("✓", style=GOOD), False: Text("✗", style=BAD), None: Text("–", style=QUIET)}
+MARKS = {True: Text("✓", style=GOOD), False: Text("✗", style=BAD), None: Text("-", style=QUIET)}
 
 
 def print_report(file: str, strategy: str, findings: Sequence[str], promises: Sequence[Promise]) -> None:

@@ -35,7 +35,12 @@ PIPE_COLUMNS = 140
 WRAPPED_COLUMNS = 36
 """The width that a column needs if its text may wrap."""
 GOOD, BAD, DOUBT, QUIET, HEADLINE = "green", "red", "yellow", "dim", "bold"
-STATES = {"active": ("● active", GOOD), "stopped": ("■ stopped", "bold red"), "paused": ("‖ paused", DOUBT)}
+STATES = {
+    "active": ("● active", GOOD),
+    "stopped": ("■ stopped", "bold red"),
+    "parked": ("⚠ parked", "bold red"),
+    "paused": ("‖ paused", DOUBT),
+}
 STYLES = {
     "market": QUIET,
     "feed": QUIET,

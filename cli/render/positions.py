@@ -202,8 +202,11 @@ def _switches(console: Console, view: PortfolioView) -> None:
         scope = "ALL STRATEGIES" if trip.scope == GLOBAL_SCOPE else trip.scope
         since = f"since {utc(trip.tripped_at_ms)} UTC, trip {trip.trip_seq:,}"
         console.print(Text(f"■ {scope} stopped {since}: {trip.why}", style=BAD))
+    for account in view.accounts:
+        if account.state == "parked":
+            console.print(Text(f"⚠ {account.strategy} is parked: {account.why}", style=BAD))
     paused = [account for account in view.accounts if account.state == "paused"]
     for account in paused:
         console.print(Text(f"‖ {account.strategy} {account.why}", style=DOUBT))
-    if view.accounts and not view.trips and not paused:
+    if all(account.state == "active" for account in view.accounts) and view.accounts and not view.trips:
         console.print(Text("● No kill switch is tripped and nothing is paused.", style=GOOD))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.text import Text
 
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.schema import ConfigKey, number_text, range_text, table_of
 from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.log_reader import require_known
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def show_strategies(name: str | None, config: Path | None, *, as_json: bool) -> None:
     """List all strategies, or show one. Raise UsageError for an unknown name, or ConfigError."""
-    loaded = load_config(config)
+    loaded = load_config_of_log(config)
     strategies = strategies_of(loaded)
     require_known(name, strategies, "strategy")
     if as_json:

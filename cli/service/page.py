@@ -20,7 +20,7 @@ from papertape.api.gate import Gate
 from papertape.api.hosts import AllowedHosts
 from papertape.api.server import CONNECTIONS_MAX, serve
 from papertape.api.streams import Streams
-from papertape.cli.config.overrides import load_config
+from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import config_digest, strategies_of
 from papertape.cli.config.summary import summary
 from papertape.cli.environment.early_signals import call_on_stop
@@ -94,7 +94,7 @@ def show(
     Raise LogMissing for a missing log, unless an engine is about to create it; ConfigError for an address that other
     machines can reach without a token; UsageError for an address that cannot be used.
     """
-    loaded = load_config(config, sets)
+    loaded = load_config_of_log(config, sets)
     path = db or loaded.database
     if not path.exists() and KEEPER not in os.environ:
         raise LogMissing(f"there is no log at {path}")
@@ -108,7 +108,7 @@ def show(
             write_message(f"commands need this token: {access.generated}\n")
         comparer = None if other is None else LogComparer(path, other, config)
         is_named = config is not None or KEEPER in os.environ
-        load = partial(load_config, config, sets)
+        load = partial(load_config_of_log, config, sets)
         settings = PageServerSettings(load, loaded, path, listening, access, comparer, is_named)
         run_tasks(lambda: _serve(settings), quick=True)
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import CANDLE
-from papertape.engine.kernel.indicators import RSI_READY_ROW, VWAP_READY_ROW
+from papertape.engine.kernel.indicators import Rsi, Vwap, update_rsi, update_vwap
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.observe import observe_candle
 from papertape.engine.kernel.series import observe_series
-from papertape.engine.kernel.state import HISTORY_BARS_MAX, Bar, Fact, Market, Series
+from papertape.engine.kernel.state import Bar, Fact, Market, Series
+from papertape.engine.kernel.view import SeriesView
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.events.facts import CandleClosed, FundingRateSettled, Timing
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 CANDLES_MAX: Final = 1_500
 CHART_SETTLEMENTS_MAX: Final = 5_000
+VWAP_PERIOD: Final = 288
+RSI_PERIOD: Final = 14
 WARM_UP_CANDLES: Final = 512
 """After this many candles the start of Wilder's averages no longer changes a float."""
 
@@ -62,7 +66,8 @@ class ChartFold:
         self.symbol, self._from_ms = symbol, from_ms
         self._market = Market(base_ms=base_ms, gap_reset_ms=GAP_RESET_MS)
         self._series = Series(timeframe_ms=timeframe_ms, base_ms=base_ms)
-        self._bars = [Bar() for _ in range(HISTORY_BARS_MAX)]
+        self._bars = [Bar() for _ in range(HISTORY_BARS_MIN)]
+        self._vwap, self._rsi = Vwap(), Rsi()
         self._rows: deque[Candle] = deque(maxlen=count)
         self._funding: deque[tuple[int, float]] = deque(maxlen=CHART_SETTLEMENTS_MAX)
         self._warm_up = 0 if whole else WARM_UP_CANDLES
@@ -96,8 +101,11 @@ class ChartFold:
         """Add the candle that was just completed, with its indicators."""
         shown = self._warm_up == 0
         self._warm_up = max(0, self._warm_up - 1)
-        vwap = series.vwap.value if shown and series.row >= VWAP_READY_ROW and series.vwap.traded > 0 else None
-        rsi = series.rsi.value if shown and series.row >= RSI_READY_ROW else None
+        view = SeriesView(series, self._bars)
+        update_vwap(self._vwap, view, VWAP_PERIOD)
+        update_rsi(self._rsi, view, RSI_PERIOD)
+        vwap = self._vwap.value if shown and self._vwap.ready == 1 else None
+        rsi = self._rsi.value if shown and self._rsi.ready == 1 else None
         opened_ms = series.end_ms - series.timeframe_ms
         prices = (series.open, series.high, series.low, series.close)
         self._rows.append(Candle(opened_ms, *prices, series.volume, complete=True, late=self._late, vwap=vwap, rsi=rsi))

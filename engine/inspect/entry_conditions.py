@@ -12,6 +12,7 @@ from msgspec import Struct
 from papertape.engine.kernel.codes import CORRELATION, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
 from papertape.engine.kernel.decide import profit_after_costs
 from papertape.engine.kernel.fills import slippage_now
+from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
 from papertape.engine.kernel.view import FLAT, bind_deciding_hook, position_now
@@ -135,7 +136,7 @@ def is_ready(state: EngineState, runner: Runner, index: int) -> bool:
 
 
 def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:
-    candles = series.row + 1
+    candles = known_candles(series)
     missing, ready_at_ms = max(0, needed - candles), 0
     if missing:
         ready_at_ms = _next_close_ms(state, state.markets[index], series) + (missing - 1) * series.timeframe_ms

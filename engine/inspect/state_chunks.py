@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from papertape.engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX, Bar, OpenInterest
+from papertape.engine.kernel.state import READINGS_MAX, Bar, OpenInterest
 from papertape.engine.reducer.snapshot_codec import SavedState, restore_state, to_snapshot_without_rings
 from papertape.engine.reducer.state import new_state
 
@@ -98,8 +98,8 @@ def join_state(chunks: Sequence[Callable[[], bytes]], strategies: Mapping[str, S
     readings = _lazy(_decode_readings, islice(following, READINGS_MAX // CHUNK_ROWS))
     state.readings = [LazyRing(symbol, readings) for symbol in symbols]
     for timeframe_ms in sorted(state.series):
-        bars = _lazy(_decode_bars, islice(following, HISTORY_BARS_MAX // CHUNK_ROWS))
         series = state.series[timeframe_ms]
+        bars = _lazy(_decode_bars, islice(following, series.rows // CHUNK_ROWS))
         series.replace(series.series, [LazyRing(symbol, bars) for symbol in symbols])
     return state
 

@@ -94,6 +94,7 @@ EXPIRED = 25
 REPLACED = 26
 POSITION_ENDED = 27
 PAUSED = 28
+STRATEGY_FAILED = 29
 SESSION_LOSS = 30
 DAILY_LOSS = 31
 GLOBAL_LOSS = 32
@@ -138,6 +139,7 @@ REASON_NAMES: dict[int, EngineReason] = {
     REPLACED: "replaced",
     POSITION_ENDED: "position_closed",
     PAUSED: "paused",
+    STRATEGY_FAILED: "strategy_failed",
     SESSION_LOSS: "session_loss",
     DAILY_LOSS: "daily_loss",
     GLOBAL_LOSS: "global_loss",

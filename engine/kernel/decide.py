@@ -21,12 +21,12 @@ from papertape.engine.kernel.codes import (
     ON_TIME,
     UNNAMED_EXIT,
 )
-from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import book_funding, slippage_now
 from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
+from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.signals import have_arrived, take_none
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
@@ -72,9 +72,9 @@ def exit_reason(answer: int, count: int) -> int:
 def is_ready(series: tuple[SeriesView, ...], needs: Needs) -> bool:
     """Return whether every series has the complete candles that a strategy needs before it may enter."""
     for k in range(1, len(series)):
-        if series[k].candle.row + 1 < needs.filter_candles:
+        if known_candles(series[k].candle) < needs.filter_candles:
             return False
-    return series[0].candle.row + 1 >= needs.candles
+    return known_candles(series[0].candle) >= needs.candles
 
 
 def mark_to_market(account: Account, desks: Desks) -> None:
@@ -131,6 +131,36 @@ def make_strategy_update(
     return update_strategy
 
 
+def trade_candle(
+    fact: Fact,
+    data: MarketData,
+    desk: SymbolState,
+    desks: Desks,
+    account: Account,
+    rules: AccountRules,
+    contracts: Contracts,
+    tiers: TierTables,
+    out: Decisions,
+    n: int,
+) -> int:
+    """Take a candle into orders and position: funding, fills, the trailing stop, expiry. Return the new count."""
+    candle = data.series[0].candle
+    if desk.position.side != 0 or desk.order.action != NO_ORDER:
+        turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
+        n = book_funding(data.market, data.settlements, fact, desk, account, out, n)
+        n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
+    follow_symbol(fact, candle, desk, rules, contracts[fact.symbol])
+    if rests(desk):
+        n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
+    return n
+
+
+def mark_account(fact: Fact, account: Account, desks: Desks, rules: AccountRules, out: Decisions, n: int) -> int:
+    """Value the account at the last closes, and trip its kill switch at a limit. Return the new count."""
+    mark_to_market(account, desks)
+    return n if account.tripped != 0 else check_account_limits(fact.time_ms, account, desks, rules, out, n)
+
+
 def make_decide(
     enter: Callable[..., Any],
     leave: Callable[..., Any],
@@ -171,17 +201,11 @@ def make_decide(
         n: int,
     ) -> int:
         first, market, candle = n, data.market, data.series[0].candle
-        desk, contract, timeframe_ms = desks[fact.symbol], contracts[fact.symbol], candle.timeframe_ms
+        desk, contract = desks[fact.symbol], contracts[fact.symbol]
         position, order = desk.position, desk.order
         if fact.open_time_ms >= account.day_end_ms:
             roll_day(account, fact.open_time_ms)
-        if position.side != 0 or order.action != NO_ORDER:
-            turbulent = candle.turbulent_at_open
-            n = book_funding(market, data.settlements, fact, desk, account, out, n)
-            n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
-        follow_symbol(fact, candle, desk, rules, contract)
-        if rests(desk):
-            n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
+        n = trade_candle(fact, data, desk, desks, account, rules, contracts, tiers, out, n)
         acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and position.side != 0 and order.action == NO_ORDER:
             profit_usdt = profit_after_costs(desk, fact.close, slippage_now(rules, candle.turbulent), rules)
@@ -197,9 +221,7 @@ def make_decide(
                 n = change(fact, data, shown, desk, state, params, account, contract, answer, out, n)
         mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
-            mark_to_market(account, desks)
-            if account.tripped == 0:
-                n = check_account_limits(fact.time_ms, account, desks, rules, out, n)
+            n = mark_account(fact, account, desks, rules, out, n)
         if (
             acting
             and position.side == 0
@@ -208,13 +230,12 @@ def make_decide(
             and is_ready(data.series, needs)
             and have_arrived(data.signals, signals)
         ):
-            decision = out[n]
             clear_answer(answer)
             clear_reading(answer.reading)
             side = enter(fact.time_ms, data, state, FLAT, account, desk, params, answer)
             if side is not None and side != 0:
-                copy_reading(answer.reading, decision.reading)
                 slippage = slippage_now(rules, candle.turbulent)
+                timeframe_ms = candle.timeframe_ms
                 place_entry(
                     side,
                     answer,
@@ -227,9 +248,8 @@ def make_decide(
                     rules,
                     contracts,
                     tiers,
-                    decision,
+                    out[n],
                 )
-                evolve(desk, account, decision)
                 n += 1
         return n
 

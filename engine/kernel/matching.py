@@ -196,22 +196,16 @@ def _walk(
     n: int,
 ) -> int:
     """Fill everything that the candle reaches, one fill after the other; return the number of decisions so far."""
-    position, order, ambiguous = desk.position, desk.order, -1
-    side, opening = position.side, fact.open
+    position, ambiguous = desk.position, -1
     for _ in range(FILLS_MAX):
-        step, what, k, at_open = _next_fill(step, fact, position, order, contract)
+        step, what, k, at_open = _next_fill(step, fact, position, desk.order, contract)
         if what == NOTHING:
             break
         if not at_open and ambiguous < 0:
             ambiguous = _is_ambiguous(step, fact, position, contract)
-        at_ms = fact.open_time_ms if at_open else fact.time_ms
-        unclear = 0 if at_open else ambiguous
-        decision = out[n]
-        n += 1
+        unclear, at_ms = (0, fact.open_time_ms) if at_open else (ambiguous, fact.time_ms)
+        price, reference = _fill_price(what, k, at_open, fact.open, slippage, position, rules, contract)
         if what == ADDED:
-            rung = rung_at(position.adds, k)
-            reference = opening if at_open and rung.kind != LIMIT_ORDER else rung.price_usdt
-            price = reference if rung.kind == LIMIT_ORDER else market_price(reference, side, slippage, contract)
             increase_position(
                 k,
                 price,
@@ -226,46 +220,80 @@ def _walk(
                 rules,
                 contract,
                 tiers,
-                decision,
+                out[n],
             )
-            continue
-        reference = opening if at_open else position.stop_price_usdt
-        if what == LIQUIDATED:
-            price = reference = position.entry_price_usdt - side * (position.entry_price_usdt / rules.leverage)
-            reason, fee_rate, quantity = LIQUIDATION, 0.0, position.quantity_base
-        elif what == TARGET_HIT:
-            price = reference = rung_at(position.targets, k).price_usdt
-            reason, fee_rate = TARGET if position.targets.count == 1 else TARGET_1 + k, rules.maker_fee
-            quantity = part_to_close(reason, k, price, position, contract)
         else:
-            price, fee_rate = market_price(reference, -side, slippage, contract), rules.taker_fee
-            reason, quantity = position.stop_reason, position.quantity_base
-            if what == CLOSED:
-                reason = order.reason
-            elif what == PART:
-                reason = REDUCED
-                quantity = part_to_close(REDUCED, 0, price, position, contract)
-        if quantity >= position.quantity_base:
-            close_position(reason, k, price, reference, fee_rate, unclear, at_ms, fact, desk, account, decision)
-            break
-        reduce_position(
-            reason,
-            k,
-            quantity,
-            price,
-            reference,
-            fee_rate,
-            unclear,
-            at_ms,
-            fact,
-            desk,
-            account,
-            rules,
-            contract,
-            tiers,
-            decision,
-        )
+            reason, fee = _end_reason(what, k, position, desk.order), _end_fee(what, rules)
+            partial = what in (PART, TARGET_HIT)
+            quantity = part_to_close(reason, k, price, position, contract) if partial else position.quantity_base
+            if quantity >= position.quantity_base:
+                close_position(reason, k, price, reference, fee, unclear, at_ms, fact, desk, account, out[n])
+                return n + 1
+            reduce_position(
+                reason,
+                k,
+                quantity,
+                price,
+                reference,
+                fee,
+                unclear,
+                at_ms,
+                fact,
+                desk,
+                account,
+                rules,
+                contract,
+                tiers,
+                out[n],
+            )
+        n += 1
     return n
+
+
+def _fill_price(
+    what: int,
+    k: int,
+    at_open: bool,
+    opening: float,
+    slippage: float,
+    position: Position,
+    rules: AccountRules,
+    contract: Contract,
+) -> tuple[float, float]:
+    """Return the price of a fill, and its price before slippage: a resting limit order has none."""
+    side = position.side
+    if what == LIQUIDATED:
+        bankruptcy = position.entry_price_usdt - side * (position.entry_price_usdt / rules.leverage)
+        return bankruptcy, bankruptcy
+    if what == TARGET_HIT:
+        target = rung_at(position.targets, k).price_usdt
+        return target, target
+    if what == ADDED:
+        add = rung_at(position.adds, k)
+        if add.kind == LIMIT_ORDER:
+            return add.price_usdt, add.price_usdt
+        reference = opening if at_open else add.price_usdt
+        return market_price(reference, side, slippage, contract), reference
+    reference = opening if at_open else position.stop_price_usdt
+    return market_price(reference, -side, slippage, contract), reference
+
+
+def _end_reason(what: int, k: int, position: Position, order: Order) -> int:
+    """Return the reason of a fill that closes the position or a part of it."""
+    if what == LIQUIDATED:
+        return LIQUIDATION
+    if what == TARGET_HIT:
+        return TARGET if position.targets.count == 1 else TARGET_1 + k
+    if what == STOPPED:
+        return position.stop_reason
+    return REDUCED if what == PART else order.reason
+
+
+def _end_fee(what: int, rules: AccountRules) -> float:
+    """Return the fee rate of such a fill; a liquidation takes the whole margin and has none."""
+    if what == LIQUIDATED:
+        return 0.0
+    return rules.maker_fee if what == TARGET_HIT else rules.taker_fee
 
 
 def _next_fill(

@@ -1,4 +1,4 @@
-"""From base candles to the candles of a timeframe, and their indicators.
+"""From base candles to the candles of a timeframe, and their regime.
 
 A candle of a higher timeframe exists only if every base candle of its interval arrived, and it completes with the
 last of them. A hole longer than the gap reset makes a series start over.
@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papertape.engine.kernel.codes import HIGH_VOLATILITY
-from papertape.engine.kernel.indicators import (
-    classify_regime,
-    true_range,
-    update_adx,
-    update_atr,
-    update_rsi,
-    update_volume_average,
-    update_vwap,
+from papertape.engine.kernel.codes import (
+    HIGH_VOLATILITY,
+    LOW_VOLATILITY,
+    RANGING,
+    REGIME_UNKNOWN,
+    TRENDING_DOWN,
+    TRENDING_UP,
 )
-from papertape.engine.kernel.state import HISTORY_MASK
+from papertape.engine.kernel.indicators.progress import RENEWAL_MASK
+from papertape.engine.kernel.indicators.wilder import begin_adx, begin_atr, fold_adx, fold_atr
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Adx, Atr, Bars, Fact, Rsi, Series
+    from papertape.engine.kernel.state import Bars, Fact, Series
+
+REGIME_PERIOD = 14
+"""The period of the true range and the directional movement that make the regime."""
+ATR_MEAN_CANDLES = 20
+REGIME_READY_ROW = REGIME_PERIOD + ATR_MEAN_CANDLES - 1
 
 
 def observe_series(series: Series, bars: Bars, fact: Fact, reset: int) -> None:
@@ -61,62 +65,78 @@ def _begin_candle(series: Series, fact: Fact) -> None:
 
 
 def complete_candle(series: Series, bars: Bars, close: float) -> None:
-    """Turn the forming candle, which is whole, into the last complete one, and update every indicator."""
+    """Turn the forming candle, which is whole, into the last complete one, and update its regime."""
     row = series.row + 1
-    high, low = series.forming_high, series.forming_low
-    bar = bars[row & HISTORY_MASK]
-    bar.high = high
-    bar.low = low
+    bar = bars[row & (len(bars) - 1)]
+    bar.high = series.forming_high
+    bar.low = series.forming_low
     bar.close = close
     bar.volume = series.forming_volume
-    if row > 0:
-        span = true_range(high, low, series.close)
-        update_rsi(series.rsi, row, close - series.close)
-        update_atr(series.atr, row, span, bars)
-        update_adx(series.adx, row, high - series.high, series.low - low, span)
-    bar.atr = series.atr.value
     series.row = row
     series.open = series.forming_open
-    series.high = high
-    series.low = low
+    series.high = series.forming_high
+    series.low = series.forming_low
     series.close = close
     series.volume = series.forming_volume
-    update_vwap(series.vwap, row, bars)
-    update_volume_average(series.volume_average, row, bars)
+    if row == 0:
+        begin_atr(series.atr)
+        begin_adx(series.adx)
+    else:
+        previous = bars[(row - 1) & (len(bars) - 1)]
+        fold_atr(series.atr, row, bar, previous.close, REGIME_PERIOD)
+        fold_adx(series.adx, row, bar, previous, REGIME_PERIOD)
+    bar.atr = series.atr.value
+    _update_atr_mean(series, bars)
     series.regime = classify_regime(series)
     series.turbulent = 1 if series.regime == HIGH_VOLATILITY else 0
 
 
+def _update_atr_mean(series: Series, bars: Bars) -> None:
+    """Update the mean of the last ATR_MEAN_CANDLES true ranges, ready at REGIME_READY_ROW."""
+    row, mask = series.row, len(bars) - 1
+    if row < REGIME_PERIOD:
+        series.atr_sum, series.atr_mean = 0.0, 0.0
+        return
+    series.atr_sum += series.atr.value
+    if row > REGIME_READY_ROW:
+        series.atr_sum -= bars[(row - ATR_MEAN_CANDLES) & mask].atr
+        if row & RENEWAL_MASK == 0:
+            series.atr_sum = 0.0
+            for k in range(row - ATR_MEAN_CANDLES + 1, row + 1):
+                series.atr_sum += bars[k & mask].atr
+    series.atr_mean = series.atr_sum / ATR_MEAN_CANDLES
+
+
+def known_candles(series: Series) -> int:
+    """Return the complete candles since the start of the series, or of its history if that was lengthened since."""
+    return series.row + 1 - series.oldest_row
+
+
+def classify_regime(series: Series) -> int:
+    """Return the first regime that fits the series; it is unknown until the mean of the ATR is ready."""
+    if series.row < REGIME_READY_ROW:
+        return REGIME_UNKNOWN
+    atr, mean, adx = series.atr.value, series.atr_mean, series.adx
+    if atr > 2.0 * mean:
+        return HIGH_VOLATILITY
+    if atr < 0.5 * mean:
+        return LOW_VOLATILITY
+    if adx.value > 25.0 and adx.plus_di > adx.minus_di:
+        return TRENDING_UP
+    if adx.value > 25.0 and adx.minus_di > adx.plus_di:
+        return TRENDING_DOWN
+    return RANGING
+
+
 def reset_series(series: Series) -> None:
-    """Start the series over: nothing built from candles before a long hole is used after it."""
+    """Start the series over: nothing built from candles before a long hole is used after it.
+
+    What is folded over it starts over by itself, with row 0.
+    """
     series.row = -1
+    series.oldest_row = 0
     series.turbulent = 0
     series.regime = 0
     series.whole = 0
     series.end_ms = -1
     series.next_ms = -1
-    series.vwap.turnover_sum = 0.0
-    series.vwap.volume_sum = 0.0
-    series.vwap.traded = 0
-    series.vwap.value = 0.0
-    series.volume_average.volume_sum = 0.0
-    series.volume_average.traded = 0
-    series.volume_average.value = 0.0
-    _reset_wilder(series.rsi, series.atr, series.adx)
-
-
-def _reset_wilder(rsi: Rsi, atr: Atr, adx: Adx) -> None:
-    """Start Wilder's recursions over."""
-    rsi.average_gain = 0.0
-    rsi.average_loss = 0.0
-    rsi.value = 0.0
-    atr.value = 0.0
-    atr.sum_20 = 0.0
-    atr.sma = 0.0
-    adx.plus_sum = 0.0
-    adx.minus_sum = 0.0
-    adx.range_sum = 0.0
-    adx.plus_di = 0.0
-    adx.minus_di = 0.0
-    adx.dx_sum = 0.0
-    adx.value = 0.0

@@ -34,6 +34,7 @@ from papertape.engine.kernel.codes import (
     TARGET_WRONG_SIDE,
     UNITS,
 )
+from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import is_below_minimum
 from papertape.engine.kernel.margin import available_margin, liquidation_price, order_fee
 from papertape.engine.kernel.orders import clear_plan, expiry_ms
@@ -54,6 +55,7 @@ from papertape.engine.kernel.plans import (
     towards_profit,
 )
 from papertape.engine.kernel.rounding import fits_grid, market_price, quantity_down, stop_price, target_price
+from papertape.engine.kernel.strategy import copy_reading
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.answers import Answer
@@ -114,10 +116,11 @@ def place_entry(
     tiers: TierTables,
     decision: Decision,
 ) -> None:
-    """Decide on a strategy's answer: an order with its whole plan, or a refusal.
+    """Decide on a strategy's answer and apply it: an order with its whole plan, or a refusal.
 
-    The caller applies it. An invalid answer is refused before anything is computed with it.
+    An invalid answer is refused before anything is computed with it.
     """
+    copy_reading(answer.reading, decision.reading)
     side, contract = LONG if side_answer > 0 else SHORT, contracts[fact.symbol]
     clear_plan(decision)
     decision.symbol = fact.symbol
@@ -143,6 +146,7 @@ def place_entry(
     decision.trail_after_fraction = answer.trail_after_fraction
     decision.breakeven_after_fraction = answer.breakeven_after_fraction
     _copy_ladders(answer, decision)
+    evolve(desks[fact.symbol], account, decision)
 
 
 def _copy_ladders(answer: Answer, decision: Decision) -> None:

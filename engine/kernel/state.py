@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct, field
 
 from papertape.engine.kernel.answers import Ladder
+from papertape.engine.kernel.indicators.structs import Adx, Atr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Rings have a power of two rows, so that a row is found with one `&`. They bound every window.
-HISTORY_BARS_MAX = 512
-HISTORY_MASK = HISTORY_BARS_MAX - 1
+# Rings have a power of two rows, so that a row is found with one `&`.
 SETTLEMENTS_MAX = 256
 SETTLEMENTS_MASK = SETTLEMENTS_MAX - 1
 READINGS_MAX = 1_024
@@ -92,67 +91,15 @@ class OpenInterest(Struct, array_like=True, gc=False):
     value: float = 0.0
 
 
-# ---------------------------------------------------------------- indicators
-
-
-class Rsi(Struct, array_like=True):
-    """Wilder's relative strength; `value` is ready at row 14."""
-
-    average_gain: float = 0.0
-    average_loss: float = 0.0
-    value: float = 0.0
-
-
-class Atr(Struct, array_like=True):
-    """Wilder's average true range, ready at row 14, and its mean over 20 values, ready at row 33."""
-
-    value: float = 0.0
-    sum_20: float = 0.0
-    sma: float = 0.0
-
-
-class Adx(Struct, array_like=True):
-    """Directional movement: the indicators are ready at row 14, the index at row 27."""
-
-    plus_sum: float = 0.0
-    minus_sum: float = 0.0
-    range_sum: float = 0.0
-    plus_di: float = 0.0
-    minus_di: float = 0.0
-    dx_sum: float = 0.0
-    value: float = 0.0
-
-
-class Vwap(Struct, array_like=True):
-    """Volume-weighted mean price of the last 288 candles; `traded` counts those with volume."""
-
-    turnover_sum: float = 0.0
-    volume_sum: float = 0.0
-    traded: int = 0
-    value: float = 0.0
-
-
-class VolumeAverage(Struct, array_like=True):
-    """Mean volume of the last 20 candles; `traded` counts those with volume."""
-
-    volume_sum: float = 0.0
-    traded: int = 0
-    value: float = 0.0
-
-
-class Extreme(Struct, array_like=True):
-    """The highest or lowest price of a window of `lookback` candles, and the row where it is."""
-
-    value: float = 0.0
-    row: int = -1
-    lookback: int = 0
+# ---------------------------------------------------------------- series
 
 
 class Series(Struct, array_like=True):
-    """One symbol in one timeframe: the forming candle, the last complete one, and its indicators.
+    """One symbol in one timeframe: the forming candle, the last complete one, and what its regime is made of.
 
     `row` counts complete candles from 0 since the start or the last reset. `completed` says whether the latest base
-    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it.
+    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it. The history holds no row
+    before `oldest_row`, and no more rows than it is long.
     """
 
     timeframe_ms: int = 0
@@ -168,16 +115,16 @@ class Series(Struct, array_like=True):
     turbulent_at_open: int = 0
     turbulent: int = 0
     row: int = -1
+    oldest_row: int = 0
     open: float = 0.0
     high: float = 0.0
     low: float = 0.0
     close: float = 0.0
     volume: float = 0.0
-    rsi: Rsi = field(default_factory=Rsi)
     atr: Atr = field(default_factory=Atr)
+    atr_sum: float = 0.0
+    atr_mean: float = 0.0
     adx: Adx = field(default_factory=Adx)
-    vwap: Vwap = field(default_factory=Vwap)
-    volume_average: VolumeAverage = field(default_factory=VolumeAverage)
     regime: int = 0
 
 

@@ -20,7 +20,7 @@
 | `UNITS_MAX` | how large a position may become, in first fills, 1 to 17 (1 by default) |
 | `read(view, params, reading)` | fills a `Reading` with the numbers of this moment, entry or not (optional) |
 | `explain(reading, params, side) -> list[Condition]` | the conditions of an entry with their numbers (optional) |
-| `needs(params) -> candles` | in place of `NEEDS_BARS` if the number depends on the parameters (optional) |
+| `needs(params) -> candles` | in place of `NEEDS_BARS`, or a pair in place of both, from the parameters (optional) |
 | `holds(view, params) -> list[str]` | what else prevents an entry now, in words (optional) |
 
 `engine.kernel.view` lists what a view holds. `observe` and the `on_...` hooks change `view.state` and nothing else; the
@@ -113,10 +113,14 @@ class Strategy(Struct, frozen=True):
     hooks: Hooks
     read: Callable[..., None] | None
     explain: Callable[..., list[Condition]] | None
-    needs: Callable[[Any], int] | None
+    needs: Callable[[Any], int | tuple[int, int]] | None
     holds: Callable[..., list[str]] | None
     about: str
     source: str
+    file: str = ""
+    fault: str = ""
+    """Why its file cannot be used, empty if it can: such a strategy decides nothing, and its runner is parked."""
+    fault_place: str = ""
 
     @property
     def timeframe_ms(self) -> int:
@@ -135,7 +139,8 @@ class Strategy(Struct, frozen=True):
 
     def candles_needed(self, params: Struct) -> tuple[int, int]:
         """Return the complete candles that it needs of its first and of its other series under these parameters."""
-        return self.needs_bars if self.needs is None else self.needs(params), self.needs_filter_bars
+        needed = self.needs_bars if self.needs is None else self.needs(params)
+        return needed if isinstance(needed, tuple) else (needed, self.needs_filter_bars)
 
 
 def ignore_fact(view: Any, params: Any) -> None:
@@ -145,6 +150,10 @@ def ignore_fact(view: Any, params: Any) -> None:
 def never_leave(view: Any, params: Any, answer: Any) -> int:
     """Return 0, for a strategy that leaves by stop and target only."""
     return 0
+
+
+DO_NOTHING = frozenset({ignore_fact, never_leave})
+"""The hooks that stand in for those that a strategy does not have."""
 
 
 def strategy_from(module: ModuleType) -> Strategy:
@@ -171,6 +180,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         holds=getattr(module, "holds", None),
         about=inspect.cleandoc(module.__doc__ or ""),
         source=inspect.getsource(module),
+        file=str(module.__file__),
     )
 
 

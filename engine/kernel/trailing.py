@@ -18,6 +18,7 @@ from papertape.engine.kernel.codes import (
     REPLACED,
     STOP_MOVED,
     STOP_ORDER,
+    STRATEGY_FAILED,
     TARGETS_MOVED,
     TRAILING_STOP,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def comes_after_fills(kind: int, reason: int) -> bool:
     """Return whether a decision of this kind and reason comes after the fills of its candle, and so after trailing."""
     if kind == ORDER_CANCELLED:
-        return reason in (EXPIRED, REPLACED)
+        return reason in (EXPIRED, REPLACED, STRATEGY_FAILED)
     return kind in (ORDER_PLACED, ORDER_REJECTED, STOP_MOVED, TARGETS_MOVED)
 
 

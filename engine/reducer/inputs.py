@@ -14,10 +14,12 @@ from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.signals import note_signal
 from papertape.engine.reducer.decision_events import decision_of
 from papertape.engine.reducer.delisting import is_delisted
+from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION, PAUSED_BY_HAND, park, resume
 from papertape.engine.reducer.signals import check_signal, remember_signal
 from papertape.engine.reducer.state import apply_global_trip, configure_runner, list_contract
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
+    CONFIGURATION,
     GLOBAL_SCOPE,
     CloseRequested,
     ContractDelisted,
@@ -30,16 +32,13 @@ from papertape.events.facts import (
     RunnerPaused,
     RunnerResumed,
     SignalReceived,
+    StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
 )
 
 if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState
-
-CONFIGURATION = "configuration"
-PAUSED_BY_HAND = 1
-PAUSED_BY_CONFIGURATION = 2
 
 
 def apply_input(state: EngineState, event: Event, seq: int) -> None:
@@ -55,7 +54,9 @@ def apply_input(state: EngineState, event: Event, seq: int) -> None:
             paused = PAUSED_BY_CONFIGURATION if event.who == CONFIGURATION else PAUSED_BY_HAND
             state.runner(event.strategy).account.paused = paused
         case RunnerResumed():
-            state.runner(event.strategy).account.paused = 0
+            resume(state.runner(event.strategy), event)
+        case StrategyFailed():
+            park(state.runner(event.strategy), event, seq)
         case SymbolSuspended():
             _set_tradable(state, event.symbol, SUSPENDED)
         case SymbolResumed():

@@ -16,20 +16,16 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.codes import (
     CANDLE,
-    DELISTED,
     ENDED,
     FUNDING,
     GLOBAL_LOSS,
     KILL_SWITCH,
     MANUAL,
-    NO_REASON,
     NOT_TRADABLE,
     OPEN_INTEREST,
     PAUSED,
-    REASON_CODES,
     TRADABLE,
 )
-from papertape.engine.kernel.decide import mark_symbol, mark_to_market
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.kill_switch import cancel_entries, roll_day, trip_global, update_total
@@ -37,11 +33,19 @@ from papertape.engine.kernel.observe import can_decide, observe_market
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import Fact
-from papertape.engine.kernel.trailing import comes_after_fills, follow_symbol
-from papertape.engine.reducer.causes import cause_of, record_cause
-from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of, event_of
+from papertape.engine.reducer.applied import (
+    apply_decision,
+    apply_runner,
+    follow_candle,
+    mark_account,
+    strategy_past_fills,
+)
+from papertape.engine.reducer.causes import record_decisions
+from papertape.engine.reducer.decision_events import DECISION_KINDS, event_of
 from papertape.engine.reducer.delisting import is_delisted, is_due, settle_position
-from papertape.engine.reducer.inputs import apply_input, apply_trip
+from papertape.engine.reducer.inputs import apply_input
+from papertape.engine.reducer.parking import cancel_parked_entries, end_warm_up, failure_event, park, park_runner
+from papertape.engine.reducer.recorded import RecordedAnswers, recorded_answers
 from papertape.engine.reducer.signals import is_repeated
 from papertape.engine.reducer.state import market_data
 from papertape.events.errors import EngineFault
@@ -58,9 +62,9 @@ from papertape.events.facts import (
     KillSwitchTripped,
     MarketFact,
     OpenInterestObserved,
-    OrderCancelled,
     RunnerPaused,
     SignalReceived,
+    StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
 )
@@ -80,6 +84,8 @@ def is_decision(event: Event) -> bool:
     """Return whether the engine decided this event, rather than received it as an input."""
     if isinstance(event, KillSwitchTripped):
         return event.reason != "manual"
+    if isinstance(event, StrategyFailed):
+        return event.is_hook
     return type(event) in DECISION_KINDS or isinstance(event, GapFound)
 
 
@@ -130,13 +136,15 @@ def fact_of(state: EngineState, event: MarketFact) -> Fact:
 # ---------------------------------------------------------------- decide
 
 
-def decide(state: EngineState, event: Event, seq: int) -> list[Entry]:
+def decide(state: EngineState, event: Event, seq: int, recorded: Sequence[Recorded] = ()) -> list[Entry]:
     """Apply a new input and decide on it; return its log entry, at `seq`, and those of its consequences.
 
-    Raise CommandRefused for a command that does not fit the state; the state is then unchanged.
+    Raise CommandRefused for a command that does not fit the state; the state is then unchanged. Whoever decides again
+    passes the `recorded` consequences: a hook that failed is not called again, and the answers of a strategy without
+    its file are taken from them.
     """
     if isinstance(event, MARKET_FACTS):
-        return _decide_on_fact(state, event, seq)
+        return _decide_on_fact(state, event, seq, recorded_answers(state, recorded))
     apply_input(state, event, seq)
     entries = [Entry(event, event.trip_seq if isinstance(event, KillSwitchReset) else 0)]
     if isinstance(event, KillSwitchTripped):
@@ -151,22 +159,32 @@ def decide(state: EngineState, event: Event, seq: int) -> list[Entry]:
             _settle_due(state, event, entries, seq)
     elif isinstance(event, CloseRequested):
         _place_close(state, event, entries, seq)
+    elif isinstance(event, StrategyFailed):
+        cancel_parked_entries(state, state.runner(event.strategy), event.at_ms, entries, seq)
     return entries
 
 
-def _decide_on_fact(state: EngineState, event: MarketFact, seq: int) -> list[Entry]:
+def _decide_on_fact(state: EngineState, event: MarketFact, seq: int, known: RecordedAnswers) -> list[Entry]:
     """Observe a market fact and return it with everything that follows from it."""
     fact = fact_of(state, event)
     entries = [Entry(event), *gap_entries(event, state.markets[fact.symbol].close_time_ms, seq)]
     _observe_fact(state, fact)
     decides = can_decide(fact.kind, fact.timing)
     for runner in state.runners:
-        data = market_data(state, runner, fact.symbol)
-        runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
+        name = runner.strategy.name
+        if known.failures and name in known.failures:
+            runner.guard.muted = True
+        data = _update_strategy(state, runner, fact)
         if decides and runner.active[fact.symbol]:
+            if known.followed and name in known.followed:
+                entries += apply_runner(state, runner, fact, known.followed[name])
+                continue
             count = _decide_for_runner(state, runner, fact, data)
             if count > 0:
-                _record(state, runner, runner.out[:count], entries, seq)
+                record_decisions(state, runner, runner.out[:count], entries, seq)
+        if runner.guard.failure is not None or known.failures:
+            failed = known.failures.get(name) or failure_event(state, runner, fact)
+            park_runner(state, runner, failed, entries, seq)
     if decides and state.runners:
         _check_global_limit(state, fact, entries, seq)
     return entries
@@ -190,6 +208,15 @@ def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: Mar
         runner.out,
         0,
     )
+
+
+def _update_strategy(state: EngineState, runner: Runner, fact: Fact) -> MarketData:
+    """Show a runner's strategy an observed fact; return what was observed."""
+    if runner.warm_ms:
+        end_warm_up(runner, fact.time_ms)
+    data = market_data(state, runner, fact.symbol)
+    runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
+    return data
 
 
 def _observe_fact(state: EngineState, fact: Fact) -> None:
@@ -232,7 +259,7 @@ def _cancel_entries(
 ) -> None:
     """Cancel the pending entries and the adds of a runner that was just stopped."""
     count = cancel_entries(reason, at_ms, runner.account, runner.desks, runner.out, 0)
-    _record(state, runner, runner.out[:count], entries, seq)
+    record_decisions(state, runner, runner.out[:count], entries, seq)
 
 
 def _cancel_entries_of(
@@ -246,7 +273,7 @@ def _cancel_entries_of(
         desk = runner.desks[symbol]
         if rests(desk):
             count = cancel_orders(NOT_TRADABLE, event.at_ms, symbol, desk, runner.account, runner.out, 0)
-            _record(state, runner, runner.out[:count], entries, seq)
+            record_decisions(state, runner, runner.out[:count], entries, seq)
 
 
 def _settle_due(state: EngineState, event: ContractDelisted, entries: list[Entry], seq: int) -> None:
@@ -254,7 +281,7 @@ def _settle_due(state: EngineState, event: ContractDelisted, entries: list[Entry
     for runner in state.runners:
         if is_due(state, runner, event):
             count = settle_position(state, runner, state.symbols[event.symbol], event.at_ms)
-            _record(state, runner, runner.out[:count], entries, seq)
+            record_decisions(state, runner, runner.out[:count], entries, seq)
 
 
 def _place_close(state: EngineState, event: CloseRequested, entries: list[Entry], seq: int) -> None:
@@ -262,13 +289,13 @@ def _place_close(state: EngineState, event: CloseRequested, entries: list[Entry]
     runner, symbol = state.runner(event.strategy), state.symbols[event.symbol]
     if is_delisted(state, symbol):
         count = settle_position(state, runner, symbol, event.at_ms)
-        _record(state, runner, runner.out[:count], entries, seq)
+        record_decisions(state, runner, runner.out[:count], entries, seq)
         return
     decision = runner.out[0]
     # The numbers of an earlier decision are in no snapshot, so they must not get into the log.
     decision.reading = runner.strategy.reading()
     place_exit(symbol, event.at_ms, runner.desks[symbol], runner.account, MANUAL, decision)
-    _record(state, runner, [decision], entries, seq)
+    record_decisions(state, runner, [decision], entries, seq)
 
 
 def total_equity(state: EngineState) -> float:
@@ -277,20 +304,6 @@ def total_equity(state: EngineState) -> float:
     for runner in state.runners:
         total += runner.account.equity_usdt
     return total
-
-
-# ---------------------------------------------------------------- events and their causes
-
-
-def _record(state: EngineState, runner: Runner, decisions: Sequence[Decision], entries: list[Entry], seq: int) -> None:
-    """Append a runner's decisions as events, each with the seq of its cause."""
-    names = list(state.symbols)
-    for decision in decisions:
-        strategy = runner.strategy
-        event = event_of(decision, strategy.name, names[decision.symbol], strategy.exit_reasons)
-        cause = cause_of(event, seq, runner.order_seq[decision.symbol], runner.trip_seq)
-        record_cause(runner, event, decision.symbol, seq + len(entries))
-        entries.append(Entry(event, cause))
 
 
 # ---------------------------------------------------------------- apply
@@ -303,10 +316,10 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
     fact = None
     if isinstance(event, MARKET_FACTS):
         fact = fact_of(state, event)
+        _park_failed(state, group)
         _observe_fact(state, fact)
         for runner in state.runners:
-            data = market_data(state, runner, fact.symbol)
-            runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
+            _update_strategy(state, runner, fact)
             if can_decide(fact.kind, fact.timing) and runner.active[fact.symbol]:
                 roll_day(runner.account, fact.open_time_ms)
     elif not is_decision(event):
@@ -317,57 +330,29 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
         return
     followed: set[str] = set()
     for recorded in group[1:]:
-        name = _strategy_past_fills(recorded.event)
+        name = strategy_past_fills(recorded.event)
         if name is not None and name not in followed:
             followed.add(name)
-            _follow(state, state.runner(name), fact)
+            follow_candle(state, state.runner(name), fact)
         apply_decision(state, recorded)
     for runner in state.runners:
         if runner.strategy.name not in followed:
-            _follow(state, runner, fact)
+            follow_candle(state, runner, fact)
     _mark_accounts(state, fact)
 
 
-def _strategy_past_fills(event: Event) -> str | None:
-    """Return the strategy that decided an event after the fills of its candle, None if it was no such decision."""
-    if type(event) not in DECISION_KINDS or isinstance(event, KillSwitchTripped):
-        return None
-    reason = REASON_CODES[event.reason] if isinstance(event, OrderCancelled) else NO_REASON
-    return event.strategy if comes_after_fills(DECISION_KINDS[type(event)], reason) else None  # type: ignore[attr-defined]
-
-
-def _follow(state: EngineState, runner: Runner, fact: Fact) -> None:
-    """Take a candle into a runner's position after its fills, as `decide` does."""
-    symbol = fact.symbol
-    if runner.active[symbol]:
-        candle = runner.series[0].views[symbol].candle
-        follow_symbol(fact, candle, runner.desks[symbol], runner.rules, state.contracts[symbol])
-
-
-def apply_decision(state: EngineState, recorded: Recorded) -> None:
-    """Apply one recorded decision."""
-    event = recorded.event
-    if isinstance(event, GapFound):
-        return
-    if isinstance(event, KillSwitchTripped):
-        apply_trip(state, event, recorded.seq)
-        return
-    runner = state.runner(event.strategy)  # type: ignore[attr-defined]
-    symbol = state.symbols[event.symbol]  # type: ignore[attr-defined]
-    decision = runner.out[0]
-    decision_of(event, symbol, runner.strategy.exit_reasons, decision)
-    evolve(runner.desks[symbol], runner.account, decision)
-    if decision.reason == DELISTED:  # No later candle in this group revalues the account.
-        mark_to_market(runner.account, runner.desks)
-    record_cause(runner, event, symbol, recorded.seq)
+def _park_failed(state: EngineState, group: Sequence[Recorded]) -> None:
+    """Park the runners whose hooks failed on an input, before any hook is called: one that hung must not hang again."""
+    for recorded in group[1:]:
+        if isinstance(recorded.event, StrategyFailed):
+            park(state.runner(recorded.event.strategy), recorded.event, recorded.seq)
 
 
 def _mark_accounts(state: EngineState, fact: Fact) -> None:
     """Mark every account to market after a candle, and update the total of the global kill switch."""
     for runner in state.runners:
         if runner.active[fact.symbol]:
-            mark_symbol(fact, runner.desks[fact.symbol])
-            mark_to_market(runner.account, runner.desks)
+            mark_account(runner, fact)
     if state.runners:
         update_total(state.guard, state.maxima, total_equity(state), fact.time_ms)
 

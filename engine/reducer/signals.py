@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from papertape.engine.kernel.signals import SignalValue
 from papertape.events.errors import CommandRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from papertape.events.facts import SignalReceived
 
 SOURCES_MAX = 16
@@ -35,10 +38,18 @@ class SignalSourceMemory(Struct, array_like=True):
     newest_ms: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
+class LastSignal(Struct, array_like=True, frozen=True):
+    """The value and the time of a symbol's newest signal under a name, from any source."""
+
+    value: float
+    at_ms: int
+
+
 class SignalMemory(Struct, array_like=True):
-    """What is remembered of all signals: the names used so far, and every source."""
+    """What is remembered of all signals: the names so far, the last one by symbol and name, and every source."""
 
     names: list[str] = field(default_factory=list)
+    last: dict[str, dict[str, LastSignal]] = field(default_factory=dict)
     sources: dict[str, SignalSourceMemory] = field(default_factory=dict)
 
 
@@ -64,9 +75,20 @@ def check_signal(memory: SignalMemory, event: SignalReceived) -> None:
 
 
 def newest_ms(memory: SignalMemory, symbol: str, name: str) -> int:
-    """Return the time of the newest signal of a symbol under a name, from any source; -1 if there is none."""
-    times = [source.newest_ms.get(symbol, {}).get(name, -1) for source in memory.sources.values()]
-    return max(times, default=-1)
+    """Return the time of the newest signal of a symbol under a name, -1 if there is none."""
+    last = memory.last.get(symbol, {}).get(name)
+    return -1 if last is None else last.at_ms
+
+
+def last_values(memory: SignalMemory, symbol: str, names: Sequence[str]) -> list[SignalValue]:
+    """Return a symbol's last signals under these names in the kernel's form; never an empty list, which fits no array.
+
+    They do not depend on since when a strategy has listed the names.
+    """
+    last = memory.last.get(symbol, {})
+    return [SignalValue(last[name].value, last[name].at_ms) if name in last else SignalValue() for name in names] or [
+        SignalValue()
+    ]
 
 
 def newest_signals_ms(memory: SignalMemory, symbol: str) -> dict[tuple[str, str], int]:
@@ -89,3 +111,4 @@ def remember_signal(memory: SignalMemory, event: SignalReceived) -> None:
     if len(source.known) > IDS_MAX:
         del source.known[next(iter(source.known))]
     source.newest_ms.setdefault(event.symbol, {})[event.name] = event.at_ms
+    memory.last.setdefault(event.symbol, {})[event.name] = LastSignal(event.value, event.at_ms)

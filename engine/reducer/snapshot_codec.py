@@ -13,10 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.engine.kernel.signals import SignalValue
 from papertape.engine.kernel.state import (
-    HISTORY_BARS_MAX,
-    HISTORY_MASK,
     READINGS_MASK,
     READINGS_MAX,
     SETTLEMENTS_MASK,
@@ -30,9 +27,9 @@ from papertape.engine.kernel.state import (
     SymbolState,
 )
 from papertape.engine.reducer.signals import SignalMemory
-from papertape.engine.reducer.state import configure_runner, list_contract, new_state
+from papertape.engine.reducer.state import configure_runner, lengthen_history, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
-from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured
+from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,17 +44,21 @@ class SavedRunner(Struct, array_like=True):
     account: Account
     desks: list[SymbolState]
     states: list[bytes]
-    signals: list[list[SignalValue]]
     order_seq: list[list[int]]
     trip_seq: int
+    exit_reasons: tuple[str, ...]
+    failure: StrategyFailed | None
+    failed_seq: int
+    warm_ms: int
 
 
 class SavedSeries(Struct, array_like=True):
-    """One timeframe: a series per symbol, and the live rows of its history."""
+    """One timeframe: a series per symbol, the live rows of its history, and how many rows that can hold."""
 
     timeframe_ms: int
     series: list[Series]
     bars: list[list[Bar]]
+    rows: int
 
 
 class SavedState(Struct, array_like=True):
@@ -95,7 +96,7 @@ def to_snapshot(state: EngineState) -> SavedState:
     ]
     for frame in saved.series:
         frame.bars = [
-            live_rows(ring, series.row, HISTORY_BARS_MAX, HISTORY_MASK)
+            live_rows(ring, series.row, frame.rows, frame.rows - 1, series.oldest_row)
             for ring, series in zip(state.series[frame.timeframe_ms].bars, frame.series, strict=True)
         ]
     return saved
@@ -112,7 +113,7 @@ def to_snapshot_without_rings(state: EngineState) -> SavedState:
             for ring, market in zip(state.settlements, state.markets, strict=True)
         ],
         readings=[],
-        series=[SavedSeries(timeframe, state.series[timeframe].series, []) for timeframe in sorted(state.series)],
+        series=[SavedSeries(timeframe, one.series, [], one.rows) for timeframe, one in sorted(state.series.items())],
         runners=[_runner_snapshot(runner) for runner in state.runners],
         guard=state.guard,
         maxima=state.maxima,
@@ -123,8 +124,17 @@ def to_snapshot_without_rings(state: EngineState) -> SavedState:
 
 
 def _runner_snapshot(runner: Runner) -> SavedRunner:
-    states = list(map(_encode, runner.states))
-    return SavedRunner(runner.account, runner.desks, states, runner.signals, runner.order_seq, runner.trip_seq)
+    return SavedRunner(
+        account=runner.account,
+        desks=runner.desks,
+        states=list(map(_encode, runner.states)),
+        order_seq=runner.order_seq,
+        trip_seq=runner.trip_seq,
+        exit_reasons=runner.exit_reasons,
+        failure=runner.failure,
+        failed_seq=runner.failed_seq,
+        warm_ms=runner.warm_ms,
+    )
 
 
 def encode(state: EngineState) -> bytes:
@@ -145,6 +155,7 @@ def decode(content: bytes, strategies: Mapping[str, Strategy]) -> EngineState:
 
 def restore_state(saved: SavedState, state: EngineState) -> EngineState:
     """Load a saved state into an empty one, without the rows of readings and histories; return it."""
+    state.signals = saved.signals
     for listed in saved.listed:
         list_contract(state, listed)
     for configured in saved.configured:
@@ -153,10 +164,12 @@ def restore_state(saved: SavedState, state: EngineState) -> EngineState:
     for ring, rows, market in zip(state.settlements, saved.settlements, saved.markets, strict=True):
         _fill_ring(ring, rows, market.settled - 1, SETTLEMENTS_MASK)
     for frame in saved.series:
-        state.series[frame.timeframe_ms].replace(frame.series, state.series[frame.timeframe_ms].bars)
+        series = state.series[frame.timeframe_ms]
+        lengthen_history(state, series, frame.rows)
+        series.replace(frame.series, series.bars)
     for runner, saved_runner in zip(state.runners, saved.runners, strict=True):
         _fill_runner(runner, saved_runner)
-    state.guard, state.maxima, state.signals = saved.guard, saved.maxima, saved.signals
+    state.guard, state.maxima = saved.guard, saved.maxima
     state.guard_trip_seq, state.anchor = saved.guard_trip_seq, saved.anchor
     return state
 
@@ -166,7 +179,7 @@ def _fill_rings(state: EngineState, saved: SavedState) -> None:
         _fill_ring(readings, rows, market.readings - 1, READINGS_MASK)
     for frame in saved.series:
         for bars, history, series in zip(state.series[frame.timeframe_ms].bars, frame.bars, frame.series, strict=True):
-            _fill_ring(bars, history, series.row, HISTORY_MASK)
+            _fill_ring(bars, history, series.row, frame.rows - 1)
 
 
 def _fill_ring(ring: Any, rows: Sequence[Any], newest: int, mask: int) -> None:
@@ -178,7 +191,9 @@ def _fill_ring(ring: Any, rows: Sequence[Any], newest: int, mask: int) -> None:
 def _fill_runner(runner: Runner, saved: SavedRunner) -> None:
     runner.account, runner.trip_seq = saved.account, saved.trip_seq
     runner.desks[:], runner.order_seq[:] = saved.desks, saved.order_seq
-    runner.signals[:] = saved.signals
+    runner.exit_reasons, runner.warm_ms = saved.exit_reasons, saved.warm_ms
+    runner.failure, runner.failed_seq = saved.failure, saved.failed_seq
+    runner.guard.muted = saved.failure is not None
     runner.states[:] = [msgspec.msgpack.decode(own, type=runner.strategy.state) for own in saved.states]
 
 
@@ -186,7 +201,7 @@ def state_digest(state: EngineState) -> str:
     """Return a digest of the whole state: equal for equal inputs, on every machine and in both engines."""
     saved = to_snapshot(state)
     for position, runner in enumerate(saved.runners):
-        saved.runners[position] = replace(runner, order_seq=[], trip_seq=0)
+        saved.runners[position] = replace(runner, order_seq=[], trip_seq=0, failed_seq=0)
     saved.listed = [replace(event, at_ms=0) for event in saved.listed]
     saved.configured = [replace(event, at_ms=0, code_digest="") for event in saved.configured]
     saved.guard_trip_seq, saved.anchor = 0, None

@@ -13,12 +13,14 @@ from msgspec import Struct
 
 from papertape.engine.kernel.answers import RUNGS_MAX, Answer
 from papertape.engine.kernel.changes import make_change
+from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.indicators.progress import history_rows
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.signals import SignalValue
 from papertape.engine.kernel.state import (
-    HISTORY_BARS_MAX,
     READINGS_MAX,
     SETTLEMENTS_MAX,
     Account,
@@ -41,7 +43,9 @@ from papertape.engine.kernel.view import (
     observing_type,
     signal_part,
 )
-from papertape.engine.reducer.signals import SignalMemory
+from papertape.engine.reducer.hook_guard import HookGuard
+from papertape.engine.reducer.signals import SignalMemory, last_values
+from papertape.engine.reducer.stand_in import strategy_for
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
 
@@ -50,7 +54,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.state import Bars, Readings
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured
+    from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
 
 GAP_RESET_MS = 240 * MINUTE_MS
 SYMBOLS_MAX = 512
@@ -69,10 +73,11 @@ def decisions_max(symbols: int) -> int:
 
 
 class SeriesSet(Struct):
-    """One timeframe over all symbols: its series with their histories, by symbol index."""
+    """One timeframe over all symbols: its series with their histories of `rows` bars, by symbol index."""
 
     timeframe_ms: int
     views: list[SeriesView]
+    rows: int = HISTORY_BARS_MIN
 
     @property
     def series(self) -> list[Series]:
@@ -93,11 +98,15 @@ class Runner(Struct):
     """One strategy with its isolated account.
 
     `*_seq` are the causes that later events refer to; `order_seq` has those of a symbol's orders by their slot: its
-    entry or exit, its adds, its reduction.
+    entry or exit, its adds, its reduction. `exit_reasons` are the strategy's, then any others that the log names.
+    `failure` is the event that parked it, None while it runs; until `warm_ms` (0: never) its strategy's own state is
+    too young for entries.
     """
 
     strategy: Strategy
     configured: RunnerConfigured
+    exit_reasons: tuple[str, ...]
+    guard: HookGuard
     update_strategy: Callable[..., None]
     decide: Callable[..., int]
     series: tuple[SeriesSet, ...]
@@ -113,6 +122,9 @@ class Runner(Struct):
     out: list[Decision]
     order_seq: list[list[int]]
     trip_seq: int = 0
+    failure: StrategyFailed | None = None
+    failed_seq: int = 0
+    warm_ms: int = 0
 
 
 class EngineState(Struct):
@@ -210,7 +222,7 @@ def _add_symbol(state: EngineState, event: ContractListed) -> None:
 def _grow_series(state: EngineState, series: SeriesSet) -> None:
     """Add a series and a history for every symbol that has none yet."""
     while len(series.views) < len(state.symbols):
-        bars = [] if state.bare else [Bar() for _ in range(HISTORY_BARS_MAX)]
+        bars = [] if state.bare else [Bar() for _ in range(series.rows)]
         series.views.append(SeriesView(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms), bars))
 
 
@@ -220,6 +232,24 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
         state.series[timeframe_ms] = SeriesSet(timeframe_ms, [])
         _grow_series(state, state.series[timeframe_ms])
     return state.series[timeframe_ms]
+
+
+def lengthen_history(state: EngineState, series: SeriesSet, rows: int) -> None:
+    """Make room for `rows` bars in every history of a timeframe, if there is less; none is ever shortened."""
+    if rows <= series.rows:
+        return
+    if not state.bare:
+        series.replace(series.series, [_longer_history(one, bars, rows) for one, bars in series.views])
+    series.rows = rows
+
+
+def _longer_history(series: Series, bars: Bars, rows: int) -> Bars:
+    """Return a history with room for `rows` bars that holds those of a shorter one; note the oldest in the series."""
+    longer = [Bar() for _ in range(rows)]
+    series.oldest_row = max(series.oldest_row, series.row - len(bars) + 1)
+    for row in range(series.oldest_row, series.row + 1):
+        longer[row & (rows - 1)] = bars[row & (len(bars) - 1)]
+    return longer
 
 
 # ---------------------------------------------------------------- runners
@@ -233,18 +263,17 @@ def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
-    """Start a strategy with its own capital, or continue it under new settings. Raise ConfigError for invalid ones."""
-    strategy = state.strategies.get(event.strategy)
-    if strategy is None:
-        raise ConfigError(f"strategy {event.strategy!r} is not among {', '.join(state.strategies)}")
-    if any(timeframe_ms % state.base_ms for timeframe_ms in strategy.series_ms if state.base_ms):
-        raise ConfigError(
-            f"strategy {event.strategy}: its {strategy.finest} series is finer than the base of {state.base_ms} ms"
-        )
+    """Start a strategy with its own capital, or continue it under new settings.
+
+    A strategy whose file is missing, or does not accept the settings, is replaced by one that decides nothing.
+    """
+    strategy = strategy_for(event, state.strategies, state.base_ms)
     risk = msgspec.convert(event.risk, RiskSettings)
     for runner in state.runners:
         if runner.strategy.name == event.strategy:
             runner.configured, runner.rules = event, rules_of(risk)
+            if strategy is not runner.strategy:
+                _replace_strategy(state, runner, strategy)
             runner.params, runner.needs, runner.active = [], [], []
             _grow_runner(state, runner)
             _guard(state, risk)
@@ -265,14 +294,16 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
-    capital = risk.capital_usdt
-    hooks, signals, units_max = strategy.hooks, strategy.signals, strategy.units_max
+    capital, guard = risk.capital_usdt, HookGuard(strategy)
+    hooks, signals, units_max = guard.guarded(strategy.hooks), strategy.signals, strategy.units_max
     enter, leave = (bind_deciding_hook(strategy.series, signals, hook) for hook in (hooks.enter, hooks.leave))
     manage = None if hooks.manage is None else bind_deciding_hook(strategy.series, signals, hooks.manage)
     change, view = make_change(manage, units_max), observing_type(strategy.series, signals)
     return Runner(
         strategy=strategy,
         configured=event,
+        exit_reasons=strategy.exit_reasons,
+        guard=guard,
         update_strategy=make_strategy_update(hooks, view, signal_part(signals)),
         decide=make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(signals)),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
@@ -290,20 +321,49 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
     )
 
 
+def _replace_strategy(state: EngineState, runner: Runner, strategy: Strategy) -> None:
+    """Give a runner another version of its strategy, with a state of its own from the beginning."""
+    fresh = _new_runner(state, strategy, runner.configured, RiskSettings())
+    before, fresh.guard.muted = runner.exit_reasons, runner.failure is not None
+    runner.strategy, runner.guard, runner.series = strategy, fresh.guard, fresh.series
+    runner.update_strategy, runner.decide = fresh.update_strategy, fresh.decide
+    runner.exit_reasons, runner.answer, runner.out = fresh.exit_reasons, fresh.answer, []
+    runner.signals = [last_values(state.signals, symbol, strategy.signals) for symbol in state.symbols]
+    restart_strategy(runner)
+    for desk in runner.desks:
+        if desk.order.reason >= FIRST_EXIT_REASON:
+            desk.order.reason = exit_reason_code(runner, before[desk.order.reason - FIRST_EXIT_REASON])
+
+
+def restart_strategy(runner: Runner) -> None:
+    """Put the strategy's own state back to its beginning, for every symbol."""
+    runner.states[:] = [runner.strategy.state() for _ in runner.states]
+
+
+def exit_reason_code(runner: Runner, name: str) -> int:
+    """Return the number of an exit reason; one that the strategy no longer lists gets the next number."""
+    if name not in runner.exit_reasons:
+        runner.exit_reasons = (*runner.exit_reasons, name)
+    return FIRST_EXIT_REASON + runner.exit_reasons.index(name)
+
+
 def _grow_runner(state: EngineState, runner: Runner) -> None:
     """Add state and parameters for every symbol that has none yet, and room for its decisions."""
     names, event = list(state.symbols), runner.configured
     while len(runner.desks) < len(names):
         runner.desks.append(SymbolState())
         runner.states.append(runner.strategy.state())
-        runner.signals.append([SignalValue() for _ in runner.strategy.signals or "-"])
+        runner.signals.append(last_values(state.signals, names[len(runner.signals)], runner.strategy.signals))
         runner.order_seq.append([0] * ORDER_SLOTS)
     while len(runner.params) < len(names):
         name = names[len(runner.params)]
         values = {**event.parameters, **event.symbol_parameters.get(name, {})}
         params = msgspec.convert(values, runner.strategy.parameters)
         runner.params.append(params)
-        runner.needs.append(Needs(*runner.strategy.candles_needed(params)))
+        needs = Needs(*runner.strategy.candles_needed(params))
+        for order, series in enumerate(runner.series):
+            lengthen_history(state, series, history_rows(needs.filter_candles if order else needs.candles))
+        runner.needs.append(needs)
         runner.active.append(name in event.symbols)
     while len(runner.out) < (1 if state.bare else decisions_max(len(names))):
         runner.out.append(Decision(reading=runner.strategy.reading()))

@@ -258,7 +258,7 @@ class _Causes:
         place = (event.strategy, event.symbol)
         trip_seq = self._trips.get(event.strategy, self._trips.get(GLOBAL_SCOPE, 0))
         orders = self._orders.setdefault(place, [0] * ORDER_SLOTS)
-        cause = cause_of(event, seq, orders, trip_seq)
+        cause = cause_of(event, seq, orders, trip_seq, 0)
         if isinstance(event, OrderPlaced):
             orders[slot_of(event)] = own_seq
         return Entry(event, cause)

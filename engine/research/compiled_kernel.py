@@ -19,7 +19,14 @@ import papertape.engine.kernel.decide
 import papertape.engine.kernel.evolve
 import papertape.engine.kernel.fast_forward
 import papertape.engine.kernel.fills
-import papertape.engine.kernel.indicators
+import papertape.engine.kernel.indicators.averages
+import papertape.engine.kernel.indicators.dispersion
+import papertape.engine.kernel.indicators.progress
+import papertape.engine.kernel.indicators.ranges
+import papertape.engine.kernel.indicators.ranks
+import papertape.engine.kernel.indicators.signs
+import papertape.engine.kernel.indicators.volume
+import papertape.engine.kernel.indicators.wilder
 import papertape.engine.kernel.kill_switch
 import papertape.engine.kernel.margin
 import papertape.engine.kernel.matching
@@ -72,7 +79,14 @@ KERNEL_MODULES = (
     papertape.engine.kernel.evolve,
     papertape.engine.kernel.fills,
     papertape.engine.kernel.kill_switch,
-    papertape.engine.kernel.indicators,
+    papertape.engine.kernel.indicators.averages,
+    papertape.engine.kernel.indicators.dispersion,
+    papertape.engine.kernel.indicators.progress,
+    papertape.engine.kernel.indicators.ranges,
+    papertape.engine.kernel.indicators.ranks,
+    papertape.engine.kernel.indicators.signs,
+    papertape.engine.kernel.indicators.volume,
+    papertape.engine.kernel.indicators.wilder,
     papertape.engine.kernel.margin,
     papertape.engine.kernel.observe,
     papertape.engine.kernel.fast_forward,

@@ -37,8 +37,10 @@ class HookProbe:
         hooks = self._strategy.hooks
         return Hooks(**{name: self._watched(name, getattr(hooks, name)) for name in Hooks.__struct_fields__})
 
-    def _watched(self, name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+    def _watched(self, name: str, hook: Callable[..., Any] | None) -> Callable[..., Any] | None:
         """Return a hook that is timed, and whose view is compared before and after."""
+        if hook is None:
+            return None
 
         def call(view: Any, params: Any, *answer: Any) -> Any:
             before = _contents(view, name)

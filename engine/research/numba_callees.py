@@ -50,7 +50,7 @@ NEEDLESS = (
 
 
 class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a part: kept for linking, neither optimised nor turned into machine code."""
+    """The code of a part, without the parts it calls: kept for linking, neither optimised nor made machine code."""
 
     def _optimize_functions(self, ll_module: Any) -> None:
         ll_module.data_layout = self._codegen._data_layout  # noqa: SLF001 - numba's own subclasses take it there
@@ -61,6 +61,15 @@ class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._finalized = True
+
+    def finalize(self) -> None:
+        """End the library without the code of its own parts, which only the loop links, each part once."""
+        self._raise_if_finalized()
+        self._finalize_final_module()
+
+    def with_parts(self) -> list[Any]:
+        """Return the library and those of all parts that its code calls, each once."""
+        return list(dict.fromkeys([self, *self._linking_libraries]))
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -78,7 +87,7 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
         library.finalize()
         fndesc = lowered.fndesc
         entry = _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", 0, lowered.env, (library,))
-        state.targetctx.insert_user_function(entry, fndesc, [library])
+        state.targetctx.insert_user_function(entry, fndesc, library.with_parts())
         state["cr"] = _LowerResult(fndesc, lowered.call_helper, cfunc=entry, env=lowered.env)
         return True
 
@@ -170,6 +179,12 @@ CALLED = frozenset(
         "available_margin",
         "follow_symbol",
         "_follow_position",
+        "_search_highest",
+        "_search_lowest",
+        "_renew_deviation",
+        "_renew_volume",
+        "_renew_turnover",
+        "_step_pivot",
     }
 )
 

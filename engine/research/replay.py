@@ -7,21 +7,23 @@ configuration, a command, the global switch) ends a stretch and is applied to th
 from __future__ import annotations
 
 from functools import cache
+from itertools import takewhile
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, OPEN_INTEREST
+from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, OPEN_INTEREST, REASON_CODES
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.replay_loop import make_follow, make_replay
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
 from papertape.engine.kernel.view import with_series
+from papertape.engine.reducer.applied import apply_decision
 from papertape.engine.reducer.causes import record_cause
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
-from papertape.engine.reducer.reducer import apply, apply_decision, is_decision
+from papertape.engine.reducer.reducer import apply, fold, is_decision
 from papertape.engine.reducer.signals import remember_signal
-from papertape.engine.reducer.state import EngineState, new_state
+from papertape.engine.reducer.state import EngineState, exit_reason_code, new_state
 from papertape.engine.research.compiled_kernel import guard_watch, register_strategy, update_part
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_part
@@ -43,7 +45,9 @@ from papertape.events.facts import (
     GapFound,
     KillSwitchTripped,
     OpenInterestObserved,
+    RunnerConfigured,
     SignalReceived,
+    StrategyFailed,
 )
 from papertape.events.log import Recorded
 
@@ -72,11 +76,26 @@ def replay_compiled(
     stretch = _ReplayBatch(strategies)
     for commit in reader.commits():
         events = commit.events if until_seq is None else commit.events[: max(0, until_seq + 1 - commit.seq)]
-        stretch.take_all(events, commit.seq)
+        try:
+            stretch.take_all(events, commit.seq)
+        except _HookFailed:
+            return _replay_plain(reader, strategies, until_seq)
         if len(events) < len(commit.events):
             break
         on_progress(commit.last_seq)
     return stretch.end()
+
+
+def _replay_plain(reader: LogReader, strategies: Mapping[str, Strategy], until_seq: int | None) -> EngineState:
+    """Return the state after `until_seq`, folded by CPython."""
+    world = new_state(strategies)
+    recorded = (item for commit in reader.commits() for item in commit.recorded())
+    fold(world, takewhile(lambda item: until_seq is None or item.seq <= until_seq, recorded))
+    return world
+
+
+class _HookFailed(Exception):
+    """A hook failed in this log, or cannot be called: only CPython can follow that."""
 
 
 @cache
@@ -134,8 +153,12 @@ class _ReplayBatch:
             kind in DECISION_KINDS and self.facts and getattr(event, "scope", "") != GLOBAL_SCOPE and is_decision(event)
         ):
             self._decision(event, seq)
+        elif kind is StrategyFailed:
+            raise _HookFailed
         elif kind not in STATELESS:
             self._other(event, seq)
+            if kind is RunnerConfigured and self.world.runner(event.strategy).strategy.fault:  # type: ignore[attr-defined]
+                raise _HookFailed
 
     def _reading(self, kind: int, event: FundingRateSettled | OpenInterestObserved, value: float) -> None:
         """Collect a settlement or an open-interest reading as a packed fact."""
@@ -154,8 +177,11 @@ class _ReplayBatch:
         name = event.scope if tripped else event.strategy
         runner = self.world.runner(name)
         symbol = 0 if tripped else self.world.symbols[event.symbol]
+        reason = getattr(event, "reason", "signal")
+        if reason not in REASON_CODES:
+            exit_reason_code(runner, reason)
         decision = Decision(reading=runner.strategy.reading(), fact=len(self.facts) // PACKED.size - 1)
-        decision_of(event, symbol, runner.strategy.exit_reasons, decision)
+        decision_of(event, symbol, runner.exit_reasons, decision)
         record_cause(runner, event, symbol, seq)
         self.decided.setdefault(name, []).append(decision)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from papertape.events.facts.base import (
+    CONFIGURATION,
     GLOBAL_SCOPE,
     Action,
     AnswerKind,
@@ -47,6 +48,7 @@ from papertape.events.facts.operation import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
 )
 from papertape.events.facts.risk import KillSwitchReset, KillSwitchTripped
 from papertape.events.facts.trading import (
@@ -67,6 +69,7 @@ from papertape.events.facts.trading import (
 )
 
 __all__ = [
+    "CONFIGURATION",
     "EVENT_TYPES",
     "GLOBAL_SCOPE",
     "SIGNAL_NAME_PATTERN",
@@ -119,6 +122,7 @@ __all__ = [
     "SignalReceived",
     "StopMoved",
     "StopReason",
+    "StrategyFailed",
     "SymbolResumed",
     "SymbolSuspended",
     "Target",

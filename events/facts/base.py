@@ -57,6 +57,7 @@ CancelReason = Literal[
     "position_closed",
     "below_minimum",
     "stop_beyond_liquidation",
+    "strategy_failed",
 ]
 """Why an order was never filled."""
 TripReason = Literal["session_loss", "daily_loss", "global_loss", "manual"]
@@ -70,6 +71,8 @@ ExitReason = TargetReason | StopReason | Literal["liquidation", "delisted", "man
 EngineReason = RejectionReason | CancelReason | TripReason | ExitReason | Literal["signal"]
 """Every reason that the engine gives for a decision; `signal` is that of an entry order."""
 GLOBAL_SCOPE = "global"
+CONFIGURATION = "configuration"
+"""Who pauses and resumes a strategy that the configuration stops or starts to name."""
 
 
 class Timing(IntEnum):

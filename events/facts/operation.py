@@ -45,8 +45,13 @@ class ConfigurationReloaded(Event, frozen=True, tag="ConfigurationReloaded.1"):
     changes: tuple[str, ...]
 
 
-class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.1"):
-    """A strategy with its own capital, and all settings that apply to it from now on."""
+class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.2"):
+    """A strategy with its own capital, and all settings that apply to it from now on.
+
+    `series` (timeframes by name, that of its decisions first), `exit_reasons` and `readings` (the names of the numbers
+    behind its decisions) come from its file: with them the log can be read without the file. They are empty in logs of
+    versions that did not record them.
+    """
 
     strategy: str
     symbols: tuple[str, ...]
@@ -54,6 +59,28 @@ class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.1"):
     symbol_parameters: dict[str, dict[str, int | float]]
     risk: dict[str, int | float]
     code_digest: str
+    series: tuple[str, ...] = ()
+    exit_reasons: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
+
+
+class StrategyFailed(Event, frozen=True, tag="StrategyFailed.1"):
+    """A strategy is parked: its hooks are not called until a human resumes it. Stops, targets and funding live on.
+
+    `hook` is the function that failed on `symbol`, `place` is its file and line. If the file itself cannot be used
+    (it is missing, cannot be imported, or does not accept the recorded parameters), `hook` and `symbol` are empty.
+    """
+
+    strategy: str
+    hook: str
+    place: str
+    error: str
+    symbol: str = ""
+
+    @property
+    def is_hook(self) -> bool:
+        """Whether a hook failed, rather than the file as a whole."""
+        return self.hook != ""
 
 
 class RunnerPaused(Event, frozen=True, tag="RunnerPaused.1"):
@@ -65,7 +92,7 @@ class RunnerPaused(Event, frozen=True, tag="RunnerPaused.1"):
 
 
 class RunnerResumed(Event, frozen=True, tag="RunnerResumed.1"):
-    """A human ended a pause."""
+    """A human ended a pause, or let a strategy that was parked go on."""
 
     strategy: str
     who: str

@@ -23,6 +23,7 @@ class AlertKind(StrEnum):
     KILL_SWITCH = "kill_switch"
     RESET = "reset"
     PAUSE = "pause"
+    STRATEGY = "strategy"
     RELOAD = "reload"
     FEED = "feed"
     SYMBOL = "symbol"
@@ -31,7 +32,7 @@ class AlertKind(StrEnum):
     FAULT = "fault"
 
 
-URGENT = frozenset({AlertKind.KILL_SWITCH, AlertKind.FAULT})
+URGENT = frozenset({AlertKind.KILL_SWITCH, AlertKind.STRATEGY, AlertKind.FAULT})
 """These kinds overtake all others."""
 
 

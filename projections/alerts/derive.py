@@ -48,6 +48,7 @@ from papertape.events.facts import (
     RunnerResumed,
     SignalReceived,
     StopMoved,
+    StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
     TargetsMoved,
@@ -98,8 +99,8 @@ AlertText = tuple[AlertKind, str]
 CONFIGURATION = "configuration"
 """Who paused a strategy that the configuration no longer names."""
 
-REPORTED_OTHERWISE = frozenset({"ws_disconnected", "kill_switch_global", "all_strategies_stopped"})
-"""Anomalies that the alert of the feed or kill switch covers already; only their reminders are sent."""
+REPORTED_OTHERWISE = frozenset({"ws_disconnected", "kill_switch_global", "all_strategies_stopped", "strategy_failed"})
+"""Anomalies that the alert of the feed, kill switch or strategy covers already; only their reminders are sent."""
 
 
 class PriorState(Struct, frozen=True):
@@ -198,7 +199,7 @@ class Derivation:
         match event:
             case PositionOpened():
                 return PriorState(order=self._order(event.strategy, event.symbol))
-            case KillSwitchTripped() | RunnerPaused():
+            case KillSwitchTripped() | RunnerPaused() | StrategyFailed():
                 return PriorState(active=self._active())
             case KillSwitchReset():
                 trips = self._portfolio.switches.active_trips()
@@ -319,6 +320,10 @@ class Derivation:
             case RunnerPaused():
                 held = self._portfolio.positions(event.strategy)
                 return AlertKind.PAUSE, texts.pause_text(stamp, event, held, none_active=self._none_active)
+            case StrategyFailed():
+                held = self._portfolio.positions(event.strategy)
+                failed = texts.failed_text(stamp, event, held, none_active=self._none_active)
+                return AlertKind.STRATEGY, failed
             case RunnerResumed():
                 return AlertKind.PAUSE, texts.resume_text(stamp, event, switches.standing(event.strategy).trip)
             case _:

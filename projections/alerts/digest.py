@@ -46,6 +46,7 @@ WORDS: dict[AlertKind, tuple[str, str]] = {
     AlertKind.KILL_SWITCH: ("kill switch trip", "kill switch trips"),
     AlertKind.RESET: ("reset", "resets"),
     AlertKind.PAUSE: ("pause or resume", "pauses and resumes"),
+    AlertKind.STRATEGY: ("failed strategy", "failed strategies"),
     AlertKind.FEED: ("feed message", "feed messages"),
     AlertKind.SYMBOL: ("symbol message", "symbol messages"),
     AlertKind.ANOMALY: ("anomaly message", "anomaly messages"),

@@ -24,6 +24,7 @@ class AlertSettings(Struct, frozen=True):
     kill_switch: Annotated[Loudness, Meta(description="a kill switch tripped")] = "on"
     reset: Annotated[Loudness, Meta(description="a kill switch was reset")] = "on"
     pause: Annotated[Loudness, Meta(description="a strategy was paused or resumed")] = "silent"
+    strategy: Annotated[Loudness, Meta(description="a strategy failed and was parked")] = "on"
     reload: Annotated[Loudness, Meta(description="a changed configuration was applied")] = "silent"
     feed: Annotated[Loudness, Meta(description="the feed was lost, or is back")] = "on"
     symbol: Annotated[Loudness, Meta(description="a symbol became untradable, or tradable again")] = "silent"

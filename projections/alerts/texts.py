@@ -23,6 +23,7 @@ from papertape.projections.alerts.lines import (
     RESET,
     RESUMED,
     STARTED,
+    STATE_MARKS,
     STOPPED,
     SUSPENDED,
     TRADABLE,
@@ -44,7 +45,7 @@ from papertape.projections.text.formats import (
     money,
     percent,
 )
-from papertape.projections.text.reasons import reason_words
+from papertape.projections.text.reasons import failure_words, reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         KillSwitchTripped,
         RunnerPaused,
         RunnerResumed,
+        StrategyFailed,
     )
     from papertape.projections.alerts.feed_outage import FeedOutage, FeedRecovery
     from papertape.projections.folds.kill_switches import TripView
@@ -128,6 +130,15 @@ def pause_text(stamp: Stamp, paused: RunnerPaused, positions: Sequence[PositionV
     return stamped(stamp, f"{PAUSED} <b>{name(paused.strategy)} PAUSED</b>", [*details, *still_open_lines(positions)])
 
 
+def failed_text(stamp: Stamp, failed: StrategyFailed, positions: Sequence[PositionView], *, none_active: bool) -> str:
+    """Return the text for a strategy that failed; `positions` stay open with their stops and targets."""
+    details = [text(failure_words(failed))]
+    details += [f"<b>{NONE_ACTIVE}</b>"] if none_active else []
+    details += [*still_open_lines(positions), "", "parked until its file is fixed and it is resumed:"]
+    details += [code(f"/resume {failed.strategy} REASON")]
+    return stamped(stamp, f"{WRONG} <b>{name(failed.strategy)} FAILED</b>", details)
+
+
 def resume_text(stamp: Stamp, resumed: RunnerResumed, held: TripView | None) -> str:
     """Return the text for the end of a pause; `held` is a trip that still stops the strategy."""
     details = [f"by {name(resumed.who)}: {text(resumed.why)}"]
@@ -158,13 +169,13 @@ def _restored_lines(portfolio: PortfolioView) -> list[str]:
         return ["new log, nothing to restore"]
     equity, today = text(money(portfolio.equity_usdt)), text(gain(portfolio.day_result_usdt))
     active = sum(account.state == "active" for account in portfolio.accounts)
-    paused = [account for account in portfolio.accounts if account.state == "paused"]
+    paused = [account for account in portfolio.accounts if account.state in ("parked", "paused")]
     return [
         f"{active} of {len(portfolio.accounts)} strategies active",
         f"equity {equity} · today {today}",
         *(positions_part("positions restored", portfolio.positions) or ["no positions to restore"]),
         *(numbered_part("kill switches tripped", list(map(trip_line, portfolio.trips))) or [NO_TRIPS]),
-        *[f"{PAUSED} {name(account.strategy)}: {text(account.why)}" for account in paused],
+        *[f"{STATE_MARKS[account.state]} {name(account.strategy)}: {text(account.why)}" for account in paused],
     ]
 
 
@@ -174,7 +185,7 @@ def reload_text(stamp: Stamp, reloaded: ConfigurationReloaded) -> str:
         f"by {name(reloaded.who)}: {text(reloaded.why)}",
         *numbered_part("changes", list(map(text, reloaded.changes))),
     ]
-    return _message(stamp, f"{RELOADED} <b>configuration reloaded</b>", details)
+    return stamped(stamp, f"{RELOADED} <b>configuration reloaded</b>", details)
 
 
 def stop_text(stamp: Stamp, reason: str, positions: Sequence[PositionView]) -> str:

@@ -24,6 +24,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
 )
 from papertape.projections.folds.fills import FillEvent
 from papertape.projections.folds.kill_switches import TripView
@@ -145,7 +146,14 @@ class Coverage:
                 _add(self._share(event.strategy).cancelled, event.reason)
             case PositionOpened() | PositionIncreased() | PositionReduced() | Closing():
                 self._fold_fill(event)
-            case RunnerConfigured() | KillSwitchTripped() | KillSwitchReset() | RunnerPaused() | RunnerResumed():
+            case (
+                RunnerConfigured()
+                | KillSwitchTripped()
+                | KillSwitchReset()
+                | RunnerPaused()
+                | RunnerResumed()
+                | StrategyFailed()
+            ):
                 self._fold_permission()
             case _:
                 pass

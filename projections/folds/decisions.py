@@ -30,6 +30,7 @@ from papertape.events.facts import (
     RunnerResumed,
     SignalReceived,
     StopMoved,
+    StrategyFailed,
     TargetsMoved,
     Timing,
 )
@@ -55,6 +56,7 @@ Decision = (
     | KillSwitchReset
     | RunnerPaused
     | RunnerResumed
+    | StrategyFailed
     | CloseRequested
 )
 """An event caused by a strategy, by the exchange on its behalf, by a limit or by a human. All carry market time."""

@@ -1,4 +1,4 @@
-"""Kill switches and pauses: whether a strategy may open positions, and why not.
+"""Kill switches, pauses and failures: whether a strategy may open positions, and why not.
 
 An active global trip blocks every strategy, including a new one and one whose own trip was reset. Resetting it releases
 the strategies without a trip of their own. A reset names the trip it ends; a reset that names another trip has no
@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
 
-from papertape.events.facts import GLOBAL_SCOPE, KillSwitchReset, KillSwitchTripped, RunnerPaused, RunnerResumed
-from papertape.projections.text.reasons import pause_words, trip_words
+from papertape.events.facts import (
+    CONFIGURATION,
+    GLOBAL_SCOPE,
+    KillSwitchReset,
+    KillSwitchTripped,
+    RunnerPaused,
+    RunnerResumed,
+    StrategyFailed,
+)
+from papertape.projections.text.reasons import failure_words, pause_words, trip_words
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
 
-State = Literal["active", "stopped", "paused"]
+State = Literal["active", "stopped", "parked", "paused"]
 PAST_TRIPS_MAX = 1_000
 
 
@@ -51,12 +59,13 @@ ACTIVE = EntryPermission("active", "", None)
 
 
 class KillSwitches:
-    """Fold of trips, resets, pauses and resumptions."""
+    """Fold of trips, resets, pauses, failures and resumptions."""
 
     def __init__(self) -> None:
         self.global_trip: TripView | None = None
         self._own: dict[str, TripView] = {}
         self._paused: dict[str, str] = {}
+        self._parked: dict[str, str] = {}
         self._past: deque[TripView] = deque(maxlen=PAST_TRIPS_MAX)
         self._resets: dict[str, int] = {}
 
@@ -72,14 +81,20 @@ class KillSwitches:
                 self._paused[event.strategy] = pause_words(event)
             case RunnerResumed():
                 self._paused.pop(event.strategy, None)
+                if event.who != CONFIGURATION:
+                    self._parked.pop(event.strategy, None)
+            case StrategyFailed():
+                self._parked[event.strategy] = failure_words(event)
             case _:
                 pass
 
     def standing(self, strategy: str) -> EntryPermission:
-        """Return whether a strategy may open positions. A trip takes precedence over a pause."""
+        """Return whether a strategy may open positions. A trip takes precedence over a failure, that over a pause."""
         trip = self._own.get(strategy, self.global_trip)
         if trip is not None:
             return EntryPermission("stopped", trip.why, trip)
+        if strategy in self._parked:
+            return EntryPermission("parked", self._parked[strategy], None)
         if strategy in self._paused:
             return EntryPermission("paused", self._paused[strategy], None)
         return ACTIVE

@@ -16,6 +16,7 @@ def fills(
     trades: Iterable[TradeView], positions: Iterable[PositionView], symbol: str, from_ms: int, until_ms: int
 ) -> tuple[FillView, ...]:
     """Return the fills of a symbol within a span of market time, both ends included, in log order."""
-    found = (fill for source in (*trades, *positions) for fill in source.fills)
+    found = [fill for trade in trades for fill in trade.fills]
+    found += [fill for position in positions for fill in position.fills]
     shown = (fill for fill in found if fill.symbol == symbol and from_ms <= fill.time_ms <= until_ms)
     return tuple(sorted(shown, key=lambda fill: fill.seq))

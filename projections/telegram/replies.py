@@ -12,7 +12,6 @@ from papertape.projections.alerts.lines import (
     LOST,
     NO_POSITIONS,
     NO_TRIPS,
-    PAUSED,
     STATE_MARKS,
     SUSPENDED,
     WON,
@@ -107,7 +106,8 @@ def feed_lines(view: PortfolioView) -> list[str]:
 
 
 def _stopped(view: PortfolioView) -> list[str]:
-    paused = [f"{PAUSED} {name(one.strategy)}: {text(one.why)}" for one in view.accounts if one.state == "paused"]
+    held = [one for one in view.accounts if one.state in ("parked", "paused")]
+    paused = [f"{STATE_MARKS[one.state]} {name(one.strategy)}: {text(one.why)}" for one in held]
     stopped = [*map(trip_line, view.trips), *paused][:STRATEGIES_SHOWN_MAX]
     return ["", *stopped] if stopped else []
 

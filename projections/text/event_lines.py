@@ -50,6 +50,7 @@ from papertape.events.facts import (
     RunnerResumed,
     SignalReceived,
     StopMoved,
+    StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
     TargetsMoved,
@@ -73,7 +74,13 @@ from papertape.projections.text.order_words import (
     stop_moved_words,
     targets_words,
 )
-from papertape.projections.text.reasons import pause_words, reason_words, trip_words, uncertain_fills
+from papertape.projections.text.reasons import (
+    failure_words,
+    pause_words,
+    reason_words,
+    trip_words,
+    uncertain_fills,
+)
 
 if TYPE_CHECKING:
     from papertape.events.facts import Side
@@ -358,6 +365,11 @@ def _runner_paused(event: RunnerPaused, _: Contracts) -> EventLine:
 @line.register
 def _runner_resumed(event: RunnerResumed, _: Contracts) -> EventLine:
     return EventLine("good", f"{event.strategy} resumed by {event.who}: {event.why}")
+
+
+@line.register
+def _strategy_failed(event: StrategyFailed, _: Contracts) -> EventLine:
+    return EventLine("alarm", f"{event.strategy} is parked: {failure_words(event)}")
 
 
 @line.register

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papertape.events.facts import GLOBAL_SCOPE
-from papertape.projections.text.formats import money, percent
+from papertape.projections.text.formats import money, percent, utc
 
 if TYPE_CHECKING:
-    from papertape.events.facts import KillSwitchTripped, RunnerPaused
+    from papertape.events.facts import KillSwitchTripped, RunnerPaused, StrategyFailed
 
 REASONS: dict[str, str] = {
     "signal": "signal",
@@ -44,6 +44,7 @@ REASONS: dict[str, str] = {
     "kill_switch": "kill switch",
     "margin": "not enough free margin",
     "not_tradable": "the symbol is not tradable",
+    "strategy_failed": "the strategy failed",
     "paused": "the strategy is paused",
     "expired": "it expired",
     "replaced": "it was replaced",
@@ -129,3 +130,10 @@ def trip_words(event: KillSwitchTripped) -> str:
 def pause_words(event: RunnerPaused) -> str:
     """Say who paused a strategy and why: `paused by anna: holiday`."""
     return f"paused by {event.who}: {event.why}"
+
+
+def failure_words(event: StrategyFailed) -> str:
+    """Say in one line what failed: `leave failed at grid.py:31 on BTCUSDT, 2025-01-01 00:04 UTC: KeyError: 'x'`."""
+    if not event.is_hook:
+        return f"{event.place}: {event.error}" if event.place else event.error
+    return f"{event.hook} failed at {event.place} on {event.symbol}, {utc(event.at_ms)} UTC: {event.error}"

@@ -38,6 +38,7 @@ class AnomalyKind(StrEnum):
     DATA_STALE = "data_stale"
     DATA_REFUSED = "data_refused"
     STRATEGY_SILENT = "strategy_silent"
+    STRATEGY_FAILED = "strategy_failed"
     NO_PROGRESS = "no_progress"
     ALL_STRATEGIES_STOPPED = "all_strategies_stopped"
     KILL_SWITCH_GLOBAL = "kill_switch_global"
@@ -239,6 +240,9 @@ def _strategies_stopped(vitals: Liveness) -> Iterator[DetectedProblem]:
     if trip:
         yield DetectedProblem(AnomalyKind.KILL_SWITCH_GLOBAL, "all strategies", trip)
     standings = {name: vitals.standing(name) for name in vitals.strategies}
+    for name, standing in standings.items():
+        if standing.state == "parked":
+            yield DetectedProblem(AnomalyKind.STRATEGY_FAILED, name, standing.why)
     if standings and all(standing.state != "active" for standing in standings.values()):
         detail = "; ".join(f"{name}: {standing.why}" for name, standing in standings.items())
         yield DetectedProblem(AnomalyKind.ALL_STRATEGIES_STOPPED, "all strategies", detail, covered=bool(trip))

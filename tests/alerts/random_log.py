@@ -119,15 +119,21 @@ def _trading(
     ambiguous = chance.random() < 0.5
     at: Any = (at_ms, runner, symbol, side)
     targets = (Target(prices[0], 0.0, 0.5), Target(prices[1], 0.0, 0.5))
+    grown: Any = (*at, "limit", 2, 1.0, *prices[:4], money[0], *prices[4:], ambiguous)
+    shrunk: Any = (*at, why, 1, *prices[:4], *money, *prices[5:7], ambiguous)
+    add: Any = (at_ms, runner, symbol, "add", side, why, *prices[:5], *planned, "limit", prices[0], 0, 0, 2)
+    change: Any = (*at, "ladder", money[0], {}, "change")
+    cancelled: Any = (*at, "expired", "add", 2)
+    moved: Any = (*at, *prices[:2], 0.01, 0.02, 0.0)
     return [
         OrderPlaced(at_ms, runner, symbol, "entry", side, why, *prices[:5], *planned),
-        OrderPlaced(at_ms, runner, symbol, "add", side, why, *prices[:5], *planned, "limit", prices[0], rung=2),
-        OrderRejected(*at, "ladder", money[0], {}, "change"),
-        OrderCancelled(*at, "expired", "add", 2),
-        StopMoved(*at, *prices[:2], 0.01, 0.02, 0.0),
+        OrderPlaced(*add),
+        OrderRejected(*change),
+        OrderCancelled(*cancelled),
+        StopMoved(*moved),
         TargetsMoved(*at, targets[: chance.randrange(3)]),
-        PositionIncreased(*at, "limit", 2, 1.0, *prices[:4], money[0], *prices[4:], ambiguous=ambiguous),
-        PositionReduced(*at, why, 1, *prices[:4], *money, *prices[5:7], ambiguous=ambiguous),
+        PositionIncreased(*grown),
+        PositionReduced(*shrunk),
         opened_whole(at_ms, runner, symbol, side, *prices, *prices[:1]),
         closed_whole(*closing, ambiguous=ambiguous),
         liquidated_whole(*closing, ambiguous=ambiguous),

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.errors import ConfigError
-from papertape.events.facts import ContractListed, Event, RunnerConfigured, RunnerPaused, RunnerResumed
+from papertape.events.facts import ContractListed, Event, RunnerConfigured, RunnerPaused, RunnerResumed, StrategyFailed
 from tests.build import FIVE_MINUTES_MS, listed
 from tests.engine.logs import recorded
 from tests.engine.parts import Given, live, settings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CALM = RunnerSettings(risk=NO_LIMITS)
 BOTH = {"scripted": CALM, "second": CALM}
-SAID = (ContractListed, RunnerConfigured, RunnerPaused, RunnerResumed)
+SAID = (ContractListed, RunnerConfigured, RunnerPaused, RunnerResumed, StrategyFailed)
 RUN = (
     "run", "--feed", "sim", "--speed", "max", "--until-end", "--db", "log.db",
     "--set", "feed.sim.days=1", "feed.sim.warm_up_days=0", "feed.sim.symbols=BTCUSDT",
@@ -128,10 +128,11 @@ async def test_a_changed_contract_is_listed_again(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_a_strategy_of_the_log_that_is_not_there_any_more_is_named(tmp_path: Path) -> None:
+async def test_a_strategy_of_the_log_that_is_not_there_any_more_is_parked_once(tmp_path: Path) -> None:
     await said(tmp_path / "log.db", BOTH)
-    with pytest.raises(ConfigError, match="strategy 'second' is not among vwap_rsi, momentum"):
-        await said(tmp_path / "log.db", {"scripted": CALM}, strategies=STRATEGIES)
+    found = await said(tmp_path / "log.db", {"scripted": CALM}, strategies=STRATEGIES)
+    assert found == [StrategyFailed(listed("X").at_ms, "second", "", "", "its file is missing")]
+    assert await said(tmp_path / "log.db", {"scripted": CALM}, strategies=STRATEGIES) == []
 
 
 def test_the_program_ends_with_4_and_says_which(tmp_path: Path) -> None:
@@ -148,5 +149,6 @@ def test_the_program_ends_with_4_and_says_which(tmp_path: Path) -> None:
     assert "capitol_usdt" in typo.stderr
     (own / "vanishing.py").unlink()
     gone = papertape(tmp_path, *with_own)
-    assert gone.returncode == 4
-    assert "strategy 'vanishing' is not among vwap_rsi" in gone.stderr
+    assert gone.returncode == 0, gone.stderr
+    (failed,) = [item.event for item in recorded(tmp_path / "log.db") if isinstance(item.event, StrategyFailed)]
+    assert (failed.strategy, failed.error) == ("vanishing", "its file is missing")

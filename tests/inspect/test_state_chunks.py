@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.inspect.state_chunks import join_state, split_state
-from papertape.engine.kernel.state import HISTORY_BARS_MAX, READINGS_MAX
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
+from papertape.engine.kernel.state import READINGS_MAX
 from papertape.engine.reducer.reducer import fold, is_decision
 from papertape.engine.reducer.snapshot_codec import encode
 from papertape.engine.reducer.state import new_state
@@ -84,7 +85,7 @@ def test_a_world_of_its_parts_goes_on_to_the_same_bits(events: list[Recorded]) -
         bars.append(max(one.row for one in world.series[FIVE_MINUTES_MS].series))
     assert symbols == {2, 3}
     assert max(readings) > READINGS_MAX, "the rings went round"
-    assert max(bars) > HISTORY_BARS_MAX
+    assert max(bars) > HISTORY_BARS_MIN
     assert bars != sorted(bars), "a history began anew"
 
 

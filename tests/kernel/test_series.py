@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import roll_highest, roll_lowest
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.observe import observe_candle
 from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import (
-    HISTORY_BARS_MAX,
     SETTLEMENTS_MAX,
     Bar,
     Extreme,
@@ -32,7 +32,7 @@ class Chart:
     def __init__(self) -> None:
         self.market = Market(base_ms=MINUTE_MS, gap_reset_ms=GAP_RESET_MS)
         self.series = Series(timeframe_ms=FIVE_MINUTES_MS, base_ms=MINUTE_MS)
-        self.bars = [Bar() for _ in range(HISTORY_BARS_MAX)]
+        self.bars = [Bar() for _ in range(HISTORY_BARS_MIN)]
         self.settlements = [Settlement() for _ in range(SETTLEMENTS_MAX)]
 
     def take(
@@ -117,7 +117,7 @@ def test_minutes_sum_to_the_recorded_five_minutes() -> None:
 @examples(100)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=60), st.integers(1, 12))
 def test_the_rolling_range_is_that_of_the_candles_before(prices: list[int], lookback: int) -> None:
-    bars, highest, lowest = [Bar() for _ in range(HISTORY_BARS_MAX)], Extreme(), Extreme()
+    bars, highest, lowest = [Bar() for _ in range(HISTORY_BARS_MIN)], Extreme(), Extreme()
     for row, price in enumerate(prices):
         bars[row] = Bar(high=price, low=price)
         roll_highest(highest, bars, row, lookback)
@@ -134,7 +134,7 @@ LONG = st.lists(st.integers(1, 9), min_size=30, max_size=60)
 @given(LONG, st.integers(1, 12), st.integers(1, 12), st.integers(1, 25))
 def test_another_lookback_counts_from_the_next_candle_on(prices: list[int], first: int, then: int, change: int) -> None:
     """The owner changes a parameter, or adds a strategy, in the middle of a log."""
-    bars, highest, lowest = [Bar() for _ in range(HISTORY_BARS_MAX)], Extreme(), Extreme()
+    bars, highest, lowest = [Bar() for _ in range(HISTORY_BARS_MIN)], Extreme(), Extreme()
     for row, price in enumerate(prices):
         bars[row] = Bar(high=price, low=price)
         lookback = first if row < change else then
@@ -150,7 +150,7 @@ def test_another_lookback_counts_from_the_next_candle_on(prices: list[int], firs
 def test_a_range_that_is_first_looked_at_late_knows_the_candles_of_before(
     prices: list[int], lookback: int, first: int
 ) -> None:
-    bars, highest = [Bar() for _ in range(HISTORY_BARS_MAX)], Extreme()
+    bars, highest = [Bar() for _ in range(HISTORY_BARS_MIN)], Extreme()
     for row, price in enumerate(prices):
         bars[row] = Bar(high=price)
         if row >= first:

@@ -35,6 +35,7 @@ from papertape.events.facts import (
     RunnerPaused,
     RunnerResumed,
     SignalReceived,
+    StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
     Timing,
@@ -244,6 +245,14 @@ LINES: list[tuple[Event, str]] = [
     ),
     (RunnerPaused(DAY_0_MS, "momentum", "anna", "holiday"), "momentum paused by anna: holiday"),
     (RunnerResumed(DAY_0_MS, "momentum", "anna", "back"), "momentum resumed by anna: back"),
+    (
+        StrategyFailed(DAY_0_MS, "grid", "leave", "grid.py:31", "KeyError: 'x'", "BTCUSDT"),
+        "grid is parked: leave failed at grid.py:31 on BTCUSDT, 2025-01-01 00:00 UTC: KeyError: 'x'",
+    ),
+    (
+        StrategyFailed(DAY_0_MS, "grid", "", "", "its file is missing"),
+        "grid is parked: its file is missing",
+    ),
     (AnomalyRaised(DAY_0_MS, "feed_stale", "BTCUSDT", "6 min old"), "feed stale, BTCUSDT: 6 min old"),
     (AnomalyCleared(DAY_0_MS, "feed_stale", "BTCUSDT", "fresh"), "cleared: feed stale, BTCUSDT: fresh"),
 ]

@@ -2,6 +2,7 @@
 
 The digits of the volume choose from the menus of `tests.oracle.orders.dictation`, which answers the same to the oracle.
 """
+# ruff: noqa: PLR1714 - a strategy compares with `==` and `or`.
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.view import View
 
 NAME = "dictated"
 SERIES = ("1m",)
@@ -52,17 +54,17 @@ class Reading(Struct):
     volume: float = 0.0
 
 
-def enter(view, params, answer) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Long for an even last digit, short for an odd one; none where it says leave."""
     return entry(view.candle.volume, view.candle.close, params.absolute, answer)
 
 
-def leave(view, params, answer) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Out where the last digit is 3 or 8."""
     return departure(view.candle.volume)
 
 
-def manage(view, params, answer) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def manage(view: View, params: Parameters, answer: Answer) -> None:
     """Whatever the digits say of stop, targets, adds, trailing and a reduction."""
     change(view.candle.volume, view.candle.close, view.position.side, params.absolute, answer)
 
@@ -79,8 +81,7 @@ def away(price: float, fraction: float, absolute: int) -> float:
 
 def departure(volume: float) -> int:
     """Answer the reason to leave, if it is dictated."""
-    told = volume >= DICTATED and digit(volume, 1.0) in (3, 8)
-    return FIRST_EXIT_REASON if told else NO_REASON
+    return FIRST_EXIT_REASON if volume >= DICTATED and digit(volume, 1.0) % 5 == 3 else NO_REASON
 
 
 # ---------------------------------------------------------------- an entry
@@ -89,7 +90,7 @@ def departure(volume: float) -> int:
 def entry(volume: float, close: float, absolute: int, answer: Answer) -> int:
     """Answer an entry, if one is dictated."""
     last = digit(volume, 1.0)
-    if volume < DICTATED or last in (3, 8):
+    if volume < DICTATED or last % 5 == 3:
         return 0
     side = 1 if last % 2 == 0 else -1
     kind, distance, life = digit(volume, 1e1), DISTANCES[digit(volume, 1e2)], digit(volume, 1e8)
@@ -117,9 +118,9 @@ def entry(volume: float, close: float, absolute: int, answer: Answer) -> int:
 
 def own_size(size: int, answer: Answer) -> None:
     """Name an own size, in USDT or by risk; the last one is too small."""
-    if size in (6, 8):
+    if size == 6 or size == 8:
         answer.size_usdt = 2_000.0
-    if size in (7, 8):
+    if size == 7 or size == 8:
         answer.risk_percent = 0.5
     if size == 9:
         answer.size_usdt = 4.0
@@ -136,7 +137,7 @@ def part(targets: int, rung: int) -> float:
     if targets == 4:
         return 0.25
     if targets == 5:
-        return (0.5, 0.6, 0.0, 0.0)[rung]
+        return 0.6 if rung == 0 else 0.0
     if targets == 6:
         return (0.0004, 0.5, 0.0, 0.0)[rung]
     return (0.4, 0.4, 0.2, 0.0)[rung]
@@ -145,7 +146,7 @@ def part(targets: int, rung: int) -> float:
 def entry_targets(volume: float, price: float, side: int, absolute: int, answer: Answer) -> None:
     """Name the targets of an entry, by fractions or by prices."""
     targets, step = digit(volume, 1e4), 0.001 * (1 + digit(volume, 1e5))
-    if targets in (1, 2, 4, 7) and absolute == 0:
+    if (targets == 1 or targets == 2 or targets == 4 or targets == 7) and absolute == 0:
         for rung in range(4):
             if part(targets, rung) > 0.0:
                 add_target_fraction(answer, step * (rung + 1), part(targets, rung))
@@ -154,6 +155,9 @@ def entry_targets(volume: float, price: float, side: int, absolute: int, answer:
     elif targets == 8:
         add_target(answer, away(price, side * step, absolute), 0.5)
         add_target(answer, away(price, side * step, absolute), 0.5)
+    elif targets == 9 and absolute == 0:
+        add_target_fraction(answer, step, 0.5)
+        add_target_fraction(answer, step + 0.00001, 0.5)
 
 
 def price_targets(targets: int, price: float, step: float, absolute: int, answer: Answer) -> None:
@@ -165,7 +169,7 @@ def price_targets(targets: int, price: float, step: float, absolute: int, answer
 
 def entry_adds(volume: float, price: float, side: int, absolute: int, answer: Answer) -> None:
     """Name the adds of an entry; now and then a ladder that is none."""
-    adds, step, life = digit(volume, 1e6), side * (0.0005 * (1 + digit(volume, 1e7))), digit(volume, 1e8)
+    adds, step, life = digit(volume, 1e6), side * (0.0002 * (1 + digit(volume, 1e7))), digit(volume, 1e8)
     expires = life - 4 if life >= 5 else 0
     if adds == 4:
         add_limit(answer, away(price, -step, absolute), SIZES[0], expires)
@@ -173,8 +177,8 @@ def entry_adds(volume: float, price: float, side: int, absolute: int, answer: An
         add_limit(answer, away(price, -step, absolute), SIZES[1], expires)
         add_limit(answer, away(price, -step * 2, absolute), SIZES[0], expires)
     elif adds == 6:
-        add_stop(answer, away(price, step, absolute), SIZES[1], expires)
-        add_stop(answer, away(price, step * 3, absolute), SIZES[0], expires)
+        add_stop(answer, away(price, step, absolute), SIZES[2], expires)
+        add_stop(answer, away(price, step * 3, absolute), SIZES[2], expires)
     elif adds == 7:
         add_limit(answer, away(price, -step, absolute), SIZES[0], expires)
         add_stop(answer, away(price, step * 2, absolute), SIZES[1], expires)
@@ -236,7 +240,7 @@ def change(volume: float, close: float, side: int, absolute: int, answer: Answer
 
 def change_adds(volume: float, close: float, side: int, absolute: int, answer: Answer) -> None:
     """Name the adds of a change: an empty list, a market order, limits and stops."""
-    adds, step, life = digit(volume, 1e6), side * (0.0005 * (1 + digit(volume, 1e7))), digit(volume, 1e8)
+    adds, step, life = digit(volume, 1e6), side * (0.0002 * (1 + digit(volume, 1e7))), digit(volume, 1e8)
     expires = life - 4 if life >= 5 else 0
     if adds == 4:
         drop_adds(answer)
@@ -287,6 +291,12 @@ def change_fault(number: int, close: float, side: int, absolute: int, answer: An
         move_stop(answer, away(close, side * 0.01, absolute))
     elif number == 6:
         reduce_position(answer, 1.5)
+    elif number == 7:
+        drop_targets(answer)
+        add_target(answer, away(close, -side * 0.01, absolute), 1.0)
+    elif number == 8:
+        drop_targets(answer)
+        add_target(answer, close, 0.5)
     else:
         ladder_fault(number, close, side, absolute, answer)
 
@@ -307,7 +317,8 @@ def ladder_fault(number: int, price: float, side: int, absolute: int, answer: An
         if number == 1:
             add_target(answer, -1.0, 1.0)
         elif number == 7:
-            add_target(answer, away(price, side * 0.01, absolute), 0.0)
+            add_target(answer, away(price, side * 0.01 * 1, absolute), 0.5)
+            add_target(answer, away(price, side * 0.01 * 2, absolute), 0.6)
         else:
             for rung in range(5):
                 add_target(answer, away(price, side * 0.01 * (rung + 1), absolute), 0.1)

@@ -81,6 +81,8 @@ class Account:
         self.settlements_booked = dict.fromkeys(views, 0)
         self.last_close_time: dict[str, int] = {}
         self.equity: list[tuple[int, str, float]] = []
+        self.exits: dict[str, tuple[int, str]] = {}
+        self.candles_since_exit: dict[str, int] = {}
 
     def slippage(self, symbol: str) -> float:
         """Model 3: s, doubled in high volatility "as known at the open of the filling candle" (or at t_c)."""
@@ -171,6 +173,7 @@ class Account:
         self.cancel_adds(holding, "position_closed", at)
         if holding.reduce is not None:
             self.record_cancellation(symbol, holding.d, "reduce", 0, "position_closed", at)
+        self.exits[symbol], self.candles_since_exit[symbol] = (at, reason), 0
         self.log.trades.append(holding.trade(self.strategy, at, reason, self.contracts[symbol]))
 
     def record_cancellation(self, symbol: str, d: int, action: str, rung: int, reason: str, time: int) -> None:

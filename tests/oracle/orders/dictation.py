@@ -23,7 +23,7 @@ FAULT = 5
 DISTANCES = (0.0, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, -0.001)
 STOPS = (0.002, 0.004, 0.006, 0.01, 0.02, 0.003, 0.005, 0.01, 0.02, 0.3)
 HALVES, THIRDS, QUARTERS = (0.5, 0.5), (0.3, 0.3, 0.3), (0.25, 0.25, 0.25, 0.25)
-PARTS = ((1.0,), (1.0,), HALVES, THIRDS, QUARTERS, (0.5, 0.6), (0.0004, 0.5), (0.4, 0.4, 0.2))
+PARTS = ((1.0,), (1.0,), HALVES, THIRDS, QUARTERS, (0.6,), (0.0004, 0.5), (0.4, 0.4, 0.2))
 SIZES = (1.0, 0.5, 2.0, 0.01)
 TRAILINGS = (
     (0.004, 0.0, 0.0),
@@ -123,6 +123,8 @@ class Dictation:
             return {"targets": self.price_targets(price, side * step, PARTS[targets])}
         if targets == 8:
             return {"targets": [(self.away(price, side * step), 0.5), (self.away(price, side * step), 0.5)]}
+        if targets == 9 and not self.absolute:
+            return {"target_fractions": [(step, 0.5), (step + 0.00001, 0.5)]}
         return {}
 
     def price_targets(self, price: float, step: float, parts: tuple[float, ...]) -> list[tuple[float, float]]:
@@ -141,7 +143,7 @@ class Dictation:
         return {
             4: [limit(1, 0)],
             5: [limit(1, 1), limit(2, 0)],
-            6: [stop(1, 1), stop(3, 0)],
+            6: [stop(1, 2), stop(3, 2)],
             7: [limit(1, 0), stop(2, 1)],
             8: [limit(1, 1), limit(2, 3), limit(3, 1), limit(4, 3)],
             9: [limit(2, 0), limit(1, 2)],
@@ -149,7 +151,7 @@ class Dictation:
 
     def add(self, kind: str, volume: float, price: float, side: int, steps: int, size: int) -> Answer:
         """An add so many steps away from a price."""
-        step, life = side * (0.0005 * (1 + digit(volume, SPACING))), digit(volume, EXPIRY)
+        step, life = side * (0.0002 * (1 + digit(volume, SPACING))), digit(volume, EXPIRY)
         at = self.away(price, step * steps if kind == "stop" else -step * steps)
         return {"kind": kind, "price": at, "size": SIZES[size], "expires": None if life < 5 else life - 4}
 
@@ -202,7 +204,7 @@ class Dictation:
             4: {"adds": [{"kind": "limit", "price": below, "size": 4.5}]},
             5: {"stop_fraction": 0.0, "stop_price": self.away(price, side * 0.01)},
             6: {"targets": None, "target_fractions": [(-0.01, 1.0)]},
-            7: {"targets": [(self.away(price, side * 0.01), 0.0)], "target_fractions": None},
+            7: {"targets": self.price_targets(price, side * 0.01, (0.5, 0.6)), "target_fractions": None},
             8: {"targets": self.price_targets(price, side * 0.01, (0.1,) * 5), "target_fractions": None},
             9: {
                 "adds": [{"kind": "limit", "price": self.away(price, -side * 0.0005 * n), "size": 2.5} for n in (1, 2)]
@@ -220,8 +222,8 @@ class Dictation:
             4: {"adds": [{"kind": "limit", "price": below, "size": 4.5}]},
             5: {"stop_price": self.away(close, side * 0.01)},
             6: {"reduce": 1.5},
-            7: {"targets": [(self.away(close, side * 0.01), 0.0)]},
-            8: {"targets": self.price_targets(close, side * 0.01, (0.1,) * 5)},
+            7: {"targets": [(self.away(close, -side * 0.01), 1.0)]},
+            8: {"targets": [(close, 0.5)]},
             9: {
                 "adds": [{"kind": "limit", "price": self.away(close, -side * 0.0005 * n), "size": 2.5} for n in (1, 2)]
             },

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.guarded import run_tape
 from papertape.engine.runner_settings import RunnerSettings
@@ -40,21 +42,21 @@ FOLDER = Path(__file__).parents[1] / "dictated"
 
 
 @cache
-def dictated_strategies() -> Mapping[str, Strategy]:
-    """The built-in strategies and the dictated one."""
-    return load_strategies([FOLDER])
+def dictated_strategies(series: str = "1m") -> Mapping[str, Strategy]:
+    """The dictated strategy, asked on the candles of one series."""
+    return {"dictated": replace(load_strategies([FOLDER])["dictated"], series=(series,))}
 
 
-def dictated_world(tape: RandomTape, risk: RiskSettings = NO_LIMITS) -> EngineState:
+def dictated_world(tape: RandomTape, risk: RiskSettings = NO_LIMITS, series: str = "1m") -> EngineState:
     """A world with one account of the dictated strategy."""
-    return configured_world(tape.contracts, {"dictated": RunnerSettings(risk=risk)}, dictated_strategies())
+    return configured_world(tape.contracts, {"dictated": RunnerSettings(risk=risk)}, dictated_strategies(series))
 
 
 def engine_events(
-    tape: RandomTape, risk: RiskSettings = NO_LIMITS, engine: str = "python"
+    tape: RandomTape, risk: RiskSettings = NO_LIMITS, engine: str = "python", series: str = "1m"
 ) -> tuple[EngineState, list[Event]]:
     """The world at the end of a tape, and every decision on the way."""
-    world = dictated_world(tape, risk)
+    world = dictated_world(tape, risk, series)
     if engine == "python":
         outcome = run_tape(world, PlainEngine(world, tape))
     else:

@@ -68,6 +68,7 @@ class Holding:
     best: float = 0.0
     worst: float = 0.0
     sizes: float = 1.0
+    age: int = 0
     funding: float = 0.0
     ambiguous: bool = False
     ladder: tuple[Target, ...] = ()
@@ -142,6 +143,13 @@ class Holding:
         self.quantity = rest
         self.closing.append(part)
         return part
+
+    def result_r(self, close: float) -> float:
+        """Section 10: "(gross of parts - all fees so far + funding + d*q*(close - E))/R1" """
+        gross, fees, funding = 0.0, self.fees, self.funding
+        for part in self.closing:
+            gross, fees, funding = gross + part.gross, fees + part.fees, funding + part.funding
+        return (gross - fees + funding + self.d * self.quantity * (close - self.average)) / self.r1
 
     def trade(self, strategy: str, time: int, reason: str, contract: Contract) -> Record:
         """Section 8: "A trade is from flat to flat, one line of the trades CSV" """

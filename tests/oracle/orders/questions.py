@@ -28,6 +28,8 @@ def after_close(account: Account, symbol: str, candle: Candle, completed: set[in
     """Stages 4 to 6; stage 3 is done by the caller."""
     now = candle.open_time + account.views[symbol].base
     asked = account.timeframe in completed and not candle.late
+    if account.timeframe in completed:
+        grow_older(account, symbol, now)
     expire(account, symbol, now)
     holding = account.holdings.get(symbol)
     if asked and holding is not None and holding.exit_reason is None:
@@ -40,6 +42,16 @@ def after_close(account: Account, symbol: str, candle: Candle, completed: set[in
         answer = script.enter(symbol, candle)
         if answer is not None:
             ask_entry(account, symbol, answer, candle.close, now)
+
+
+def grow_older(account: Account, symbol: str, now: int) -> None:
+    """Section 10: `age_candles` are "completions of the strategy's timeframe with t_c > time of the first fill",
+    `candles_since_exit` "completions with t_c > exit time; none before the first trade"."""
+    holding, exited = account.holdings.get(symbol), account.exits.get(symbol)
+    if holding is not None and now > holding.entry_time:
+        holding.age += 1
+    if exited is not None and now > exited[0]:
+        account.candles_since_exit[symbol] += 1
 
 
 def expire(account: Account, symbol: str, now: int) -> None:

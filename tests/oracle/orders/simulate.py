@@ -15,7 +15,7 @@ from tests.oracle.settings import MINUTE, RISK, shared_settings
 from .account import Account, Log, RestingEntry
 from .answers import Answer
 from .candle_stages import before_close
-from .holding import Holding
+from .holding import Holding, Record
 from .questions import Script, after_close
 
 Key = tuple[str, int]
@@ -53,6 +53,7 @@ class Outcome:
     equity: list[tuple[int, str, float]]
     holdings: dict[str, Holding]
     entries: dict[str, RestingEntry]
+    views: list[Record]
 
 
 def simulate(
@@ -82,12 +83,36 @@ def simulate(
     values = {**RISK, **{name: value for name, value in given.items() if name in RISK}}
     account = Account(strategy, values, views, {**from_files, **(contracts or {})}, timeframe, units_max)
     switch = GlobalSwitch(shared, account.cash)
+    shown: list[Record] = []
     for time, kind, _, symbol, payload in facts_in_order(joined, dict(funding or {}), {}, base):
         if kind == 1:
             views[symbol].settlements.append((time, payload))
             continue
-        take_candle(account, switch, symbol, payload, script, live=start_ms is None or payload.open_time >= start_ms)
-    return Outcome(account.log, account.cash, account.equity_now(), account.equity, account.holdings, account.entries)
+        live = start_ms is None or payload.open_time >= start_ms
+        take_candle(account, switch, symbol, payload, script, live=live)
+        if live:
+            shown.append(shown_of(account, symbol, payload))
+    return Outcome(
+        account.log, account.cash, account.equity_now(), account.equity, account.holdings, account.entries, shown
+    )
+
+
+def shown_of(account: Account, symbol: str, candle: Candle) -> Record:
+    """Section 10: what depends on the position, after a candle. There is no position while `units` is 0."""
+    holding = account.holdings.get(symbol)
+    position = (0, 0.0, 0.0, 0.0) if holding is None else (holding.age, holding.best, holding.worst, holding.sizes)
+    age, best, worst, units = position
+    return {
+        "symbol": symbol,
+        "time": candle.open_time + account.views[symbol].base,
+        "age_candles": age,
+        "best_usdt": best,
+        "worst_usdt": worst,
+        "units": units,
+        "result_r": 0.0 if holding is None else holding.result_r(candle.close),
+        "last_exit_reason": account.exits[symbol][1] if symbol in account.exits else "",
+        "candles_since_exit": account.candles_since_exit.get(symbol, -1),
+    }
 
 
 def take_candle(

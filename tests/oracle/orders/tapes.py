@@ -33,6 +33,15 @@ def dictated_market(recipe: Recipe, share: float = 0.5) -> RandomTape:
     return tape
 
 
+def at_closes_of(tape: RandomTape, timeframe_ms: int) -> RandomTape:
+    """The same market with no volume but in the last candle of each longer one, whose volume is then that."""
+    for contract, table in zip(tape.contracts, tape.candles, strict=True):
+        for place, time_ms in enumerate(table.open_time_ms):
+            if (time_ms + contract.timeframe_ms) % timeframe_ms != 0:
+                table.volume[place] = 0.0
+    return tape
+
+
 def settings_of(risk: RiskSettings) -> dict[str, float]:
     """The oracle's settings of an engine's risk."""
     return {name: float(getattr(risk, name)) for name in risk.__struct_fields__}

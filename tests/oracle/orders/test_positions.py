@@ -357,3 +357,29 @@ def test_a_trip_cancels_adds_at_once() -> None:
     settings = {"max_session_loss_percent": 0.001}
     outcome = Scene(ENTER | LIMITS, [QUIET, (98.9, 98.9, 98.5, 98.5)], settings=settings).play()
     assert cancellations(outcome) == [(3, "add", 2, "kill_switch")]
+
+
+# ---------------------------------------------------------------- section 10: what the view offers
+
+
+def test_the_age_counts_completions_after_the_first_fill() -> None:
+    """At the open of bar 1: its close at minute 2 is the first. Inside bar 1, at minute 2: minute 3 is the first."""
+    limit = {"side": 1, "kind": "limit", "price": 99.0, "stop_price": 95.0, "quantity": 10.0}
+    for enter, bar, ages in ((ENTER, QUIET, [0, 1, 2]), (limit, (100.0, 100.0, 98.0, 100.0), [0, 0, 1])):
+        assert [view["age_candles"] for view in Scene(enter, [bar, QUIET]).play().views] == ages
+
+
+def test_candles_since_an_exit_count_from_its_time() -> None:
+    """Out at the open of bar 2 (minute 2), so its close counts; stopped inside it at minute 3, the next one does."""
+    for bar, since in (((94.0, 94.0, 94.0, 94.0), [-1, -1, 1, 2]), ((100.0, 100.0, 95.0, 95.0), [-1, -1, 0, 1])):
+        outcome = Scene(ENTER, [QUIET, bar, QUIET]).play()
+        assert [view["candles_since_exit"] for view in outcome.views] == since
+        assert outcome.views[-1]["last_exit_reason"] == "stop"
+
+
+@SIDES
+def test_the_result_in_r_has_parts_fees_and_what_is_open(side: int) -> None:
+    """R1 = 50; half left at 102 for 10, the other half stands 1 above its entry: (10 + 5)/50, without costs."""
+    outcome = Scene(ENTER | HALVES, [QUIET, (100.0, 102.1, 100.0, 101.0)]).play(side)
+    assert outcome.views[-1]["result_r"] == pytest.approx(0.3)
+    assert outcome.views[-1]["units"] == 1.0

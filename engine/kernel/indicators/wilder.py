@@ -1,0 +1,201 @@
+"""Wilder's indicators, and the trends built on his average true range.
+
+Formulas and seeds: J. Welles Wilder, "New Concepts in Technical Trading Systems" (1978), started as TA-Lib starts
+them. Recursions are evaluated exactly as written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from papertape.engine.kernel.indicators.averages import update_ema
+from papertape.engine.kernel.indicators.progress import next_row
+
+if TYPE_CHECKING:
+    from papertape.engine.kernel.indicators.structs import Adx, Atr, Keltner, Rsi, Supertrend
+    from papertape.engine.kernel.state import Bar
+    from papertape.engine.kernel.view import SeriesView
+
+
+def update_rsi(rsi: Rsi, series: SeriesView, period: int) -> None:
+    """Fold Wilder's relative strength index; it is 50 when nothing moved, where TA-Lib's RSI is 0.
+
+    Ready at candle `period + 1`; equals TA-Lib's RSI otherwise.
+    """
+    start = next_row(rsi, series, period)
+    if start < 0:
+        return
+    if start == rsi.first:
+        rsi.average_gain, rsi.average_loss, rsi.value = 0.0, 0.0, 0.0
+    bars = series.bars
+    mask = len(bars) - 1
+    for row in range(start, rsi.row + 1):
+        if row > rsi.first:
+            _fold_rsi(rsi, row - rsi.first, bars[row & mask].close - bars[(row - 1) & mask].close, period)
+    if rsi.ready == 1:
+        moved = rsi.average_gain + rsi.average_loss
+        rsi.value = 100.0 * (rsi.average_gain / moved) if moved > 0.0 else 50.0
+
+
+def _fold_rsi(rsi: Rsi, age: int, change: float, period: int) -> None:
+    """Fold one change of the close."""
+    gain = change if change > 0.0 else 0.0
+    loss = -change if change < 0.0 else 0.0
+    if age > period:
+        rsi.average_gain = (rsi.average_gain * (period - 1) + gain) / period
+        rsi.average_loss = (rsi.average_loss * (period - 1) + loss) / period
+        return
+    rsi.average_gain += gain
+    rsi.average_loss += loss
+    if age == period:
+        rsi.average_gain = rsi.average_gain / period
+        rsi.average_loss = rsi.average_loss / period
+        rsi.ready = 1
+
+
+def true_range(high: float, low: float, previous_close: float) -> float:
+    """Return the largest of high - low, |high - previous close| and |low - previous close|."""
+    return max(high - low, abs(high - previous_close), abs(low - previous_close))
+
+
+def update_atr(atr: Atr, series: SeriesView, period: int) -> None:
+    """Fold Wilder's average true range. Ready at candle `period + 1`; equals TA-Lib's ATR."""
+    start = next_row(atr, series, period)
+    if start < 0:
+        return
+    if start == atr.first:
+        begin_atr(atr)
+    bars = series.bars
+    mask = len(bars) - 1
+    for row in range(start, atr.row + 1):
+        if row > atr.first:
+            fold_atr(atr, row - atr.first, bars[row & mask], bars[(row - 1) & mask].close, period)
+
+
+def begin_atr(atr: Atr) -> None:
+    """Start over: the next candle is the first one."""
+    atr.total, atr.value = 0.0, 0.0
+    atr.ready = 0
+
+
+def fold_atr(atr: Atr, age: int, bar: Bar, previous_close: float, period: int) -> None:
+    """Fold the true range of one candle; `age` counts from 0 at the first candle, which has none."""
+    span = true_range(bar.high, bar.low, previous_close)
+    if age > period:
+        atr.value = (atr.value * (period - 1) + span) / period
+        return
+    atr.total += span
+    if age == period:
+        atr.value = atr.total / period
+        atr.ready = 1
+
+
+def update_adx(adx: Adx, series: SeriesView, period: int) -> None:
+    """Fold Wilder's directional movement. An undefined DX leaves the index unchanged.
+
+    The indicators are ready at candle `period + 1`, the index at candle `2 * period`; they equal TA-Lib's PLUS_DI,
+    MINUS_DI and ADX.
+    """
+    start = next_row(adx, series, 2 * period)
+    if start < 0:
+        return
+    if start == adx.first:
+        begin_adx(adx)
+    bars = series.bars
+    mask = len(bars) - 1
+    for row in range(start, adx.row + 1):
+        if row > adx.first:
+            fold_adx(adx, row - adx.first, bars[row & mask], bars[(row - 1) & mask], period)
+
+
+def begin_adx(adx: Adx) -> None:
+    """Start over: the next candle is the first one."""
+    adx.plus_sum, adx.minus_sum, adx.range_sum, adx.dx_sum = 0.0, 0.0, 0.0, 0.0
+    adx.plus_di, adx.minus_di, adx.value = 0.0, 0.0, 0.0
+    adx.di_ready, adx.ready = 0, 0
+
+
+def fold_adx(adx: Adx, age: int, bar: Bar, previous: Bar, period: int) -> None:
+    """Fold the rise of the high, the fall of the low and the true range of one candle; `age` as in `fold_atr`."""
+    up, down = bar.high - previous.high, previous.low - bar.low
+    span = true_range(bar.high, bar.low, previous.close)
+    plus = up if up > down and up > 0.0 else 0.0
+    minus = down if down > up and down > 0.0 else 0.0
+    if age < period:
+        adx.plus_sum += plus
+        adx.minus_sum += minus
+        adx.range_sum += span
+        return
+    adx.plus_sum = adx.plus_sum - adx.plus_sum / period + plus
+    adx.minus_sum = adx.minus_sum - adx.minus_sum / period + minus
+    adx.range_sum = adx.range_sum - adx.range_sum / period + span
+    adx.plus_di = 100.0 * (adx.plus_sum / adx.range_sum) if adx.range_sum > 0.0 else 0.0
+    adx.minus_di = 100.0 * (adx.minus_sum / adx.range_sum) if adx.range_sum > 0.0 else 0.0
+    adx.di_ready = 1
+    total = adx.plus_di + adx.minus_di
+    dx = 100.0 * (abs(adx.plus_di - adx.minus_di) / total) if total > 0.0 else 0.0
+    if age < 2 * period:
+        adx.dx_sum += dx
+        if age == 2 * period - 1:
+            adx.value = adx.dx_sum / period
+            adx.ready = 1
+    elif total > 0.0:
+        adx.value = (adx.value * (period - 1) + dx) / period
+
+
+def update_keltner(keltner: Keltner, series: SeriesView, period: int, atr_period: int, width: float) -> None:
+    """Fold Keltner's channel: the exponential average of the close, `width` average true ranges to either side.
+
+    Ready when both averages are.
+    """
+    update_ema(keltner.ema, series, period)
+    update_atr(keltner.atr, series, atr_period)
+    keltner.ready = keltner.ema.ready * keltner.atr.ready
+    if keltner.ready == 1:
+        reach = width * keltner.atr.value
+        keltner.middle = keltner.ema.value
+        keltner.upper = keltner.ema.value + reach
+        keltner.lower = keltner.ema.value - reach
+    else:
+        keltner.middle, keltner.upper, keltner.lower = 0.0, 0.0, 0.0
+
+
+def update_supertrend(trend: Supertrend, series: SeriesView, atr_period: int, width: float) -> None:
+    """Fold the trend that ends when the close leaves a band of `width` average true ranges around (high + low) / 2.
+
+    Each band only moves towards the price until a close lies beyond it; the trend begins as a falling one. Ready at
+    candle `atr_period + 1`. Changing the width alone keeps the bands, which adapt.
+    """
+    start = next_row(trend, series, atr_period)
+    if start < 0:
+        return
+    if start == trend.first:
+        begin_atr(trend.atr)
+        trend.upper, trend.lower, trend.value = 0.0, 0.0, 0.0
+        trend.side = 0
+    bars = series.bars
+    mask = len(bars) - 1
+    for row in range(start, trend.row + 1):
+        if row > trend.first:
+            bar, previous_close = bars[row & mask], bars[(row - 1) & mask].close
+            fold_atr(trend.atr, row - trend.first, bar, previous_close, atr_period)
+            if row - trend.first >= atr_period:
+                _fold_bands(trend, bar, previous_close, width * trend.atr.value)
+                trend.ready = 1
+
+
+def _fold_bands(trend: Supertrend, bar: Bar, previous_close: float, reach: float) -> None:
+    """Move the bands by one candle, and turn the trend if the close lies beyond the one that holds it."""
+    middle = (bar.high + bar.low) / 2.0
+    upper, lower = middle + reach, middle - reach
+    if trend.side == 0 or upper < trend.upper or previous_close > trend.upper:
+        trend.upper = upper
+    if trend.side == 0 or lower > trend.lower or previous_close < trend.lower:
+        trend.lower = lower
+    if trend.side > 0:
+        trend.side = -1 if bar.close < trend.lower else 1
+    elif trend.side < 0:
+        trend.side = 1 if bar.close > trend.upper else -1
+    else:
+        trend.side = -1
+    trend.value = trend.lower if trend.side > 0 else trend.upper
