@@ -42,8 +42,9 @@ class Readiness(Struct, frozen=True):
 class EntryBlocker(Struct, frozen=True):
     """What else prevents an entry. `detail` adds what the name does not say.
 
-    `inactive`, `kill_switch` (detail: the limit), `paused`, `not_tradable`, `position` (its side), `order` (what it
-    does), `max_positions`, `correlation`, and `own`: the strategy's own words.
+    `inactive`, `kill_switch` (detail: the limit), `paused`, `not_tradable`, `no_signal` (the names that have not
+    arrived), `position` (its side), `order` (what it does), `max_positions`, `correlation`, and `own`: the strategy's
+    own words.
     """
 
     reason: str
@@ -135,6 +136,12 @@ def is_ready(state: EngineState, runner: Runner, index: int) -> bool:
     return all(frame.candles >= frame.needed for frame in readiness(state, runner, index))
 
 
+def missing_signals(runner: Runner, index: int) -> list[str]:
+    """Return the names of the strategy's signals that have not arrived on a symbol yet."""
+    names = runner.strategy.signals
+    return [name for name, last in zip(names, runner.signals[index], strict=False) if last.time_ms < 0]
+
+
 def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:
     candles = known_candles(series)
     missing, ready_at_ms = max(0, needed - candles), 0
@@ -169,6 +176,8 @@ def _blockers(state: EngineState, runner: Runner, index: int, side: int) -> list
         blockers.append(EntryBlocker("paused"))
     if market.suspended:
         blockers.append(EntryBlocker("not_tradable"))
+    if missing := missing_signals(runner, index):
+        blockers.append(EntryBlocker("no_signal", ", ".join(missing)))
     if desk.position.side != 0:
         blockers.append(EntryBlocker("position", SIDE_NAMES[desk.position.side]))
     if desk.order.action != NO_ORDER:

@@ -15,17 +15,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.engine.feeds.files import csv_polars
-from papertape.engine.kernel.codes import EXTERNAL_SIGNAL
 from papertape.engine.reducer.causes import cause_of, slot_of
 from papertape.engine.reducer.reducer import decide, gap_entries
-from papertape.engine.reducer.signals import remember_signal
 from papertape.engine.reducer.state import ORDER_SLOTS, EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.engine_choice import check_engine, is_worth_compiling, is_worth_importing, rows_about
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
 from papertape.engine.research.hook_errors import HOOK_ERRORS, hook_error
-from papertape.engine.research.tape import Tape, fact_event, tape_of
+from papertape.engine.research.tape import Tape, fact_event, remember_signals, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import shipped_digest
 from papertape.events.errors import ConfigError, UsageError
@@ -36,7 +34,6 @@ from papertape.events.facts import (
     KillSwitchReset,
     KillSwitchTripped,
     OrderPlaced,
-    SignalReceived,
 )
 from papertape.events.log import Entry
 
@@ -126,22 +123,12 @@ def backtest(
             raise _explained(error, world) from error
         # Compiled code does not say where it failed, CPython does.
         return backtest(feed, strategies, runners, "python", start_ms, end_ms, on_progress, after_trip)
-    _remember_signals(world, tape, tape_engine.facts)
+    remember_signals(world, tape, tape_engine.facts)
     summaries = _summaries(world, tape_engine, outcome.equities)
     took_s = time.perf_counter() - started
     return Backtest(
         tape_engine.name, tape, tape_engine.facts, events, world, outcome.decided, outcome.equities, summaries, took_s
     )
-
-
-def _remember_signals(world: EngineState, tape: Tape, facts: FactColumns) -> None:
-    """Let the state remember the signals of a tape, as a live engine would."""
-    if tape.signals:
-        for index in range(facts.total):
-            if facts.kind[index] == EXTERNAL_SIGNAL:
-                event = fact_event(tape, facts.at(index))
-                assert isinstance(event, SignalReceived), "a signal's fact is its event"
-                remember_signal(world.signals, event)
 
 
 def _configured(strategies: Mapping[str, Strategy], events: Sequence[Event]) -> EngineState:

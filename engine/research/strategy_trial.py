@@ -21,7 +21,7 @@ from papertape.engine.research.guarded import run_tape
 from papertape.engine.research.hook_errors import HOOK_ERRORS, hook_error
 from papertape.engine.research.hook_probe import HookProbe
 from papertape.engine.research.promises import Promise
-from papertape.engine.research.tape import fact_event
+from papertape.engine.research.tape import fact_event, remember_signals
 from papertape.engine.research.trial_market import base_timeframe, first_after, trial_tape, with_noise_from
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import PapertapeError
@@ -58,7 +58,7 @@ class Run(Struct):
 
 def try_strategy(strategy: Strategy, on_compiling: Callable[[str], None]) -> list[Promise]:
     """Try every promise that only a run can prove; a hook that raises an error ends the trial."""
-    tape = trial_tape(base_timeframe(min(strategy.series_ms)))
+    tape = trial_tape(base_timeframe(min(strategy.series_ms)), signals=strategy.signals)
     trial = _Trial(strategy, tape)
     try:
         plain = trial.run(PlainEngine)
@@ -103,6 +103,7 @@ class _Trial:
         made = engine(self.world, tape or self.tape)
         started = time.process_time()
         decided = run_tape(self.world, made).decided
+        remember_signals(self.world, tape or self.tape, made.facts)
         seconds = time.process_time() - started
         return Run([(one.fact, one.event) for one in decided], state_digest(self.world), seconds)
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
 from papertape.engine.kernel.state import Fact, FactColumns
+from papertape.engine.reducer.signals import remember_signal
 from papertape.events.facts import (
     CandleClosed,
     ContractListed,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
     from papertape.engine.feeds.files.feed import FileFeed
     from papertape.engine.feeds.files.signals_csv import SignalSeries
+    from papertape.engine.reducer.state import EngineState
 
 
 class Tape(Struct):
@@ -161,3 +163,13 @@ def fact_event(tape: Tape, fact: Fact) -> MarketFact | SignalReceived:
         return OpenInterestObserved(at_ms, contract.symbol, float(fact.close))
     prices = (float(fact.open), float(fact.high), float(fact.low), float(fact.close), float(fact.volume))
     return CandleClosed(at_ms, contract.symbol, contract.timeframe_ms, *prices, Timing(int(fact.timing)))
+
+
+def remember_signals(state: EngineState, tape: Tape, facts: FactColumns) -> None:
+    """Let the state remember the signals of a tape, as it does when they arrive one by one."""
+    if tape.signals:
+        for index in range(facts.total):
+            if facts.kind[index] == EXTERNAL_SIGNAL:
+                event = fact_event(tape, facts.at(index))
+                assert isinstance(event, SignalReceived), "a signal's fact is its event"
+                remember_signal(state.signals, event)

@@ -90,6 +90,8 @@ def hold_words(reason: str, detail: str) -> str:
             return f"a {detail} position is open"
         case "order":
             return f"its {detail} waits to be filled"
+        case "no_signal":
+            return f"no signal {detail} has arrived yet"
         case "own":
             return detail
         case _:
@@ -98,6 +100,7 @@ def hold_words(reason: str, detail: str) -> str:
 
 NOT_ASKED: dict[str, str] = {
     "not_ready": "candles missing",
+    "no_signal": "signal missing",
     "late": "late candle",
     "paused": "paused",
     "position": "position open",
