@@ -131,6 +131,11 @@ def readiness(state: EngineState, runner: Runner, index: int) -> tuple[Readiness
     )
 
 
+def has_completed(runner: Runner, index: int) -> bool:
+    """Return whether the last candle completed one of the series that the strategy is asked on."""
+    return runner.series[0].views[index].candle.completed == 1
+
+
 def is_ready(state: EngineState, runner: Runner, index: int) -> bool:
     """Return whether the strategy has all complete candles that an entry needs."""
     return all(frame.candles >= frame.needed for frame in readiness(state, runner, index))

@@ -6,9 +6,14 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import httpx
+
 from papertape.events.facts import ConfigurationReloaded, EngineStarted, RunnerConfigured, RunnerPaused
+from tests.cli.test_process_supervisor import wait_for
+from tests.cli.test_up_page import address, get
 from tests.engine.logs import recorded
 from tests.engine.processes import ok, papertape, running
+from tests.engine.test_configuration import VANISHING
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -68,3 +73,32 @@ def test_a_reload_without_an_engine_says_that_the_next_start_applies_the_configu
     done = papertape(tmp_path, "reload")
     assert done.returncode == 2
     assert "the next start applies the configuration" in done.stderr
+
+
+def test_the_page_reloads_shows_a_new_strategy_and_counts_funnels(tmp_path: Path) -> None:
+    config, own = tmp_path / "papertape.toml", tmp_path / "own"
+    own.mkdir()
+    text = BEFORE.replace('"vwap_rsi"]', '"vwap_rsi"]\nfolders = ["own"]') + "[web]\nport = 0\n"
+    config.write_text(text)
+    with running(tmp_path, "up") as keeper:
+        url = address(keeper)
+        assert keeper.stdout is not None
+        token = keeper.stdout.readline().split()[-1]
+        wait_for(lambda: get(f"{url}/strategy/momentum").status_code == 200)
+        (own / "vanishing.py").write_text(VANISHING)
+        config.write_text(text.replace('"vwap_rsi"]', '"vanishing"]'))
+        answer = httpx.post(
+            f"{url}/api/v1/commands/reload",
+            json={"actor": "anna", "reason": "another one"},
+            headers={"authorization": f"Bearer {token}"},
+            timeout=PATIENCE_S,
+        )
+        assert answer.json()["changes"] == [
+            "strategies.vanishing: runs from now on",
+            "strategies.vwap_rsi: opens no more positions",
+        ]
+        wait_for(lambda: "Never enters." in get(f"{url}/strategy/vanishing").text)
+        assert "configuration reloaded by anna" in get(f"{url}/events").text
+        wait_for(lambda: "asked on" in get(f"{url}/funnel/momentum?days=1").text)
+        assert get(f"{url}/funnel/momentum?days=0").status_code == 404
+        assert get(f"{url}/funnel/nobody").status_code == 404

@@ -204,4 +204,4 @@ def test_the_regime_is_the_first_match(
 def test_a_spike_is_more_than_the_multiple_of_the_mean_and_more_than_nothing(
     volume: float, mean: float, stands_out: bool
 ) -> None:
-    assert is_volume_spike(volume, VolumeAverage(value=mean), 2.0) is stands_out
+    assert is_volume_spike(volume, mean, 2.0) is stands_out

@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papertape.engine.kernel.codes import CANDLE
-from papertape.engine.kernel.indicators import roll_highest, roll_lowest
+from papertape.engine.kernel.indicators import Donchian, update_donchian
 from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.observe import observe_candle
 from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import (
     SETTLEMENTS_MAX,
     Bar,
-    Extreme,
     Fact,
     Market,
     Series,
     Settlement,
 )
+from papertape.engine.kernel.view import SeriesView
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.events.units import MINUTE_MS
 from tests.build import FIVE_MINUTES_MS
@@ -114,17 +114,34 @@ def test_minutes_sum_to_the_recorded_five_minutes() -> None:
     assert compared > 300
 
 
+class Range:
+    """The channel of a series whose candles each have one price."""
+
+    def __init__(self) -> None:
+        self.view = SeriesView(Series(completed=1), [Bar() for _ in range(HISTORY_BARS_MIN)])
+        self.channel = Donchian()
+
+    def add(self, row: int, price: int) -> None:
+        """Complete a candle."""
+        self.view.candle.row, self.view.bars[row] = row, Bar(high=price, low=price)  # type: ignore[index]
+
+    def known(self, lookback: int) -> tuple[float, float]:
+        """The highest and the lowest price of the candles before the newest one."""
+        update_donchian(self.channel, self.view, lookback)
+        return self.channel.previous_upper, self.channel.previous_lower
+
+
 @examples(100)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=60), st.integers(1, 12))
 def test_the_rolling_range_is_that_of_the_candles_before(prices: list[int], lookback: int) -> None:
-    bars, highest, lowest = [Bar() for _ in range(HISTORY_BARS_MIN)], Extreme(), Extreme()
+    rolling = Range()
     for row, price in enumerate(prices):
-        bars[row] = Bar(high=price, low=price)
-        roll_highest(highest, bars, row, lookback)
-        roll_lowest(lowest, bars, row, lookback)
+        rolling.add(row, price)
+        known = rolling.known(lookback)
+        assert rolling.channel.ready == (row >= lookback)
         if row >= lookback:
             window = prices[row - lookback : row]
-            assert (highest.value, lowest.value) == (max(window), min(window))
+            assert known == (max(window), min(window))
 
 
 LONG = st.lists(st.integers(1, 9), min_size=30, max_size=60)
@@ -134,15 +151,14 @@ LONG = st.lists(st.integers(1, 9), min_size=30, max_size=60)
 @given(LONG, st.integers(1, 12), st.integers(1, 12), st.integers(1, 25))
 def test_another_lookback_counts_from_the_next_candle_on(prices: list[int], first: int, then: int, change: int) -> None:
     """The owner changes a parameter, or adds a strategy, in the middle of a log."""
-    bars, highest, lowest = [Bar() for _ in range(HISTORY_BARS_MIN)], Extreme(), Extreme()
+    rolling = Range()
     for row, price in enumerate(prices):
-        bars[row] = Bar(high=price, low=price)
+        rolling.add(row, price)
         lookback = first if row < change else then
-        roll_highest(highest, bars, row, lookback)
-        roll_lowest(lowest, bars, row, lookback)
+        known = rolling.known(lookback)
         if row >= lookback:
             window = prices[row - lookback : row]
-            assert (highest.value, lowest.value) == (max(window), min(window))
+            assert known == (max(window), min(window))
 
 
 @examples(50)
@@ -150,10 +166,10 @@ def test_another_lookback_counts_from_the_next_candle_on(prices: list[int], firs
 def test_a_range_that_is_first_looked_at_late_knows_the_candles_of_before(
     prices: list[int], lookback: int, first: int
 ) -> None:
-    bars, highest = [Bar() for _ in range(HISTORY_BARS_MIN)], Extreme()
+    rolling = Range()
     for row, price in enumerate(prices):
-        bars[row] = Bar(high=price)
+        rolling.add(row, price)
         if row >= first:
-            roll_highest(highest, bars, row, lookback)
+            known = rolling.known(lookback)
         if row >= max(first, lookback):
-            assert highest.value == max(prices[row - lookback : row])
+            assert known[0] == max(prices[row - lookback : row])

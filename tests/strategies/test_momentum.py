@@ -2,49 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.decide import is_ready
-from papertape.engine.kernel.indicators import ADX_READY_ROW
-from papertape.engine.kernel.state import Adx, Atr, Extreme, Needs, Series, VolumeAverage
+from papertape.engine.kernel.indicators import Adx, Atr, Donchian, VolumeAverage
+from papertape.engine.kernel.state import Needs, Series
 from papertape.engine.kernel.view import SeriesView
 from papertape.engine.strategies.momentum import MOMENTUM_LOST, Parameters, Reading, State, enter, leave
 from tests.build import view_of
 from tests.support import STRATEGIES
 
+ADX_READY_ROW = 27
 LONG: dict[str, Any] = {"row": 40, "close": 101.0, "atr": 0.2, "adx": 20.0, "volume": 2.1}
 SHORT: dict[str, Any] = LONG | {"close": 89.0}
 
 
-def five(changes: dict[str, Any]) -> Series:
-    """A 5m series that broke out above 100."""
+class Fifteen(NamedTuple):
+    """A 15m series and its trend."""
+
+    candle: Series
+    adx: Adx
+
+
+class Five(NamedTuple):
+    """A 5m series and what the strategy knows of it."""
+
+    candle: Series
+    state: State
+
+
+def five(changes: dict[str, Any]) -> Five:
+    """A 5m series that broke out of its range of 90 to 100 above."""
     chosen = LONG | changes
-    return Series(
-        row=chosen["row"],
-        close=chosen["close"],
-        volume=chosen["volume"],
-        atr=Atr(value=chosen["atr"]),
-        adx=Adx(value=chosen["adx"]),
-        volume_average=VolumeAverage(value=1.0),
+    state = State(
+        channel=Donchian(ready=1, previous_upper=100.0, previous_lower=90.0),
+        atr=Atr(ready=1, value=chosen["atr"]),
+        volume_average=VolumeAverage(ready=1, value=1.0),
+        adx_5m=Adx(ready=int(chosen["row"] >= ADX_READY_ROW), value=chosen["adx"]),
     )
+    return Five(Series(row=chosen["row"], close=chosen["close"], volume=chosen["volume"]), state)
 
 
-def fifteen(adx: float = 25.0, plus: float = 20.0, minus: float = 10.0, row: int = ADX_READY_ROW) -> Series:
+def fifteen(adx: float = 25.0, plus: float = 20.0, minus: float = 10.0, row: int = ADX_READY_ROW) -> Fifteen:
     """A 15m series with a trend upwards."""
-    return Series(row=row, adx=Adx(value=adx, plus_di=plus, minus_di=minus))
+    return Fifteen(Series(row=row), Adx(ready=1, value=adx, plus_di=plus, minus_di=minus))
 
 
-def ask(main: Series, filtered: Series, parameters: Parameters = Parameters()) -> tuple[int, Answer]:  # noqa: B008
-    """The side that is entered, over a range of 90 to 100, and its numbers."""
-    decision, state = Answer(reading=Reading()), State(Extreme(100.0, 39), Extreme(90.0, 39))
-    series = SeriesView(main, ()), SeriesView(filtered, ())
+def seen(main: Five, filtered: Fifteen) -> Any:
+    """The view of both."""
+    state = replace(main.state, adx_15m=filtered.adx)
+    return view_of({"5m": main.candle, "15m": filtered.candle}, state)
+
+
+def ask(main: Five, filtered: Fifteen, parameters: Parameters = Parameters()) -> tuple[int, Answer]:  # noqa: B008
+    """The side that is entered, and its numbers."""
+    decision = Answer(reading=Reading())
+    series = SeriesView(main.candle, ()), SeriesView(filtered.candle, ())
     if not is_ready(series, Needs(*STRATEGIES["momentum"].candles_needed(parameters))):
         return 0, decision
-    return enter(view_of({"5m": main, "15m": filtered}, state), parameters, decision), decision
+    return enter(seen(main, filtered), parameters, decision), decision
 
 
 DOWN = fifteen(plus=10.0, minus=20.0)
@@ -71,7 +91,7 @@ DOWN = fifteen(plus=10.0, minus=20.0)
         (SHORT, fifteen(plus=10.0, minus=10.0), 0),
     ],
 )
-def test_each_condition(changes: dict[str, Any], filtered: Series, side: int) -> None:
+def test_each_condition(changes: dict[str, Any], filtered: Fifteen, side: int) -> None:
     assert ask(five(changes), filtered)[0] == side
 
 
@@ -99,4 +119,12 @@ def test_the_score_weighs_distance_volume_and_trend() -> None:
 )
 def test_it_leaves_when_the_trend_has_faded(changes: dict[str, Any], reason: int) -> None:
     decision = Answer(reading=Reading())
-    assert leave(view_of({"5m": five(changes), "15m": fifteen()}, State()), Parameters(), decision) == reason
+    assert leave(seen(five(changes), fifteen()), Parameters(), decision) == reason
+
+
+def test_the_periods_determine_the_candles_it_needs() -> None:
+    momentum = STRATEGIES["momentum"]
+    assert momentum.candles_needed(Parameters()) == (28, 28)
+    assert momentum.candles_needed(Parameters(adx_period=20)) == (40, 40)
+    assert momentum.candles_needed(Parameters(breakout_lookback=2_048)) == (2_049, 28)
+    assert momentum.candles_needed(Parameters(volume_period=100, atr_period=60)) == (101, 28)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from msgspec.structs import replace
@@ -10,25 +10,32 @@ from msgspec.structs import replace
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
 from papertape.engine.kernel.decide import is_ready, profit_after_costs
-from papertape.engine.kernel.indicators import ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW
+from papertape.engine.kernel.indicators import Adx, Rsi, VolumeAverage, Vwap
 from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
-from papertape.engine.kernel.state import (
-    Adx,
-    Needs,
-    Position,
-    Rsi,
-    Series,
-    SymbolState,
-    VolumeAverage,
-    Vwap,
-)
+from papertape.engine.kernel.state import Needs, Position, Series, SymbolState
 from papertape.engine.kernel.view import SeriesView
-from papertape.engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, enter, leave
+from papertape.engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, State, enter, leave
 from tests.build import view_of
 from tests.support import STRATEGIES
 
+ADX_READY_ROW, RSI_READY_ROW, VWAP_READY_ROW = 27, 14, 287
 
-def five(**changes: Any) -> Series:
+
+class Fifteen(NamedTuple):
+    """A 15m series and its trend."""
+
+    candle: Series
+    adx: Adx
+
+
+class Five(NamedTuple):
+    """A 5m series and what the strategy knows of it."""
+
+    candle: Series
+    state: State
+
+
+def five(**changes: Any) -> Five:
     """A 5m series on which a long is due: RSI 29, close far below the VWAP, volume 2.1 times its mean."""
     chosen: dict[str, Any] = {
         "row": VWAP_READY_ROW,
@@ -40,29 +47,33 @@ def five(**changes: Any) -> Series:
         "regime": "ranging",
     }
     chosen |= changes
-    return Series(
-        row=chosen["row"],
-        close=chosen["close"],
-        volume=chosen["volume"],
-        rsi=Rsi(value=chosen["rsi"]),
-        vwap=Vwap(value=chosen["vwap"], traded=chosen["traded"]),
-        volume_average=VolumeAverage(value=1.0),
-        regime=REGIME_NAMES.index(chosen["regime"]),
+    regime = REGIME_NAMES.index(chosen["regime"])
+    state = State(
+        rsi=Rsi(ready=int(chosen["row"] >= RSI_READY_ROW), value=chosen["rsi"]),
+        vwap=Vwap(ready=int(chosen["traded"] > 0), value=chosen["vwap"], traded=chosen["traded"]),
+        volume_average=VolumeAverage(ready=1, value=1.0),
     )
+    return Five(Series(row=chosen["row"], close=chosen["close"], volume=chosen["volume"], regime=regime), state)
 
 
-def fifteen(adx: float = 15.0, plus: float = 10.0, minus: float = 10.0, row: int = ADX_READY_ROW) -> Series:
+def fifteen(adx: float = 15.0, plus: float = 10.0, minus: float = 10.0, row: int = ADX_READY_ROW) -> Fifteen:
     """A 15m series without a trend."""
-    return Series(row=row, adx=Adx(value=adx, plus_di=plus, minus_di=minus))
+    return Fifteen(Series(row=row), Adx(ready=1, value=adx, plus_di=plus, minus_di=minus))
 
 
-def asked(main: Series, filtered: Series | None = None, parameters: Parameters = Parameters()) -> int:  # noqa: B008
+def seen(main: Five, filtered: Fifteen, **rest: Any) -> Any:
+    """The view of both."""
+    state = replace(main.state, adx_15m=filtered.adx)
+    return view_of({"5m": main.candle, "15m": filtered.candle}, state, **rest)
+
+
+def asked(main: Five, filtered: Fifteen | None = None, parameters: Parameters = Parameters()) -> int:  # noqa: B008
     """The side that is entered."""
     filtered, decision = filtered or fifteen(), Answer(reading=Reading())
-    series = SeriesView(main, ()), SeriesView(filtered, ())
+    series = SeriesView(main.candle, ()), SeriesView(filtered.candle, ())
     if not is_ready(series, Needs(*STRATEGIES["vwap_rsi"].candles_needed(parameters))):
         return 0
-    return enter(view_of({"5m": main, "15m": filtered}), parameters, decision)
+    return enter(seen(main, filtered), parameters, decision)
 
 
 BELOW_AT, ABOVE_AT = 100.0 * (1.0 - 0.3 / 100.0), 100.0 * (1.0 + 0.3 / 100.0)
@@ -113,7 +124,7 @@ def test_each_condition_of_the_five_minutes(changes: dict[str, Any], side: int) 
         (SHORT, fifteen(adx=20.0, plus=20.0), -1),
     ],
 )
-def test_each_condition_of_the_fifteen_minutes(changes: dict[str, Any], filtered: Series, side: int) -> None:
+def test_each_condition_of_the_fifteen_minutes(changes: dict[str, Any], filtered: Fifteen, side: int) -> None:
     assert asked(five(**changes), filtered) == side
 
 
@@ -133,10 +144,10 @@ def test_each_parameter_moves_its_condition(name: str, value: float) -> None:
 
 def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
     decision = Answer(reading=Reading())
-    with_trend = view_of({"5m": five(rsi=15.0), "15m": fifteen(21.0, plus=20.0)})
+    with_trend = seen(five(rsi=15.0), fifteen(21.0, plus=20.0))
     assert enter(with_trend, Parameters(), decision) == 1
     assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.20)
-    enter(view_of({"5m": five(rsi=15.0), "15m": fifteen()}), Parameters(), decision)
+    enter(seen(five(rsi=15.0), fifteen()), Parameters(), decision)
     assert decision.score == pytest.approx(0.35 * 0.5 + 0.25 * 1.0 + 0.20 * (1.1 / 4.0) + 0.10)
     assert (decision.stop_fraction, decision.target_fraction) == (0.003, 0.008)
 
@@ -159,7 +170,7 @@ def test_the_score_weighs_exhaustion_distance_volume_and_trend() -> None:
 def test_it_leaves_in_this_order(side: int, rsi: float, profit: float, regime: str, row: int, reason: int) -> None:
     desk, main = SymbolState(position=Position(side=side)), five(rsi=rsi, regime=regime, row=row)
     decision = Answer(reading=Reading())
-    view = view_of({"5m": main, "15m": fifteen()}, symbol=desk, profit_usdt=profit)
+    view = seen(main, fifteen(), symbol=desk, profit_usdt=profit)
     assert leave(view, Parameters(), decision) == reason
 
 
@@ -174,3 +185,11 @@ def test_the_profit_it_asks_for_is_after_all_costs_of_the_trade() -> None:
 def test_the_exit_reasons_are_its_own_names() -> None:
     assert STRATEGIES["vwap_rsi"].exit_reasons == ("rsi_exit", "regime_change")
     assert not set(STRATEGIES["vwap_rsi"].exit_reasons) & set(REASON_CODES)
+
+
+def test_the_periods_determine_the_candles_it_needs() -> None:
+    vwap_rsi = STRATEGIES["vwap_rsi"]
+    assert vwap_rsi.candles_needed(Parameters()) == (288, 28)
+    assert vwap_rsi.candles_needed(Parameters(vwap_period=2_048, adx_period=30)) == (2_048, 60)
+    assert vwap_rsi.candles_needed(Parameters(vwap_period=10, volume_period=10)) == (34, 28), "the regime is fixed"
+    assert vwap_rsi.candles_needed(Parameters(vwap_period=10, rsi_period=50)) == (51, 28)

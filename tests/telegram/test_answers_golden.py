@@ -20,6 +20,7 @@ from papertape.projections.telegram.commands import (
     done_words,
 )
 from papertape.projections.telegram.confirmation import ALREADY_PRESSED, CANCELLED, EXPIRED, NOT_YOURS
+from papertape.projections.telegram.funnel import funnel_html
 from papertape.projections.telegram.parse import MENU, InvalidRequest, request_of
 from papertape.projections.telegram.statistics import DeliveryStatistics
 from papertape.projections.text.causes import cause_chain
@@ -29,6 +30,7 @@ from papertape.sandbox.telegram.html import parse
 from tests.alerts.example_day import BOTH_OPEN, MOVED, liquidated, market, tripped
 from tests.build import BTC, GALA, NOON_MS, candle_at, lost, recorded
 from tests.telegram.bot_rig import TELLING, views_of
+from tests.telegram.test_funnel import VIEW as FUNNEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +128,7 @@ ANSWERS: dict[str, Callable[[], str]] = {
     "reset_global": lambda: asked("/reset global looked into it", "stopped"),
     "reset_untripped": lambda: asked("/reset vwap_rsi why not", "stopped"),
     "reset_without_reason": lambda: asked("/reset momentum", "stopped"),
+    "funnel": lambda: funnel_html(FUNNEL),
     "reload": lambda: asked("/reload calmer", "open"),
     "reloaded": lambda: answered_html(
         asked("/reload calmer", "open"), done_words(Accepted(4_711, 4_713, ("risk.leverage: 3 -> 2",))), "✓"

@@ -60,7 +60,7 @@ def test_every_question_is_answered_with_what_the_views_say() -> None:
                 await asyncio.sleep(2.0)
 
     rigged(use)
-    assert {said.split()[0][1:] for said in SAYS} | {"why", "config"} >= set(MENU) - {
+    assert {said.split()[0][1:] for said in SAYS} | {"why", "config", "funnel"} >= set(MENU) - {
         "pause",
         "resume",
         "close",

@@ -60,7 +60,7 @@ def test_one_strategy_is_shown_with_its_conditions() -> None:
         "momentum · BTCUSDT",
         "asked on 62 of 70 candles; not asked: late candle 5, position open 3",
         "▲ long: 15m ADX 62 → 5m volume 4",
-        f"   4 signals, refused 1 ({FULL}), cancelled 1 (expired), filled 2, 2 trades, 1 won, -15.45",
+        f"   4 signals, refused 1 ({FULL}), cancelled 1 (it expired), filled 2, 2 trades, 1 won, -15.45",
         "▼ short: 15m ADX 62 → 5m volume 4",
         "   0 signals",
         "",
