@@ -62,7 +62,8 @@ class View:
     """The fields of a view, for annotations; a strategy has only the series that its `SERIES` names.
 
     `now_ms` is the time of the fact that is shown: for a candle its close. `candle` is the last complete candle of the
-    first series. The observing hooks see no position, account and symbol.
+    first series. The observing hooks see no position, account and symbol. `signals` has a field for each name in
+    `SIGNALS`, the last signal as a `SignalValue`; a strategy that lists none has no such field.
     """
 
     now_ms: int
@@ -84,6 +85,7 @@ class View:
     position: OpenPosition
     account: Account
     symbol: SymbolState
+    signals: Any
 
 
 def field_of(series: str) -> str:
