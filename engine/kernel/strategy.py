@@ -218,7 +218,7 @@ def _signals(module: ModuleType) -> tuple[str, ...]:
             f"strategy {module.__file__}: SIGNALS must be a tuple of at most {SIGNALS_MAX} different names"
             f" of lower-case letters, digits and underscores, not {names!r}"
         )
-    return names  # type: ignore[no-any-return]
+    return names
 
 
 def _exit_reasons(module: ModuleType) -> tuple[str, ...]:

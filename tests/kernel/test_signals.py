@@ -21,6 +21,8 @@ from tests.build import DAY_0_MS, candle, listed
 from tests.support import NO_LIMITS, REPOSITORY, state_of, take
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.reducer.state import EngineState
     from papertape.events.facts import Event
@@ -89,6 +91,19 @@ def test_a_strategy_is_not_asked_before_its_signal_has_arrived_and_says_so(strat
     assert world.runners[0].signals == [[SignalValue()], [SignalValue(1.0, CLOSE_MS)]]
     long, _ = entry_conditions(world, "follow_signals", "A")
     assert [(one.reason, one.detail) for one in long.holds] == [("no_signal", "trend")]
+
+
+def test_the_kernel_holds_back_a_strategy_that_would_enter_without_its_signal(tmp_path: Path) -> None:
+    lines = (FOLDER / "follow_signals.py").read_text().splitlines(keepends=True)
+    reckless = [line for line in lines if "strength_min:" not in line and line != "        return 0\n"]
+    reckless = [line.replace("return 1 if answer.reading.trend > 0.0 else -1", "return 1") for line in reckless]
+    text = "".join(line for line in reckless if not line.startswith("    if answer.reading.age_minutes"))
+    (tmp_path / "follow_signals.py").write_text(text)
+    log: list[Recorded] = []
+    world = begin({"follow_signals": load_strategies([tmp_path])["follow_signals"]}, log)
+    assert play(world, log, range(10)) == []
+    take(world, log, signal(CLOSE_MS + 5 * MINUTE_MS, 0.0))
+    assert [event.symbol for event in play(world, log, range(10, 15)) if isinstance(event, OrderPlaced)] == ["A"]
 
 
 def test_a_strategy_that_is_new_knows_the_signals_before_it_and_a_replay_knows_them_too(
