@@ -23,6 +23,7 @@ SCHEMA_NAMES: Final = {
     "EquityMarker": "EquityMarkView",
     "FeedRepairs": "FeedRepairsView",
     "DetectedProblem": "TroubleView",
+    "ViewAsOf": "Answer",
 }
 """The public names of schemas that differ from the class names. Generated clients rely on them: never change one."""
 STREAM: Final = "text/event-stream"
@@ -86,12 +87,13 @@ def _schema_names(components: Tree, by_kind: Tree, kinds: Iterable[Any]) -> dict
 
 
 def _schema_name(kind: Any) -> str:
-    """Return `TradeViewPageAnswer` for `Answer[Page[TradeView]]`; a tuple is a list."""
+    """Return `TradeViewPageAnswer` for `ViewAsOf[Page[TradeView]]`; a tuple is a list."""
     origin = get_origin(kind)
     if origin is None:
         name: str = kind.__name__
         return SCHEMA_NAMES.get(name, name)
-    return _schema_name(get_args(kind)[0]) + ("List" if origin is tuple else origin.__name__)
+    holder = "List" if origin is tuple else SCHEMA_NAMES.get(origin.__name__, origin.__name__)
+    return _schema_name(get_args(kind)[0]) + holder
 
 
 def _with_public_names(tree: Any, names: Mapping[str, str]) -> Any:

@@ -58,7 +58,7 @@ NO_RELOAD: Final = "this engine does not read its configuration again; restart i
 
 
 def command_events(
-    state: EngineState, command: StateCommand, load: Callable[[str], Strategy | None] = lambda _: None
+    state: EngineState, command: StateCommand, load: Callable[[str], Strategy | None] | None = None
 ) -> list[Event]:
     """Return the inputs that a command means now. Raise CommandRefused if it does not fit the state.
 
@@ -161,7 +161,7 @@ class CommandQueue:
     that is resumed.
     """
 
-    def __init__(self, loop: Loop, clock: Clock, load: Callable[[str], Strategy | None] = lambda _: None) -> None:
+    def __init__(self, loop: Loop, clock: Clock, load: Callable[[str], Strategy | None] | None = None) -> None:
         self._loop, self._clock, self._load = loop, clock, load
         self._waiting: asyncio.Queue[tuple[MakeEvents, asyncio.Future[Accepted]] | None] = asyncio.Queue(
             WAITING_MAX + 1

@@ -66,8 +66,8 @@ class EngineSettings(Struct, frozen=True):
     snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS
     unusable: Mapping[str, str] = {}
     """Configured strategies that cannot run, each with the reason: they are parked if the log knows them."""
-    load: Callable[[str], Strategy | None] = lambda _: None
-    """Loads a strategy again from its file; None if there is none of this name."""
+    load: Callable[[str], Strategy | None] | None = None
+    """Loads a strategy again from its file, and returns None if there is no such file; without it nothing is loaded."""
 
 
 class Engine(Struct):

@@ -56,16 +56,7 @@ def load_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     Raise ConfigError for a file that cannot be loaded, for a folder that does not exist, and for a name that occurs
     twice.
     """
-    strategies = load_all_strategies(folders)
-    for strategy in strategies.values():
-        if strategy.fault:
-            raise ConfigError(f"strategy {fault_text(strategy)}")
-    return strategies
-
-
-def fault_text(strategy: Strategy) -> str:
-    """Return why a strategy's file cannot be used, with file and line: `grid.py:3: SyntaxError: invalid syntax`."""
-    return f"{strategy.fault_place}: {strategy.fault}" if strategy.fault_place else strategy.fault
+    return _collect(folders, _load_if_named)
 
 
 def load_all_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
@@ -74,9 +65,14 @@ def load_all_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     Such a file is there by the name that it gives itself. Raise ConfigError for a folder that does not exist, and for a
     name that occurs twice.
     """
+    return _collect(folders, load_with_fault)
+
+
+def _collect(folders: Sequence[Path], load: Callable[[Path], Strategy | None]) -> dict[str, Strategy]:
+    """Return the built-in strategies, and those that `load` returns for the files of the folders."""
     strategies: dict[str, Strategy] = {module.NAME: strategy_from(module) for module in _built_in()}
     for path in (path for folder in folders for path in _files(folder)):
-        strategy = load_with_fault(path)
+        strategy = load(path)
         if strategy is None:
             continue
         if strategy.name in strategies:
@@ -87,25 +83,34 @@ def load_all_strategies(folders: Sequence[Path] = ()) -> dict[str, Strategy]:
     return strategies
 
 
-def load_strategy(path: Path) -> Strategy:
-    """Return the strategy of one file. Raise ConfigError if it cannot be loaded or is none."""
-    module = _load(path)
-    if not hasattr(module, "NAME"):
-        raise ConfigError(f"strategy {path}: `NAME` is missing")
-    return strategy_from(module)
+def fault_text(strategy: Strategy) -> str:
+    """Return why a strategy's file cannot be used, with file and line: `grid.py:3: SyntaxError: invalid syntax`."""
+    return f"{strategy.fault_place}: {strategy.fault}" if strategy.fault_place else strategy.fault
 
 
 def load_with_fault(path: Path) -> Strategy | None:
     """Return the strategy of a file as it is now, with its fault if it cannot be used; None if it has no `NAME`."""
     try:
-        module = _load(path)
-        return strategy_from(module) if hasattr(module, "NAME") else None
+        return _load_if_named(path)
     except ConfigError as error:
         cause, text = error.__cause__, str(error).removeprefix(f"strategy {path}:").strip()
         line, colon, rest = text.partition(": ")
         if colon and line.isdecimal():
             return unusable(_name_in(path), rest, f"{path.name}:{line}")
         return unusable(_name_in(path), text, path.name if cause is None else place_of(cause, str(path), 1))
+
+
+def load_strategy(path: Path) -> Strategy:
+    """Return the strategy of one file. Raise ConfigError if it cannot be loaded or is none."""
+    if (strategy := _load_if_named(path)) is None:
+        raise ConfigError(f"strategy {path}: `NAME` is missing")
+    return strategy
+
+
+def _load_if_named(path: Path) -> Strategy | None:
+    """Return the strategy of a file, None if it has no `NAME`. Raise ConfigError if it cannot be loaded."""
+    module = _load(path)
+    return strategy_from(module) if hasattr(module, "NAME") else None
 
 
 def load_from(folders: Sequence[Path]) -> Callable[[str], Strategy | None]:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def resume_events(
-    state: EngineState, command: Resume, at_ms: int, who: str, why: str, load: Callable[[str], Strategy | None]
+    state: EngineState, command: Resume, at_ms: int, who: str, why: str, load: Callable[[str], Strategy | None] | None
 ) -> list[Event]:
-    """Return the events that resume the selected strategies; parked ones are loaded again from their files.
+    """Return the events that resume the selected strategies; `load` loads parked ones again from their files.
 
     Raise CommandRefused, with the reason, for a parked strategy whose file still cannot be used; with `all` those
     stay parked, and the others go on.
@@ -36,7 +36,7 @@ def resume_events(
         if runs or command.strategy not in (ALL, name):
             continue
         if runner.failure is not None:
-            strategy = load(name) or state.strategies.get(name)
+            strategy = state.strategies.get(name) if load is None else load(name)
             fault = _fault(runner, strategy, state.base_ms)
             if strategy is None or fault:
                 refused.append(f"{name} stays parked: {fault}")

@@ -27,6 +27,7 @@ PapertapeError
 │   ├── LogDiffers           the code decides differently from the log                      exit 1
 │   ├── SequenceConflict     an append expected another head                                exit 1
 │   └── LogWriteFailed       it is unknown whether the commit happened: stop, replay        exit 1
+├── StrategyFault            a strategy failed in a run; the other strategies finished       exit 1
 ├── SnapshotRefused          a snapshot is torn or foreign; an older one or the log is used exit 1
 └── EngineFault              a bug or a broken invariant stopped the engine at a seq        exit 1
 ```
@@ -173,6 +174,10 @@ class SequenceConflict(LogError):
 
 class LogWriteFailed(LogError):
     """It is unknown whether the commit happened: the only remedy is to stop and replay."""
+
+
+class StrategyFault(PapertapeError):
+    """A strategy failed in a run that the other strategies finished; the text names file, line, hook and time."""
 
 
 class SnapshotRefused(PapertapeError):

@@ -19,12 +19,14 @@ from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
 from papertape.cli.render.console import emit, fields_of
 from papertape.cli.service.log_admission import ANOTHER, admit_log
 from papertape.cli.wiring import check_period, file_feed, make_runners, note, report_files, warn, with_files
+from papertape.engine.hook_overrun import ended_overruns
 from papertape.engine.ports.clock import SystemClock
+from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.research.backtest import Backtest, import_ahead
 from papertape.engine.research.backtest import backtest as run_backtest
 from papertape.engine.research.excerpt import excerpt
 from papertape.engine.startup import make_folder
-from papertape.events.errors import UsageError
+from papertape.events.errors import StrategyFault, UsageError
 from papertape.events.log import Recorded
 from papertape.projections.folds.coverage import Coverage
 from papertape.projections.folds.fills import write_fills_csv
@@ -32,6 +34,7 @@ from papertape.projections.folds.performance import performance, trade_figures
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold
+from papertape.projections.text.reasons import failure_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +78,7 @@ class BacktestOptions(Struct, frozen=True):
 
 
 def show(options: BacktestOptions, *, as_json: bool) -> None:
-    """Run the strategies over the files and show the results."""
+    """Run the strategies over the files and show the results. Raise StrategyFault if one failed on the way."""
     if options.db is not None and options.db.exists():
         raise UsageError(f"--db {options.db}: this file already exists; a backtest writes a new log")
     config = _configured(options)
@@ -94,6 +97,15 @@ def show(options: BacktestOptions, *, as_json: bool) -> None:
             write_fills_csv(file, final.trades.fills())
     if options.db is not None:
         _write(result, options.db, config)
+    _show_results(result, feed, final, options, as_json=as_json)
+    if result.failures:
+        raise StrategyFault("\n".join(f"{one.strategy}: {failure_words(one)}" for one in result.failures))
+
+
+def _show_results(
+    result: Backtest, feed: FileFeed, final: FinalState, options: BacktestOptions, *, as_json: bool
+) -> None:
+    """Print the results of a run."""
     summary = _summary(result, feed, final)
     funnel = _funnel(result, final) if options.funnel else None
     if as_json:
@@ -158,7 +170,8 @@ def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, FileFeed]:
     report_files(feed, start_ms, end_ms, warn)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
-    with progress_bar("backtest", sum(len(table.open_time_ms) for table in feed.candles.values())) as progress:
+    candles = sum(len(table.open_time_ms) for table in feed.candles.values())
+    with progress_bar("backtest", candles) as progress, ended_overruns(GUARD_CODE):
         result = run_backtest(
             feed, strategies, runners, options.engine, start_ms, end_ms, progress, options.after_trip, note
         )

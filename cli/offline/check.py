@@ -17,7 +17,7 @@ from papertape.events.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from papertape.engine.contract.finding import Finding
+    from papertape.engine.contract.breach import Breach
     from papertape.engine.kernel.strategy import Strategy
 
 
@@ -26,13 +26,13 @@ class ContractReport(Struct, frozen=True):
 
     file: str
     strategy: str
-    findings: list[str]
+    breaches: list[str]
     promises: list[Promise]
 
     @property
-    def kept(self) -> bool:
+    def is_kept(self) -> bool:
         """Whether every promise that was tried was kept."""
-        return not self.findings and all(promise.kept is not False for promise in self.promises)
+        return not self.breaches and all(promise.kept is not False for promise in self.promises)
 
 
 def check_file(path: Path) -> ContractReport:
@@ -41,15 +41,15 @@ def check_file(path: Path) -> ContractReport:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"check {path}: {error}") from error
-    findings = check_source(text)
-    lines = [finding.on_one_line(path) for finding in findings]
-    if any(not finding.runs_in_python for finding in findings):
-        return ContractReport(str(path), "", lines, [_source_promise(text, findings)])
+    breaches = check_source(text)
+    lines = [breach.on_one_line(path) for breach in breaches]
+    if any(not breach.runs_in_python for breach in breaches):
+        return ContractReport(str(path), "", lines, [_source_promise(text, breaches)])
     try:
         strategy = _loaded(path)
     except ConfigError as error:
         return ContractReport(str(path), "", [str(error)], [Promise("loads", False, str(error))])
-    promises = [_source_promise(text, findings), *try_strategy(strategy, note)]
+    promises = [_source_promise(text, breaches), *try_strategy(strategy, note)]
     return ContractReport(str(path), strategy.name, lines, promises)
 
 
@@ -60,12 +60,12 @@ def _loaded(path: Path) -> Strategy:
     return shipped if shipped is not None and shipped.source == strategy.source else strategy
 
 
-def _source_promise(text: str, findings: list[Finding]) -> Promise:
+def _source_promise(text: str, breaches: list[Breach]) -> Promise:
     """Return whether the source keeps the rules."""
     lines = len(text.splitlines())
-    count = len(findings)
+    count = len(breaches)
     numbers = f"{lines} lines keep every rule" if not count else f"{count} {'rule' if count == 1 else 'rules'} broken"
-    return Promise("source", not findings, numbers)
+    return Promise("source", not breaches, numbers)
 
 
 def show_check(path: Path, *, as_json: bool) -> bool:
@@ -76,8 +76,8 @@ def show_check(path: Path, *, as_json: bool) -> bool:
     else:
         from papertape.cli.render.check import print_report  # noqa: PLC0415 - tables are slow to import.
 
-        print_report(report.file, report.strategy, report.findings, report.promises)
-    return report.kept
+        print_report(report.file, report.strategy, report.breaches, report.promises)
+    return report.is_kept
 
 
 def _fields(report: ContractReport) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _fields(report: ContractReport) -> dict[str, Any]:
     return {
         "file": report.file,
         "strategy": report.strategy,
-        "kept": report.kept,
-        "findings": report.findings,
+        "kept": report.is_kept,
+        "breaches": report.breaches,
         "promises": report.promises,
     }

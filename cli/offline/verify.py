@@ -14,6 +14,8 @@ from papertape.cli.environment.streams import say
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
+from papertape.engine.hook_overrun import ended_overruns
+from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.startup import snapshot_store
 from papertape.engine.verify import ReplayMismatch, VerificationReport, verify
 from papertape.events.errors import LogDiffers
@@ -30,7 +32,8 @@ def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
     started = time.perf_counter()
     with closing(SqliteLogReader(path)) as reader, progress_bar("verifying", reader.head().seq) as on_progress:
         reader.verify_tail()
-        report = verify(reader, snapshot_store(path, warn), strategies_of(loaded), on_progress)
+        with ended_overruns(GUARD_CODE):
+            report = verify(reader, snapshot_store(path, warn), strategies_of(loaded), on_progress)
     seconds = time.perf_counter() - started
     if as_json:
         emit({**asdict(report), "seconds": seconds})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MARKS = {True: Text("✓", style=GOOD), False: Text("✗", style=BAD), None: Text("-", style=QUIET)}
 
 
-def print_report(file: str, strategy: str, findings: Sequence[str], promises: Sequence[Promise]) -> None:
+def print_report(file: str, strategy: str, breaches: Sequence[str], promises: Sequence[Promise]) -> None:
     """Print a line for each promise, then what is wrong in the file, line by line."""
     console = stdout()
     columns = [
@@ -25,7 +25,7 @@ def print_report(file: str, strategy: str, findings: Sequence[str], promises: Se
         Column("numbers", [Text(promise.numbers) for promise in promises], justify="left", wraps=True),
     ]
     print_table(columns, console, f"{strategy or 'Contract'} ({file})")
-    for line in findings:
+    for line in breaches:
         console.print(Text(line, style=BAD), soft_wrap=True)
     broken = sum(promise.kept is False for promise in promises)
     verdict = f"{broken} {'promise' if broken == 1 else 'promises'} broken" if broken else "the contract is kept"

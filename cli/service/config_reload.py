@@ -16,7 +16,7 @@ from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP
 from papertape.engine.loop import last_seen
 from papertape.engine.reconfiguration import Reconfiguration, refusal, reload_events
-from papertape.engine.reducer.inputs import PAUSED_BY_CONFIGURATION
+from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import CommandRefused, PapertapeError
 

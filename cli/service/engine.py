@@ -23,8 +23,10 @@ from papertape.cli.service.log_files import ALREADY_PRINTED, ROOT, logs
 from papertape.cli.service.log_handover import wait_for_log
 from papertape.cli.wiring import make_engine_settings, make_feed, report_files, warn, watched_symbols
 from papertape.engine.control_socket import ControlServer
+from papertape.engine.hook_overrun import ended_overruns
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.process_health import ProcessHealthProbe
+from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.startup import Engine, open_engine
 from papertape.engine.task_supervisor import supervise
 from papertape.events.beside import real_path
@@ -58,7 +60,8 @@ async def _run(config: Config, db: Path, options: RunOptions, as_json: bool) -> 
     engines: list[Engine] = []
     with logs(config.logs, logs_folder(config), "engine", lambda: engines[0].log.head.seq if engines else 0):
         try:
-            await _run_engine(config, db, options, as_json, engines.append)
+            with ended_overruns(GUARD_CODE):
+                await _run_engine(config, db, options, as_json, engines.append)
             leave_within(THREADS_END_S)
         except PapertapeError:
             logging.getLogger(f"{ROOT}.engine").exception("the engine ended", extra=ALREADY_PRINTED)

@@ -1,4 +1,4 @@
-"""What the walk through a function needs from outside: names, calls, and a place for findings."""
+"""What the walk through a function needs from outside: names, calls, and a place for breaches."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from papertape.engine.contract.arguments import bind, constructed
-from papertape.engine.contract.finding import suggestion
+from papertape.engine.contract.breach import suggestion
 from papertape.engine.contract.module_source import is_kernel, resolve
 from papertape.engine.contract.struct_rules import struct_shape
 from papertape.engine.contract.values import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
-from papertape.engine.contract.finding import Finding
+from papertape.engine.contract.breach import Breach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,11 +50,11 @@ OPERATORS: Final[dict[type[ast.AST], str]] = {
 }
 
 
-def syntax_findings(function: ast.FunctionDef, place: str) -> Iterator[Finding]:
+def syntax_breaches(function: ast.FunctionDef, place: str) -> Iterator[Breach]:
     """Yield the nodes of a compiled function that do not run alike in both engines."""
     for statement in function.body:
         if not _is_text(statement):
-            yield from _node_findings(statement, place)
+            yield from _node_breaches(statement, place)
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -66,46 +66,46 @@ def _is_text(node: ast.AST) -> bool:
     return is_print or isinstance(value, ast.Constant)
 
 
-def _node_findings(node: ast.AST, place: str) -> Iterator[Finding]:
-    """Yield the findings of a node and, where it is allowed, of those inside."""
+def _node_breaches(node: ast.AST, place: str) -> Iterator[Breach]:
+    """Yield the breaches of a node and, where it is allowed, of those inside."""
     if isinstance(node, ast.FunctionDef):
-        yield Finding(node.lineno, place, f"define {node.name} at the top of the file")
+        yield Breach(node.lineno, place, f"define {node.name} at the top of the file")
         return
     if type(node) in REFUSED:
-        yield Finding(node.lineno, place, REFUSED[type(node)])  # type: ignore[attr-defined]
+        yield Breach(node.lineno, place, REFUSED[type(node)])  # type: ignore[attr-defined]
         return
     if not isinstance(node, ALLOWED):
         text = f"{type(node).__name__} does not compile: use numbers, if, and loops over range(...)"
-        yield Finding(getattr(node, "lineno", 0), place, text)
+        yield Breach(getattr(node, "lineno", 0), place, text)
         return
-    yield from _own_findings(node, place)
+    yield from _own_breaches(node, place)
     for child in ast.iter_child_nodes(node):
         if not _is_text(child) and not _is_annotation(node, child):
-            yield from _node_findings(child, place)
+            yield from _node_breaches(child, place)
 
 
 def _is_annotation(node: ast.AST, child: ast.AST) -> bool:
     return isinstance(node, ast.AnnAssign) and child is node.annotation
 
 
-def _own_findings(node: ast.AST, place: str) -> Iterator[Finding]:
+def _own_breaches(node: ast.AST, place: str) -> Iterator[Breach]:
     """Yield what is wrong with an allowed node itself."""
     match node:
         case ast.BinOp() | ast.AugAssign() if type(node.op) in OPERATORS:
-            yield Finding(node.lineno, place, OPERATORS[type(node.op)])
+            yield Breach(node.lineno, place, OPERATORS[type(node.op)])
         case ast.Compare():
             for operator in node.ops:
                 if type(operator) in OPERATORS:
-                    yield Finding(node.lineno, place, OPERATORS[type(operator)])
+                    yield Breach(node.lineno, place, OPERATORS[type(operator)])
         case ast.Constant() if isinstance(node.value, str | bytes):
             text = "a hook has no text: put a number into the reading, explain words it"
-            yield Finding(node.lineno, place, text)
+            yield Breach(node.lineno, place, text)
         case ast.Constant() if isinstance(node.value, complex):
-            yield Finding(node.lineno, place, "a hook works on int and float only")
+            yield Breach(node.lineno, place, "a hook works on int and float only")
         case ast.For() if not _is_range(node.iter):
-            yield Finding(node.lineno, place, "loop over range(...): compiled code iterates over nothing else")
+            yield Breach(node.lineno, place, "loop over range(...): compiled code iterates over nothing else")
         case ast.For() | ast.While() if node.orelse:
-            yield Finding(node.lineno, place, "a loop has no else: set a flag")
+            yield Breach(node.lineno, place, "a loop has no else: set a flag")
         case _:
             pass
 

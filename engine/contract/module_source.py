@@ -45,7 +45,7 @@ def parse(text: str, name: str) -> ModuleSource:
         elif isinstance(node, ast.ClassDef):
             source.classes[node.name] = node
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            source.constants.update((target, node.value) for target in _targets(node))
+            source.constants.update(_assigned(node))
         elif isinstance(node, ast.Import | ast.ImportFrom):
             source.imports.update(_imported(node))
     return source
@@ -58,9 +58,15 @@ def _is_guarded(node: ast.stmt) -> bool:
     return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
 
 
-def _targets(node: ast.Assign | ast.AnnAssign) -> Iterator[str]:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return (target.id for target in targets if isinstance(target, ast.Name))
+def _assigned(node: ast.Assign | ast.AnnAssign) -> Iterator[tuple[str, ast.expr]]:
+    """Yield each name that a statement assigns, with its expression."""
+    assert node.value is not None
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        if isinstance(target, ast.Name):
+            yield target.id, node.value
+        elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+            pairs = zip(target.elts, node.value.elts, strict=False)
+            yield from ((name.id, value) for name, value in pairs if isinstance(name, ast.Name))
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Imported]]:

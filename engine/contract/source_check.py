@@ -9,15 +9,16 @@ import ast
 import re
 from typing import TYPE_CHECKING, Final
 
-from papertape.engine.contract.file_rules import file_findings
-from papertape.engine.contract.finding import Finding
-from papertape.engine.contract.hook_syntax import syntax_findings
+from papertape.engine.contract.breach import Breach
+from papertape.engine.contract.file_rules import file_breaches
+from papertape.engine.contract.hook_syntax import syntax_breaches
 from papertape.engine.contract.hooks import HOOKS
 from papertape.engine.contract.module_source import kernel_source, parse
 from papertape.engine.contract.received import received
 from papertape.engine.contract.statements import walk_function
-from papertape.engine.contract.struct_rules import struct_findings
+from papertape.engine.contract.struct_rules import struct_breaches
 from papertape.engine.contract.values import UNKNOWN, Kind, Owner, Value
+from papertape.engine.kernel.strategy import FORMER_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,17 +34,17 @@ Key = tuple[str, str, tuple[tuple[Kind, Owner, str], ...]]
 _KERNEL_CALLS: dict[Key, tuple[frozenset[int], Value]] = {}
 
 
-def check_source(text: str) -> list[Finding]:
+def check_source(text: str) -> list[Breach]:
     """Return what is wrong with a strategy's file, in the order of its lines; empty if nothing is."""
     try:
         source = parse(text, "strategy")
     except (SyntaxError, ValueError) as error:
-        return [Finding(getattr(error, "lineno", 1) or 1, "", f"is not Python: {getattr(error, 'msg', error)}")]
-    findings = {*file_findings(source), *struct_findings(source)}
+        return [Breach(getattr(error, "lineno", 1) or 1, "", f"is not Python: {getattr(error, 'msg', error)}")]
+    breaches = {*file_breaches(source), *struct_breaches(source)}
     for name in HOOKS:
         if name in source.functions:
-            findings |= _hook_findings(source, name)
-    return sorted(findings)
+            breaches |= _hook_breaches(source, name)
+    return sorted(breaches)
 
 
 def fault_of(path: Path) -> str:
@@ -54,21 +55,25 @@ def fault_of(path: Path) -> str:
     text = path.read_text(encoding="utf-8", errors="replace")
     if NAMED.search(text) is None:
         return ""
-    findings = [one for one in check_source(text) if not one.runs_in_python]
-    if not findings:
+    breaches = [one for one in check_source(text) if not one.runs_in_python]
+    if not breaches:
         return ""
-    more = f" ({len(findings) - 1} more: papertape check {path})" if len(findings) > 1 else ""
-    return f"{findings[0].on_one_line(path)}{more}"
+    changes = (one for one in breaches if one.place in FORMER_NAMES or one.text.startswith("takes ("))
+    former = [f"{one.place} {one.text}" for one in changes]
+    if any(one.place in FORMER_NAMES for one in breaches):
+        return f"{path}: written for an earlier version: {'; '.join(former)}; docs/strategies.md has the whole contract"
+    more = f" ({len(breaches) - 1} more: papertape check {path})" if len(breaches) > 1 else ""
+    return f"{breaches[0].on_one_line(path)}{more}"
 
 
-def _hook_findings(source: ModuleSource, name: str) -> set[Finding]:
+def _hook_breaches(source: ModuleSource, name: str) -> set[Breach]:
     """Return what is wrong with a hook and the functions that it calls."""
     function = source.functions[name]
     walk = HookWalk(source, name)
     given = received(source, name)
     if len(given) == len([*function.args.posonlyargs, *function.args.args]):
         walk.result(walk.call(function, given), function)
-    return walk.findings
+    return walk.breaches
 
 
 class HookWalk:
@@ -77,14 +82,14 @@ class HookWalk:
     def __init__(self, source: ModuleSource, name: str) -> None:
         self.source, self.name = source, name
         self.is_compiled = HOOKS[name].is_compiled
-        self.findings: set[Finding] = set()
+        self.breaches: set[Breach] = set()
         self._calling: list[str] = []
         self._calls = 0
         self._seen: set[str] = set()
 
     def report(self, line: int, text: str, *, runs_in_python: bool = False) -> None:
         """Note that a line breaks the contract, or only cannot be compiled."""
-        self.findings.add(Finding(line, self.name, text, runs_in_python))
+        self.breaches.add(Breach(line, self.name, text, runs_in_python))
 
     def change(self, value: Value, path: str, line: int) -> None:
         """Report a change of what this hook must not change."""
@@ -100,7 +105,7 @@ class HookWalk:
             return UNKNOWN
         if self.is_compiled and function.name not in self._seen:
             self._seen.add(function.name)
-            self.findings.update(syntax_findings(function, self.name))
+            self.breaches.update(syntax_breaches(function, self.name))
         self._calls += 1
         if self._calls > CALLS_MAX:
             return UNKNOWN

@@ -6,8 +6,8 @@ import ast
 from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Final
 
+from papertape.engine.contract.breach import suggestion
 from papertape.engine.contract.expressions import ExpressionWalk, arithmetic
-from papertape.engine.contract.finding import suggestion
 from papertape.engine.contract.values import INT, NONE, UNKNOWN, Kind, Owner, Value, joined
 
 if TYPE_CHECKING:

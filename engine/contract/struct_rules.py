@@ -1,4 +1,4 @@
-"""Rules for the Structs of a strategy's file: numbers only, each with a default of its type."""
+"""Rules for what a strategy's file must define, and for its Structs: numbers, each with a default of its type."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.engine.contract.finding import Finding
+from papertape.engine.contract.breach import Breach
 from papertape.engine.contract.module_source import is_kernel, resolve
 from papertape.engine.contract.values import FLOAT, INT, TEXT, UNKNOWN, Kind, Shape, Value, shape_of, struct_value
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
     from papertape.engine.contract.module_source import ModuleSource
 
-REQUIRED: Final = ("Parameters", "Reading")
+REQUIRED: Final = {
+    "NAME": "name the strategy",
+    "SERIES": 'name its timeframes, as in SERIES = ("5m",)',
+    "Parameters": "define it as a Struct, even without fields",
+    "Reading": "define it as a Struct, even without fields",
+    "enter": "define enter(view, params, answer)",
+}
 LEAVES: Final = {"int": INT, "float": FLOAT}
 OTHER_TYPES: Final = {
     "bool": "write int, 0 or 1: a flag is a number",
@@ -82,14 +88,15 @@ def _name(field: ast.AnnAssign) -> str:
 # ---------------------------------------------------------------- rules
 
 
-def struct_findings(source: ModuleSource) -> Iterator[Finding]:
-    """Yield what is wrong with the classes of the file."""
-    for name in REQUIRED:
-        if name not in source.classes and name not in source.imports:
-            yield Finding(1, name, "is missing: define it as a Struct, even without fields")
+def struct_breaches(source: ModuleSource) -> Iterator[Breach]:
+    """Yield what the file lacks, and what is wrong with its classes."""
+    defined = source.classes | source.imports | source.constants | source.functions
+    for name, what in REQUIRED.items():
+        if name not in defined:
+            yield Breach(1, name, f"`{name}` is missing: {what}")
     references = _references(source)
     for name, node in source.classes.items():
-        yield from _class_findings(source, node, references if name == "Parameters" else frozenset())
+        yield from _class_breaches(source, node, references if name == "Parameters" else frozenset())
 
 
 def _references(source: ModuleSource) -> frozenset[str]:
@@ -100,24 +107,24 @@ def _references(source: ModuleSource) -> frozenset[str]:
         return frozenset()
 
 
-def _class_findings(source: ModuleSource, node: ast.ClassDef, texts: frozenset[str]) -> Iterator[Finding]:
+def _class_breaches(source: ModuleSource, node: ast.ClassDef, texts: frozenset[str]) -> Iterator[Breach]:
     """Yield what is wrong with one class; the fields in `texts` may be str."""
     bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
     if not any(base == "Struct" or base in source.classes for base in bases):
-        yield Finding(node.lineno, node.name, "is not a Struct: write class NAME(Struct)")
+        yield Breach(node.lineno, node.name, "is not a Struct: write class NAME(Struct)")
         return
     for item in node.body:
         place = f"{node.name}.{_name(item)}" if isinstance(item, ast.AnnAssign) else node.name
         if isinstance(item, ast.AnnAssign):
-            yield from _field_findings(source, item, place, is_text=_name(item) in texts)
+            yield from _field_breaches(source, item, place, is_text=_name(item) in texts)
         elif isinstance(item, ast.FunctionDef):
             text = f"{item.name} is a method: compiled Structs have none; write a function of the file"
-            yield Finding(item.lineno, place, text)
+            yield Breach(item.lineno, place, text)
         elif isinstance(item, ast.Assign):
-            yield Finding(item.lineno, place, f"{ast.unparse(item.targets[0])} has no type: write NAME: float = 0.0")
+            yield Breach(item.lineno, place, f"{ast.unparse(item.targets[0])} has no type: write NAME: float = 0.0")
 
 
-def _field_findings(source: ModuleSource, item: ast.AnnAssign, place: str, *, is_text: bool) -> Iterator[Finding]:
+def _field_breaches(source: ModuleSource, item: ast.AnnAssign, place: str, *, is_text: bool) -> Iterator[Breach]:
     """Yield what is wrong with one field: its type, then its default."""
     value = annotated_value(source, item.annotation)
     if value.kind is Kind.TEXT and is_text:
@@ -125,24 +132,24 @@ def _field_findings(source: ModuleSource, item: ast.AnnAssign, place: str, *, is
     if value.kind not in (Kind.INT, Kind.FLOAT, Kind.STRUCT):
         written = ast.unparse(item.annotation)
         why = OTHER_TYPES.get(written.split("[")[0], "write int, float or a Struct of these")
-        yield Finding(item.lineno, place, f"its type is {written}; {why}")
+        yield Breach(item.lineno, place, f"its type is {written}; {why}")
     elif item.value is None:
-        yield Finding(item.lineno, place, "has no default: write one")
+        yield Breach(item.lineno, place, "has no default: write one")
     elif value.kind is not Kind.STRUCT:
-        yield from _default_findings(item.lineno, place, value, item.value)
+        yield from _default_breaches(item.lineno, place, value, item.value)
     elif isinstance(item.value, ast.Constant | ast.List | ast.Dict):
-        yield Finding(item.lineno, place, "its default is not a Struct: write field(default_factory=TYPE)")
+        yield Breach(item.lineno, place, "its default is not a Struct: write field(default_factory=TYPE)")
 
 
-def _default_findings(line: int, place: str, value: Value, default: ast.expr) -> Iterator[Finding]:
-    """Yield a finding if a number's default has another type than its field."""
+def _default_breaches(line: int, place: str, value: Value, default: ast.expr) -> Iterator[Breach]:
+    """Yield a breach if a number's default has another type than its field."""
     try:
         number = ast.literal_eval(default)
     except ValueError:
         return  # A named constant or a field(...), whose type only the loaded class shows.
     if isinstance(number, bool) or not isinstance(number, int | float):
-        yield Finding(line, place, f"its default {ast.unparse(default)} is not a number")
+        yield Breach(line, place, f"its default {ast.unparse(default)} is not a number")
     elif value.kind is Kind.INT and isinstance(number, float):
-        yield Finding(line, place, f"an int with the default {number}: write {int(number)}, or declare a float")
+        yield Breach(line, place, f"an int with the default {number}: write {int(number)}, or declare a float")
     elif value.kind is Kind.FLOAT and isinstance(number, int):
-        yield Finding(line, place, f"a float with the default {number}: write {number}.0")
+        yield Breach(line, place, f"a float with the default {number}: write {number}.0")

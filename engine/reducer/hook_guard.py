@@ -43,11 +43,15 @@ class HookFailure(Struct, frozen=True):
 
 
 class HookGuard:
-    """The guard of one runner's hooks. `failure` is the first error; a `muted` guard calls no hook."""
+    """The guard of one runner's hooks. `failure` is the first error; a `muted` guard calls no hook.
+
+    `on_failure` is called at once when a hook fails, while the fact that it was shown is known.
+    """
 
     def __init__(self, strategy: Strategy) -> None:
         self.muted = False
         self.failure: HookFailure | None = None
+        self.on_failure: Callable[[], None] = lambda: None
         self._file = strategy.file
 
     def guarded(self, hooks: Hooks) -> Hooks:
@@ -76,6 +80,7 @@ class HookGuard:
                 self.muted = True
                 line = getattr(getattr(hook, "__code__", None), "co_firstlineno", 0)
                 self.failure = HookFailure(name, place_of(error, self._file, line), error_text(error))
+                self.on_failure()
                 if changes:
                     clear_answer(values[-1])
                 return NOTHING

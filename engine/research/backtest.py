@@ -22,11 +22,11 @@ from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.engine_choice import check_engine, is_worth_compiling, is_worth_importing, rows_about
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
-from papertape.engine.research.hook_errors import HOOK_ERRORS, hook_error
+from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.tape import Tape, fact_event, remember_signals, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import shipped_digest
-from papertape.events.errors import ConfigError, UsageError
+from papertape.events.errors import UsageError
 from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
@@ -34,6 +34,7 @@ from papertape.events.facts import (
     KillSwitchReset,
     KillSwitchTripped,
     OrderPlaced,
+    StrategyFailed,
 )
 from papertape.events.log import Entry
 
@@ -85,6 +86,11 @@ class Backtest(Struct):
                     yield [causes.reset(item.event)]
 
     @property
+    def failures(self) -> list[StrategyFailed]:
+        """The failures that parked strategies, in order."""
+        return [item.event for item in self.decided if isinstance(item.event, StrategyFailed)]
+
+    @property
     def resets(self) -> int:
         """The number of trips that were reset, of strategies and of the global switch."""
         return sum(isinstance(item.event, KillSwitchReset) for item in self.decided)
@@ -118,10 +124,10 @@ def backtest(
     tape_engine = _engine(world, tape, engine, on_compiling)
     try:
         outcome = run_tape(world, tape_engine, on_progress, reset_by=reset_by)
-    except HOOK_ERRORS as error:
+    except HOOK_ERRORS:
         if tape_engine.name == "python":
-            raise _explained(error, world) from error
-        # Compiled code does not say where it failed, CPython does.
+            raise
+        # Compiled code does not say where it failed. CPython does, and parks the strategy there.
         return backtest(feed, strategies, runners, "python", start_ms, end_ms, on_progress, after_trip)
     remember_signals(world, tape, tape_engine.facts)
     summaries = _summaries(world, tape_engine, outcome.equities)
@@ -137,12 +143,6 @@ def _configured(strategies: Mapping[str, Strategy], events: Sequence[Event]) -> 
     for seq, event in enumerate(events, 1):
         decide(world, event, seq)
     return world
-
-
-def _explained(error: Exception, world: EngineState) -> Exception:
-    """Return an error of a hook in one line; any other error as it is."""
-    text = hook_error(error, world)
-    return ConfigError(f"strategy {text}") if text else error
 
 
 @contextmanager
@@ -222,6 +222,7 @@ class _Causes:
         self._orders: dict[tuple[str, str], list[int]] = {}
         self._trips: dict[str, int] = {}
         self._closes: dict[str, int] = {}
+        self._failed: dict[str, int] = {}
 
     def group(self, event: Any, decided: Sequence[DecidedEvent], seq: int) -> list[Entry]:
         """Return an input at `seq` with its consequences."""
@@ -245,7 +246,9 @@ class _Causes:
         place = (event.strategy, event.symbol)
         trip_seq = self._trips.get(event.strategy, self._trips.get(GLOBAL_SCOPE, 0))
         orders = self._orders.setdefault(place, [0] * ORDER_SLOTS)
-        cause = cause_of(event, seq, orders, trip_seq, 0)
+        cause = cause_of(event, seq, orders, trip_seq, self._failed.get(event.strategy, 0))
+        if isinstance(event, StrategyFailed):
+            self._failed[event.strategy] = own_seq
         if isinstance(event, OrderPlaced):
             orders[slot_of(event)] = own_seq
         return Entry(event, cause)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from numba.core.errors import NumbaError
 
-from papertape.engine.contract.finding import suggestion
+from papertape.engine.contract.breach import suggestion
 from papertape.engine.contract.source_check import check_source
 from papertape.engine.research.loop_cache import private_folder
 from papertape.engine.research.numba_callees import failed_functions
@@ -52,9 +52,9 @@ def compiling(strategy: Strategy, tell: Callable[[str], None]) -> Iterator[None]
 
 def refuse_uncompilable(strategy: Strategy) -> None:
     """Raise ConfigError for a strategy that only CPython can run."""
-    for finding in check_source(strategy.source) if "print(" in strategy.source else ():
-        if finding.runs_in_python:
-            raise ConfigError(f"strategy {finding.on_one_line(_file(strategy))}")
+    for breach in check_source(strategy.source) if "print(" in strategy.source else ():
+        if breach.runs_in_python:
+            raise ConfigError(f"strategy {breach.on_one_line(_file(strategy))}")
 
 
 def _file(strategy: Strategy) -> str:

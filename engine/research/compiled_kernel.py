@@ -7,8 +7,10 @@ closure.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +41,8 @@ import papertape.engine.kernel.signals
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.strategy
 import papertape.engine.kernel.trailing
+import papertape.engine.research.numba_callees
+import papertape.engine.research.own_parts
 from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
@@ -97,6 +101,20 @@ KERNEL_MODULES = (
     papertape.engine.kernel.decide,
 )
 IGNORED = ("ignore_fact", "never_leave", "clip")
+
+
+def own_digest(strategy: Strategy) -> str:
+    """Return a digest of everything that may change the machine code of a strategy's loop."""
+    return loop_digest(strategy) + _compiler_digest()
+
+
+@cache
+def _compiler_digest() -> str:
+    """Return a digest of how functions are compiled: code from the cache must keep the same checks."""
+    digest = hashlib.blake2b(digest_size=8)
+    for module in (papertape.engine.research.numba_callees, papertape.engine.research.own_parts):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
 
 
 @cache
@@ -186,9 +204,7 @@ class CompiledEngine:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(
-                world, runner, compile_loop(runner.strategy, loop_digest(runner.strategy)), tape.signal_names
-            )
+            CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)), tape.signal_names)
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))

@@ -7,13 +7,15 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.answers import Answer
+from papertape.engine.kernel.codes import STRATEGY_FAILED
 from papertape.engine.kernel.decision import Decision
-from papertape.engine.kernel.kill_switch import reset_global
+from papertape.engine.kernel.kill_switch import cancel_entries, reset_global
 from papertape.engine.kernel.signals import slots_of
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
 from papertape.engine.kernel.view import with_series
 from papertape.engine.reducer.decision_events import event_of
+from papertape.engine.reducer.parking import failure_event
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.copying import deep_copy
 
@@ -42,6 +44,9 @@ class PlainRunner:
         self.answer = [Answer(reading=runner.strategy.reading())]
         self.world, self.symbols = world, list(world.symbols)
         self.moving = deep_copy(self._moving_of(world, runner))
+        self.before = self.checkpoint()
+        self.failed_on = Fact()
+        runner.guard.on_failure = self._note_fact
 
     def _moving_of(self, world: EngineState, runner: Runner) -> tuple[Any, ...]:
         """Return everything that the loop changes."""
@@ -61,7 +66,47 @@ class PlainRunner:
     def advance(
         self, facts: FactColumns, first: int, end: int, equities: MutableSequence[float]
     ) -> list[tuple[int, Event]]:
-        """Run facts `first .. end - 1`; return the events with the indices of their facts, and write `equities`."""
+        """Run facts `first .. end - 1`; return the events with the indices of their facts, and write `equities`.
+
+        If a hook fails, the stretch is run again up to that fact, and the strategy is parked there, as it is live.
+        """
+        guard = self.runner.guard
+        known = guard.failure
+        events = self._run(facts, first, end, equities)
+        if guard.failure is known:
+            return events
+        failed = self._index_of(facts, first, end)
+        self.roll_back(self.before)
+        events = self._run(facts, first, failed + 1, equities)
+        if guard.failure is not None:
+            events += [(failed, event) for event in self._park()]
+        return events + self._run(facts, failed + 1, end, equities[failed + 1 - first :])
+
+    def _note_fact(self) -> None:
+        """Remember the fact on which a hook fails."""
+        self.failed_on = copy.copy(self.scratch[0])
+
+    def _index_of(self, facts: FactColumns, first: int, end: int) -> int:
+        """Return the index of the fact on which a hook failed."""
+        fact = self.failed_on
+        own = (fact.kind, fact.symbol, fact.time_ms)
+        return next(f for f in range(first, end) if (facts.kind[f], facts.symbol[f], facts.time_ms[f]) == own)
+
+    def _park(self) -> list[Event]:
+        """Park the strategy after a failure, with the functions that park it live; return what is recorded."""
+        runner, fact = self.runner, self.failed_on
+        *_, desks, states, accounts = self.moving
+        event = failure_event(self.world, runner, fact)
+        assert event is not None, "a strategy is parked only after a hook has failed"
+        count = cancel_entries(STRATEGY_FAILED, fact.time_ms, accounts[0], desks, self.out, 0)
+        states[:] = [runner.strategy.state() for _ in states]
+        runner.failure = event
+        return [event, *(self._event(decision) for decision in self.out[:count])]
+
+    def _run(
+        self, facts: FactColumns, first: int, end: int, equities: MutableSequence[float]
+    ) -> list[tuple[int, Event]]:
+        """Run facts `first .. end - 1`, whatever the hooks do."""
         events: list[tuple[int, Event]] = []
         markets, series, bars, settlements, readings, signals, desks, states, accounts = self.moving
         at = first
@@ -104,11 +149,14 @@ class PlainRunner:
 
     def checkpoint(self) -> tuple[Any, ...]:
         """Return a copy of all mutable state."""
-        return deep_copy(self.moving)
+        guard = self.runner.guard
+        self.before = (deep_copy(self.moving), guard.muted, guard.failure, self.runner.failure)
+        return self.before
 
     def roll_back(self, checkpoint: tuple[Any, ...]) -> None:
         """Restore a copied state."""
-        self.moving = checkpoint
+        moving, self.runner.guard.muted, self.runner.guard.failure, self.runner.failure = checkpoint
+        self.moving = deep_copy(moving)
 
     def tripped(self) -> bool:
         """Return whether its kill switch is tripped."""

@@ -17,7 +17,7 @@ PYTHON_FACTS_PER_S: Final = 150_000
 """Facts of one strategy that CPython processes in a second."""
 IMPORT_S: Final = 0.6
 """The time to import the compiler and to load compiled code."""
-COMPILE_S: Final = 6.0
+COMPILE_S: Final = 7.0
 """The time to compile the loop of one strategy."""
 ROW_BYTES: Final = 45
 PACKED_ROW_BYTES: Final = 18

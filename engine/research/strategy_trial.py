@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,14 +19,14 @@ from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.engine_choice import is_installed
 from papertape.engine.research.guarded import run_tape
-from papertape.engine.research.hook_errors import HOOK_ERRORS, hook_error
+from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.hook_probe import HookProbe
 from papertape.engine.research.promises import Promise
 from papertape.engine.research.tape import fact_event, remember_signals
 from papertape.engine.research.trial_market import base_timeframe, first_after, trial_tape, with_noise_from
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import PapertapeError
-from papertape.events.facts import Event, OrderPlaced, OrderRejected
+from papertape.events.facts import Event, OrderPlaced, OrderRejected, StrategyFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ NO_LIMITS: Final = RiskSettings(
 
 
 class Run(Struct):
-    """One run over a tape: what was decided on which fact, a digest of the final state, and the processor time it took."""
+    """One run over a tape: the decisions with the facts they answer, the final state's digest, the processor time."""
 
     decided: list[tuple[int, Event]]
     digest: str
@@ -60,11 +61,11 @@ def try_strategy(strategy: Strategy, on_compiling: Callable[[str], None]) -> lis
     """Try every promise that only a run can prove; a hook that raises an error ends the trial."""
     tape = trial_tape(base_timeframe(min(strategy.series_ms)), signals=strategy.signals)
     trial = _Trial(strategy, tape)
-    try:
-        plain = trial.run(PlainEngine)
-        probe = trial.probe()
-    except HOOK_ERRORS as error:
-        return [Promise("runs without errors", False, trial.explain(error))]
+    plain = trial.run(PlainEngine)
+    failure = next((event for _, event in plain.decided if isinstance(event, StrategyFailed)), None)
+    if failure is not None:
+        return [Promise("runs without errors", False, failure_line(failure))]
+    probe = trial.probe()
     promises = [
         Promise("runs without errors", True, f"{tape.total():,} facts, {len(plain.decided):,} decisions"),
         trial.both_engines(plain, on_compiling),
@@ -106,10 +107,6 @@ class _Trial:
         remember_signals(self.world, tape or self.tape, made.facts)
         seconds = time.process_time() - started
         return Run([(one.fact, one.event) for one in decided], state_digest(self.world), seconds)
-
-    def explain(self, error: BaseException) -> str:
-        """Return an error of a hook in one line."""
-        return hook_error(error, self.world) or f"{type(error).__name__}: {error}"
 
     def probe(self) -> HookProbe:
         """Return a probe that has watched every hook over the tape."""
@@ -182,6 +179,13 @@ class _Trial:
         slow = f", more than {HOOK_US_MAX:.0f}: it delays a live engine" if us > HOOK_US_MAX else ""
         numbers = f"{', '.join(rates)} facts/s; the slowest hook, {hook}, takes {us:.1f} µs{slow}"
         return Promise("speed", None if slow else True, numbers)
+
+
+def failure_line(event: StrategyFailed) -> str:
+    """Return PLACE: HOOK: the error, with strategy, symbol and time."""
+    at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
+    occasion = f"{event.strategy} on {event.symbol} at {at:%Y-%m-%d %H:%M} UTC"
+    return f"{event.place}: {event.hook}: {event.error} ({occasion})"
 
 
 def _is_own(event: Any) -> bool:

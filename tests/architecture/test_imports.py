@@ -24,7 +24,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "engine/ports": ("engine.ports", "engine.reducer.inputs", "events"),
     "engine/inspect": ("engine.inspect", "engine.reducer", "engine.kernel", "engine.recovery", "events"),
     "engine/feeds": ("engine.kernel", "engine.reducer", "engine.feeds", "engine.ports", "events"),
+    "engine/contract": ("engine.contract", "engine.kernel", "events.units"),
     "engine/research": (
+        "engine.contract",
         "engine.kernel",
         "engine.reducer",
         "engine.feeds",
@@ -47,6 +49,7 @@ NEVER_IMPORT: dict[str, tuple[str, ...]] = {
     "engine/feeds": ("engine.research",),
     "engine/kernel": ("numpy", "numba", "polars", "pandas"),
     "engine/reducer": ("numpy", "numba", "polars", "pandas"),
+    "engine/contract": ("numpy", "numba", "polars", "pandas"),
     "engine/strategies": ("numpy", "numba", "polars", "pandas"),
     "projections": ("numpy", "numba", "polars", "pandas"),
 }

@@ -12,9 +12,8 @@ from typing import Annotated
 from msgspec import Struct, field
 
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
-from papertape.engine.kernel.indicators import roll_highest
+from papertape.engine.kernel.indicators import Donchian, update_donchian
 from papertape.engine.kernel.parameters import positive
-from papertape.engine.kernel.state import Extreme
 from papertape.engine.kernel.strategy import Condition
 
 NAME = "fallen"
@@ -37,7 +36,7 @@ class State(Struct):
 
     fallen: int = 0
     mean: float = 0.0
-    top: Extreme = field(default_factory=Extreme)
+    top: Donchian = field(default_factory=Donchian)
 
 
 class Reading(Struct):
@@ -53,9 +52,9 @@ def observe(view, params):
     state.fallen = state.fallen + 1 if candle.close < candle.open else 0
     mean = 0.0
     for back in range(3):
-        mean += WEIGHTS[back] * view.m5.bars[(candle.row - back) & 511].close
+        mean += WEIGHTS[back] * view.m5.bars[(candle.row - back) & (len(view.m5.bars) - 1)].close
     state.mean = sqrt(mean * mean)
-    roll_highest(state.top, view.m5.bars, candle.row, params.candles)
+    update_donchian(state.top, view.m5, params.candles)
 
 
 def on_funding(view, params):

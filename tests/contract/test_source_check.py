@@ -1,4 +1,5 @@
 """Every rule of the contract that the source alone can prove, each by a small file that breaks it."""
+# ruff: noqa: E501 - one case is one line
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def findings(text: str) -> list[str]:
+def breaches(text: str) -> list[str]:
     """What is found, as it is shown."""
     return [one.on_one_line("f.py") for one in check_source(text)]
 
 
 def test_a_file_that_keeps_the_contract_is_not_complained_about(tmp_path: Path) -> None:
-    assert findings(GOOD) == []
+    assert breaches(GOOD) == []
     (tmp_path / "fallen.py").write_text(GOOD, encoding="utf-8")
     assert "fallen" in load_strategies([tmp_path])
 
@@ -31,7 +32,7 @@ def test_a_file_that_keeps_the_contract_is_not_complained_about(tmp_path: Path) 
     "path", sorted((REPOSITORY / "engine/strategies").glob("[a-z]*.py")), ids=lambda path: path.stem
 )
 def test_the_built_in_strategies_keep_the_contract(path: Path) -> None:
-    assert findings(path.read_text(encoding="utf-8")) == []
+    assert breaches(path.read_text(encoding="utf-8")) == []
 
 
 # ---------------------------------------------------------------- the file as a whole
@@ -72,24 +73,24 @@ def test_the_built_in_strategies_keep_the_contract(path: Path) -> None:
     ],
 )
 def test_a_line_at_the_top_that_breaks_the_contract_is_named(line: str, says: str) -> None:
-    got = findings(f"{GOOD}{line}\n")
+    got = breaches(f"{GOOD}{line}\n")
     assert len(got) == 1, got
     assert got[0].startswith(f"f.py:{len(GOOD.splitlines()) + 1}: "), got
     assert says in got[0]
 
 
 def test_a_misspelled_hook_is_named_with_the_right_one() -> None:
-    got = findings(changed("def on_funding(", "def on_fundig("))
+    got = breaches(changed("def on_funding(", "def on_fundig("))
     assert [line.partition(": ")[2] for line in got] == ["on_fundig: nobody reads it; did you mean on_funding?"]
 
 
 def test_a_hook_with_other_parameters_is_told_which_it_takes() -> None:
-    got = findings(changed("def enter(view, params, answer)", "def enter(state, view, params, answer)"))
+    got = breaches(changed("def enter(view, params, answer)", "def enter(state, view, params, answer)"))
     assert any("enter: takes (view, params, answer), this one takes 4 parameters" in line for line in got), got
 
 
 def test_a_file_that_is_not_python_is_named_by_line() -> None:
-    assert findings("NAME = 'x'\ndef enter(:\n") == ["f.py:2: is not Python: invalid syntax"]
+    assert breaches("NAME = 'x'\ndef enter(:\n") == ["f.py:2: is not Python: invalid syntax"]
 
 
 # ---------------------------------------------------------------- Structs
@@ -104,20 +105,20 @@ def test_a_file_that_is_not_python_is_named_by_line() -> None:
         ("    fallen: int = 0\n    mean: float = 0.0\n    top", "    fallen: int\n    top", "State.fallen: has no default"),
         ("    candles: int = 3", "    candles: int = 3.0", "an int with the default 3.0: write 3, or declare a float"),
         ('"stop")] = 0.5', '"stop")] = 1', "Parameters.stop_percent: a float with the default 1: write 1.0"),
-        ("field(default_factory=Extreme)", "0", "write field(default_factory=TYPE)"),
+        ("field(default_factory=Donchian)", "0", "write field(default_factory=TYPE)"),
         ("    candles: int = 3", "    candles: int = 3\n\n    def double(self): return 2", "double is a method"),
-        ("class Reading(Struct)", "class Readings(Struct)", "Reading: is missing"),
+        ("class Reading(Struct)", "class Readings(Struct)", "Reading: `Reading` is missing"),
     ],
 )  # fmt: skip
 def test_a_field_that_is_no_number_with_a_default_of_its_type_is_named(old: str, new: str, says: str) -> None:
-    got = findings(changed(old, new))
+    got = breaches(changed(old, new))
     assert any(says in line for line in got), got
 
 
 def test_a_reference_is_the_one_parameter_that_may_be_a_text() -> None:
     text = changed("    candles: int = 3", '    candles: int = 3\n    leader: str = "BTCUSDT"')
-    assert any("Parameters.leader: its type is str" in line for line in findings(text))
-    assert findings(text.replace("NEEDS_BARS = 4", 'NEEDS_BARS = 4\nREFERENCES = ("leader",)')) == []
+    assert any("Parameters.leader: its type is str" in line for line in breaches(text))
+    assert breaches(text.replace("NEEDS_BARS = 4", 'NEEDS_BARS = 4\nREFERENCES = ("leader",)')) == []
 
 
 # ---------------------------------------------------------------- what a hook may change
@@ -134,12 +135,12 @@ def test_a_reference_is_the_one_parameter_that_may_be_a_text() -> None:
         ("observe", "view.market.rate += 1.0", "view.market.rate is read-only"),
         ("observe", "_forget(view.market)", "view.market.mean is read-only"),
         ("observe", "(view.state if params.candles else view.market).mean = 0.0", "may be read-only"),
-        ("observe", "roll_highest(view.m5.bars[0], view.m5.bars, 1, 2)", "view.m5.bars[0] is read-only"),
+        ("observe", "update_donchian(view.m5.bars[0], view.m5, 2)", "view.m5.bars[0] is read-only"),
         ("on_funding", "view.candle.close = 1.0", "view.candle.close is read-only"),
         ("enter", "view.state.fallen = 0", "view.state.fallen is the state, and enter changes none: move it in observe"),
         ("enter", "state = view.state; state.fallen += 1", "view.state.fallen is the state"),
         ("enter", "_forget(view.state)", "view.state.mean is the state"),
-        ("enter", "roll_highest(view.state.top, view.m5.bars, 1, 2)", "view.state.top is the state"),
+        ("enter", "update_donchian(view.state.top, view.m5, 2)", "view.state.top is the state"),
         ("enter", "position = view.position; position.stop_price_usdt = 1.0", "view.position.stop_price_usdt is read-only"),
         ("enter", "view.account.cash_usdt = 1e9", "view.account.cash_usdt is read-only: enter changes answer only"),
         ("leave", "view.state.fallen = 0", "view.state.fallen is the state"),
@@ -152,7 +153,7 @@ def test_a_reference_is_the_one_parameter_that_may_be_a_text() -> None:
     ],
 )  # fmt: skip
 def test_a_change_of_what_is_not_the_hooks_own_is_named(hook: str, line: str, says: str) -> None:
-    got = findings(with_line(hook, line))
+    got = breaches(with_line(hook, line))
     assert any(says in one and (f": {hook}: " in one or "WEIGHTS" in one) for one in got), got
 
 
@@ -179,12 +180,12 @@ def test_a_change_of_what_is_not_the_hooks_own_is_named(hook: str, line: str, sa
         ("view.state.mean = squrt(2.0)", "squrt is not defined; did you mean sqrt?"),
         ("view.state.mean = view.m5.bars[1.5].close", "the index may be a float: write int(...)"),
         ("_forget(view.state, 1)", "_forget takes 1 arguments, not 2"),
-        ("roll_highest(view.state.top)", "roll_highest(...): missing a required argument: 'bars'"),
+        ("update_donchian(view.state.top)", "update_donchian(...): missing a required argument: 'series'"),
         ("view.state.mean = view.candle.close.value", "view.candle.close is a number, it has no fields"),
     ],
 )
 def test_a_wrong_type_or_name_is_named(line: str, says: str) -> None:
-    got = findings(with_line("observe", line))
+    got = breaches(with_line("observe", line))
     assert any(says in one for one in got), got
 
 
@@ -207,7 +208,7 @@ def test_a_wrong_type_or_name_is_named(line: str, says: str) -> None:
     ],
 )
 def test_a_wrong_answer_is_named(old: str, new: str, says: str) -> None:
-    got = findings(changed(old, new))
+    got = breaches(changed(old, new))
     assert any(says in one for one in got), got
 
 
@@ -232,7 +233,7 @@ def test_a_wrong_answer_is_named(old: str, new: str, says: str) -> None:
         ("x = round(view.candle.close)", "round does not compile: write int(x + 0.5)"),
         ("x = sum(WEIGHTS)", "sum does not compile: add in a loop"),
         ("x = sorted(WEIGHTS)", "sorted does not compile: hooks call abs, min, max"),
-        ("x = Extreme()", "Extreme(...) makes a Struct"),
+        ("x = Donchian()", "Donchian(...) makes a Struct"),
         ("view.m5.bars.append(1)", "values in a hook have no methods"),
         ("import os", "import at the top of the file"),
         ("x = (lambda: 1)()", "a hook has no lambda"),
@@ -241,22 +242,22 @@ def test_a_wrong_answer_is_named(old: str, new: str, says: str) -> None:
     ],
 )
 def test_python_that_does_not_run_alike_in_both_engines_is_named(line: str, says: str) -> None:
-    got = findings(with_line("observe", line))
+    got = breaches(with_line("observe", line))
     assert any(says in one for one in got), got
 
 
 def test_a_loop_over_anything_but_a_range_is_named() -> None:
-    got = findings(changed("for back in range(3):", "for back in view.m5.bars:"))
+    got = breaches(changed("for back in range(3):", "for back in view.m5.bars:"))
     assert any("loop over range(...)" in one for one in got), got
 
 
 def test_a_function_that_calls_itself_is_named() -> None:
-    got = findings(changed("    state.mean = 0.0\n", "    state.mean = 0.0\n    _forget(state)\n"))
+    got = breaches(changed("    state.mean = 0.0\n", "    state.mean = 0.0\n    _forget(state)\n"))
     assert any("_forget calls itself" in one for one in got), got
 
 
 def test_functions_that_only_cpython_runs_may_use_all_of_python() -> None:
-    assert findings(with_line("explain", "names = {str(value): [value] for value in WEIGHTS}")) == []
+    assert breaches(with_line("explain", "names = {str(value): [value] for value in WEIGHTS}")) == []
 
 
 # ---------------------------------------------------------------- loading
@@ -268,7 +269,7 @@ def test_a_file_that_breaks_the_contract_is_refused_in_one_line_and_never_run(tm
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as raised:
         load_strategies([tmp_path])
-    assert str(raised.value).startswith(f"strategy {path}:21: this runs when the file is loaded")
+    assert str(raised.value).startswith(f"strategy {path}:20: this runs when the file is loaded")
     assert str(raised.value).endswith(f"(2 more: papertape check {path})")
     assert not (tmp_path / "ran").exists()
 

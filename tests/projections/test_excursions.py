@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from papertape.events.units import MINUTE_MS
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
-from tests.build import candle, closed, configured, opened, recorded
+from tests.build import DAY_0_MS, candle, closed, configured, increased, opened, recorded, reduced
 
 
 def ranging(minute: int, low: float, high: float, symbol: str = "BTCUSDT") -> object:
@@ -59,3 +60,33 @@ def test_without_the_excursion_fold_trades_have_no_excursion() -> None:
     for one in recorded([configured(), candle(0, 100.0), opened(), closed(1.0)]):
         trades.apply(one)
     assert trades.closed()[0].best_usdt is None
+
+
+def test_the_result_of_closed_parts_counts_and_the_average_moves_with_adds() -> None:
+    grown = (2.0, 99.0)
+    events = (
+        configured(),
+        ranging(0, 99.5, 100.5),
+        opened(),
+        ranging(1, 98.0, 100.0),
+        increased((1.0, 100.0), 1.0, 98.0),
+    )
+    portfolio, _ = folded(*events, ranging(2, 97.0, 103.0))
+    position = portfolio.positions()[0]
+    assert (position.best_usdt, position.worst_usdt) == (8.0, -4.0)
+    portfolio, _ = folded(*events, ranging(2, 99.0, 101.0), reduced(grown, 1.0, 101.0), ranging(3, 100.0, 104.0))
+    assert portfolio.positions()[0].best_usdt == pytest.approx(2.0 + 5.0)
+
+
+def test_of_a_candle_in_which_a_fill_changed_the_position_only_the_fill_and_the_close_count() -> None:
+    add = increased((1.0, 100.0), 1.0, 98.0, at_ms=DAY_0_MS + 2 * MINUTE_MS)
+    portfolio, _ = folded(configured(), ranging(0, 100.0, 100.0), opened(), ranging(1, 50.0, 150.0), add)
+    position = portfolio.positions()[0]
+    assert (position.best_usdt, position.worst_usdt) == (2.0, -2.0), "the fill at 98, then the close at 100"
+
+
+def test_of_the_candle_of_a_limit_entry_inside_it_only_what_came_later_counts() -> None:
+    inside = opened(kind="limit", at_ms=DAY_0_MS + MINUTE_MS, candle_open_ms=DAY_0_MS)
+    portfolio, _ = folded(configured(), ranging(0, 90.0, 130.0), inside)
+    position = portfolio.positions()[0]
+    assert (position.best_usdt, position.worst_usdt) == (10.0, -10.0), "the high of 130 came before the fill"

@@ -12,13 +12,16 @@ from papertape.engine.hook_overrun import ended_overruns
 from papertape.engine.kernel.codes import NO_ORDER
 from papertape.engine.kernel.strategy import strategy_from
 from papertape.engine.reducer.hook_guard import GUARD_CODE
-from papertape.engine.reducer.reducer import decide, fold, groups
+from papertape.engine.reducer.reducer import decide, fold, groups, is_decision
 from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
 from papertape.engine.reducer.state import new_state
+from papertape.engine.research.cpython_kernel import PlainEngine
+from papertape.engine.research.guarded import run_tape
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import (
     CandleClosed,
     CloseRequested,
+    GapFound,
     OrderCancelled,
     OrderPlaced,
     PositionClosed,
@@ -29,12 +32,15 @@ from papertape.events.facts import (
 from papertape.events.upcast import RunnerConfigured1, without_names
 from tests.build import BTC, DAY_0_MS, GALA, candle, listed
 from tests.kernel.fragile import fragile
+from tests.kernel.scripted.scripted import SELL
+from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import Run, begin
-from tests.support import NO_LIMITS, STRATEGIES, state_of, take
+from tests.support import NO_LIMITS, STRATEGIES, feed, state_of, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from papertape.engine.kernel.answers import Answer
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.kernel.view import View
     from papertape.events.facts import Event
@@ -275,3 +281,28 @@ def test_candles_go_on_after_a_failure() -> None:
     told(run, 3, fragile.FAIL_ENTERING)
     assert isinstance(run.log[-1].event, CandleClosed | StrategyFailed)
     assert run.world.runner("fragile").desks[0].order.action == NO_ORDER
+
+
+def falling(view: View, params: fragile.Parameters, answer: Answer) -> int:
+    """Buy as told until a sale is asked for late in the market."""
+    if view.candle.volume == SELL and view.state.seen > 100:
+        return int(view.candle.volme)
+    return fragile.enter(view, params, answer)
+
+
+def test_a_backtest_parks_it_where_a_live_run_does() -> None:
+    tape = market(Recipe(seed=11, symbols=2, candles=300, told_of=0.3))
+    strategies = {**BOTH, "fragile": replace(FRAGILE, hooks=replace(FRAGILE.hooks, enter=falling))}
+    settings = {name: RunnerSettings(risk=NO_LIMITS) for name in BOTH}
+    live = begin(tape.contracts, settings, strategies)
+    feed(live.world, live.log, tape.events())
+    run = begin(tape.contracts, settings, strategies)
+    decided = [item.event for item in run_tape(run.world, PlainEngine(run.world, tape)).decided]
+    failure = failed(decided)
+    assert (failure.hook, failure.error.partition(";")[0]) == (
+        "enter",
+        "AttributeError: 'Series' object has no attribute 'volme'",
+    )
+    assert decided == [event for event in live.events() if is_decision(event) and not isinstance(event, GapFound)]
+    assert [event.strategy for event in decided[decided.index(failure) :]].count("scripted") > 10  # type: ignore[attr-defined]
+    assert state_digest(run.world) == state_digest(live.world)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.runner_settings import RunnerSettings, configuration, split_by_timeframe, validate_parameters
-from papertape.engine.strategy_registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest, shipped_digest
+from papertape.engine.strategy_registry import BUILT_IN_ORDER, code_digest, load_strategies, loop_digest
 from papertape.events.errors import ConfigError
 from papertape.events.facts import RunnerConfigured
 from tests.build import listed
@@ -134,8 +134,19 @@ def test_an_edit_changes_the_digest_of_the_code(tmp_path: Path) -> None:
 
 def test_an_edit_of_an_owners_file_leaves_the_built_in_loops_compiled(tmp_path: Path) -> None:
     before, after = (load_strategies([drop(tmp_path, factor)]) for factor in ("1.0", "1.5"))
-    assert loop_digest(before["momentum"], before) == loop_digest(after["momentum"], after) == shipped_digest()
-    assert len({shipped_digest(), loop_digest(before["dropped"], before), loop_digest(after["dropped"], after)}) == 3
+    assert loop_digest(before["momentum"]) == loop_digest(after["momentum"])
+    assert loop_digest(before["dropped"]) != loop_digest(after["dropped"])
+
+
+def test_an_edit_of_one_owners_file_leaves_the_loops_of_the_others_compiled(tmp_path: Path) -> None:
+    drop(tmp_path)
+    (tmp_path / "other.py").write_text(
+        DROPPED.replace("FACTOR", "1.0").replace('"dropped"', '"other"'), encoding="utf-8"
+    )
+    before = load_strategies([tmp_path])
+    after = load_strategies([drop(tmp_path, "1.5")])
+    assert loop_digest(before["other"]) == loop_digest(after["other"])
+    assert loop_digest(before["dropped"]) != loop_digest(after["dropped"])
 
 
 def test_a_file_without_a_name_is_no_strategy(tmp_path: Path) -> None:
@@ -149,8 +160,8 @@ def test_a_file_without_a_name_is_no_strategy(tmp_path: Path) -> None:
     [
         ("def (", "SyntaxError"),
         ("import not_there_at_all", "not_there_at_all"),
-        ("NAME = UNKNOWN", "UNKNOWN"),
-        ('NAME = "x"', "`SERIES` is missing"),
+        ("NAME = UNKNOWN", "is missing"),
+        ('NAME = "x"\nclass Parameters(Struct): ...\nclass Reading(Struct): ...', "`SERIES` is missing"),
         (
             DROPPED.replace("FACTOR", "1.0").replace('("5m",)', '("7m",)'),
             "SERIES must be a tuple of 1 to 4 different timeframes",
@@ -202,12 +213,16 @@ def test_a_file_for_an_earlier_version_is_told_what_to_change(tmp_path: Path) ->
     with pytest.raises(ConfigError) as refused:
         load_strategies([tmp_path])
     says = str(refused.value)
-    assert says == (
-        f'strategy {tmp_path / "former.py"}: TIMEFRAME_MS is now SERIES = ("5m",); '
-        'FILTER_TIMEFRAME_MS is now the second of SERIES = ("5m", "15m"); settle is now `on_funding`; '
-        "`observe` takes (view, params); `enter` takes (view, params, answer); `leave` takes (view, params, answer); "
-        "docs/strategies.md has the whole contract"
-    )
+    assert says.startswith(f"strategy {tmp_path / 'former.py'}: written for an earlier version: ")
+    for change in (
+        'TIMEFRAME_MS is now SERIES = ("5m",); ',
+        'FILTER_TIMEFRAME_MS is now the second of SERIES = ("5m", "15m"); ',
+        "settle is now `on_funding`; ",
+        "observe takes (view, params), this one takes 4 parameters; ",
+        "leave takes (view, params, answer), this one takes 8 parameters; ",
+    ):
+        assert change in says
+    assert says.endswith("; docs/strategies.md has the whole contract")
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:

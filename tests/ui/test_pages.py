@@ -61,6 +61,7 @@ def test_every_declared_page_is_visited() -> None:
     visited = {address.partition("?")[0] for address in PAGES}
     named = {
         "/strategy/{name}": "/strategy/momentum",
+        "/funnel/{name}": "/funnel/momentum",
         "/chart/{symbol}": "/chart/GALAUSDT",
         "/events/{seq}": "/events/9",
     }

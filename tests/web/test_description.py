@@ -31,10 +31,12 @@ SCHEMAS = [
     "HistogramBin", "KillRequest", "LimitView", "LiveView", "Message", "MessageListAnswer", "NotReadyReason",
     "OrderView", "OrderViewListAnswer", "PauseRequest", "Performance", "PortfolioView", "PositionView",
     "PositionViewListAnswer", "Problem", "ReadinessView", "ReadingView", "ReadyView", "RefusedView",
-    "RepairView", "ResetRequest", "ResumeRequest", "RiskView", "RiskViewAnswer", "RunnerDetail",
+    "ReloadRequest", "RepairView", "ResetRequest", "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer",
+    "RunnerDetail",
     "RunnerDetailAnswer", "SettlementView", "SignalReceipt", "SignalRequest", "SignalView",
     "SignalViewListAnswer", "SignalsRecorded", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
-    "StrategyViewListAnswer", "SuspendedView", "TotalView", "TradeView", "TradeViewPage", "TradeViewPageAnswer",
+    "StrategyViewListAnswer", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage",
+    "TradeViewPageAnswer",
     "TripView", "TroubleView", "WatchdogView", "WebView",
 ]  # fmt: skip
 UNDESCRIBED = {"/openapi.json", "/api/docs", "/api/docs.css"}

@@ -238,7 +238,7 @@ async def test_a_chart_carries_the_fills_of_its_symbol() -> None:
         seqs = {one.seq for one in trades} | {one.opened_seq for one in trades}
         seqs |= {one.opened_seq for one in site.timeline.views.portfolio.positions() if one.symbol == "BTCUSDT"}
         assert [one["seq"] for one in found] == sorted(seqs)
-        assert {one["action"] for one in found} == {"entry", "exit"}
+        assert {one["action"] for one in found} == {"open", "close"}
         assert (await client.get("/api/v1/candles/NOTHING")).status_code == 404
 
 

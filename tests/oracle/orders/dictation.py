@@ -38,7 +38,7 @@ MIRRORED_ACTIONS = {0: 1, 1: 0, 2: 5, 5: 2, 4: 7, 7: 4, 6: 9, 9: 6, 3: 3, 8: 8}
 
 def digit(volume: float, place: int) -> int:
     """The digit of a volume at a place, 0 for the last one."""
-    return int(volume) // 10**place % 10
+    return int(volume) // int(10**place) % 10
 
 
 def dictated_volume(random: Random) -> float:
@@ -88,7 +88,8 @@ class Dictation:
     def entry(self, volume: float, close: float, side: int) -> Answer:
         """An entry of every kind, with stop, targets, adds, trailing and size."""
         kind, distance = digit(volume, KIND), DISTANCES[digit(volume, DISTANCE)]
-        price, answer = close, {"side": side}
+        price = close
+        answer: Answer = {"side": side}
         if kind >= 7:
             price = self.away(close, side * distance)
             answer |= {"kind": "stop", "price": price, "expires": 1 + digit(volume, EXPIRY) // 3}
@@ -196,7 +197,7 @@ class Dictation:
     def entry_fault(self, number: int, price: float, side: int) -> Answer:
         """An answer that is refused for its numbers, its sides or its ladders."""
         below = self.away(price, -side * 0.001)
-        return {
+        faults: dict[int, Answer] = {
             0: {"stop_fraction": 0.0, "stop_price": float("nan")},
             1: {"targets": [(-1.0, 1.0)], "target_fractions": None},
             2: {"kind": "limit", "price": below, "expires": 289},
@@ -209,12 +210,13 @@ class Dictation:
             9: {
                 "adds": [{"kind": "limit", "price": self.away(price, -side * 0.0005 * n), "size": 2.5} for n in (1, 2)]
             },
-        }[number]
+        }
+        return faults[number]
 
     def change_fault(self, number: int, close: float, side: int) -> Answer:
         """A change that is refused for its numbers, its sides or its ladders."""
         below = self.away(close, -side * 0.001)
-        return {
+        faults: dict[int, Answer] = {
             0: {"stop_price": float("nan")},
             1: {"targets": [(-1.0, 1.0)]},
             2: {"adds": [{"kind": "limit", "price": below, "size": 1.0, "expires": 289}]},
@@ -227,4 +229,5 @@ class Dictation:
             9: {
                 "adds": [{"kind": "limit", "price": self.away(close, -side * 0.0005 * n), "size": 2.5} for n in (1, 2)]
             },
-        }[number]
+        }
+        return faults[number]

@@ -25,11 +25,10 @@ from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.answers import Answer
-    from papertape.engine.kernel.state import Market, Series, SymbolState
-    from papertape.engine.kernel.strategy import NoState
+    from papertape.engine.kernel.view import View
 
 NAME = "laddered"
-TIMEFRAME_MS = 60_000
+SERIES = ("1m",)
 UNITS_MAX = 17
 EXIT_REASONS = ("told",)
 LEAVE = 9
@@ -47,53 +46,28 @@ class Reading(Struct):
     volume: float = 0.0
 
 
-def enter(
-    state: NoState,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    answer: Answer,
-) -> int:
+def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter on the side, by the order and with the ladders that the digits name."""
-    return plan_entry(int(main.volume), main.close, answer)
+    return plan_entry(int(view.candle.volume), view.candle.close, answer)
 
 
-def leave(
-    state: NoState,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    profit_usdt: float,
-    params: Parameters,
-    answer: Answer,
-) -> int:
+def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave when told so."""
-    return FIRST_EXIT_REASON if int(main.volume) % 10 == LEAVE else NO_REASON
+    return FIRST_EXIT_REASON if int(view.candle.volume) % 10 == LEAVE else NO_REASON
 
 
-def manage(
-    state: NoState,
-    market: Market,
-    main: Series,
-    filtered: Series,
-    desk: SymbolState,
-    params: Parameters,
-    answer: Answer,
-) -> None:
+def manage(view: View, params: Parameters, answer: Answer) -> None:
     """Change what the digits name."""
-    plan_change(int(main.volume), main.close, desk.position.side, answer)
+    plan_change(int(view.candle.volume), view.candle.close, view.position.side, answer)
 
 
 def plan_entry(told: int, close: float, answer: Answer) -> int:
     """Answer an entry: digits of side, order, targets, adds and trailing, the last one first."""
     side, kind = (1 if told % 2 == 0 else -1), told // 10 % 5
     price = close
-    if kind in (1, 2):
+    if kind == 1 or kind == 2:  # noqa: PLR1714 - compiled code knows no `in`
         price = close * (1.0 - side * STEP / 4.0)
-        enter_limit(answer, price, 1 + told // 10**5 % 3)
+        enter_limit(answer, price, 1 + told // 100_000 % 3)
     elif kind == 3:
         price = close * (1.0 + side * STEP / 4.0)
         enter_stop(answer, price, 2)

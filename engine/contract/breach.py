@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 NAMES_SHOWN_MAX = 12
 
 
-class Finding(Struct, frozen=True, order=True):
+class Breach(Struct, frozen=True, order=True):
     """One breach of the contract. `place` is the hook, the class or the name concerned; empty for the whole file.
 
-    A file with nothing but `runs_in_python` findings may run in CPython; it cannot be compiled.
+    A file with nothing but `runs_in_python` breaches may run in CPython; it cannot be compiled.
     """
 
     line: int
