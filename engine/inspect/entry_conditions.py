@@ -15,7 +15,7 @@ from papertape.engine.kernel.fills import slippage_now
 from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
-from papertape.engine.kernel.view import FLAT, bind_hook, deciding_type, position_now
+from papertape.engine.kernel.view import FLAT, bind_deciding_hook, position_now
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
 from papertape.engine.reducer.hook_guard import HookGuard
 from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
@@ -45,7 +45,8 @@ class EntryBlocker(Struct, frozen=True):
     """What else prevents an entry. `detail` adds what the name does not say.
 
     `inactive`, `kill_switch` (detail: the limit), `parked` (detail: the error), `paused`, `warming_up`, `not_tradable`,
-    `position` (its side), `order` (what it does), `max_positions`, `correlation`, and `own`: the strategy's own words.
+    `no_signal` (the names that have not arrived), `position` (its side), `order` (what it does), `max_positions`,
+    `correlation`, and `own`: the strategy's own words.
     """
 
     reason: str
@@ -119,7 +120,8 @@ def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., 
     if desk.position.side != 0:
         slippage = slippage_now(runner.rules, candle.turbulent)
         position = position_now(desk, profit_after_costs(desk, market.close, slippage, runner.rules))
-    ask, params = bind_hook(deciding_type(runner.strategy.series), hook), runner.params[index]
+    strategy, params = runner.strategy, runner.params[index]
+    ask = bind_deciding_hook(strategy.series, strategy.signals, hook)
     return ask(market.close_time_ms, data, runner.states[index], position, runner.account, desk, params, filled)
 
 
@@ -144,6 +146,12 @@ def has_completed(runner: Runner, index: int) -> bool:
 def is_ready(state: EngineState, runner: Runner, index: int) -> bool:
     """Return whether the strategy has all complete candles that an entry needs."""
     return all(frame.candles >= frame.needed for frame in readiness(state, runner, index))
+
+
+def missing_signals(runner: Runner, index: int) -> list[str]:
+    """Return the names of the strategy's signals that have not arrived on a symbol yet."""
+    names = runner.strategy.signals
+    return [name for name, last in zip(names, runner.signals[index], strict=False) if last.time_ms < 0]
 
 
 def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:
@@ -183,6 +191,8 @@ def _blockers(state: EngineState, runner: Runner, index: int, side: int) -> list
         blockers.append(EntryBlocker("warming_up" if account.paused == PAUSED_TO_WARM_UP else "paused"))
     if market.suspended:
         blockers.append(EntryBlocker("not_tradable"))
+    if missing := missing_signals(runner, index):
+        blockers.append(EntryBlocker("no_signal", ", ".join(missing)))
     if desk.position.side != 0:
         blockers.append(EntryBlocker("position", SIDE_NAMES[desk.position.side]))
     if desk.order.action != NO_ORDER:

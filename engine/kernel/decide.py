@@ -13,6 +13,7 @@ from papertape.engine.kernel.answers import clear_answer
 from papertape.engine.kernel.codes import (
     CANDLE,
     EXPIRED,
+    EXTERNAL_SIGNAL,
     FIRST_EXIT_REASON,
     FUNDING,
     NO_ORDER,
@@ -26,6 +27,7 @@ from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.series import known_candles
+from papertape.engine.kernel.signals import have_arrived, take_none
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
@@ -96,12 +98,14 @@ def completed_any(series: tuple[SeriesView, ...]) -> bool:
     return False
 
 
-def make_strategy_update(hooks: Hooks, view_type: type[Any]) -> Callable[..., None]:
+def make_strategy_update(
+    hooks: Hooks, view_type: type[Any], show_signals: Callable[[Any], tuple[Any, ...]] = take_none
+) -> Callable[..., None]:
     """Bind a strategy's observing hooks into `update_strategy(...)`, which shows it a fact that was observed.
 
     This alone determines when a strategy is shown what: every settlement, every open-interest reading, every candle
-    that completes one of its series, and a long hole before the first candle behind it. It reads what was observed,
-    and changes the strategy's state only.
+    that completes one of its series, and a long hole before the first candle behind it. A signal has no hook. It
+    reads what was observed, and changes the strategy's state only.
     """
     observe, on_funding = hooks.observe, hooks.on_funding
     on_open_interest, on_gap = hooks.on_open_interest, hooks.on_gap
@@ -111,9 +115,10 @@ def make_strategy_update(hooks: Hooks, view_type: type[Any]) -> Callable[..., No
         kind, market, series = fact.kind, data.market, data.series
         completed = kind == CANDLE and sees_candles and completed_any(series)
         gap = kind == CANDLE and sees_candles and market.reset == 1
-        if kind == CANDLE and not completed and not gap:
+        if kind == EXTERNAL_SIGNAL or (kind == CANDLE and not completed and not gap):
             return
-        view = as_view(view_type, (fact.time_ms, series[0].candle, *series, market, data.readings, state))
+        shown = (fact.time_ms, series[0].candle, *series, market, data.readings, state, *show_signals(data.signals))
+        view = as_view(view_type, shown)
         if gap:
             on_gap(view, params)
         if completed:
@@ -162,12 +167,13 @@ def make_decide(
     change: Callable[..., int],
     exit_reasons: int,
     units_max: int,
+    signals: int = 0,
 ) -> Callable[..., int]:
     """Bind a strategy's deciding hooks into `decide(...)`.
 
     `enter` and `leave` are the hooks, each bound by `bind_hook`; `change` asks `manage` (see `engine.kernel.changes`).
     `exit_reasons` is the number of the strategy's own exit reasons, and `units_max` says how large a position may
-    become, in first fills.
+    become, in first fills; `signals` is how many signals it lists.
 
     `decide` answers a candle that was observed and shown to the strategy. It reads the fact, what was observed of its
     symbol, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes its
@@ -175,7 +181,8 @@ def make_decide(
     only the account's day, equity and peak, and what follows from the candle alone: the symbol's mark, and the age,
     the extremes and the trailing stop of its position.
 
-    The strategy may enter if it is flat, nothing stops the runner, and every series has the candles it needs.
+    The strategy may enter if it is flat, nothing stops the runner, every series has the candles it needs, and every
+    signal has arrived.
     """
 
     def decide(
@@ -221,6 +228,7 @@ def make_decide(
             and order.action == NO_ORDER
             and account.tripped + account.paused + market.suspended == 0
             and is_ready(data.series, needs)
+            and have_arrived(data.signals, signals)
         ):
             clear_answer(answer)
             clear_reading(answer.reading)

@@ -22,9 +22,19 @@ if TYPE_CHECKING:
 def make_follow(update_strategy: Callable[..., None]) -> Callable[..., None]:
     """Make the function that observes one fact and shows it to the strategy."""
 
-    def follow(series: Any, fact: Any, market: Any, settlements: Any, readings: Any, state: Any, params: Any) -> None:
-        data = MarketData(market, series, settlements, readings)
-        observe(fact, data)
+    def follow(
+        series: Any,
+        fact: Any,
+        market: Any,
+        settlements: Any,
+        readings: Any,
+        signals: Any,
+        slots: Any,
+        state: Any,
+        params: Any,
+    ) -> None:
+        data = MarketData(market, series, settlements, readings, signals)
+        observe(fact, data, slots)
         update_strategy(fact, data, state, params)
 
     return follow
@@ -43,6 +53,8 @@ def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
         bars: Any,
         settlements: Any,
         readings: Any,
+        signals: Any,
+        slots: Any,
         active: Any,
         desks: Any,
         states: Any,
@@ -61,7 +73,8 @@ def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
             trading = can_decide(fact.kind, fact.timing) and active[s]
             if trading:
                 roll_day(account, fact.open_time_ms)
-            follow(series, bars, s, fact, markets[s], settlements[s], readings[s], states[s], params[s])
+            observed = markets[s], settlements[s], readings[s], signals[s]
+            follow(series, bars, s, fact, *observed, slots, states[s], params[s])
             unfollowed = trading
             while n < len(recorded) and recorded[n].fact == f:
                 decision = recorded[n]

@@ -28,6 +28,8 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         market: Any,
         settlements: Any,
         readings: Any,
+        signals: Any,
+        slots: Any,
         facts: Any,
         fact: Any,
         first: int,
@@ -48,7 +50,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         full: int,
         equities: Any,
     ) -> tuple[int, int]:
-        data, desk = MarketData(market, series, settlements, readings), desks[facts.symbol[f]]
+        data, desk = MarketData(market, series, settlements, readings, signals), desks[facts.symbol[f]]
         until = end if trading else f
         while 0 <= f < end and n < full:
             last = fast_forward(facts, f, until, data, desk, account)
@@ -57,7 +59,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
             taken, f = last >= f, max(last, f)
             load_fact(fact, facts, f)
             if not taken:
-                observe(fact, data)
+                observe(fact, data, slots)
             update_strategy(fact, data, state, params)
             if trading:
                 before = n
@@ -88,6 +90,8 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
         bars: Any,
         settlements: Any,
         readings: Any,
+        signals: Any,
+        slots: Any,
         active: Any,
         desks: Any,
         states: Any,
@@ -111,6 +115,8 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
                 markets[s],
                 settlements[s],
                 readings[s],
+                signals[s],
+                slots,
                 facts,
                 scratch[0],
                 first,

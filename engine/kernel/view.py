@@ -11,9 +11,12 @@ from collections import namedtuple
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from papertape.engine.kernel.signals import TAKE_FIRST, take_none
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from papertape.engine.kernel.signals import SignalValue
     from papertape.engine.kernel.state import Account, Bars, Market, Readings, Series, Settlements, SymbolState
 
 SERIES_MAX = 4
@@ -27,12 +30,13 @@ class SeriesView(NamedTuple):
 
 
 class MarketData(NamedTuple):
-    """What was observed of one symbol for one runner; `series` are in the order of the strategy's `SERIES`."""
+    """What was observed of one symbol for one runner; series and signals stand in the order of the strategy's lists."""
 
     market: Market
     series: tuple[SeriesView, ...]
     settlements: Settlements
     readings: Readings
+    signals: Sequence[SignalValue]
 
 
 class OpenPosition(NamedTuple):
@@ -58,7 +62,8 @@ class View:
     """The fields of a view, for annotations; a strategy has only the series that its `SERIES` names.
 
     `now_ms` is the time of the fact that is shown: for a candle its close. `candle` is the last complete candle of the
-    first series. The observing hooks see no position, account and symbol.
+    first series. The observing hooks see no position, account and symbol. `signals` has a field for each name in
+    `SIGNALS`, the last signal as a `SignalValue`; a strategy that lists none has no such field.
     """
 
     now_ms: int
@@ -80,6 +85,7 @@ class View:
     position: OpenPosition
     account: Account
     symbol: SymbolState
+    signals: Any
 
 
 def field_of(series: str) -> str:
@@ -87,24 +93,41 @@ def field_of(series: str) -> str:
     return f"{series[-1]}{series[:-1]}"
 
 
-def observing_type(series: Sequence[str]) -> type[Any]:
-    """Return the type of the view that a strategy's observing hooks get, given the names of its series."""
-    return _view_type("ObservingView", tuple(map(field_of, series)), ())
+def observing_type(series: Sequence[str], signals: Sequence[str] = ()) -> type[Any]:
+    """Return the type of the view that a strategy's observing hooks get, given the names of its series and signals."""
+    return _view_type("ObservingView", tuple(map(field_of, series)), (), tuple(signals))
 
 
-def deciding_type(series: Sequence[str]) -> type[Any]:
-    """Return the type of the view that a strategy's other hooks get, given the names of its series."""
-    return _view_type("DecidingView", tuple(map(field_of, series)), ("position", "account", "symbol"))
+def deciding_type(series: Sequence[str], signals: Sequence[str] = ()) -> type[Any]:
+    """Return the type of the view that a strategy's other hooks get, given the names of its series and signals."""
+    return _view_type("DecidingView", tuple(map(field_of, series)), ("position", "account", "symbol"), tuple(signals))
 
 
 @cache
-def _view_type(kind: str, series: tuple[str, ...], own: tuple[str, ...]) -> type[Any]:
-    """Return a view type. It becomes a name of this module, because numba's disk cache finds types by their names."""
-    name = "_".join((kind, *series))
+def _view_type(kind: str, series: tuple[str, ...], own: tuple[str, ...], signals: tuple[str, ...]) -> type[Any]:
+    """Return a view type, with the field `signals` if the strategy lists any."""
     fields = ("now_ms", "candle", *series, "market", "readings", "state", *own)
+    return _named_type("_".join((kind, *series, *signals)), (*fields, "signals") if signals else fields)
+
+
+def _named_type(name: str, fields: tuple[str, ...]) -> type[Any]:
+    """Return a tuple type. It becomes a name of this module, because numba's disk cache finds types by their names."""
     globals()[name] = made = namedtuple(name, fields)  # noqa: PYI024 - the fields are known at run time only
     made.__module__ = __name__
     return made
+
+
+@cache
+def signal_part(signals: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the function that makes the last fields of a view from a symbol's signals: one, or none."""
+    if not signals:
+        return take_none
+    view_type, take = _named_type("_".join(("SignalsView", *signals)), signals), TAKE_FIRST[len(signals)]
+
+    def show_signals(values: Any) -> tuple[Any, ...]:
+        return (as_view(view_type, take(values)),)
+
+    return show_signals
 
 
 def as_view(view_type: type[Any], fields: tuple[Any, ...]) -> Any:
@@ -112,8 +135,13 @@ def as_view(view_type: type[Any], fields: tuple[Any, ...]) -> Any:
     return tuple.__new__(view_type, fields)
 
 
-def bind_hook(view_type: type[Any], hook: Callable[..., Any]) -> Callable[..., Any]:
-    """Bind a deciding hook into a function that builds its view and calls it; `filled` is an answer or a reading."""
+def bind_hook(
+    view_type: type[Any], hook: Callable[..., Any], show_signals: Callable[[Any], tuple[Any, ...]] = take_none
+) -> Callable[..., Any]:
+    """Bind a deciding hook into a function that builds its view and calls it; `filled` is an answer or a reading.
+
+    `show_signals` is `signal_part`'s.
+    """
 
     def call_hook(
         now_ms: int,
@@ -127,9 +155,15 @@ def bind_hook(view_type: type[Any], hook: Callable[..., Any]) -> Callable[..., A
     ) -> Any:
         series = data.series
         own = (data.market, data.readings, state, position, account, symbol)
-        return hook(as_view(view_type, (now_ms, series[0].candle, *series, *own)), params, filled)
+        shown = (now_ms, series[0].candle, *series, *own, *show_signals(data.signals))
+        return hook(as_view(view_type, shown), params, filled)
 
     return call_hook
+
+
+def bind_deciding_hook(series: Sequence[str], signals: tuple[str, ...], hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Bind a deciding hook of a strategy with these series and signals."""
+    return bind_hook(deciding_type(series, signals), hook, signal_part(signals))
 
 
 def position_now(symbol: SymbolState, profit_usdt: float) -> OpenPosition:

@@ -104,6 +104,7 @@ def unusable(
         reading=reading,
         exit_reasons=exit_reasons,
         units_max=1,
+        signals=(),
         hooks=ABSENT_HOOKS,
         read=None,
         explain=None,

@@ -19,6 +19,7 @@ from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.indicators.progress import history_rows
 from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
+from papertape.engine.kernel.signals import SignalValue
 from papertape.engine.kernel.state import (
     READINGS_MAX,
     SETTLEMENTS_MAX,
@@ -38,11 +39,12 @@ from papertape.engine.kernel.state import (
 from papertape.engine.kernel.view import (
     MarketData,
     SeriesView,
-    bind_hook,
-    deciding_type,
+    bind_deciding_hook,
     observing_type,
+    signal_part,
 )
 from papertape.engine.reducer.hook_guard import HookGuard
+from papertape.engine.reducer.signals import SignalMemory, last_values
 from papertape.engine.reducer.stand_in import strategy_for
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
@@ -114,6 +116,7 @@ class Runner(Struct):
     needs: list[Needs]
     desks: list[SymbolState]
     states: list[Any]
+    signals: list[list[SignalValue]]
     active: list[bool]
     answer: Answer
     out: list[Decision]
@@ -143,6 +146,7 @@ class EngineState(Struct):
     runners: list[Runner]
     guard: GlobalKillSwitch
     maxima: list[float]
+    signals: SignalMemory
     guard_trip_seq: int = 0
     base_ms: int = 0
     anchor: FeedConnected | None = None
@@ -158,7 +162,7 @@ class EngineState(Struct):
 
 def new_state(strategies: Mapping[str, Strategy]) -> EngineState:
     """Return an empty state with the given strategies."""
-    return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [])
+    return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [], SignalMemory())
 
 
 # ---------------------------------------------------------------- symbols
@@ -254,7 +258,8 @@ def _longer_history(series: Series, bars: Bars, rows: int) -> Bars:
 def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
     """Return what was observed of a symbol, with the series of one runner."""
     series = tuple([one.views[symbol] for one in runner.series])
-    return MarketData(state.markets[symbol], series, state.settlements[symbol], state.readings[symbol])
+    rings = state.settlements[symbol], state.readings[symbol]
+    return MarketData(state.markets[symbol], series, *rings, runner.signals[symbol])
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
@@ -290,17 +295,17 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
     capital, guard = risk.capital_usdt, HookGuard(strategy)
-    view, hooks, units_max = deciding_type(strategy.series), guard.guarded(strategy.hooks), strategy.units_max
-    change = make_change(None if hooks.manage is None else bind_hook(view, hooks.manage), units_max)
+    hooks, signals, units_max = guard.guarded(strategy.hooks), strategy.signals, strategy.units_max
+    enter, leave = (bind_deciding_hook(strategy.series, signals, hook) for hook in (hooks.enter, hooks.leave))
+    manage = None if hooks.manage is None else bind_deciding_hook(strategy.series, signals, hooks.manage)
+    change, view = make_change(manage, units_max), observing_type(strategy.series, signals)
     return Runner(
         strategy=strategy,
         configured=event,
         exit_reasons=strategy.exit_reasons,
         guard=guard,
-        update_strategy=make_strategy_update(hooks, observing_type(strategy.series)),
-        decide=make_decide(
-            bind_hook(view, hooks.enter), bind_hook(view, hooks.leave), change, len(strategy.exit_reasons), units_max
-        ),
+        update_strategy=make_strategy_update(hooks, view, signal_part(signals)),
+        decide=make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(signals)),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         rules=rules_of(risk),
         account=Account(capital, capital, capital, capital, capital),
@@ -308,6 +313,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         needs=[],
         desks=[],
         states=[],
+        signals=[],
         active=[],
         answer=Answer(reading=strategy.reading()),
         out=[],
@@ -322,6 +328,7 @@ def _replace_strategy(state: EngineState, runner: Runner, strategy: Strategy) ->
     runner.strategy, runner.guard, runner.series = strategy, fresh.guard, fresh.series
     runner.update_strategy, runner.decide = fresh.update_strategy, fresh.decide
     runner.exit_reasons, runner.answer, runner.out = fresh.exit_reasons, fresh.answer, []
+    runner.signals = [last_values(state.signals, symbol, strategy.signals) for symbol in state.symbols]
     restart_strategy(runner)
     for desk in runner.desks:
         if desk.order.reason >= FIRST_EXIT_REASON:
@@ -346,6 +353,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
     while len(runner.desks) < len(names):
         runner.desks.append(SymbolState())
         runner.states.append(runner.strategy.state())
+        runner.signals.append(last_values(state.signals, names[len(runner.signals)], runner.strategy.signals))
         runner.order_seq.append([0] * ORDER_SLOTS)
     while len(runner.params) < len(names):
         name = names[len(runner.params)]

@@ -29,7 +29,7 @@ from papertape.engine.research.engine_choice import (
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
 from papertape.engine.research.hook_errors import HOOK_ERRORS
-from papertape.engine.research.tape import Tape, fact_event, tape_of
+from papertape.engine.research.tape import Tape, fact_event, remember_signals, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import shipped_digest
 from papertape.events.errors import UsageError
@@ -83,7 +83,7 @@ class Backtest(Struct):
         for index in range(self.facts.total):
             found = by_fact.get(index, ())
             decided = [item for item in found if not isinstance(item.event, KillSwitchReset)]
-            group = causes.group(fact_event(self.tape.contracts, self.facts.at(index)), decided, seq + 1)
+            group = causes.group(fact_event(self.tape, self.facts.at(index)), decided, seq + 1)
             seq += len(group)
             yield group
             for item in found:
@@ -135,6 +135,7 @@ def backtest(
             raise
         # Compiled code does not say where it failed. CPython does, and parks the strategy there.
         return backtest(feed, strategies, runners, "python", start_ms, end_ms, on_progress, after_trip)
+    remember_signals(world, tape, tape_engine.facts)
     summaries = _summaries(world, tape_engine, outcome.equities)
     took_s = time.perf_counter() - started
     return Backtest(

@@ -37,6 +37,7 @@ import papertape.engine.kernel.orders
 import papertape.engine.kernel.plans
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
+import papertape.engine.kernel.signals
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.strategy
 import papertape.engine.kernel.trailing
@@ -47,7 +48,14 @@ from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
-from papertape.engine.kernel.view import bind_hook, deciding_type, observing_type, position_now, with_series
+from papertape.engine.kernel.view import (
+    bind_hook,
+    deciding_type,
+    observing_type,
+    position_now,
+    signal_part,
+    with_series,
+)
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
@@ -88,6 +96,7 @@ KERNEL_MODULES = (
     papertape.engine.kernel.fast_forward,
     papertape.engine.kernel.rounding,
     papertape.engine.kernel.series,
+    papertape.engine.kernel.signals,
     papertape.engine.kernel.sizing,
     papertape.engine.kernel.decide,
 )
@@ -148,11 +157,12 @@ def register_strategy(strategy: Strategy) -> None:
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
-    view_type, hooks, units_max = deciding_type(strategy.series), strategy.hooks, strategy.units_max
-    enter, leave = (make_part(bind_hook(view_type, hook)) for hook in (hooks.enter, hooks.leave))  # type: ignore[arg-type]
-    manage = None if hooks.manage is None else make_part(bind_hook(view_type, hooks.manage))  # type: ignore[arg-type]
+    hooks, names, units_max = strategy.hooks, strategy.signals, strategy.units_max
+    view_type, show = deciding_type(strategy.series, names), _signal_part_known(names)
+    enter, leave = (make_part(bind_hook(view_type, hook, show)) for hook in (hooks.enter, hooks.leave))  # type: ignore[arg-type]
+    manage = None if hooks.manage is None else make_part(bind_hook(view_type, hooks.manage, show))  # type: ignore[arg-type]
     change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
-    decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max))  # type: ignore[arg-type]
+    decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(names)))  # type: ignore[arg-type]
     run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
     advance = make_advance(make_part(with_series(len(strategy.series), run)), digest)  # type: ignore[arg-type]
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
@@ -162,7 +172,14 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
 
 def update_part(strategy: Strategy) -> Any:
     """Return `update_strategy` of one strategy as a part of a loop."""
-    return make_part(make_strategy_update(strategy.hooks, observing_type(strategy.series)))  # type: ignore[arg-type]
+    view_type, show = observing_type(strategy.series, strategy.signals), _signal_part_known(strategy.signals)
+    return make_part(make_strategy_update(strategy.hooks, view_type, show))  # type: ignore[arg-type]
+
+
+@cache
+def _signal_part_known(signals: tuple[str, ...]) -> Any:
+    """Return `signal_part` as a part of a loop, registered once."""
+    return make_part(signal_part(signals)) if signals else signal_part(signals)  # type: ignore[arg-type]
 
 
 @cache
@@ -187,7 +204,7 @@ class CompiledEngine:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)))
+            CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)), tape.signal_names)
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))

@@ -21,7 +21,7 @@ from papertape.engine.research.guarded import run_tape
 from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.hook_probe import HookProbe
 from papertape.engine.research.promises import Promise
-from papertape.engine.research.tape import fact_event
+from papertape.engine.research.tape import fact_event, remember_signals
 from papertape.engine.research.trial_market import CANDLES, base_timeframe, first_after, trial_tape, with_noise_from
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import PapertapeError
@@ -65,7 +65,7 @@ def try_strategy(
 
     Without `is_compiled` the compiled engine is not tried. A hook that raises an error ends the trial.
     """
-    tape = trial_tape(base_timeframe(min(strategy.series_ms)), candles)
+    tape = trial_tape(base_timeframe(min(strategy.series_ms)), candles, signals=strategy.signals)
     trial = _Trial(strategy, tape)
     plain = trial.run(PlainEngine)
     failure = next((event for _, event in plain.decided if isinstance(event, StrategyFailed)), None)
@@ -110,6 +110,7 @@ class _Trial:
         made = engine(self.world, tape or self.tape)
         started = time.process_time()
         decided = run_tape(self.world, made).decided
+        remember_signals(self.world, tape or self.tape, made.facts)
         seconds = time.process_time() - started
         return Run([(one.fact, one.event) for one in decided], state_digest(self.world), seconds)
 
@@ -154,7 +155,7 @@ class _Trial:
             if index == len(facts) // 2:
                 content = encode(world)
                 size, world = len(content), decode(content, world.strategies)
-            entries = decide(world, fact_event(self.tape.contracts, fact), index + 1)
+            entries = decide(world, fact_event(self.tape, fact), index + 1)
             decided += [(index, one.event) for one in entries[1:] if is_decision(one.event) and _is_own(one.event)]
         resumed = Run(decided, state_digest(world), 0.0)
         difference = _difference(plain, resumed) or ("" if resumed.digest == plain.digest else "the states differ")

@@ -47,6 +47,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     StopMoved,
     StrategyFailed,
     SymbolResumed,
@@ -97,7 +98,7 @@ ICONS: dict[Kind, str] = {
 }
 _TIMING = {Timing.ON_TIME: "", Timing.LATE: ", late", Timing.WARM_UP: ", warm-up"}
 NO_TARGETS = "removed its targets"
-_BACKGROUND = (CandleClosed, FundingRateSettled, OpenInterestObserved)
+_BACKGROUND = (CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived)
 
 
 class EventLine(Struct, frozen=True):
@@ -118,7 +119,7 @@ def event_line(recorded: Recorded, contracts: Contracts) -> EventLine:
 
 
 def is_notable(event: Event) -> bool:
-    """Return whether an event is worth showing to a person: all except the steady stream of market data."""
+    """Return whether an event is worth showing to a person: all except the steady stream of market data and signals."""
     return not isinstance(event, _BACKGROUND)
 
 
@@ -162,6 +163,11 @@ def _funding_rate_settled(event: FundingRateSettled, _: Contracts) -> EventLine:
 @line.register
 def _open_interest_observed(event: OpenInterestObserved, _: Contracts) -> EventLine:
     return EventLine("market", f"{event.symbol} open interest {event.open_interest_base:,.10g} coins")
+
+
+@line.register
+def _signal_received(event: SignalReceived, _: Contracts) -> EventLine:
+    return EventLine("market", f"{event.symbol} signal {event.name} {event.value:,.10g} from {event.source}")
 
 
 @line.register

@@ -93,6 +93,8 @@ def hold_words(reason: str, detail: str) -> str:
             return f"its {detail} waits to be filled"
         case "parked":
             return f"it is parked: {detail}"
+        case "no_signal":
+            return f"no signal {detail} has arrived yet"
         case "own":
             return detail
         case _:
@@ -101,6 +103,7 @@ def hold_words(reason: str, detail: str) -> str:
 
 NOT_ASKED: dict[str, str] = {
     "not_ready": "candles missing",
+    "no_signal": "signal missing",
     "late": "late candle",
     "paused": "paused",
     "position": "position open",
