@@ -18,6 +18,7 @@ from papertape.api import (
     login,
     metrics,
     openapi,
+    signals,
     stream_routes,
     trades,
     trading,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from papertape.projections.site.ports import Site
 
 
-VIEWS = (*trading.VIEWS, *trades.VIEWS, *charts.VIEWS, *history.VIEWS, *installation.VIEWS)
+VIEWS = (*trading.VIEWS, *trades.VIEWS, *charts.VIEWS, *history.VIEWS, *installation.VIEWS, *signals.VIEWS)
 
 
 def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
@@ -57,6 +58,7 @@ def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
         trades.csv_route(handler),
         *stream_routes.routes(streams, site.timeline),
         *commands.routes(site),
+        signals.route(site),
         *login.routes(),
     ]
     version = site.settings.version

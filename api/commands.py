@@ -140,11 +140,11 @@ async def _submit(site: Site, command: Command) -> Response:
         accepted = await site.engine.submit(command)
     except UsageError as error:
         return problem(503, str(error))
-    await _wait_for_views(site, accepted.last_seq)
+    await wait_for_views(site, accepted.last_seq)
     return Response(msgspec.json.encode(accepted), media_type="application/json")
 
 
-async def _wait_for_views(site: Site, seq: int) -> None:
+async def wait_for_views(site: Site, seq: int) -> None:
     """Wait briefly until the views include a command's events, so that the next request sees them."""
     with suppress(TimeoutError):
         async with asyncio.timeout(VIEWS_S_MAX):

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from starlette.responses import RedirectResponse, Response
 
 from papertape.api.problems import problem
+from papertape.api.token import SIGNAL_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ class Access(Enum):
     READ = "the token, or nothing if the server listens only on this machine and no token is configured"
     PAGE = "as for reading; a browser without access is redirected to the login page"
     COMMAND = "the token, always"
+    SIGNAL = "the signal token, always, in a header or in the body"
 
 
 class FailedAttempts:
@@ -102,10 +104,11 @@ class Gate:
         hosts: AllowedHosts,
         *,
         reading_open: bool,
+        signal_token: Token | None = None,
         clock: Callable[[], float] = time.monotonic,
         delay_s: float = DELAY_S,
     ) -> None:
-        self.token = token
+        self.token, self._signal_token = token, signal_token
         self.hosts = hosts
         self.reading_open = reading_open
         self.failed_attempts = FailedAttempts(clock)
@@ -117,7 +120,8 @@ class Gate:
         return (
             self._cross_site_refusal(connection, live=live)
             or self._authentication_refusal(access, connection)
-            or _missing_origin_refusal(connection)
+            # A cookie does not count for signals, so no other site can send them through a browser.
+            or (None if access is Access.SIGNAL else _missing_origin_refusal(connection))
         )
 
     def _authentication_refusal(self, access: Access, connection: HTTPConnection) -> Response | None:
@@ -125,6 +129,8 @@ class Gate:
         if access is Access.OPEN:
             return None
         bearer = _bearer(connection)
+        if access is Access.SIGNAL:
+            return self.signal_refusal(connection, bearer) if "authorization" in connection.headers else None
         if bearer is not None:
             return None if self.token.matches(bearer) else self.wrong_token_response(connection)
         if self.is_logged_in(connection) or (self.reading_open and access is not Access.COMMAND):
@@ -132,6 +138,17 @@ class Gate:
         if access is Access.PAGE:
             return RedirectResponse(f"{LOGIN_PATH}?next={quote(_path(connection)[:NEXT_CHARS_MAX], safe='')}", 303)
         return problem(401, "this requires the token (Authorization: Bearer TOKEN) or a login", CHALLENGE)
+
+    def signal_refusal(self, connection: HTTPConnection, given: str | None) -> Response | None:
+        """Return the refusal of signals sent with this token, or None if it is the signal token.
+
+        A route with `Access.SIGNAL` asks this about the token in the body if the request has no `Authorization` header.
+        """
+        if self._signal_token is None:
+            return problem(403, f"no signals are accepted here: set {SIGNAL_TOKEN_VARIABLE} to allow them")
+        if given is None:
+            return problem(401, "this requires the signal token (Authorization: Bearer TOKEN)", CHALLENGE)
+        return None if self._signal_token.matches(given) else self.wrong_token_response(connection)
 
     def is_logged_in(self, connection: HTTPConnection) -> bool:
         """Return whether the request carries a valid login cookie."""

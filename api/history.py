@@ -29,7 +29,7 @@ class EventQuery(Query, frozen=True, forbid_unknown_fields=True):
     """Which events, where to start, and in which direction; an empty parameter does not filter.
 
     `after` searches forward from an event; `order=newest` searches backward from `before` (0: the newest).
-    Without a `type`, candles, funding rates and open interest are omitted unless `all` is true.
+    Without a `type`, candles, funding rates, open interest and signals are omitted unless `all` is true.
     """
 
     after: Seq = 0

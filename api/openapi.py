@@ -56,7 +56,10 @@ def description(routes: Sequence[Guarded], version: str) -> Tree:
         "paths": paths,
         "components": {
             "schemas": _reachable(paths, components),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "signalToken": {"type": "http", "scheme": "bearer"},
+            },
         },
     }
 
@@ -154,7 +157,9 @@ def _operation_object(route: GuardedRoute, by_kind: Tree, components: Tree) -> T
             "required": True,
             "content": {"application/json": {"schema": by_kind[_key(operation.body)]}},
         }
-    if route.access is not Access.OPEN:
+    if route.access is Access.SIGNAL:
+        described["security"] = [{"signalToken": []}]
+    elif route.access is not Access.OPEN:
         described["security"] = [{"token": []}, *([{}] if route.access is not Access.COMMAND else [])]
     return described
 

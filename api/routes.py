@@ -25,7 +25,7 @@ class Operation(Struct, frozen=True):
     summary: str
     answer: Any = None
     query: type[Struct] | None = None
-    body: type[Struct] | None = None
+    body: Any = None
     media_type: str = "application/json"
     refusals: tuple[int, ...] = ()
     also: tuple[int, ...] = ()

@@ -1,7 +1,7 @@
 """The token that authenticates the owner, and the cookie that represents it in a browser.
 
 It is set by `PAPERTAPE_TOKEN` or `PAPERTAPE_TOKEN_FILE`, in the environment or in a `.env` file beside the
-configuration.
+configuration. `PAPERTAPE_SIGNAL_TOKEN` sets a second one, which allows sending signals and nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 from papertape.events.errors import ConfigError
 
 TOKEN_VARIABLE: Final = "PAPERTAPE_TOKEN"  # noqa: S105 - a name, not a secret.
+SIGNAL_TOKEN_VARIABLE: Final = "PAPERTAPE_SIGNAL_TOKEN"  # noqa: S105 - likewise.
 TOKEN_BYTES: Final = 32
 TOKEN_CHARS_MAX: Final = 512
 DISTINCT_CHARS_MIN: Final = 10
@@ -34,9 +35,9 @@ class Token:
 
     __slots__ = ("_key", "_text", "cookie_name")
 
-    def __init__(self, text: str) -> None:
-        """Check and store the token. Raise TokenWeak, without the text."""
-        check_strength(text)
+    def __init__(self, text: str, variable: str = TOKEN_VARIABLE) -> None:
+        """Check and store the token that `variable` holds. Raise TokenWeak, without the text."""
+        check_strength(text, variable)
         self._text = text.encode()
         self._key = hmac.digest(self._text, b"papertape cookie", "sha256")
         name = hmac.digest(self._text, b"papertape cookie name", "sha256").hex()[:8]
@@ -79,17 +80,17 @@ def new_token() -> str:
             return text
 
 
-def check_strength(text: str) -> None:
+def check_strength(text: str, variable: str = TOKEN_VARIABLE) -> None:
     """Raise TokenWeak for a text that does not contain 32 random bytes."""
     advice = "`papertape token` makes one"
     if len(text) > TOKEN_CHARS_MAX:
-        raise TokenWeak(f"{TOKEN_VARIABLE} has more than {TOKEN_CHARS_MAX} characters; {advice}")
+        raise TokenWeak(f"{variable} has more than {TOKEN_CHARS_MAX} characters; {advice}")
     byte_count = (
         len(text) // 2 if HEX.fullmatch(text) else len(text.rstrip("=")) * 3 // 4 if BASE64.fullmatch(text) else 0
     )
     if byte_count < TOKEN_BYTES:
         raise TokenWeak(
-            f"{TOKEN_VARIABLE} must contain at least {TOKEN_BYTES} random bytes in base64 or hexadecimal; {advice}"
+            f"{variable} must contain at least {TOKEN_BYTES} random bytes in base64 or hexadecimal; {advice}"
         )
     if len(set(text)) < DISTINCT_CHARS_MIN:
-        raise TokenWeak(f"{TOKEN_VARIABLE} repeats a few characters, so it can be guessed; {advice}")
+        raise TokenWeak(f"{variable} repeats a few characters, so it can be guessed; {advice}")

@@ -104,7 +104,7 @@ class EngineWithChat:
             self.clock, lambda _: None, digest=Digest, limiter=pace,
         )  # fmt: skip
         self.bot = Bot(
-            self._clients[1], ChatAllowlist(chat_id), CommandQueue(self.loop), self._readers[1], self.bus,
+            self._clients[1], ChatAllowlist(chat_id), CommandQueue(self.loop, self.clock), self._readers[1], self.bus,
             self._cursors, self.clock, lambda _: None, limiter=pace,
         )  # fmt: skip
 

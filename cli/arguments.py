@@ -11,12 +11,20 @@ if TYPE_CHECKING:
 
 TABLE_TRADES = 30
 """So many trades are shown in a table without --limit."""
-SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--strategy", "--symbols"})
+SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--signals", "--strategy", "--symbols"})
+SIGNAL_VERB = "signal"
 SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "doctor", "twin"})
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
-    """Repeat an option before each of its values: `--candles A B` becomes `--candles A --candles B`."""
+    """Repeat an option before each of its values: `--candles A B` becomes `--candles A --candles B`.
+
+    The negative value of a signal, `signal trend -1`, moves behind `--`, as it would be taken for an option.
+    """
+    if arguments and arguments[0] == SIGNAL_VERB:
+        negative = [argument for argument in arguments if _is_negative_number(argument)]
+        others = [argument for argument in arguments if argument not in negative]
+        return [*others, "--", *negative] if negative else others
     if not arguments or arguments[0] not in SEVERAL_VERBS:
         return list(arguments)
     expanded: list[str] = []
@@ -30,6 +38,13 @@ def expand(arguments: Sequence[str]) -> list[str]:
                 expanded.append(option)
         expanded.append(argument)
     return expanded
+
+
+def _is_negative_number(text: str) -> bool:
+    try:
+        return text.startswith("-") and float(text) <= 0.0
+    except ValueError:
+        return False
 
 
 def moment_ms(text: str, option: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from papertape.api.hosts import is_loopback
-from papertape.api.token import TOKEN_VARIABLE, Token, new_token
+from papertape.api.token import SIGNAL_TOKEN_VARIABLE, TOKEN_VARIABLE, Token, new_token
 from papertape.events.errors import ConfigError
 from papertape.projections.telegram.secret import secret, variables_of
 
@@ -29,6 +29,7 @@ class PageAccess(Struct, frozen=True):
     token: Token
     reading_open: bool
     generated: str = ""
+    signal_token: Token | None = None
 
 
 def resolve_access(variables: Mapping[str, str], bound: str) -> PageAccess:
@@ -37,9 +38,9 @@ def resolve_access(variables: Mapping[str, str], bound: str) -> PageAccess:
     Raise ConfigError if other machines can reach the address and the owner has set no token; TokenWeak,
     SecretUnreadable.
     """
-    own = secret(variables, TOKEN_VARIABLE)
+    own, signal_token = secret(variables, TOKEN_VARIABLE), resolve_signal_token(variables)
     if own:
-        return PageAccess(Token(own), reading_open=False)
+        return PageAccess(Token(own), reading_open=False, signal_token=signal_token)
     if not is_loopback(bound):
         raise ConfigError(
             f"other machines can reach the address {bound}, so it needs a token: create one with `papertape token`, "
@@ -47,9 +48,20 @@ def resolve_access(variables: Mapping[str, str], bound: str) -> PageAccess:
         )
     session = variables.get(SESSION_VARIABLE, "")
     token = session or new_token()
-    return PageAccess(Token(token), reading_open=True, generated="" if session else token)
+    return PageAccess(Token(token), True, "" if session else token, signal_token)
+
+
+def resolve_signal_token(variables: Mapping[str, str]) -> Token | None:
+    """Return the token that allows sending signals, None if none is set.
+
+    Raise ConfigError if it is also the owner's token; TokenWeak, SecretUnreadable.
+    """
+    text = secret(variables, SIGNAL_TOKEN_VARIABLE)
+    if text and text == secret(variables, TOKEN_VARIABLE):
+        raise ConfigError(f"{SIGNAL_TOKEN_VARIABLE} must differ from {TOKEN_VARIABLE}: senders of signals know it")
+    return Token(text, SIGNAL_TOKEN_VARIABLE) if text else None
 
 
 def web_variables(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Merge the `.env` file in the configuration's folder with the environment. Raise SecretUnreadable."""
-    return variables_of(environment, folder / ".env", (TOKEN_VARIABLE,))
+    return variables_of(environment, folder / ".env", (TOKEN_VARIABLE, SIGNAL_TOKEN_VARIABLE))

@@ -34,15 +34,17 @@ class RunOptions(Struct, frozen=True):
     seed: int | None
     sets: list[str]
     new_log: bool = False
+    signals: list[str] = []
 
 
 def config_with_options(options: RunOptions) -> Config:
     """Return the configuration with the command line's options applied. Raise ConfigError or UsageError."""
     sets = [*options.sets, *([f"feed.sim.seed={options.seed}"] if options.seed is not None else [])]
-    config = with_files(
-        load_config_of_log(options.config, sets), options.candles, options.funding, options.open_interest
-    )
+    files = (options.candles, options.funding, options.open_interest, options.signals)
+    config = with_files(load_config_of_log(options.config, sets), *files)
     feed, speed = replace(config.feed, kind=_kind(options.feed, config)), speed_of(options.speed)
+    if options.signals and feed.kind != "file":
+        raise UsageError(f"--signals belongs to recorded candles; the feed {feed.kind} takes signals while it runs")
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
 
 

@@ -171,8 +171,13 @@ def make_engine_settings(
     )
 
 
-def with_files(config: Config, candles: list[str], funding: list[str], open_interest: list[str]) -> Config:
+def with_files(
+    config: Config, candles: list[str], funding: list[str], open_interest: list[str], signals: list[str]
+) -> Config:
     """Return the configuration with the files of the command line, which are relative to the working directory."""
+    if signals:
+        files = replace(config.feed.file, signals=tuple(str(Path.cwd() / one) for one in signals))
+        config = replace(config, feed=replace(config.feed, file=files))
 
     def absolute(names: list[str]) -> tuple[str, ...]:
         return tuple(rebase_path(one, Path.cwd()) for one in names)

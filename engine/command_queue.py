@@ -1,7 +1,7 @@
 """Turn the commands of humans into events: each becomes the events that fit the state at that moment.
 
-Commands arrive from a terminal, a chat or a web page at any time. One task, owned by the engine, passes them to the
-loop, so a sender may disconnect before the command is done.
+Commands, and signals likewise, arrive from a terminal, a chat or a web page at any time. One task, owned by the engine,
+passes them to the loop, so a sender may disconnect before the command is done.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.inputs import active_trip_seq
 from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
 from papertape.engine.reducer.reducer import total_equity
+from papertape.engine.signal_intake import PreparedSignals
 from papertape.engine.strategy_resume import resume_events
 from papertape.events.commands import (
     ALL,
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.loop import Loop
+    from papertape.engine.ports.clock import Clock
     from papertape.engine.reducer.state import EngineState, Runner
+    from papertape.events.signals import SignalBatch, SignalsRecorded
 
     MakeEvents = Callable[[EngineState], Sequence[Event]]
 
@@ -152,14 +155,14 @@ def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str)
 
 
 class CommandQueue:
-    """Accepts commands while an engine runs (`events.commands.Commands`).
+    """Accepts commands and signals while an engine runs (`events.commands.Commands`, `events.signals.SignalIntake`).
 
     `reload` applies the configuration again; without it every reload is refused. `load` loads the file of a strategy
     that is resumed.
     """
 
-    def __init__(self, loop: Loop, load: Callable[[str], Strategy | None] | None = None) -> None:
-        self._loop, self._load = loop, load
+    def __init__(self, loop: Loop, clock: Clock, load: Callable[[str], Strategy | None] | None = None) -> None:
+        self._loop, self._clock, self._load = loop, clock, load
         self._waiting: asyncio.Queue[tuple[MakeEvents, asyncio.Future[Accepted]] | None] = asyncio.Queue(
             WAITING_MAX + 1
         )
@@ -176,6 +179,12 @@ class CommandQueue:
         if self.reload is None:
             raise CommandRefused(NO_RELOAD)
         return await self.reload(command)
+
+    async def receive(self, batch: SignalBatch) -> SignalsRecorded:
+        """Queue signals and wait until they are committed, like `submit`."""
+        prepared = PreparedSignals(batch, self._clock.now_ms())
+        accepted = await self.enqueue(prepared.inputs)
+        return prepared.answer(accepted)
 
     async def enqueue(self, make: MakeEvents) -> Accepted:
         """Queue inputs that `make` derives from the state of their turn; wait and raise as `submit` does."""

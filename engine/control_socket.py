@@ -1,7 +1,8 @@
 """The control socket beside the log: a Unix socket that only its owner can open, for commands and requests.
 
-One line of JSON in, one line of JSON out: a command (`events.commands`) or a request, and the reply. No reply reads
-state that the loop is changing: commands go through the command queue, and a status is measured beside the loop.
+One line of JSON in, one line of JSON out: a command (`events.commands`), signals (`events.signals`) or a request, and
+the reply. No reply reads state that the loop is changing: commands and signals go through the command queue, and a
+status is measured beside the loop.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from papertape.events.commands import TEXT_CHARS_MAX, Accepted, Command
+from papertape.events.commands import TEXT_CHARS_MAX, Accepted, Command, Commands
 from papertape.events.errors import CommandRefused, CommandUnanswered, UsageError
 from papertape.events.lenient_json import decode_json
+from papertape.events.signals import SignalBatch, SignalIntake, SignalsRecorded
 from papertape.events.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from papertape.events.commands import Commands
-
 PATH_BYTES_MAX: Final = 100
 """A little below the system's limit; for longer paths the socket is in the folder for temporary files."""
-LINE_BYTES_MAX: Final = 4_096
+LINE_BYTES_MAX: Final = 65_536
+"""Enough for `SIGNALS_MAX` signals with the longest texts in ASCII."""
 CONNECTIONS_MAX: Final = 8
 ANSWER_BYTES_MAX: Final = 1 << 20
 READ_S_MAX: Final = 5.0
@@ -47,15 +48,20 @@ class CrashRequest(Struct, frozen=True, tag="crash"):
 
 
 class ControlReply(Struct, frozen=True, omit_defaults=True):
-    """The reply to a request: the seqs of a command's events, a status, an imminent crash, or a refusal."""
+    """The reply to a request: the seqs of a command's events, recorded signals, a status, a crash, or a refusal."""
 
     accepted: Accepted | None = None
+    recorded: SignalsRecorded | None = None
     status: dict[str, object] | None = None
     crashing: bool = False
     refused: str = ""
 
 
-Request = Command | StatusRequest | CrashRequest
+class Intake(Commands, SignalIntake, Protocol):
+    """Accepts commands and signals."""
+
+
+Request = Command | SignalBatch | StatusRequest | CrashRequest
 NO_CRASH: Final = "only an engine on a simulated market crashes on request"
 
 
@@ -79,7 +85,7 @@ class ControlServer:
     def __init__(
         self,
         db: Path,
-        commands: Commands,
+        commands: Intake,
         warn: Callable[[str], None],
         status: Callable[[], Awaitable[dict[str, object]]] | None = None,
         *,
@@ -139,6 +145,8 @@ class ControlServer:
                 return await self._measure_status()
             case CrashRequest():
                 return ControlReply(crashing=True) if self._may_crash else ControlReply(refused=NO_CRASH)
+            case SignalBatch():
+                return await self._record_signals(request)
             case _:
                 return await self._submit_command(request)
 
@@ -150,6 +158,12 @@ class ControlServer:
                 return ControlReply(status=await self._status())
         except TimeoutError:
             return ControlReply(refused="the engine could not be measured in time")
+
+    async def _record_signals(self, batch: SignalBatch) -> ControlReply:
+        try:
+            return ControlReply(recorded=await self._commands.receive(batch))
+        except CommandRefused as refused:
+            return ControlReply(refused=str(refused))
 
     async def _submit_command(self, command: Command) -> ControlReply:
         try:
@@ -174,6 +188,16 @@ async def send_command(db: Path, command: Command) -> Accepted:
     if reply.accepted is None:
         raise CommandRefused(reply.refused)
     return reply.accepted
+
+
+async def send_signals(db: Path, batch: SignalBatch) -> SignalsRecorded:
+    """Send signals to the engine on this log. Raise EngineNotRunning, CommandRefused or CommandUnanswered."""
+    reply = await _request(db, batch, ANSWER_S_MAX)
+    if reply is None:
+        raise CommandUnanswered("the engine did not answer; send the signals again: those that it recorded are ignored")
+    if reply.recorded is None:
+        raise CommandRefused(reply.refused)
+    return reply.recorded
 
 
 async def request_status(db: Path) -> dict[str, object] | None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from papertape.engine.ports.feed import ResumePoint
 from papertape.engine.process_health import Latencies
 from papertape.engine.reducer.reducer import decide, is_new
+from papertape.engine.reducer.signals import newest_signals_ms
 from papertape.engine.reducer.snapshot_codec import encode
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.commands import Accepted
@@ -204,5 +205,6 @@ def last_seen(state: EngineState) -> dict[str, ResumePoint]:
         market = state.markets[index]
         in_position = any(runner.desks[index].position.side != 0 for runner in state.runners)
         times = market.open_time_ms, market.rate_time_ms, market.reading_time_ms
-        points[symbol] = ResumePoint(*times, market.suspended != 0, in_position)
+        signals_ms = newest_signals_ms(state.signals, symbol)
+        points[symbol] = ResumePoint(*times, market.suspended != 0, in_position, signals_ms)
     return points

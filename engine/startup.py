@@ -176,7 +176,7 @@ def _recover_engine(settings: EngineSettings, log: SqliteEventLog, clock: Clock,
     every, newest_seq = settings.snapshot_every_events, recovered.snapshot_seq
     loop = Loop(recovered.state, log, bus, snapshots, version, warn, every, newest_seq)
     integrity = Integrity(log, bus, warn, f"{os.getpid()} {clock.now_ms()}")
-    return Engine(log, loop, bus, recovered, clock, CommandQueue(loop, settings.load), integrity)
+    return Engine(log, loop, bus, recovered, clock, CommandQueue(loop, clock, settings.load), integrity)
 
 
 async def submit_offline(

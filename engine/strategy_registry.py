@@ -172,7 +172,7 @@ def _load(path: Path) -> ModuleType:
         raise ConfigError(f"strategy {fault}")
     name = f"papertape_strategy_{path.stem}"
     linecache.checkcache(str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path.absolute())))
     if spec is None or spec.loader is None:
         raise ConfigError(f"strategy {path}: cannot be read as Python")
     module = importlib.util.module_from_spec(spec)

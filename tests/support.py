@@ -20,7 +20,14 @@ from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.tape import Tape, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import code_digest, load_strategies
-from papertape.events.facts import CandleClosed, ContractListed, Event, FundingRateSettled, OpenInterestObserved
+from papertape.events.facts import (
+    CandleClosed,
+    ContractListed,
+    Event,
+    FundingRateSettled,
+    OpenInterestObserved,
+    SignalReceived,
+)
 from papertape.events.log import Recorded
 
 if TYPE_CHECKING:
@@ -79,10 +86,13 @@ def take(world: EngineState, log: list[Recorded], event: Event) -> list[Event]:
     return [entry.event for entry in entries[1:]]
 
 
+FEED_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived)
+
+
 def feed(world: EngineState, log: list[Recorded], events: Iterable[Event]) -> None:
     """Let a world react to market facts, leaving out those that are no news, as the loop does."""
     for event in events:
-        if not isinstance(event, CandleClosed | FundingRateSettled | OpenInterestObserved) or is_new(world, event):
+        if not isinstance(event, FEED_FACTS) or is_new(world, event):
             take(world, log, event)
 
 
@@ -98,6 +108,7 @@ def state_of(world: EngineState) -> bytes:
                 "params",
                 "desks",
                 "states",
+                "signals",
                 "active",
                 "order_seq",
                 "trip_seq",

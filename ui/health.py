@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from papertape.events.facts import EngineStarted
+    from papertape.projections.folds.signals import SignalView
     from papertape.projections.site.ports import EngineStatus
     from papertape.projections.site.views import CandleFreshness
     from papertape.ui.page_request import PageRequest
@@ -43,6 +44,7 @@ class HealthPage(Struct, frozen=True):
     repairs: FeedRepairs
     outages: tuple[EquityMarker, ...]
     freshness: tuple[tuple[str, CandleFreshness], ...]
+    signals: tuple[SignalView, ...]
     config_text: str
 
 
@@ -57,6 +59,7 @@ async def health(request: PageRequest) -> HealthPage:
         repairs=views.marks.repairs,
         outages=tuple(reversed(marks))[:OUTAGES_SHOWN_MAX],
         freshness=tuple(views.seen.items()),
+        signals=views.signals.newest(),
         config_text=request.site.settings.config_of(views.started),
     )
 

@@ -1,4 +1,4 @@
-"""The commands to an engine: pause, resume, close, kill, reset, reload. The work is imported when they are called."""
+"""The commands to an engine: pause, resume, close, kill, reset, reload, signal. The work is imported when they run."""
 # ruff: noqa: PLC0415 - an engine is slow to import.
 
 from __future__ import annotations
@@ -103,3 +103,25 @@ def reload(
     from papertape.events.commands import Reload
 
     submit_reload(db, config, Reload(_resolve_owner(who), why))
+
+
+def signal(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the signal, such as trend.")],
+    value: Annotated[float, typer.Argument(metavar="VALUE", help="Its value, a number.")],
+    symbol: Annotated[str, typer.Option(metavar="SYMBOL", help="The symbol that it is about.")],
+    id_: Annotated[
+        str, typer.Option("--id", metavar="ID", help="Its id: the same one again changes nothing (default: a new one).")
+    ] = "",
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="When it was computed, UTC (default: now).")
+    ] = None,
+    db: DbOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Record a signal for strategies in the log of a running engine.
+
+    Strategies know it from the candle that is forming now. Their own page and docs/signals.md explain the names.
+    """
+    from papertape.cli.offline.send_signal import submit_signal
+
+    submit_signal(db, config, name, value, symbol, id_, at)

@@ -24,7 +24,9 @@ def log(
         typer.Option("--from", min=1, metavar="SEQ", help="The first event (default: show the newest events)."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show at most N events.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="Include candles, rates and open interest.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Include candles, rates, open interest and signals.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Show new events until Ctrl-C.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -22,6 +22,9 @@ Candles = Annotated[
 ]
 Funding = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Files of funding settlements.")]
 OpenInterest = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Files of open interest.")]
+Signals = Annotated[
+    list[str] | None, typer.Option(metavar="FILE...", help="Files of signals (time_ms,symbol,name,value).")
+]
 Feed = Annotated[
     str | None,
     typer.Option(metavar="sim|file|bitget", help="A simulated, recorded or live market (default: feed.kind)."),
@@ -45,6 +48,7 @@ def run(
     candles: Candles = None,
     funding: Funding = None,
     open_interest: OpenInterest = None,
+    signals: Signals = None,
     speed: Speed = None,
     db: DbOption = None,
     until_end: UntilEnd = False,
@@ -61,7 +65,8 @@ def run(
     from papertape.cli.service.engine import start  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    start(RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log), as_json=as_json)
+    options = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log, signals or [])
+    start(options, as_json=as_json)
 
 
 def up(
@@ -70,6 +75,7 @@ def up(
     candles: Candles = None,
     funding: Funding = None,
     open_interest: OpenInterest = None,
+    signals: Signals = None,
     speed: Speed = None,
     db: DbOption = None,
     until_end: UntilEnd = False,
@@ -90,7 +96,7 @@ def up(
     from papertape.cli.service.up import run_supervised  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    options = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log)
+    options = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log, signals or [])
     raise typer.Exit(run_supervised(options, host, port, compare, as_json=as_json))
 
 
@@ -98,6 +104,7 @@ def backtest(
     candles: Candles = None,
     funding: Funding = None,
     open_interest: OpenInterest = None,
+    signals: Signals = None,
     strategy: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="Only these strategies.")] = None,
     sets: SetOption = None,
     start: Annotated[
@@ -140,7 +147,8 @@ def backtest(
 
     files = (candles or [], funding or [], open_interest or [])
     options = BacktestOptions(
-        config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, fills
+        *(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, fills),
+        signals=signals or [],
     )
     show(options, as_json=as_json)
 

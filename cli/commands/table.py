@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from papertape.cli.commands.archive import backup, export, import_, refold, restore
-from papertape.cli.commands.control import close, kill, pause, reload, reset, resume
+from papertape.cli.commands.control import close, kill, pause, reload, reset, resume, signal
 from papertape.cli.commands.download import download
 from papertape.cli.commands.inspect import (
     arena,
@@ -51,6 +51,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("kill", kill, 'papertape kill --why "something is odd"'),
         Verb("reload", reload, 'papertape reload --why "wider stops"'),
         Verb("reset", reset, 'papertape reset momentum --trip 16608 --why "reviewed its trades"'),
+        Verb("signal", signal, "papertape signal trend 1 --symbol BTCUSDT"),
     ),
     "Read a log": (
         Verb("arena", arena, "papertape arena --json"),

@@ -91,6 +91,7 @@ class FileSection(Struct, frozen=True):
     candles: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="candle files")] = ()
     funding: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of funding settlements")] = ()
     open_interest: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of open interest")] = ()
+    signals: Annotated[tuple[str, ...], Meta(max_length=FILES_MAX, description="files of signals")] = ()
     start: Annotated[
         str,
         Meta(description="the start of trading; earlier candles only warm up; empty: none", extra={"moment": True}),
@@ -348,6 +349,7 @@ def file_settings(config: Config) -> FileSettings:
         candles=_resolved(config.folder, files.candles),
         funding=_resolved(config.folder, files.funding),
         open_interest=_resolved(config.folder, files.open_interest),
+        signals=tuple(config.folder / one for one in files.signals),
         start_ms=moment_ms(files.start),
         end_ms=moment_ms(files.end),
         speed=config.feed.speed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from papertape.cli.config.sections import enabled_names, file_settings, strategies_of
@@ -60,17 +61,18 @@ def warnings(config: Config) -> Iterator[str]:
             if symbol not in watched:
                 yield f"groups.{symbol} groups a symbol that is not watched"
     else:
+        from papertape.engine.feeds.files.table_source import table_source  # noqa: PLC0415 - recorded markets only.
+
         settings = file_settings(config)
         for path in (*settings.candles, *settings.funding, *settings.open_interest):
-            yield from _missing(str(path))
+            yield from _missing(table_source(str(path)).path)
+        for signals in settings.signals:
+            yield from _missing(Path(signals))
     for name in config.strategies.by_name:
         if name not in (enabled_names(config) or config.strategies.by_name):
             yield f"strategies.{name} is configured but not enabled"
 
 
-def _missing(file: str) -> Iterator[str]:
-    from papertape.engine.feeds.files.table_source import table_source  # noqa: PLC0415 - recorded markets only.
-
-    path = table_source(file).path
+def _missing(path: Path) -> Iterator[str]:
     if not path.is_file():
         yield f"feed.file: the file {path} does not exist"

@@ -7,8 +7,10 @@ import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
+from papertape.api.token import SIGNAL_TOKEN_VARIABLE as SIGNAL_TOKEN
 from papertape.api.token import TOKEN_VARIABLE as WEB_TOKEN
 from papertape.api.token import Token
+from papertape.cli.page_token import resolve_signal_token
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import ConfigError
 from papertape.projections.telegram.secret import CHAT_VARIABLE as TELEGRAM_CHAT
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 NO_PROXY: Final = "no_proxy"
 CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+SECRETS: Final = (TELEGRAM_TOKEN, TELEGRAM_CHAT, WEB_TOKEN, SIGNAL_TOKEN)
 PORT_MAX: Final = 65_535
 
 
@@ -36,7 +39,7 @@ def check_variables(config: Config, environment: Mapping[str, str]) -> None:
 def variable_problems(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
     """Yield the problems with variables in the environment and in the `.env` file beside the configuration."""
     try:
-        variables = variables_of(environment, config.folder / ".env", (TELEGRAM_TOKEN, TELEGRAM_CHAT, WEB_TOKEN))
+        variables = variables_of(environment, config.folder / ".env", SECRETS)
     except ConfigError as error:
         yield str(error)
         return
@@ -44,6 +47,7 @@ def variable_problems(config: Config, environment: Mapping[str, str]) -> Iterato
         lambda: read_access(variables),
         lambda: heartbeat_s(config.watchdog, variables),
         lambda: _web_token(variables),
+        lambda: resolve_signal_token(variables),
     )
     for check in checks:
         try:

@@ -74,6 +74,7 @@ class BacktestOptions(Struct, frozen=True):
     after_trip: str = "stop"
     funnel: bool = False
     fills: Path | None = None
+    signals: list[str] = []
 
 
 def show(options: BacktestOptions, *, as_json: bool) -> None:
@@ -145,7 +146,7 @@ def _check_outputs(options: BacktestOptions, config: Config) -> None:
 def _configured(options: BacktestOptions) -> Config:
     """Return the configuration with the command line's options applied."""
     loaded = load_config(options.config, options.sets)
-    config = with_files(loaded, options.candles, options.funding, options.open_interest)
+    config = with_files(loaded, options.candles, options.funding, options.open_interest, options.signals)
     files = config.feed.file
     files = replace(files, start=files.start if options.start is None else options.start)
     files = replace(files, end=files.end if options.end is None else options.end)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import note
 from papertape.engine.contract.source_check import check_source
+from papertape.engine.research.engine_choice import is_installed
 from papertape.engine.research.promises import Promise
 from papertape.engine.research.strategy_trial import try_strategy
 from papertape.engine.strategy_registry import load_strategies, load_strategy
@@ -49,7 +50,7 @@ def check_file(path: Path) -> ContractReport:
         strategy = _loaded(path)
     except ConfigError as error:
         return ContractReport(str(path), "", [str(error)], [Promise("loads", False, str(error))])
-    promises = [_source_promise(text, breaches), *try_strategy(strategy, note)]
+    promises = [_source_promise(text, breaches), *try_strategy(strategy, note, is_compiled=is_installed())]
     return ContractReport(str(path), strategy.name, lines, promises)
 
 

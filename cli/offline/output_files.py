@@ -48,6 +48,7 @@ def read_files(config: Config, config_path: Path | None) -> list[Path]:
     """Return the files that a run reads: market files, the configuration and strategies."""
     files = file_settings(config)
     markets = [split_given(str(one))[1] for one in (*files.candles, *files.funding, *files.open_interest)]
+    markets += map(Path, files.signals)
     strategies = [path for folder in config.strategy_folders for path in folder.glob("*.py")]
     return [*markets, config_path or Path(FILE_NAME), config.folder / ".env", *strategies]
 

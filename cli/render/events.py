@@ -58,7 +58,8 @@ def _read_matching(
 def _nothing(selection: EventFilter, head_seq: int) -> str:
     if not head_seq:
         return "The log is empty: no engine has written to it yet."
-    hint = "" if selection.everything or selection.types else " --all also shows candles, rates and open interest."
+    more = " --all also shows candles, rates, open interest and signals."
+    hint = "" if selection.everything or selection.types else more
     return f"None of the log's {head_seq:,} events matches.{hint}"
 
 

@@ -17,7 +17,6 @@ from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP
 from papertape.engine.loop import last_seen
 from papertape.engine.reconfiguration import Reconfiguration, refusal, reload_events
 from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION
-from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import CommandRefused, PapertapeError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class _NewConfiguration(Struct, frozen=True):
 
 
 class ConfigReloader:
-    """Answers `Reload` for one engine. `strategies` is the dict that its state holds; new ones are added to it.
+    """Answers `Reload` for one engine. `strategies` is what the chat explains by; new ones are added to it.
 
     The `services` beside the engine, if there are any, learn of new strategies and of the new configuration.
     """
@@ -92,10 +91,10 @@ class ConfigReloader:
         def make(state: EngineState) -> list[Event]:
             events = reload_events(state, command, wanted, self._running.clock.now_ms())
             self._strategies.update(new.settings.strategies)
+            state.strategies = new.settings.strategies
             return events
 
         accepted = await self._running.commands.enqueue(make)
-        self._running.loop.reducer_version = code_digest(new.settings.strategies.values())
         if watched_symbols(new.config) != watched_symbols(self._config) or new.config.groups != self._config.groups:
             self._change_feed(new.config)
         self._config = new.config
@@ -108,6 +107,7 @@ class ConfigReloader:
     def _read(self) -> _NewConfiguration:
         """Read the configuration. Raise ConfigError or UsageError for an invalid one, CommandRefused for a restart."""
         config = config_with_options(self._options)
+        self._refuse_faults(config)
         strategies = self._reread_strategies(strategies_of(config))
         found = differences(self._config, config, {**self._strategies, **strategies})
         restart = [line for one in found if not one.is_reloadable for line in one.lines]
@@ -116,6 +116,14 @@ class ConfigReloader:
         settings = make_engine_settings(config, self._db, self._running.loop.state.base_ms, warn, strategies)
         lines = [line for one in found if one.path != ("strategies", "enabled") for line in one.lines]
         return _NewConfiguration(config, settings, (*lines, *self._strategy_lines(settings)))
+
+    def _refuse_faults(self, config: Config) -> None:
+        """Raise CommandRefused for strategies that cannot run and are not parked already."""
+        parked = {runner.strategy.name for runner in self._running.loop.state.runners if runner.failure is not None}
+        known = {*parked, *self._config.unusable}
+        faults = [f"strategies.{name}: {reason}" for name, reason in config.unusable.items() if name not in known]
+        if faults:
+            raise CommandRefused("\n".join(faults))
 
     def _strategy_lines(self, settings: EngineSettings) -> list[str]:
         """Return a line for each strategy that begins or ceases to open positions."""
@@ -134,8 +142,13 @@ class ConfigReloader:
 
         Raise CommandRefused if the file of one that runs was edited: one process runs one version of it.
         """
-        running = {runner.strategy.name: runner.strategy for runner in self._running.loop.state.runners}
-        edited = [name for name, strategy in running.items() if name in read and read[name].source != strategy.source]
+        runners = {runner.strategy.name: runner for runner in self._running.loop.state.runners}
+        running = {name: runner.strategy for name, runner in runners.items()}
+        edited = [
+            name
+            for name, runner in runners.items()
+            if runner.failure is None and name in read and read[name].source != runner.strategy.source
+        ]
         if edited:
             lines = [f"strategies.{name}: its file was edited" for name in edited]
             raise CommandRefused("\n".join(["only a restart applies these changes:", *lines]))

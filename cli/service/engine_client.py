@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.engine.control_socket import EngineNotRunning, request_crash, request_status, send_command
+from papertape.engine.control_socket import EngineNotRunning, request_crash, request_status, send_command, send_signals
 from papertape.engine.startup_progress import read_progress
 from papertape.projections.site.ports import EngineStatus
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.events.commands import Accepted, Command
+    from papertape.events.signals import SignalBatch, SignalsRecorded
 
 CACHED_S: Final = 1.0
 
@@ -41,6 +42,10 @@ class EngineClient:
     async def submit(self, command: Command) -> Accepted:
         """See `projections.site.ports.EnginePort.submit`."""
         return await send_command(self._db, command)
+
+    async def receive(self, batch: SignalBatch) -> SignalsRecorded:
+        """See `projections.site.ports.EnginePort.receive`."""
+        return await send_signals(self._db, batch)
 
     async def crash(self) -> None:
         """See `projections.site.ports.EnginePort.crash`. Raise EngineNotRunning if no engine runs."""

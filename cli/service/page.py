@@ -153,7 +153,8 @@ async def _serve(settings: PageServerSettings) -> None:
         )
         streams = Streams(timeline, web.streams_max)
         hosts = AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts)
-        gate = Gate(settings.access.token, hosts, reading_open=settings.access.reading_open)
+        access = settings.access
+        gate = Gate(access.token, hosts, reading_open=access.reading_open, signal_token=access.signal_token)
         app = application(site, gate, streams, pages(site, streams), not_found_page(site))
 
         async def work() -> None:

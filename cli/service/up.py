@@ -152,6 +152,7 @@ def run_arguments(options: RunOptions, *, as_json: bool) -> list[str]:
         "--candles": options.candles,
         "--funding": options.funding,
         "--open-interest": options.open_interest,
+        "--signals": options.signals,
         "--set": options.sets,
     }
     single = {"--feed": options.feed, "--speed": options.speed, "--db": options.db, "--seed": options.seed}

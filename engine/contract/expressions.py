@@ -152,7 +152,8 @@ class ExpressionWalk:
                 self.context.report(node.lineno, f"{path}: the index may be a float: write int(...)")
             return struct_value(base.shape).named(path, base.owner)
         if base.kind is Kind.TUPLE and base.items:
-            return reduce(joined, base.items)
+            item: Value = reduce(joined, base.items)
+            return item
         return UNKNOWN.named(path, base.owner)
 
     # ------------------------------------------------------------ calls

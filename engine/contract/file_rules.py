@@ -29,7 +29,7 @@ BANNED: Final = {
 }
 MUTABLE: Final = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp, ast.Lambda)
 MUTABLE_CALLS: Final = frozenset({"list", "dict", "set", "bytearray", "deque", "defaultdict", "Counter"})
-MAY_BE_MUTABLE: Final = frozenset({"REFERENCES", "PLOT", "__all__"})
+MAY_BE_MUTABLE: Final = frozenset({"PLOT", "REFERENCES", "__all__"})
 TOP_LEVEL: Final = (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.Pass)
 
 

@@ -82,6 +82,7 @@ def _view_shape(source: ModuleSource, hook: str) -> Shape:
     if hook in OBSERVING:
         for name in DECIDING_FIELDS:
             fields.pop(name, None)
+    fields.pop("signals", None)
     names = literal(source, "SIGNALS")
     if isinstance(names, tuple):
         fields["signals"] = struct_value(Shape("Signals", dict.fromkeys(names, struct_value(SIGNAL))))

@@ -163,10 +163,8 @@ def _parts(value: Value, count: int) -> Iterator[Value]:
 
 def _joined_names(one: dict[str, Value], other: dict[str, Value]) -> dict[str, Value]:
     """Return what holds of local names after one of two ways."""
-    return {
-        name: joined(one[name], other[name]) if name in one and name in other else one.get(name, other.get(name))
-        for name in (one | other)
-    }  # type: ignore[misc]
+    both = {name: joined(value, other[name]) for name, value in one.items() if name in other}
+    return one | other | both
 
 
 def mismatch(field: Value, value: Value, written: ast.expr) -> str:

@@ -73,8 +73,9 @@ def _named(source: ModuleSource, name: str) -> Value:
 
 
 def _kernel_struct(kind: object) -> Value:
-    is_struct = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-    return struct_value(shape_of(kind)) if is_struct else UNKNOWN  # type: ignore[arg-type]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return struct_value(shape_of(kind))
+    return UNKNOWN
 
 
 def _fields(node: ast.ClassDef) -> Iterator[ast.AnnAssign]:

@@ -13,8 +13,10 @@ from papertape.engine.kernel.codes import CORRELATION, LONG, MAX_POSITIONS, NO_O
 from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
-from papertape.engine.kernel.view import bind_hook
+from papertape.engine.kernel.view import bind_hook, signal_part
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
+from papertape.engine.reducer.hook_guard import HookGuard
+from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
 from papertape.engine.reducer.state import market_data
 from papertape.events.errors import UsageError
 
@@ -40,8 +42,9 @@ class Readiness(Struct, frozen=True):
 class EntryBlocker(Struct, frozen=True):
     """What else prevents an entry. `detail` adds what the name does not say.
 
-    `inactive`, `kill_switch` (detail: the limit), `paused`, `not_tradable`, `position` (its side), `order` (what it
-    does), `max_positions`, `correlation`, and `own`: the strategy's own words.
+    `inactive`, `kill_switch` (detail: the limit), `parked` (detail: the error), `paused`, `warming_up`, `not_tradable`,
+    `no_signal` (the names that have not arrived), `position` (its side), `order` (what it does), `max_positions`,
+    `correlation`, and `own`: the strategy's own words.
     """
 
     reason: str
@@ -90,7 +93,11 @@ def _side(state: EngineState, runner: Runner, index: int, side: int, ready: tupl
 def conditions_of(runner: Runner, index: int, side: int, reading: Any) -> tuple[Condition, ...] | None:
     """Return a strategy's conditions of an entry on one side, None if it does not explain itself."""
     explain = runner.strategy.explain
-    return None if explain is None else tuple(explain(reading, runner.params[index], side))
+    if explain is None:
+        return None
+    guard = HookGuard(runner.strategy)
+    conditions = guard.guarded_hook("explain", explain)(reading, runner.params[index], side)
+    return None if guard.failure is not None else tuple(conditions)
 
 
 def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
@@ -98,15 +105,17 @@ def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
     if runner.strategy.read is None or runner.strategy.explain is None:
         return None
     reading = runner.strategy.reading()
-    ask_now(state, runner, index, runner.strategy.read, reading)
-    return reading
+    guard = HookGuard(runner.strategy)
+    ask_now(state, runner, index, guard.guarded_hook("read", runner.strategy.read), reading)
+    return reading if guard.failure is None else None
 
 
 def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., Any], filled: Any) -> Any:
     """Call a deciding hook of a runner's strategy as the kernel would call it now on a symbol; return its answer."""
     data, desk = market_data(state, runner, index), runner.desks[index]
     strategy, params = runner.strategy, runner.params[index]
-    ask = bind_hook(strategy.series, strategy.reference_names, hook)
+    names, signals = strategy.reference_names, strategy.signals
+    ask = bind_hook(strategy.series, names, signals, signal_part(signals), hook)
     return ask(data.market.close_time_ms, data, runner.states[index], runner.account, desk, params, filled)
 
 
@@ -131,6 +140,12 @@ def has_completed(runner: Runner, index: int) -> bool:
 def is_ready(state: EngineState, runner: Runner, index: int) -> bool:
     """Return whether the strategy has all complete candles that an entry needs."""
     return all(frame.candles >= frame.needed for frame in readiness(state, runner, index))
+
+
+def missing_signals(runner: Runner, index: int) -> list[str]:
+    """Return the names of the strategy's signals that have not arrived on a symbol yet."""
+    names = runner.strategy.signals
+    return [name for name, last in zip(names, runner.signals[index], strict=False) if last.time_ms < 0]
 
 
 def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:
@@ -163,19 +178,34 @@ def _blockers(state: EngineState, runner: Runner, index: int, side: int) -> list
         blockers.append(EntryBlocker("inactive"))
     if account.tripped:
         blockers.append(EntryBlocker("kill_switch", REASON_NAMES[account.tripped]))
+    if runner.failure is not None:
+        failure = runner.failure
+        blockers.append(EntryBlocker("parked", f"{failure.place}: {failure.error}" if failure.place else failure.error))
     if account.paused:
-        blockers.append(EntryBlocker("paused"))
+        blockers.append(EntryBlocker("warming_up" if account.paused == PAUSED_TO_WARM_UP else "paused"))
     if market.suspended:
         blockers.append(EntryBlocker("not_tradable"))
+    if missing := missing_signals(runner, index):
+        blockers.append(EntryBlocker("no_signal", ", ".join(missing)))
     if desk.position.side != 0:
         blockers.append(EntryBlocker("position", SIDE_NAMES[desk.position.side]))
     if desk.order.action != NO_ORDER:
         blockers.append(EntryBlocker("order", ACTION_NAMES[desk.order.action]))
     if desk.position.side == 0 and desk.order.action == NO_ORDER:
         blockers += _crowded(state, runner, index, side)
+    return blockers + [EntryBlocker("own", text) for text in _own_words(state, runner, index)]
+
+
+def _own_words(state: EngineState, runner: Runner, index: int) -> list[str]:
+    """Return what the strategy itself says, or in one line that its `holds` failed."""
     own = runner.strategy.holds
-    words = [] if own is None else ask_now(state, runner, index, lambda view, params, _: own(view, params), None)
-    return blockers + [EntryBlocker("own", text) for text in words]
+    if own is None:
+        return []
+    guard = HookGuard(runner.strategy)
+    holds = guard.guarded_hook("holds", own)
+    words = ask_now(state, runner, index, lambda view, params, _: holds(view, params), None)
+    failure = guard.failure
+    return words if failure is None else [f"{failure.hook} failed at {failure.place}: {failure.error}"]
 
 
 def _crowded(state: EngineState, runner: Runner, index: int, side: int) -> list[EntryBlocker]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from papertape.engine.inspect.entry_conditions import conditions_of, is_ready, reading_of
+from papertape.engine.inspect.entry_conditions import conditions_of, is_ready, missing_signals, reading_of
 from papertape.engine.kernel.codes import LONG, NO_ORDER, SHORT
 from papertape.engine.reducer.decision_events import SIDE_NAMES
 from papertape.engine.reducer.reducer import apply, groups
@@ -71,8 +71,8 @@ class SideFunnel(Struct):
 class StrategyFunnel(Struct):
     """One strategy on one symbol: the candles of its timeframe that were completed, and at how many it was asked.
 
-    `not_asked` counts the others by reason: `not_ready`, `late`, `kill_switch`, `paused`, `not_tradable`, `position`,
-    `order`. `explained` is False for a strategy that states no conditions.
+    `not_asked` counts the others by reason: `not_ready`, `no_signal`, `late`, `kill_switch`, `paused`, `not_tradable`,
+    `position`, `order`. `explained` is False for a strategy that states no conditions.
     """
 
     strategy: str
@@ -230,7 +230,9 @@ def reason_not_asked(
         return "paused"
     if state.markets[index].suspended:
         return "not_tradable"
-    return "" if is_ready(state, runner, index) else "not_ready"
+    if not is_ready(state, runner, index):
+        return "not_ready"
+    return "no_signal" if missing_signals(runner, index) else ""
 
 
 def _is_signal(event: Event) -> bool:

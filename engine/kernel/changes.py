@@ -20,6 +20,7 @@ from papertape.engine.kernel.codes import (
     PAUSED,
     REPLACED,
     STOP_MOVED,
+    STOP_ORDER,
     STOP_THROUGH_MARKET,
     TARGET_THROUGH_MARKET,
     TARGETS_MOVED,
@@ -168,12 +169,22 @@ def _fault(answer: Answer, close: float, units_max: int, position: Position, con
                 return TARGET_THROUGH_MARKET
         if not is_target_ladder(targets, close, side, contract):
             return LADDER
-    if answer.adds.named == 1:
-        if not is_add_ladder(answer.adds, side, close, stop, last_target(targets, close, side, contract), 1):
-            return LADDER
-        if position.units + sum_of_sizes(answer.adds) > units_max + TOLERANCE:
-            return UNITS
-    return NO_REASON
+    target = last_target(targets, close, side, contract)
+    if answer.adds.named == 0:
+        return LADDER if answer.targets.named == 1 and _has_farther_add(position.adds, target, side) else NO_REASON
+    if not is_add_ladder(answer.adds, side, close, stop, target, 1):
+        return LADDER
+    units = position.units + sum_of_sizes(answer.adds)
+    return UNITS if units > units_max + TOLERANCE else NO_REASON
+
+
+def _has_farther_add(adds: Ladder, target: float, side: int) -> bool:
+    """Return whether a resting stop add is not nearer than the last target of a full ladder, 0 if that is not full."""
+    for k in range(adds.count):
+        rung = rung_at(adds, k)
+        if rung.live == 1 and rung.kind == STOP_ORDER and target != 0.0 and side * (target - rung.price_usdt) <= 0.0:
+            return True
+    return False
 
 
 def _is_number(answer: Answer, close: float, side: int, contract: Contract) -> bool:

@@ -12,6 +12,7 @@ from papertape.events.facts import EngineReason
 CANDLE = 0
 FUNDING = 1
 OPEN_INTEREST = 2
+EXTERNAL_SIGNAL = 3
 
 # Timing of a candle, the numbers of events.facts.Timing.
 ON_TIME = 0

@@ -13,6 +13,7 @@ from papertape.engine.kernel.answers import clear_answer
 from papertape.engine.kernel.codes import (
     CANDLE,
     EXPIRED,
+    EXTERNAL_SIGNAL,
     FIRST_EXIT_REASON,
     FUNDING,
     NO_ORDER,
@@ -27,6 +28,7 @@ from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.references import completed_any
 from papertape.engine.kernel.series import known_candles
+from papertape.engine.kernel.signals import have_arrived
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
@@ -85,8 +87,8 @@ def make_strategy_update(hooks: Hooks, bind: Callable[..., Any]) -> Callable[...
     `bind` binds one of the hooks so that it gets its view (see `bind_observing`).
 
     This alone determines when a strategy is shown what: every settlement, every open-interest reading, every candle
-    that completes one of its series, and a long hole before the first candle behind it. It reads what was observed,
-    and changes the strategy's state only.
+    that completes one of its series, and a long hole before the first candle behind it. A signal has no hook. It
+    reads what was observed, and changes the strategy's state only.
     """
     observe, on_funding = bind(hooks.observe), bind(hooks.on_funding)
     on_open_interest, on_gap = bind(hooks.on_open_interest), bind(hooks.on_gap)
@@ -96,7 +98,7 @@ def make_strategy_update(hooks: Hooks, bind: Callable[..., Any]) -> Callable[...
         kind = fact.kind
         completed = kind == CANDLE and sees_candles and completed_any(data.series)
         gap = kind == CANDLE and sees_candles and data.market.reset == 1
-        if kind == CANDLE and not completed and not gap:
+        if kind == EXTERNAL_SIGNAL or (kind == CANDLE and not completed and not gap):
             return
         if gap:
             on_gap(fact.time_ms, data, state, params)
@@ -146,12 +148,13 @@ def make_decide(
     change: Callable[..., int],
     exit_reasons: int,
     units_max: int,
+    signals: int = 0,
 ) -> Callable[..., int]:
     """Bind a strategy's deciding hooks into `decide(...)`.
 
     `enter` and `leave` are the hooks, each bound by `bind_hook`; `change` asks `manage` (see `engine.kernel.changes`).
     `exit_reasons` is the number of the strategy's own exit reasons, and `units_max` says how large a position may
-    become, in first fills.
+    become, in first fills; `signals` is how many signals it lists.
 
     `decide` answers a candle that was observed and shown to the strategy. It reads the fact, what was observed of its
     symbol, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes its
@@ -159,7 +162,8 @@ def make_decide(
     only the account's day, equity and peak, and what follows from the candle alone: the symbol's mark, and the age,
     the extremes, the value and the trailing stop of its position.
 
-    The strategy may enter if it is flat, nothing stops the runner, and every series has the candles it needs.
+    The strategy may enter if it is flat, nothing stops the runner, every series has the candles it needs, and every
+    signal has arrived.
     """
 
     def decide(
@@ -203,6 +207,7 @@ def make_decide(
             and order.action == NO_ORDER
             and account.tripped + account.paused + market.suspended == 0
             and is_ready(data.series, needs)
+            and have_arrived(data.signals, signals)
         ):
             clear_answer(answer)
             clear_reading(answer.reading)

@@ -278,6 +278,8 @@ def _close(desk: SymbolState, account: Account, decision: Decision) -> None:
     """Close the position, which also withdraws a pending exit."""
     _clear_position(desk.position)
     desk.order.action = NO_ORDER
+    if decision.reason == REDUCED:
+        desk.position.reduce_fraction = 0.0
     desk.exited_ms = decision.at_ms
     desk.candles_since_exit = 0
     desk.last_exit_reason = decision.reason

@@ -319,6 +319,7 @@ def close_position(
     fact: Fact,
     desk: SymbolState,
     account: Account,
+    contract: Contract,
     decision: Decision,
 ) -> None:
     """Decide and apply the end of the position at `price`: net = gross - fees + funding.
@@ -347,7 +348,7 @@ def close_position(
     decision.part_net_usdt = decision.part_gross_usdt - decision.part_fees_usdt + decision.part_funding_usdt
     decision.parts = closed.parts + 1
     decision.max_quantity_base = position.max_base
-    decision.quantity_base = position.opened_base
+    decision.quantity_base = quantity_down(position.opened_base, contract)
     # A sum of one number may differ from it in the last bit, or in the sign of a zero.
     grown = position.opened_base != position.first_base
     decision.entry_price_usdt = position.opened_usdt / position.opened_base if grown else entry

@@ -109,7 +109,7 @@ def match_candle(
     if step != DONE:
         n = _walk(step, fact, slippage, desk, desks, account, rules, contract, tiers[fact.symbol], out, n)
         if position.side == 0:
-            n = cancel_orders(POSITION_ENDED, fact.time_ms, fact.symbol, desk, account, out, n)
+            n = cancel_orders(POSITION_ENDED, desk.exited_ms, fact.symbol, desk, account, out, n)
     if position.side != 0 and position.adds_due == 1:
         n = place_adds(position.adds, fact.symbol, fact.time_ms, timeframe_ms, desk, account, contract, out, n)
     return n
@@ -227,7 +227,7 @@ def _walk(
             partial = what in (PART, TARGET_HIT)
             quantity = part_to_close(reason, k, price, position, contract) if partial else position.quantity_base
             if quantity >= position.quantity_base:
-                close_position(reason, k, price, reference, fee, unclear, at_ms, fact, desk, account, out[n])
+                close_position(reason, k, price, reference, fee, unclear, at_ms, fact, desk, account, contract, out[n])
                 return n + 1
             reduce_position(
                 reason,

@@ -6,10 +6,11 @@ a backtest and a replay observe the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.codes import CANDLE, FUNDING, WARM_UP
+from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, OPEN_INTEREST, WARM_UP
 from papertape.engine.kernel.series import observe_series
+from papertape.engine.kernel.signals import observe_signal
 from papertape.engine.kernel.state import READINGS_MASK, SETTLEMENTS_MASK, SETTLEMENTS_MAX
 
 if TYPE_CHECKING:
@@ -17,18 +18,20 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.view import MarketData
 
 
-def observe(fact: Fact, data: MarketData) -> None:
+def observe(fact: Fact, data: MarketData, slots: Any) -> None:
     """Take in a fact for one runner on the fact's symbol.
 
-    Read the fact and what the data already hold. Change the market, its rings of settlements and readings, and for a
-    candle the runner's series and their histories. Orders, positions, accounts and the strategy's state are out of
-    reach.
+    Read the fact and what the data already hold. Change the market, its rings of settlements and readings, for a candle
+    the runner's series and their histories, and for a signal the last value in its place, found by `slots`. Orders,
+    positions, accounts and the strategy's state are out of reach.
     """
     observe_market(fact, data.market, data.settlements, data.readings)
     if fact.kind == CANDLE:
         reset = data.market.reset
         for one in data.series:
             observe_series(one.candle, one.bars, fact, reset)
+    elif fact.kind == EXTERNAL_SIGNAL:
+        observe_signal(fact, data.signals, slots)
 
 
 def can_decide(kind: int, timing: int) -> bool:
@@ -42,7 +45,7 @@ def observe_market(fact: Fact, market: Market, settlements: Settlements, reading
         observe_candle(market, fact, settlements)
     elif fact.kind == FUNDING:
         observe_settlement(market, fact, settlements)
-    else:
+    elif fact.kind == OPEN_INTEREST:
         observe_open_interest(market, fact, readings)
 
 

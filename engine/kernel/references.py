@@ -171,20 +171,22 @@ def make_show(series: int, references: int, update: Callable[..., None], part: P
         market: Any,
         settlements: Any,
         readings: Any,
+        signals: Any,
         fact: Any,
         state: Any,
         params: Any,
     ) -> None:
-        update(fact, MarketData(market, views, settlements, readings, others), state, params)
+        update(fact, MarketData(market, views, settlements, readings, signals, others), state, params)
 
     bound = part(with_data(series, references, part(update_on), part))
 
-    def show(fact: Any, others: Any, settlements: Any, readings: Any, states: Any, params: Any) -> None:
+    def show(fact: Any, others: Any, settlements: Any, readings: Any, signals: Any, states: Any, params: Any) -> None:
         all_series, bars, markets, indices = others
         if fact.kind != CANDLE or not is_reference(fact.symbol, indices):
             return
         for s in range(len(states)):
             if s != fact.symbol:
-                bound(all_series, bars, s, others, markets[s], settlements[s], readings[s], fact, states[s], params[s])
+                rings = settlements[s], readings[s], signals[s]
+                bound(all_series, bars, s, others, markets[s], *rings, fact, states[s], params[s])
 
     return ignore_candle if references == 0 else show

@@ -29,11 +29,13 @@ def make_follow(update_strategy: Callable[..., None]) -> Callable[..., None]:
         market: Any,
         settlements: Any,
         readings: Any,
+        signals: Any,
+        slots: Any,
         state: Any,
         params: Any,
     ) -> None:
-        data = MarketData(market, series, settlements, readings, references)
-        observe(fact, data)
+        data = MarketData(market, series, settlements, readings, signals, references)
+        observe(fact, data, slots)
         update_strategy(fact, data, state, params)
 
     return follow
@@ -53,6 +55,8 @@ def make_replay(follow: Callable[..., None], show: Callable[..., None], digest: 
         references: Any,
         settlements: Any,
         readings: Any,
+        signals: Any,
+        slots: Any,
         active: Any,
         desks: Any,
         states: Any,
@@ -72,8 +76,9 @@ def make_replay(follow: Callable[..., None], show: Callable[..., None], digest: 
             trading = can_decide(fact.kind, fact.timing) and active[s]
             if trading:
                 roll_day(account, fact.open_time_ms)
-            follow(series, bars, s, others, fact, markets[s], settlements[s], readings[s], states[s], params[s])
-            show(fact, others, settlements, readings, states, params)
+            observed = markets[s], settlements[s], readings[s], signals[s]
+            follow(series, bars, s, others, fact, *observed, slots, states[s], params[s])
+            show(fact, others, settlements, readings, signals, states, params)
             unfollowed = trading
             while n < len(recorded) and recorded[n].fact == f:
                 decision = recorded[n]

@@ -21,7 +21,7 @@ from papertape.engine.kernel.codes import (
     TRENDING_UP,
 )
 from papertape.engine.kernel.indicators.progress import RENEWAL_MASK
-from papertape.engine.kernel.indicators.wilder import begin_adx, begin_atr, fold_adx, fold_atr
+from papertape.engine.kernel.indicators.wilder import begin_adx, begin_atr, fold_adx, fold_atr, true_range
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
@@ -121,8 +121,9 @@ def complete_candle(series: Series, bars: Bars, close: float) -> None:
         begin_adx(series.adx)
     else:
         previous = bars[(row - 1) & (len(bars) - 1)]
-        fold_atr(series.atr, row, bar, previous.close, REGIME_PERIOD)
-        fold_adx(series.adx, row, bar, previous, REGIME_PERIOD)
+        span = true_range(bar.high, bar.low, previous.close)
+        fold_atr(series.atr, row, span, REGIME_PERIOD)
+        fold_adx(series.adx, row, bar.high - previous.high, previous.low - bar.low, span, REGIME_PERIOD)
     bar.atr = series.atr.value
     _update_atr_mean(series, bars)
     series.regime = classify_regime(series)

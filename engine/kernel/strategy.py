@@ -9,6 +9,7 @@
 | `Parameters` | a Struct of numbers with default, range, unit and meaning (see `engine.kernel.parameters`) |
 | `State` | a Struct of scalars (optional) |
 | `Reading` | a Struct of the numbers behind a decision |
+| `SIGNALS` | up to 8 names of signals, as in `("trend",)`; `view.signals.trend` is the last one (optional) |
 | `EXIT_REASONS` | names of the reasons `leave` may give, none of them the engine's own (optional) |
 | `observe(view, params)` | a candle of at least one of its series, or of a reference's, is complete (optional) |
 | `on_funding(view, params)` | a funding settlement became known (optional) |
@@ -34,19 +35,23 @@ run in CPython and are compiled by numba from the same source.
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import REASON_CODES
+from papertape.engine.kernel.signals import SIGNALS_MAX
 from papertape.engine.kernel.view import REFERENCES_MAX, SERIES_MAX, View
 from papertape.events.errors import ConfigError
+from papertape.events.facts import SIGNAL_NAME_PATTERN
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
+SIGNAL_NAME = re.compile(SIGNAL_NAME_PATTERN)
 FORMER_NAMES = {
     "TIMEFRAME_MS": 'SERIES = ("5m",)',
     "FILTER_TIMEFRAME_MS": 'the second of SERIES = ("5m", "15m")',
@@ -107,6 +112,7 @@ class Strategy(Struct, frozen=True):
     reading: type[Struct]
     exit_reasons: tuple[str, ...]
     units_max: int
+    signals: tuple[str, ...]
     hooks: Hooks
     read: Callable[..., None] | None
     explain: Callable[..., list[Condition]] | None
@@ -178,6 +184,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         reading=module.Reading,
         exit_reasons=_exit_reasons(module),
         units_max=getattr(module, "UNITS_MAX", 1),
+        signals=_signals(module),
         hooks=_hooks(module),
         read=getattr(module, "read", None),
         explain=getattr(module, "explain", None),
@@ -213,6 +220,18 @@ def _series(module: ModuleType) -> tuple[str, ...]:
             f" of {' '.join(SERIES_MS)}, not {names!r}"
         )
     return names  # type: ignore[no-any-return]
+
+
+def _signals(module: ModuleType) -> tuple[str, ...]:
+    """Return the names of the signals that a strategy reads."""
+    names = getattr(module, "SIGNALS", ())
+    known = isinstance(names, tuple) and all(isinstance(name, str) and SIGNAL_NAME.fullmatch(name) for name in names)
+    if not known or len(names) > SIGNALS_MAX or len(set(names)) < len(names):
+        raise ConfigError(
+            f"strategy {module.__file__}: SIGNALS must be a tuple of at most {SIGNALS_MAX} different names"
+            f" of lower-case letters, digits and underscores, not {names!r}"
+        )
+    return names
 
 
 def _references(module: ModuleType) -> tuple[tuple[str, str], ...]:

@@ -29,6 +29,8 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         market: Any,
         settlements: Any,
         readings: Any,
+        signals: Any,
+        slots: Any,
         facts: Any,
         fact: Any,
         first: int,
@@ -49,7 +51,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         full: int,
         equities: Any,
     ) -> tuple[int, int]:
-        data, desk = MarketData(market, series, settlements, readings, references), desks[facts.symbol[f]]
+        data, desk = MarketData(market, series, settlements, readings, signals, references), desks[facts.symbol[f]]
         until = end if trading else f
         while 0 <= f < end and n < full:
             last = fast_forward(facts, f, until, data, desk, account)
@@ -58,7 +60,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
             taken, f = last >= f, max(last, f)
             load_fact(fact, facts, f)
             if not taken:
-                observe(fact, data)
+                observe(fact, data, slots)
             update_strategy(fact, data, state, params)
             if trading:
                 before = n
@@ -91,6 +93,8 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
         references: Any,
         settlements: Any,
         readings: Any,
+        signals: Any,
+        slots: Any,
         active: Any,
         desks: Any,
         states: Any,
@@ -116,6 +120,8 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
                 markets[s],
                 settlements[s],
                 readings[s],
+                signals[s],
+                slots,
                 facts,
                 scratch[0],
                 first,
@@ -136,7 +142,7 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
                 full,
                 equities,
             )
-            show(scratch[0], others, settlements, readings, states, params)
+            show(scratch[0], others, settlements, readings, signals, states, params)
         return f, n, digest
 
     return advance

@@ -38,31 +38,32 @@ def comes_after_fills(kind: int, reason: int) -> bool:
 
 
 def follow_symbol(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
-    """Take a candle, after its fills, into the age and extremes of a position, or into the time since the last exit."""
+    """Take a candle, after its fills, into the time since the last exit and the age and extremes of a position."""
+    if main.completed == 1 and desk.candles_since_exit >= 0 and fact.time_ms > desk.exited_ms:
+        desk.candles_since_exit += 1
     if desk.position.side != 0:
         _follow_position(fact, main, desk, rules, contract)
-    elif main.completed == 1 and desk.candles_since_exit >= 0 and fact.time_ms > desk.exited_ms:
-        desk.candles_since_exit += 1
 
 
 def _follow_position(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
     """Take a candle into the age, the extremes and the value of an open position, then trail its stop.
 
-    In the entry's own candle an order filled inside it knows only one side: a limit order saw no higher price before
-    its fill, a stop order no lower one; the close counts for the other.
+    The extremes begin with the entry's own candle. An order filled inside it knows only one side of it: a limit order
+    saw no higher price before its fill, a stop order no lower one; the close counts for the other.
     """
     position = desk.position
     side, entry = position.side, position.entry_price_usdt
     best = fact.high if side > 0 else fact.low
     worst = fact.low if side > 0 else fact.high
+    entered = position.candle_open_ms == fact.open_time_ms
     if position.entry_time_ms == fact.time_ms:
         if desk.order.kind == LIMIT_ORDER:
             best = max(entry, fact.close) if side > 0 else min(entry, fact.close)
         elif desk.order.kind == STOP_ORDER:
             worst = min(entry, fact.close) if side > 0 else max(entry, fact.close)
-    if side * (best - position.best_usdt) > 0.0:
+    if entered or side * (best - position.best_usdt) > 0.0:
         position.best_usdt = best
-    if side * (worst - position.worst_usdt) < 0.0:
+    if entered or side * (worst - position.worst_usdt) < 0.0:
         position.worst_usdt = worst
     if main.completed == 1 and fact.time_ms > position.entry_time_ms:
         position.age_candles += 1

@@ -11,9 +11,12 @@ from collections import namedtuple
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from papertape.engine.kernel.signals import TAKE_FIRST, take_none
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from papertape.engine.kernel.signals import SignalValue
     from papertape.engine.kernel.state import (
         Account,
         Bars,
@@ -45,12 +48,13 @@ class Reference(NamedTuple):
 
 
 class MarketData(NamedTuple):
-    """What was observed of one symbol for one runner; `series` are in the order of the strategy's `SERIES`."""
+    """What was observed of one symbol for one runner; series and signals stand in the order of the strategy's lists."""
 
     market: Market
     series: tuple[SeriesView, ...]
     settlements: Settlements
     readings: Readings
+    signals: Sequence[SignalValue]
     references: tuple[Reference, ...]
 
 
@@ -58,9 +62,10 @@ class View:
     """The fields of a view, for annotations; a strategy has only the series that its `SERIES` names.
 
     `now_ms` is the time of the fact that is shown: for a candle its close. `candle` is the last complete candle of the
-    first series. The observing hooks see no position, account and symbol. Each of the strategy's `REFERENCES` is a
-    field too: it has the same series by name, and `close_ms`, the close of that symbol's last candle, -1 before the
-    first.
+    first series. The observing hooks see no position, account and symbol. `signals` has a field for each name in
+    `SIGNALS`, the last signal as a `SignalValue`; a strategy that lists none has no such field. Each of the strategy's
+    `REFERENCES` is a field too: it has the same series by name, and `close_ms`, the close of that symbol's last candle,
+    -1 before the first.
     """
 
     now_ms: int
@@ -82,6 +87,7 @@ class View:
     position: Position
     account: Account
     symbol: SymbolState
+    signals: Any
 
 
 SERIES_FIELDS = frozenset(name for name in View.__annotations__ if name[-1:].isdigit())
@@ -93,34 +99,55 @@ def field_of(series: str) -> str:
     return f"{series[-1]}{series[:-1]}"
 
 
-def observing_type(series: Sequence[str], references: Sequence[str] = ()) -> type[Any]:
-    """Return the type of the view of a strategy's observing hooks, given the names of its series and references."""
-    return _view_type("ObservingView", _view_fields(series, (), references), tuple(references))
+def observing_type(series: Sequence[str], references: Sequence[str] = (), signals: Sequence[str] = ()) -> type[Any]:
+    """Return the type of the view of a strategy's observing hooks, by the names of its series, references, signals."""
+    return _view_type("ObservingView", tuple(series), (), tuple(references), tuple(signals))
 
 
-def deciding_type(series: Sequence[str], references: Sequence[str] = ()) -> type[Any]:
-    """Return the type of the view of a strategy's other hooks, given the names of its series and references."""
+def deciding_type(series: Sequence[str], references: Sequence[str] = (), signals: Sequence[str] = ()) -> type[Any]:
+    """Return the type of the view of a strategy's other hooks, by the names of its series, references and signals."""
     own = ("position", "account", "symbol")
-    return _view_type("DecidingView", _view_fields(series, own, references), tuple(references))
-
-
-def reference_type(series: Sequence[str]) -> type[Any]:
-    """Return the type of a reference in a view, given the names of the strategy's series."""
-    return _view_type("ReferenceView", ("close_ms", *map(field_of, series)), ())
-
-
-def _view_fields(series: Sequence[str], own: Sequence[str], references: Sequence[str]) -> tuple[str, ...]:
-    return ("now_ms", "candle", *map(field_of, series), "market", "readings", "state", *own, *references)
+    return _view_type("DecidingView", tuple(series), own, tuple(references), tuple(signals))
 
 
 @cache
-def _view_type(kind: str, fields: tuple[str, ...], references: tuple[str, ...]) -> type[Any]:
-    """Return a view type. It becomes a name of this module, because numba's disk cache finds types by their names."""
-    series = (name for name in fields if name in SERIES_FIELDS and name not in references)
-    name = "_".join((kind, *series, *references))
+def reference_type(series: Sequence[str]) -> type[Any]:
+    """Return the type of a reference in a view, given the names of the strategy's series."""
+    fields = tuple(map(field_of, series))
+    return _named_type("_".join(("ReferenceView", *fields)), ("close_ms", *fields))
+
+
+@cache
+def _view_type(
+    kind: str, series: tuple[str, ...], own: tuple[str, ...], references: tuple[str, ...], signals: tuple[str, ...]
+) -> type[Any]:
+    """Return a view type, with the field `signals` if the strategy lists any, and one for each reference."""
+    named = tuple(map(field_of, series))
+    fields = ("now_ms", "candle", *named, "market", "readings", "state", *own, *(("signals",) if signals else ()))
+    name = "__".join(("_".join((kind, *named)), *filter(None, ("_".join(signals), "_".join(references)))))
+    return _named_type(
+        f"{name}_{len(signals)}{len(references)}" if signals or references else name, (*fields, *references)
+    )
+
+
+def _named_type(name: str, fields: tuple[str, ...]) -> type[Any]:
+    """Return a tuple type. It becomes a name of this module, because numba's disk cache finds types by their names."""
     globals()[name] = made = namedtuple(name, fields)  # noqa: PYI024 - the fields are known at run time only
     made.__module__ = __name__
     return made
+
+
+@cache
+def signal_part(signals: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the function that makes the last fields of a view from a symbol's signals: one, or none."""
+    if not signals:
+        return take_none
+    view_type, take = _named_type("_".join(("SignalsView", *signals)), signals), TAKE_FIRST[len(signals)]
+
+    def show_signals(values: Any) -> tuple[Any, ...]:
+        return (as_view(view_type, take(values)),)
+
+    return show_signals
 
 
 def as_view(view_type: type[Any], fields: tuple[Any, ...]) -> Any:
@@ -128,21 +155,28 @@ def as_view(view_type: type[Any], fields: tuple[Any, ...]) -> Any:
     return tuple.__new__(view_type, fields)
 
 
-def bind_observing(series: Sequence[str], references: Sequence[str], hook: Callable[..., Any]) -> Callable[..., None]:
-    """Bind an observing hook into a function that builds its view and calls it."""
-    view_type, other_type = observing_type(series, references), reference_type(series)
+def bind_observing(
+    series: Sequence[str],
+    references: Sequence[str],
+    signals: Sequence[str],
+    show_signals: Callable[[Any], tuple[Any, ...]],
+    hook: Callable[..., Any],
+) -> Callable[..., None]:
+    """Bind an observing hook into a function that builds its view and calls it; `show_signals` is `signal_part`'s."""
+    view_type, other_type = observing_type(series, references, signals), reference_type(tuple(series))
 
     def show(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
-        own = (data.market, data.readings, state)
+        own = (data.market, data.readings, state, *show_signals(data.signals))
         hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own)), params)
 
     def show_with_one(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
-        own, first = (data.market, data.readings, state), data.references[0]
+        own, first = (data.market, data.readings, state, *show_signals(data.signals)), data.references[0]
         leader = as_view(other_type, (first.market.close_time_ms, *first.series))
         hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, leader)), params)
 
     def show_with_two(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
-        own, first, second = (data.market, data.readings, state), data.references[0], data.references[1]
+        own, first = (data.market, data.readings, state, *show_signals(data.signals)), data.references[0]
+        second = data.references[1]
         leader = as_view(other_type, (first.market.close_time_ms, *first.series))
         other = as_view(other_type, (second.market.close_time_ms, *second.series))
         hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, leader, other)), params)
@@ -150,28 +184,36 @@ def bind_observing(series: Sequence[str], references: Sequence[str], hook: Calla
     return (show, show_with_one, show_with_two)[len(references)]
 
 
-def bind_hook(series: Sequence[str], references: Sequence[str], hook: Callable[..., Any]) -> Callable[..., Any]:
+def bind_hook(
+    series: Sequence[str],
+    references: Sequence[str],
+    signals: Sequence[str],
+    show_signals: Callable[[Any], tuple[Any, ...]],
+    hook: Callable[..., Any],
+) -> Callable[..., Any]:
     """Bind a deciding hook into a function that builds its view and calls it; `filled` is an answer or a reading."""
-    view_type, other_type = deciding_type(series, references), reference_type(series)
+    view_type, other_type = deciding_type(series, references, signals), reference_type(tuple(series))
 
     def call_hook(
         now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
     ) -> Any:
-        own = (data.market, data.readings, state, symbol.position, account, symbol)
+        own = (data.market, data.readings, state, symbol.position, account, symbol, *show_signals(data.signals))
         return hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own)), params, filled)
 
     def call_with_one(
         now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
     ) -> Any:
-        own, first = (data.market, data.readings, state, symbol.position, account, symbol), data.references[0]
+        own, first = (data.market, data.readings, state), data.references[0]
+        traded = (symbol.position, account, symbol, *show_signals(data.signals))
         leader = as_view(other_type, (first.market.close_time_ms, *first.series))
-        return hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, leader)), params, filled)
+        view = as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, *traded, leader))
+        return hook(view, params, filled)
 
     def call_with_two(
         now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
     ) -> Any:
         own, first, second = (data.market, data.readings, state), data.references[0], data.references[1]
-        traded = (symbol.position, account, symbol)
+        traded = (symbol.position, account, symbol, *show_signals(data.signals))
         leader = as_view(other_type, (first.market.close_time_ms, *first.series))
         other = as_view(other_type, (second.market.close_time_ms, *second.series))
         view = as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, *traded, leader, other))

@@ -2,7 +2,7 @@
 
 A feed delivers validated facts only, in a binding order: a candle counts at its close, a settlement at its time
 truncated to the minute, a reading at its own time; at equal times candles come first (symbols in configured order),
-then funding, then open interest.
+then funding, then open interest, then signals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ REFUSAL_TEXT_CHARS_MAX: Final = 200
 class ResumePoint(Struct, frozen=True):
     """The times of the newest facts about a symbol that the engine knows, -1 if there are none.
 
-    `suspended` means that it is not tradable, `in_position` that a strategy holds a position in it.
+    `suspended` means that it is not tradable, `in_position` that a strategy holds a position in it. `signals_ms` holds
+    the times of its newest signals by source and name.
     """
 
     candle_open_ms: int = -1
@@ -31,6 +32,7 @@ class ResumePoint(Struct, frozen=True):
     open_interest_ms: int = -1
     suspended: bool = False
     in_position: bool = False
+    signals_ms: Mapping[tuple[str, str], int] = {}
 
 
 NOTHING_SEEN: Final = ResumePoint()
@@ -62,6 +64,8 @@ class RefusalReason(StrEnum):
     """HTML, a truncated body, or bytes that are not text."""
     WRONG_SHAPE = "wrong_shape"
     """JSON without the keys and types that the exchange writes."""
+    INVALID_NAME = "invalid_name"
+    """A signal's name is not lower-case letters, digits and underscores, or its symbol is missing."""
     WRONG_SYMBOL = "wrong_symbol"
     """For a symbol or channel that was not requested."""
     ABSURD_JUMP = "absurd_jump"

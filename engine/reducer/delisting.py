@@ -44,7 +44,7 @@ def settle_position(state: EngineState, runner: Runner, symbol: int, at_ms: int)
     """
     account, desks, out, price = runner.account, runner.desks, runner.out, state.markets[symbol].close
     desk, fee, fact = desks[symbol], runner.rules.taker_fee, Fact(symbol=symbol)
-    close_position(DELISTED, -1, price, price, fee, 0, at_ms, fact, desk, account, out[0])
+    close_position(DELISTED, -1, price, price, fee, 0, at_ms, fact, desk, account, state.contracts[symbol], out[0])
     count = cancel_orders(POSITION_ENDED, at_ms, symbol, desk, account, out, 1)
     mark_to_market(account, desks)
     return count if account.tripped else check_account_limits(at_ms, account, desks, runner.rules, out, count)

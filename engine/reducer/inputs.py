@@ -11,9 +11,11 @@ from papertape.engine.kernel.codes import ENDED, EXIT, SUSPENDED, TRADABLE
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import reset_account
 from papertape.engine.kernel.kill_switch import reset_global
+from papertape.engine.kernel.signals import note_signal
 from papertape.engine.reducer.decision_events import decision_of
 from papertape.engine.reducer.delisting import is_delisted
 from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION, PAUSED_BY_HAND, park, resume
+from papertape.engine.reducer.signals import check_signal, remember_signal
 from papertape.engine.reducer.state import apply_global_trip, configure_runner, list_contract
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import (
@@ -29,6 +31,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
@@ -62,6 +65,8 @@ def apply_input(state: EngineState, event: Event, seq: int) -> None:
             _set_tradable(state, event.symbol, ENDED)
         case CloseRequested():
             _check_position(state, event)
+        case SignalReceived():
+            _apply_signal(state, event)
         case KillSwitchTripped():
             if active_trip_seq(state, event.scope) != 0:
                 raise CommandRefused(f"{event.scope}: its kill switch is tripped already")
@@ -70,6 +75,17 @@ def apply_input(state: EngineState, event: Event, seq: int) -> None:
             apply_reset(state, event)
         case _:
             pass
+
+
+def _apply_signal(state: EngineState, event: SignalReceived) -> None:
+    """Remember a signal, and show it to the runners that read it. Raise CommandRefused if it contradicts another."""
+    check_signal(state.signals, event)
+    remember_signal(state.signals, event)
+    symbol = state.symbols[event.symbol]
+    for runner in state.runners:
+        if event.name in runner.strategy.signals:
+            place = runner.strategy.signals.index(event.name)
+            note_signal(runner.signals[symbol][place], event.value, event.at_ms)
 
 
 def _set_tradable(state: EngineState, symbol: str, tradable: int) -> None:

@@ -46,6 +46,7 @@ from papertape.engine.reducer.delisting import is_delisted, is_due, settle_posit
 from papertape.engine.reducer.inputs import apply_input
 from papertape.engine.reducer.parking import cancel_parked_entries, end_warm_up, failure_event, park, park_runner
 from papertape.engine.reducer.recorded import RecordedAnswers, recorded_answers
+from papertape.engine.reducer.signals import is_repeated
 from papertape.engine.reducer.state import market_data
 from papertape.events.errors import EngineFault
 from papertape.events.facts import (
@@ -62,6 +63,7 @@ from papertape.events.facts import (
     MarketFact,
     OpenInterestObserved,
     RunnerPaused,
+    SignalReceived,
     StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
@@ -75,7 +77,7 @@ if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState, Runner
 
 MARKET_FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
-SYMBOL_FACTS = (*MARKET_FACTS, ContractListed, ContractDelisted, SymbolSuspended, SymbolResumed)
+SYMBOL_FACTS = (*MARKET_FACTS, SignalReceived, ContractListed, ContractDelisted, SymbolSuspended, SymbolResumed)
 
 
 def is_decision(event: Event) -> bool:
@@ -96,6 +98,8 @@ def is_new(state: EngineState, event: Event) -> bool:
         return index is None or replace(state.listed[index], at_ms=event.at_ms) != event
     if index is None:  # The event is about a symbol that waits for its contract; there is nothing to decide.
         return isinstance(event, SymbolSuspended | SymbolResumed)
+    if isinstance(event, SignalReceived):
+        return not is_repeated(state.signals, event)
     market = state.markets[index]
     if isinstance(event, SymbolSuspended | SymbolResumed):
         return (market.suspended == TRADABLE) == isinstance(event, SymbolSuspended)

@@ -26,6 +26,7 @@ from papertape.engine.kernel.state import (
     Settlement,
     SymbolState,
 )
+from papertape.engine.reducer.signals import SignalMemory
 from papertape.engine.reducer.state import configure_runner, lengthen_history, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
 from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
@@ -72,6 +73,7 @@ class SavedState(Struct, array_like=True):
     runners: list[SavedRunner]
     guard: GlobalKillSwitch
     maxima: list[float]
+    signals: SignalMemory
     guard_trip_seq: int
     anchor: FeedConnected | None
 
@@ -115,6 +117,7 @@ def to_snapshot_without_rings(state: EngineState) -> SavedState:
         runners=[_runner_snapshot(runner) for runner in state.runners],
         guard=state.guard,
         maxima=state.maxima,
+        signals=state.signals,
         guard_trip_seq=state.guard_trip_seq,
         anchor=state.anchor,
     )
@@ -152,6 +155,7 @@ def decode(content: bytes, strategies: Mapping[str, Strategy]) -> EngineState:
 
 def restore_state(saved: SavedState, state: EngineState) -> EngineState:
     """Load a saved state into an empty one, without the rows of readings and histories; return it."""
+    state.signals = saved.signals
     for listed in saved.listed:
         list_contract(state, listed)
     for configured in saved.configured:

@@ -22,6 +22,7 @@ from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.references import make_own_update, make_reference_update
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.series import missing_max
+from papertape.engine.kernel.signals import SignalValue
 from papertape.engine.kernel.sizing import count_positions
 from papertape.engine.kernel.state import (
     READINGS_MAX,
@@ -45,8 +46,10 @@ from papertape.engine.kernel.view import (
     SeriesView,
     bind_hook,
     bind_observing,
+    signal_part,
 )
 from papertape.engine.reducer.hook_guard import HookGuard
+from papertape.engine.reducer.signals import SignalMemory, last_values
 from papertape.engine.reducer.stand_in import strategy_for
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
@@ -120,6 +123,7 @@ class Runner(Struct):
     needs: list[Needs]
     desks: list[SymbolState]
     states: list[Any]
+    signals: list[list[SignalValue]]
     active: list[bool]
     answer: Answer
     out: list[Decision]
@@ -149,6 +153,7 @@ class EngineState(Struct):
     runners: list[Runner]
     guard: GlobalKillSwitch
     maxima: list[float]
+    signals: SignalMemory
     guard_trip_seq: int = 0
     base_ms: int = 0
     anchor: FeedConnected | None = None
@@ -164,7 +169,7 @@ class EngineState(Struct):
 
 def new_state(strategies: Mapping[str, Strategy]) -> EngineState:
     """Return an empty state with the given strategies."""
-    return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [])
+    return EngineState(strategies, {}, [], [], [], {}, [], [], [], {}, [], GlobalKillSwitch(), [], SignalMemory())
 
 
 # ---------------------------------------------------------------- symbols
@@ -262,7 +267,8 @@ def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
     """Return what was observed of a symbol, with the series of one runner."""
     series = tuple([one.views[symbol] for one in runner.series])
     references = tuple([_reference(state, runner, other) for other in runner.references]) if runner.references else ()
-    return MarketData(state.markets[symbol], series, state.settlements[symbol], state.readings[symbol], references)
+    rings = state.settlements[symbol], state.readings[symbol]
+    return MarketData(state.markets[symbol], series, *rings, runner.signals[symbol], references)
 
 
 def _reference(state: EngineState, runner: Runner, symbol: int) -> Reference:
@@ -304,8 +310,9 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
     capital, guard = risk.capital_usdt, HookGuard(strategy)
-    hooks, units_max, names = guard.guarded(strategy.hooks), strategy.units_max, strategy.reference_names
-    bind, show = partial(bind_hook, strategy.series, names), partial(bind_observing, strategy.series, names)
+    hooks, names, signals = guard.guarded(strategy.hooks), strategy.reference_names, strategy.signals
+    shown = (strategy.series, names, signals, signal_part(signals))
+    bind, show, units_max = partial(bind_hook, *shown), partial(bind_observing, *shown), strategy.units_max
     change = make_change(None if hooks.manage is None else bind(hooks.manage), units_max)
     return Runner(
         strategy=strategy,
@@ -314,7 +321,9 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         guard=guard,
         update_strategy=make_own_update(make_strategy_update(hooks, show), len(names)),
         update_by_reference=make_reference_update(show(hooks.observe), len(names)),
-        decide=make_decide(bind(hooks.enter), bind(hooks.leave), change, len(strategy.exit_reasons), units_max),
+        decide=make_decide(
+            bind(hooks.enter), bind(hooks.leave), change, len(strategy.exit_reasons), units_max, len(signals)
+        ),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         references=[state.symbols[symbol] for _, symbol in strategy.references],
         rules=rules_of(risk),
@@ -323,6 +332,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         needs=[],
         desks=[],
         states=[],
+        signals=[],
         active=[],
         answer=Answer(reading=strategy.reading()),
         out=[],
@@ -338,6 +348,7 @@ def _replace_strategy(state: EngineState, runner: Runner, strategy: Strategy) ->
     runner.update_strategy, runner.decide = fresh.update_strategy, fresh.decide
     runner.update_by_reference, runner.references = fresh.update_by_reference, fresh.references
     runner.exit_reasons, runner.answer, runner.out = fresh.exit_reasons, fresh.answer, []
+    runner.signals = [last_values(state.signals, symbol, strategy.signals) for symbol in state.symbols]
     restart_strategy(runner)
     for desk in runner.desks:
         if desk.order.reason >= FIRST_EXIT_REASON:
@@ -362,6 +373,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
     while len(runner.desks) < len(names):
         runner.desks.append(SymbolState())
         runner.states.append(runner.strategy.state())
+        runner.signals.append(last_values(state.signals, names[len(runner.signals)], runner.strategy.signals))
         runner.order_seq.append([0] * ORDER_SLOTS)
     while len(runner.params) < len(names):
         name = names[len(runner.params)]

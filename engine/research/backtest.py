@@ -19,11 +19,17 @@ from papertape.engine.reducer.causes import cause_of, slot_of
 from papertape.engine.reducer.reducer import decide, gap_entries
 from papertape.engine.reducer.state import ORDER_SLOTS, EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
-from papertape.engine.research.engine_choice import check_engine, is_worth_compiling, is_worth_importing, rows_about
+from papertape.engine.research.engine_choice import (
+    check_engine,
+    import_s,
+    is_worth_compiling,
+    is_worth_importing,
+    rows_about,
+)
 from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
 from papertape.engine.research.hook_errors import HOOK_ERRORS
-from papertape.engine.research.tape import Tape, fact_event, tape_of
+from papertape.engine.research.tape import Tape, fact_event, remember_signals, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.engine.strategy_registry import shipped_digest
 from papertape.events.errors import UsageError
@@ -77,7 +83,7 @@ class Backtest(Struct):
         for index in range(self.facts.total):
             found = by_fact.get(index, ())
             decided = [item for item in found if not isinstance(item.event, KillSwitchReset)]
-            group = causes.group(fact_event(self.tape.contracts, self.facts.at(index)), decided, seq + 1)
+            group = causes.group(fact_event(self.tape, self.facts.at(index)), decided, seq + 1)
             seq += len(group)
             yield group
             for item in found:
@@ -129,6 +135,7 @@ def backtest(
             raise
         # Compiled code does not say where it failed. CPython does, and parks the strategy there.
         return backtest(feed, strategies, runners, "python", start_ms, end_ms, on_progress, after_trip)
+    remember_signals(world, tape, tape_engine.facts)
     summaries = _summaries(world, tape_engine, outcome.equities)
     took_s = time.perf_counter() - started
     return Backtest(
@@ -152,7 +159,7 @@ def import_ahead(engine: str, files: Sequence[str], strategies: int) -> Iterator
     ignores what the imports created.
     """
     check_engine(engine)
-    if not is_worth_importing(engine, rows_about(files), strategies):
+    if not is_worth_importing(engine, rows_about(files), strategies, import_s()):
         yield csv_polars.candles
         return
     collecting = gc.isenabled()
@@ -180,7 +187,7 @@ def _engine(world: EngineState, tape: Tape, engine: str, on_compiling: Callable[
     """Return the engine for the tape; import numba only if it is used."""
     facts, runners = tape.total(), len(world.runners)
     printing = engine == "auto" and any("print(" in runner.strategy.source for runner in world.runners)
-    if printing or not is_worth_importing(engine, facts, runners):
+    if printing or not is_worth_importing(engine, facts, runners, import_s()):
         return PlainEngine(world, tape)
     from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 

@@ -38,6 +38,7 @@ import papertape.engine.kernel.plans
 import papertape.engine.kernel.references
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
+import papertape.engine.kernel.signals
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.strategy
 import papertape.engine.kernel.trailing
@@ -49,7 +50,7 @@ from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.references import make_own_update, make_reference_update, make_show, with_data
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
-from papertape.engine.kernel.view import bind_hook, bind_observing
+from papertape.engine.kernel.view import bind_hook, bind_observing, signal_part
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
@@ -91,6 +92,7 @@ KERNEL_MODULES = (
     papertape.engine.kernel.fast_forward,
     papertape.engine.kernel.rounding,
     papertape.engine.kernel.series,
+    papertape.engine.kernel.signals,
     papertape.engine.kernel.sizing,
     papertape.engine.kernel.decide,
 )
@@ -107,7 +109,7 @@ def _compiler_digest() -> str:
     """Return a digest of how functions are compiled: code from the cache must keep the same checks."""
     digest = hashlib.blake2b(digest_size=8)
     for module in (papertape.engine.research.numba_callees, papertape.engine.research.own_parts):
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
 
@@ -150,11 +152,11 @@ def register_strategy(strategy: Strategy) -> None:
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
-    hooks, units_max = strategy.hooks, strategy.units_max
+    hooks, names, units_max = strategy.hooks, strategy.signals, strategy.units_max
     enter, leave = _bound(strategy, hooks.enter), _bound(strategy, hooks.leave)
     manage = None if hooks.manage is None else _bound(strategy, hooks.manage)
     change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
-    decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max))  # type: ignore[arg-type]
+    decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(names)))  # type: ignore[arg-type]
     run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
     advance = make_advance(data_part(strategy, run), show_part(strategy), bool(strategy.references), digest)
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
@@ -162,20 +164,32 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     return make_loop(advance)
 
 
+def _view_of(strategy: Strategy) -> tuple[Any, ...]:
+    """Return what determines the views of a strategy."""
+    signals = strategy.signals
+    return strategy.series, strategy.reference_names, signals, _signal_part_known(signals)
+
+
 def _bound(strategy: Strategy, hook: Callable[..., Any]) -> Any:
     """Return a deciding hook, bound to the strategy's view, as a part of a loop."""
-    return make_part(bind_hook(strategy.series, strategy.reference_names, hook))  # type: ignore[arg-type]
+    return make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type]
 
 
 def _shown(strategy: Strategy, hook: Callable[..., Any]) -> Any:
     """Return an observing hook, bound to the strategy's view, as a part of a loop."""
-    return make_part(bind_observing(strategy.series, strategy.reference_names, hook))  # type: ignore[arg-type]
+    return make_part(bind_observing(*_view_of(strategy), hook))  # type: ignore[arg-type]
 
 
 def update_part(strategy: Strategy) -> Any:
     """Return `update_strategy` of one strategy as a part of a loop."""
     update = make_part(make_strategy_update(strategy.hooks, partial(_shown, strategy)))  # type: ignore[arg-type]
     return make_own_update(update, len(strategy.references), make_part)
+
+
+@cache
+def _signal_part_known(signals: tuple[str, ...]) -> Any:
+    """Return `signal_part` as a part of a loop, registered once."""
+    return make_part(signal_part(signals)) if signals else signal_part(signals)  # type: ignore[arg-type]
 
 
 def data_part(strategy: Strategy, act: Callable[..., Any]) -> Any:
@@ -212,7 +226,7 @@ class CompiledEngine:
         self.facts = tape.arrays()
         self.watch = guard_watch(shipped_digest())
         self.runners = [
-            CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)))
+            CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)), tape.signal_names)
             for runner in world.runners
         ]
         self._totals = np.empty(min(self.facts.total, STRETCH_FACTS))

@@ -11,6 +11,7 @@ from papertape.engine.kernel.codes import STRATEGY_FAILED
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.kill_switch import cancel_entries, reset_global
 from papertape.engine.kernel.references import make_show, with_data
+from papertape.engine.kernel.signals import slots_of
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
 from papertape.engine.reducer.decision_events import event_of
@@ -19,7 +20,7 @@ from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.copying import deep_copy
 
 if TYPE_CHECKING:
-    from collections.abc import MutableSequence
+    from collections.abc import MutableSequence, Sequence
 
     from papertape.engine.kernel.state import FactColumns
     from papertape.engine.reducer.state import EngineState, Runner
@@ -32,8 +33,9 @@ OUT_ROWS = 256
 class PlainRunner:
     """One runner over a tape. It has its own copy of markets and series, as runners share nothing."""
 
-    def __init__(self, world: EngineState, runner: Runner) -> None:
+    def __init__(self, world: EngineState, runner: Runner, signal_names: Sequence[str]) -> None:
         self.runner = runner
+        self.slots = slots_of(runner.strategy.signals, signal_names)
         series, references = len(runner.series), len(runner.references)
         run = with_data(series, references, make_run(runner.update_strategy, runner.decide))
         show = make_show(series, references, runner.update_by_reference)
@@ -57,6 +59,7 @@ class PlainRunner:
             bars,
             world.settlements,
             world.readings,
+            runner.signals,
             runner.desks,
             runner.states,
             [runner.account],
@@ -107,7 +110,7 @@ class PlainRunner:
     ) -> list[tuple[int, Event]]:
         """Run facts `first .. end - 1`, whatever the hooks do."""
         events: list[tuple[int, Event]] = []
-        markets, series, bars, settlements, readings, desks, states, accounts = self.moving
+        markets, series, bars, settlements, readings, signals, desks, states, accounts = self.moving
         at = first
         while at < end:
             part = array("d", bytes(8 * (end - at)))
@@ -123,6 +126,8 @@ class PlainRunner:
                 self.runner.references,
                 settlements,
                 readings,
+                signals,
+                self.slots,
                 self.runner.active,
                 desks,
                 states,
@@ -168,10 +173,11 @@ class PlainRunner:
     def write_back(self, world: EngineState) -> None:
         """Write the state into the Structs."""
         runner = self.runner
-        markets, series, bars, settlements, readings, desks, states, accounts = deep_copy(self.moving)
+        markets, series, bars, settlements, readings, signals, desks, states, accounts = deep_copy(self.moving)
         world.markets[:], world.settlements[:], world.readings[:] = markets, settlements, readings
         for one, own_series, own_bars in zip(runner.series, series, bars, strict=True):
             one.replace(own_series, own_bars)
+        runner.signals[:] = signals
         runner.desks[:], runner.states[:], runner.account = desks, states, accounts[0]
 
 
@@ -183,7 +189,7 @@ class PlainEngine:
     def __init__(self, world: EngineState, tape: Tape) -> None:
         self.facts = tape.columns()
         self.watch = make_guard_watch("")
-        self.runners = [PlainRunner(world, runner) for runner in world.runners]
+        self.runners = [PlainRunner(world, runner, tape.signal_names) for runner in world.runners]
         self.guards = [copy.copy(world.guard)]
         self.maxima = list(world.maxima)
 

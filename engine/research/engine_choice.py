@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,12 +38,16 @@ def check_engine(engine: str) -> None:
         raise UsageError("--engine compiled needs numba: install papertape with its extra `research`")
 
 
-def is_worth_importing(engine: str, facts: int, strategies: int) -> bool:
-    """Return whether a run is long enough to import the compiler for it."""
-    if engine == "auto":
-        import_s = 0.0 if "numba" in sys.modules else IMPORT_S
-        return is_installed() and python_s(facts, strategies) > import_s
-    return engine == "compiled"
+def import_s() -> float:
+    """Return the time that the compiler needs to start: infinite if it is not installed, none if it is loaded."""
+    if not is_installed():
+        return inf
+    return 0.0 if "numba" in sys.modules else IMPORT_S
+
+
+def is_worth_importing(engine: str, facts: int, strategies: int, import_s: float) -> bool:
+    """Return whether a run is long enough to import the compiler for it, which takes `import_s`."""
+    return engine == "compiled" or (engine == "auto" and python_s(facts, strategies) > import_s)
 
 
 def is_worth_compiling(facts: int, strategies: int, loops: int) -> bool:

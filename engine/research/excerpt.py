@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def excerpt(run: Backtest) -> Iterator[Event]:
     """Yield the configuration, then facts and decisions in log order."""
     yield from run.configuration
-    facts = ((index, 0, fact_event(run.tape.contracts, run.facts.at(index))) for index in sorted(_indices(run)))
+    facts = ((index, 0, fact_event(run.tape, run.facts.at(index))) for index in sorted(_indices(run)))
     decided = ((item.fact, 1, item.event) for item in run.decided)
     for _, _, event in merge(facts, decided, key=lambda item: item[:2]):
         yield event

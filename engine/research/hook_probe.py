@@ -35,7 +35,8 @@ class HookProbe:
     def hooks(self) -> Hooks:
         """Return the strategy's hooks, each watched."""
         hooks = self._strategy.hooks
-        return Hooks(**{name: self._watched(name, getattr(hooks, name)) for name in Hooks.__struct_fields__})
+        watched: dict[str, Any] = {name: self._watched(name, getattr(hooks, name)) for name in Hooks.__struct_fields__}
+        return Hooks(**watched)
 
     def _watched(self, name: str, hook: Callable[..., Any] | None) -> Callable[..., Any] | None:
         """Return a hook that is timed, and whose view is compared before and after."""

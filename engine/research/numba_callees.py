@@ -245,6 +245,8 @@ def make_overloads_known() -> None:
         def generic(self, args: Any, _: Any) -> Any:
             """Return the signature."""
             view_type, fields = args
+            if isinstance(fields, types.UniTuple):  # Values of one type, such as signals, are an array.
+                return types.NamedUniTuple(fields.dtype, fields.count, view_type.instance_class)(*args)
             return types.NamedTuple(fields.types, view_type.instance_class)(*args)
 
     @lower_builtin(as_view, types.Any, types.Any)  # type: ignore[untyped-decorator]

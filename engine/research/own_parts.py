@@ -13,7 +13,6 @@ from numba.core import ir
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.errors import TypingError
 from numba.core.typed_passes import NopythonTypeInference
-from numba.core.types import unliteral
 from numba.extending import overload, register_jitable
 
 from papertape.engine.research.numba_callees import PART_OPTIONS, PartCompiler
@@ -75,7 +74,7 @@ class StrictFields(FunctionPass):  # type: ignore[misc]
         for block in state.func_ir.blocks.values():
             for statement in block.find_insts(ir.SetAttr):
                 record = state.typemap[statement.target.name]
-                value = unliteral(state.typemap[statement.value.name])
+                value = types.unliteral(state.typemap[statement.value.name])
                 if isinstance(record, types.Record) and (wrong := _mismatch(record.typeof(statement.attr), value)):
                     raise TypingError(f"{statement.attr} {wrong}", loc=statement.loc)
         return False

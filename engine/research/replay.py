@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from papertape.engine.kernel.codes import CANDLE, FUNDING, OPEN_INTEREST, REASON_CODES
+from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, OPEN_INTEREST, REASON_CODES
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.replay_loop import make_follow, make_replay
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
@@ -21,6 +21,7 @@ from papertape.engine.reducer.applied import apply_decision
 from papertape.engine.reducer.causes import record_cause
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
 from papertape.engine.reducer.reducer import apply, fold, is_decision
+from papertape.engine.reducer.signals import remember_signal
 from papertape.engine.reducer.state import EngineState, exit_reason_code, new_state
 from papertape.engine.research.compiled_kernel import data_part, guard_watch, register_strategy, show_part, update_part
 from papertape.engine.research.guarded import STRETCH_FACTS
@@ -44,6 +45,7 @@ from papertape.events.facts import (
     KillSwitchTripped,
     OpenInterestObserved,
     RunnerConfigured,
+    SignalReceived,
     StrategyFailed,
 )
 from papertape.events.log import Recorded
@@ -144,6 +146,8 @@ class _ReplayBatch:
             self._reading(FUNDING, event, event.rate)
         elif isinstance(event, OpenInterestObserved):
             self._reading(OPEN_INTEREST, event, event.open_interest_base)
+        elif isinstance(event, SignalReceived):
+            self._signal(event)
         elif (
             kind in DECISION_KINDS and self.facts and getattr(event, "scope", "") != GLOBAL_SCOPE and is_decision(event)
         ):
@@ -159,6 +163,12 @@ class _ReplayBatch:
         """Collect a settlement or an open-interest reading as a packed fact."""
         symbol = self.world.symbols[event.symbol]
         self.facts += PACKED.pack(kind, symbol, 0, event.at_ms, event.at_ms, 0.0, 0.0, 0.0, value, 0.0)
+
+    def _signal(self, event: SignalReceived) -> None:
+        """Remember a signal, and collect it as a packed fact with the number of its name."""
+        remember_signal(self.world.signals, event)
+        symbol, number = self.world.symbols[event.symbol], self.world.signals.names.index(event.name)
+        self.facts += PACKED.pack(EXTERNAL_SIGNAL, symbol, 0, number, event.at_ms, 0.0, 0.0, 0.0, event.value, 0.0)
 
     def _decision(self, event: Any, seq: int) -> None:
         """Collect a recorded decision, linked to the fact that it answers."""
@@ -203,6 +213,7 @@ class _ReplayBatch:
     def _replay(self, runner: CompiledRunner, facts: Any, equities: Any) -> None:
         """Apply the stretch to one runner."""
         strategy = runner.runner.strategy
+        runner.take_signal_names(self.world.signals.names)
         decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
         recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
         loop = _loop(strategy, loop_digest(strategy))
@@ -211,7 +222,8 @@ class _ReplayBatch:
     def _to_arrays(self) -> list[CompiledRunner]:
         """Return the runners as arrays, which stay until something other than a fact changes the state."""
         if self.runners is None:
-            self.runners = [CompiledRunner(self.world, runner, None) for runner in self.world.runners]
+            names = self.world.signals.names
+            self.runners = [CompiledRunner(self.world, runner, None, names) for runner in self.world.runners]
             self.guards, self.maxima = records_of([self.world.guard]), np.array(self.world.maxima)
         return self.runners
 

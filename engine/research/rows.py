@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from papertape.engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
+from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
 from papertape.engine.kernel.state import FactColumns
 
 if TYPE_CHECKING:
     from array import array
 
     from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
+    from papertape.engine.feeds.files.signals_csv import SignalSeries
     from papertape.engine.research.records import Array
+    from papertape.events.facts import ContractListed
 
 
 class Tables(Protocol):
@@ -22,6 +24,8 @@ class Tables(Protocol):
     candles: list[CandleColumns]
     funding: list[SeriesColumns | None]
     open_interest: list[SeriesColumns | None]
+    contracts: list[ContractListed]
+    signals: list[SignalSeries]
 
     def count_rows(self, times_ms: array[int]) -> tuple[int, int]:
         """Return how many of these rows count, and how many of them are warm-up."""
@@ -48,6 +52,10 @@ def columns_of(tape: Tables) -> FactColumns:
         for symbol, series in enumerate(tables):
             if series is not None:
                 parts.append(_series(kind, symbol, series, tape))
+    symbols = [contract.symbol for contract in tape.contracts]
+    for number, signals in enumerate(tape.signals):
+        facts = _series(EXTERNAL_SIGNAL, symbols.index(signals.symbol), signals.columns, tape)
+        parts.append(facts._replace(open_time_ms=np.full(facts.total, number, dtype=np.int64)))
     if len(parts) == 1:
         return parts[0]
     joined = FactColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from papertape.engine.kernel.answers import Answer
+from papertape.engine.kernel.signals import SignalValue, slots_of
 from papertape.engine.kernel.state import Account, Bar, Fact, Market, OpenInterest, Series, Settlement, SymbolState
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.decisions import decision_type, events_of
@@ -14,7 +15,7 @@ from papertape.engine.research.loop_cache import is_stored
 from papertape.engine.research.records import Array, dtype_of, records_of, struct_of, structs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from papertape.engine.kernel.state import FactColumns
     from papertape.engine.reducer.state import EngineState, Runner
@@ -26,8 +27,11 @@ OUT_ROWS = 4_096
 class CompiledRunner:
     """One runner over a tape. It has its own copy of markets and series, as runners share nothing."""
 
-    def __init__(self, world: EngineState, runner: Runner, loop: Callable[..., Any] | None) -> None:
+    def __init__(
+        self, world: EngineState, runner: Runner, loop: Callable[..., Any] | None, signal_names: Sequence[str]
+    ) -> None:
         self.runner = runner
+        self.take_signal_names(signal_names)
         self.loop = loop
         self.symbols = list(world.symbols)
         self.references = np.array(runner.references, dtype=np.int64)
@@ -46,10 +50,15 @@ class CompiledRunner:
             "series": np.stack([records_of(one.series) for one in runner.series]),
             "bars": np.stack([_table(one.bars) for one in runner.series]),
             "readings": _table(world.readings),
+            "signals": _table(runner.signals),
             "desks": records_of(runner.desks),
             "states": records_of(runner.states),
             "accounts": records_of([runner.account]),
         }
+
+    def take_signal_names(self, names: Sequence[str]) -> None:
+        """Learn what the numbers of names or series in the facts mean."""
+        self.slots = np.array(slots_of(self.runner.strategy.signals, names), dtype=np.int64)
 
     def advance(self, facts: FactColumns, first: int, end: int, equities: Array) -> list[tuple[int, Event]]:
         """Run facts `first .. end - 1`; return the events with the indices of their facts, and write `equities`."""
@@ -91,6 +100,8 @@ class CompiledRunner:
             *(
                 self.settlements,
                 s["readings"],
+                s["signals"],
+                self.slots,
                 self.active,
                 s["desks"],
                 s["states"],
@@ -104,7 +115,8 @@ class CompiledRunner:
     def replay_arguments(self) -> tuple[Any, ...]:
         """Return the arguments of the replay loop, in its order."""
         s = self.state
-        market = (s["markets"], s["series"], s["bars"], self.references, self.settlements, s["readings"])
+        rings = (self.settlements, s["readings"], s["signals"], self.slots)
+        market = (s["markets"], s["series"], s["bars"], self.references, *rings)
         return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"], self.rules, self.contracts)
 
     def checkpoint(self) -> dict[str, Array]:
@@ -128,6 +140,7 @@ class CompiledRunner:
         runner.states[:] = [struct_of(runner.strategy.state, row) for row in s["states"].tolist()]
         for one, series, bars in zip(runner.series, s["series"], s["bars"], strict=True):
             one.replace([struct_of(Series, row) for row in series.tolist()], [structs_of(Bar, rows) for rows in bars])
+        runner.signals[:] = [structs_of(SignalValue, rows) for rows in s["signals"]]
         world.markets[:] = structs_of(Market, s["markets"])
         world.settlements[:] = [structs_of(Settlement, rows) for rows in self.settlements]
         world.readings[:] = [structs_of(OpenInterest, rows) for rows in s["readings"]]

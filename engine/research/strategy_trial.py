@@ -17,13 +17,12 @@ from papertape.engine.reducer.reducer import decide, is_decision
 from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
 from papertape.engine.reducer.state import EngineState, new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
-from papertape.engine.research.engine_choice import is_installed
 from papertape.engine.research.guarded import run_tape
 from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.hook_probe import HookProbe
 from papertape.engine.research.promises import Promise
-from papertape.engine.research.tape import fact_event
-from papertape.engine.research.trial_market import base_timeframe, first_after, trial_tape, with_noise_from
+from papertape.engine.research.tape import fact_event, remember_signals
+from papertape.engine.research.trial_market import CANDLES, base_timeframe, first_after, trial_tape, with_noise_from
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.errors import PapertapeError
 from papertape.events.facts import Event, OrderPlaced, OrderRejected, StrategyFailed
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
 HOOK_US_MAX: Final = 50.0
 """A hook that takes longer in CPython, in microseconds, delays the other strategies of a live engine."""
+BOTH_ENGINES: Final = "same in both engines"
+NOT_COMPILED: Final = Promise(BOTH_ENGINES, None, "numba is not installed: install papertape with its extra `research`")
 CUT: Final = 0.6
 """The share of the tape before which nothing may depend on what comes later."""
 NO_LIMITS: Final = RiskSettings(
@@ -57,9 +58,14 @@ class Run(Struct):
         return msgspec.msgpack.encode([one for one in self.decided if before is None or one[0] < before])
 
 
-def try_strategy(strategy: Strategy, on_compiling: Callable[[str], None]) -> list[Promise]:
-    """Try every promise that only a run can prove; a hook that raises an error ends the trial."""
-    tape = trial_tape(base_timeframe(min(strategy.series_ms)))
+def try_strategy(
+    strategy: Strategy, on_compiling: Callable[[str], None], candles: int = CANDLES, *, is_compiled: bool
+) -> list[Promise]:
+    """Try every promise that only a run can prove, over so many candles of each symbol.
+
+    Without `is_compiled` the compiled engine is not tried. A hook that raises an error ends the trial.
+    """
+    tape = trial_tape(base_timeframe(min(strategy.series_ms)), candles, signals=strategy.signals)
     trial = _Trial(strategy, tape)
     plain = trial.run(PlainEngine)
     failure = next((event for _, event in plain.decided if isinstance(event, StrategyFailed)), None)
@@ -68,7 +74,7 @@ def try_strategy(strategy: Strategy, on_compiling: Callable[[str], None]) -> lis
     probe = trial.probe()
     promises = [
         Promise("runs without errors", True, f"{tape.total():,} facts, {len(plain.decided):,} decisions"),
-        trial.both_engines(plain, on_compiling),
+        trial.both_engines(plain, on_compiling) if is_compiled else NOT_COMPILED,
         probe.answers_only(),
         trial.resume(plain),
         trial.no_look_ahead(plain),
@@ -106,6 +112,7 @@ class _Trial:
         made = engine(self.world, tape or self.tape)
         started = time.process_time()
         decided = run_tape(self.world, made).decided
+        remember_signals(self.world, tape or self.tape, made.facts)
         seconds = time.process_time() - started
         return Run([(one.fact, one.event) for one in decided], state_digest(self.world), seconds)
 
@@ -120,9 +127,6 @@ class _Trial:
 
     def both_engines(self, plain: Run, on_compiling: Callable[[str], None]) -> Promise:
         """Compare the decisions and the final states of both engines, bit by bit."""
-        name = "same in both engines"
-        if not is_installed():
-            return Promise(name, None, "numba is not installed: install papertape with its extra `research`")
         from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
         def compiled(world: EngineState, tape: Tape) -> CompiledEngine:
@@ -134,14 +138,14 @@ class _Trial:
             self.run(compiled)
             self.compiled = self.run(compiled)  # Again, for the time of a run that compiles nothing.
         except (PapertapeError, *HOOK_ERRORS) as error:
-            return Promise(name, False, str(error))
+            return Promise(BOTH_ENGINES, False, str(error))
         if difference := _difference(plain, self.compiled):
-            return Promise(name, False, f"compiled code decides otherwise: {difference}")
+            return Promise(BOTH_ENGINES, False, f"compiled code decides otherwise: {difference}")
         if plain.digest != self.compiled.digest:
             return Promise(
-                name, False, "the states differ: an int of more than 63 bits, or an int where a float belongs"
+                BOTH_ENGINES, False, "the states differ: an int of more than 63 bits, or an int where a float belongs"
             )
-        return Promise(name, True, f"{len(plain.decided):,} decisions and the state equal to the last bit")
+        return Promise(BOTH_ENGINES, True, f"{len(plain.decided):,} decisions and the state equal to the last bit")
 
     def resume(self, plain: Run) -> Promise:
         """Compare a live run that is killed in the middle and resumed from its snapshot with the uninterrupted one."""
@@ -153,7 +157,7 @@ class _Trial:
             if index == len(facts) // 2:
                 content = encode(world)
                 size, world = len(content), decode(content, world.strategies)
-            entries = decide(world, fact_event(self.tape.contracts, fact), index + 1)
+            entries = decide(world, fact_event(self.tape, fact), index + 1)
             decided += [(index, one.event) for one in entries[1:] if is_decision(one.event) and _is_own(one.event)]
         resumed = Run(decided, state_digest(world), 0.0)
         difference = _difference(plain, resumed) or ("" if resumed.digest == plain.digest else "the states differ")

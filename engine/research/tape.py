@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from papertape.engine.kernel.codes import CANDLE, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
+from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
 from papertape.engine.kernel.state import Fact, FactColumns
+from papertape.engine.reducer.signals import remember_signal
 from papertape.events.facts import (
     CandleClosed,
     ContractListed,
     FundingRateSettled,
     MarketFact,
     OpenInterestObserved,
+    SignalReceived,
     Timing,
 )
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
     from papertape.engine.feeds.files.feed import FileFeed
+    from papertape.engine.feeds.files.signals_csv import SignalSeries
+    from papertape.engine.reducer.state import EngineState
 
 
 class Tape(Struct):
@@ -39,9 +43,15 @@ class Tape(Struct):
     open_interest: list[SeriesColumns | None]
     start_ms: int | None = None
     end_ms: int | None = None
+    signals: list[SignalSeries] = []
+
+    @property
+    def signal_names(self) -> list[str]:
+        """The names of the series of signals, by their number."""
+        return [series.name for series in self.signals]
 
     def columns(self) -> FactColumns:
-        """Return plain arrays: candles by their close in the symbols' order, then funding, then open interest."""
+        """Return plain arrays: candles by their close in the symbols' order, funding, open interest, signals."""
         parts = list(self._parts())
         if len(parts) == 1:
             return parts[0]
@@ -74,6 +84,9 @@ class Tape(Struct):
             for symbol, series in enumerate(tables):
                 if series is not None:
                     yield self._series(kind, symbol, series)
+        symbols = [contract.symbol for contract in self.contracts]
+        for number, signals in enumerate(self.signals):
+            yield self._signals(number, symbols.index(signals.symbol), signals.columns)
 
     def _candles(self, symbol: int, table: CandleColumns) -> FactColumns:
         """Return one symbol's candles."""
@@ -94,6 +107,11 @@ class Tape(Struct):
         return FactColumns(
             *heads, times_ms, times_ms, empty, empty, empty, series.value[:count], empty, array("i", bytes(4 * count))
         )
+
+    def _signals(self, number: int, symbol: int, series: SeriesColumns) -> FactColumns:
+        """Return one series of signals; its number stands in the column of open times."""
+        facts = self._series(EXTERNAL_SIGNAL, symbol, series)
+        return facts._replace(open_time_ms=array("q", [number]) * facts.total)
 
     def count_rows(self, times_ms: Sequence[int]) -> tuple[int, int]:
         """Return how many of a table's rows count, and how many of those are warm-up."""
@@ -130,15 +148,28 @@ def tape_of(feed: FileFeed, start_ms: int | None = None, end_ms: int | None = No
         [feed.open_interest.get(symbol) for symbol in symbols],
         start_ms,
         end_ms,
+        feed.signals,
     )
 
 
-def fact_event(contracts: list[ContractListed], fact: Fact) -> MarketFact:
+def fact_event(tape: Tape, fact: Fact) -> MarketFact | SignalReceived:
     """Return a fact of a tape as the event that a log holds."""
-    contract, at_ms = contracts[int(fact.symbol)], int(fact.time_ms)
+    if fact.kind == EXTERNAL_SIGNAL:
+        return tape.signals[int(fact.open_time_ms)].event_of(int(fact.time_ms), float(fact.close))
+    contract, at_ms = tape.contracts[int(fact.symbol)], int(fact.time_ms)
     if fact.kind == FUNDING:
         return FundingRateSettled(at_ms, contract.symbol, float(fact.close))
     if fact.kind == OPEN_INTEREST:
         return OpenInterestObserved(at_ms, contract.symbol, float(fact.close))
     prices = (float(fact.open), float(fact.high), float(fact.low), float(fact.close), float(fact.volume))
     return CandleClosed(at_ms, contract.symbol, contract.timeframe_ms, *prices, Timing(int(fact.timing)))
+
+
+def remember_signals(state: EngineState, tape: Tape, facts: FactColumns) -> None:
+    """Let the state remember the signals of a tape, as it does when they arrive one by one."""
+    if tape.signals:
+        for index in range(facts.total):
+            if facts.kind[index] == EXTERNAL_SIGNAL:
+                event = fact_event(tape, facts.at(index))
+                assert isinstance(event, SignalReceived), "a signal's fact is its event"
+                remember_signal(state.signals, event)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
+from papertape.engine.feeds.files.signals_csv import SignalSeries
 from papertape.engine.feeds.sim.episodes import FUNDING_MS
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.feeds.sim.market import READING_MINUTES, SimMarket
@@ -16,7 +17,10 @@ from papertape.engine.feeds.sim.script import SimSettings
 from papertape.engine.kernel.state import FactColumns
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.research.tape import Tape
-from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAMES_MS
+from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS, TIMEFRAMES_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 CANDLES: Final = 5_000
@@ -33,8 +37,8 @@ def base_timeframe(finest_ms: int) -> int:
     return max(base_ms for base_ms in TIMEFRAMES_MS.values() if base_ms <= finest_ms and finest_ms % base_ms == 0)
 
 
-def trial_tape(base_ms: int, candles: int = CANDLES) -> Tape:
-    """Return the tape of a trial: the same in every run."""
+def trial_tape(base_ms: int, candles: int = CANDLES, signals: Sequence[str] = ()) -> Tape:
+    """Return the tape of a trial: the same in every run. Each signal has a random value from -1 to 1 every hour."""
     settings = SimSettings(seed=SEED, symbols=SYMBOLS)
     market, first_ms = SimMarket(SEED), settings.start_ms - settings.start_ms % DAY_MS
     end_ms = first_ms + candles * base_ms
@@ -44,6 +48,7 @@ def trial_tape(base_ms: int, candles: int = CANDLES) -> Tape:
         [_candles(market, symbol, first_ms, end_ms, base_ms) for symbol in SYMBOLS],
         [_settlements(market, symbol, first_ms, end_ms) for symbol in SYMBOLS],
         [_readings(market, symbol, first_ms, end_ms, base_ms) for symbol in SYMBOLS],
+        signals=[_signals(symbol, name, first_ms, end_ms) for symbol in SYMBOLS for name in signals],
     )
 
 
@@ -79,6 +84,13 @@ def _readings(market: SimMarket, symbol: str, first_ms: int, end_ms: int, base_m
     blocks = (market.block(symbol, time_ms // DAY_MS) for time_ms in times)
     values = [block.open_interest[time_ms % DAY_MS // step_ms] for block, time_ms in zip(blocks, times, strict=True)]
     return SeriesColumns("trial", times, array("d", values))
+
+
+def _signals(symbol: str, name: str, first_ms: int, end_ms: int) -> SignalSeries:
+    random = Random(f"{symbol} {name}")  # noqa: S311 (a market, not a secret)
+    times = array("q", range(first_ms, end_ms, HOUR_MS))
+    values = array("d", [random.uniform(-1.0, 1.0) for _ in times])
+    return SignalSeries(symbol, name, "trial", SeriesColumns("trial", times, values))
 
 
 def with_noise_from(tape: Tape, cut_ms: int) -> Tape:

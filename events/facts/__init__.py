@@ -20,6 +20,7 @@ from papertape.events.facts.base import (
     TripReason,
 )
 from papertape.events.facts.market import (
+    SIGNAL_NAME_PATTERN,
     CandleClosed,
     ContractDelisted,
     ContractListed,
@@ -30,6 +31,7 @@ from papertape.events.facts.market import (
     GapFilled,
     GapFound,
     OpenInterestObserved,
+    SignalReceived,
     SymbolResumed,
     SymbolSuspended,
 )
@@ -70,6 +72,7 @@ __all__ = [
     "CONFIGURATION",
     "EVENT_TYPES",
     "GLOBAL_SCOPE",
+    "SIGNAL_NAME_PATTERN",
     "Action",
     "AnomalyCleared",
     "AnomalyPersists",
@@ -116,6 +119,7 @@ __all__ = [
     "RunnerPaused",
     "RunnerResumed",
     "Side",
+    "SignalReceived",
     "StopMoved",
     "StopReason",
     "StrategyFailed",
@@ -132,6 +136,7 @@ __all__ = [
 MarketFact = CandleClosed | FundingRateSettled | OpenInterestObserved
 FeedFact = (
     MarketFact
+    | SignalReceived
     | FeedConnected
     | FeedLost
     | GapFilled

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from papertape.events.facts.base import Event, Timing
+
+SIGNAL_NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,31}$"
 
 
 class ContractListed(Event, frozen=True, tag="ContractListed.2"):
@@ -67,6 +71,19 @@ class OpenInterestObserved(Event, frozen=True, tag="OpenInterestObserved.1"):
 
     symbol: str
     open_interest_base: float
+
+
+class SignalReceived(Event, frozen=True, tag="SignalReceived.1"):
+    """A number from outside the market, such as a webhook's or a model's. Strategies know it after `at_ms`.
+
+    `source` says who sent it: an API client, a terminal, a file. A source never uses an `id` for two signals.
+    """
+
+    symbol: str
+    name: str
+    value: float
+    source: str
+    id: str
 
 
 class FeedConnected(Event, frozen=True, tag="FeedConnected.1"):

@@ -46,6 +46,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     StopMoved,
     StrategyFailed,
     SymbolResumed,
@@ -73,6 +74,7 @@ SILENT_EVENTS: frozenset[type[Event]] = frozenset(
         ContractListed,
         FundingRateSettled,
         OpenInterestObserved,
+        SignalReceived,
         GapFound,
         GapFilled,
         DataRefused,
@@ -163,7 +165,7 @@ class Derivation:
     def capture_before(self, event: Event) -> None:
         """Remember what an event is about to change. For a candle, `feed.take_candle` is enough."""
         kind = type(event)
-        if kind is OpenInterestObserved or kind is FundingRateSettled:
+        if kind is OpenInterestObserved or kind is FundingRateSettled or kind is SignalReceived:
             self.feed.news = None  # These are frequent and change nothing here.
             return
         if kind is not CandleClosed:

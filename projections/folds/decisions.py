@@ -28,6 +28,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     StopMoved,
     StrategyFailed,
     TargetsMoved,
@@ -59,7 +60,7 @@ Decision = (
     | CloseRequested
 )
 """An event caused by a strategy, by the exchange on its behalf, by a limit or by a human. All carry market time."""
-MARKET = (CandleClosed, FundingRateSettled, OpenInterestObserved)
+MARKET = (CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived)
 
 
 class Decisions:

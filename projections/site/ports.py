@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from papertape.events.commands import Accepted, Command
     from papertape.events.facts import EngineStarted
     from papertape.events.log import Recorded
+    from papertape.events.signals import SignalBatch, SignalsRecorded
     from papertape.projections.folds.log_diff import Comparison
     from papertape.projections.site.funnel import FunnelRequest, FunnelView
     from papertape.projections.site.views import Views
@@ -90,6 +91,9 @@ class EnginePort(Protocol):
 
     async def submit(self, command: Command) -> Accepted:
         """Submit a command. Raises CommandRefused if it does not fit, UsageError if no engine accepts commands."""
+
+    async def receive(self, batch: SignalBatch) -> SignalsRecorded:
+        """Record signals. Raises CommandRefused if one does not fit, UsageError if no engine accepts signals."""
 
     async def crash(self) -> None:
         """Kill the engine's process with SIGKILL. Raises CommandRefused unless the market is simulated."""

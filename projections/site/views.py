@@ -31,6 +31,7 @@ from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.marks import EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.resting_prices import RestingPrices
+from papertape.projections.folds.signals import Signals
 from papertape.projections.folds.trades import Trades
 from papertape.projections.text.event_lines import is_notable
 
@@ -86,6 +87,7 @@ class Views:
         self.limits = Limits(self.portfolio)
         self.coverage = Coverage(self.portfolio)
         self.marks = EquityMarkers(self.portfolio)
+        self.signals = Signals()
         self.resting = RestingPrices(self.portfolio)
         self.started: EngineStarted | None = None
         self.stopped: EngineStopped | None = None
@@ -157,6 +159,7 @@ class Views:
             self.limits.apply(recorded)
             self.coverage.apply(recorded)
             self.marks.apply(recorded)
+            self.signals.apply(recorded)
             self.resting.apply(recorded)
             self._fold_fact(recorded)
         # One event yields at most one alert: if the feed has news, the daily summary waits for the next candle.

@@ -52,6 +52,7 @@ from papertape.projections.telegram.replies import (
     positions,
     profit_text,
     risk,
+    signals,
     status,
     weekly_text,
 )
@@ -141,6 +142,8 @@ class QueryHandler:
                 return ChatAnswer(weekly_text(views))
             case "risk":
                 return ChatAnswer(risk(views))
+            case "signals":
+                return ChatAnswer(signals(views))
             case "health":
                 return ChatAnswer(self._health())
             case "config":

@@ -25,7 +25,7 @@ NO_REASON: Final = "no reason given"
 QUOTES: Final = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»"}
 COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+|$)")
 
-Plain = Literal["status", "positions", "arena", "weekly", "risk", "health", "config", "version", "help"]
+Plain = Literal["status", "positions", "arena", "weekly", "risk", "signals", "health", "config", "version", "help"]
 
 
 class SummaryQuery(Struct, frozen=True):
@@ -155,6 +155,7 @@ MENU: Final[dict[str, tuple[str, str]]] = {
     "weekly": ("", "results by week"),
     "trades": ("[n]", "last closed trades"),
     "risk": ("", "drawdowns, margin, kill switches, limits"),
+    "signals": ("", "newest signals from outside, with source and age"),
     "health": ("", "feed, watchdog, alert delivery"),
     "why": ("SEQ", "why an event happened"),
     "whynot": ("SYMBOL", "why there is no position in a symbol"),
@@ -199,7 +200,9 @@ def usage(name: str) -> str:
 
 def _parse_command(name: str, rest: str, strategies: tuple[str, ...]) -> Request:
     match name:
-        case "status" | "positions" | "arena" | "weekly" | "risk" | "health" | "config" | "version" | "help":
+        case (
+            "status" | "positions" | "arena" | "weekly" | "risk" | "signals" | "health" | "config" | "version" | "help"
+        ):
             return SummaryQuery(name)
         case "pause" | "resume":
             return _pause_or_resume(name, rest, strategies)

@@ -53,6 +53,7 @@ NAME_CHARS: Final = 11
 POSITIONS_SHOWN_MAX: Final = 20
 STRATEGIES_SHOWN_MAX: Final = 30
 WEEKS_SHOWN: Final = 8
+SIGNALS_SHOWN_MAX: Final = 30
 ON, OFF = "●", "○"
 ARROW: Final = "→"
 
@@ -373,3 +374,19 @@ def _limits(views: Views) -> list[str]:
 
 def _limit(value: float, unit: str) -> str:
     return f"{value:g} {unit}".rstrip()
+
+
+# ---------------------------------------------------------------- /signals
+
+
+def signals(views: Views) -> str:
+    """Return the newest signal of every symbol and name, with its source and its age in market time."""
+    newest = views.signals.newest()
+    lines = [
+        f"{name(one.name)} {name(one.symbol)} {bold(f'{one.value:,.10g}')} · "
+        f"{text(one.source)}, {text(duration(one.age_ms(views.at_ms)))} ago"
+        for one in newest[:SIGNALS_SHOWN_MAX]
+    ]
+    more = len(newest) - SIGNALS_SHOWN_MAX
+    rest = [f"and {more:,} more"] if more > 0 else []
+    return answer(views, "<b>signals</b>", [*(lines or ["no signal has arrived"]), *rest])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import singledispatch
-from typing import TYPE_CHECKING, Literal, Protocol, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from msgspec import Struct
 
@@ -36,7 +36,6 @@ from papertape.events.facts import (
     GapFound,
     KillSwitchReset,
     KillSwitchTripped,
-    Liquidated,
     OpenInterestObserved,
     OrderCancelled,
     OrderPlaced,
@@ -48,6 +47,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     StopMoved,
     StrategyFailed,
     SymbolResumed,
@@ -55,21 +55,20 @@ from papertape.events.facts import (
     TargetsMoved,
     Timing,
 )
+from papertape.projections.text.fill_words import closing_words, increase_words, opening_words, reduction_words
 from papertape.projections.text.formats import (
     duration,
     gain,
-    gain_percent,
     money,
     price,
     quantity,
     rate_percent,
-    signed,
     utc,
 )
 from papertape.projections.text.order_words import (
     cancelled_words,
-    opened_words,
     order_words,
+    position_name,
     stop_moved_words,
     targets_words,
 )
@@ -78,11 +77,9 @@ from papertape.projections.text.reasons import (
     pause_words,
     reason_words,
     trip_words,
-    uncertain_fills,
 )
 
 if TYPE_CHECKING:
-    from papertape.events.facts import Side
     from papertape.events.log import Recorded
 
 Contracts = Mapping[str, ContractListed]
@@ -101,7 +98,7 @@ ICONS: dict[Kind, str] = {
 }
 _TIMING = {Timing.ON_TIME: "", Timing.LATE: ", late", Timing.WARM_UP: ", warm-up"}
 NO_TARGETS = "removed its targets"
-_BACKGROUND = (CandleClosed, FundingRateSettled, OpenInterestObserved)
+_BACKGROUND = (CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived)
 
 
 class EventLine(Struct, frozen=True):
@@ -122,7 +119,7 @@ def event_line(recorded: Recorded, contracts: Contracts) -> EventLine:
 
 
 def is_notable(event: Event) -> bool:
-    """Return whether an event is worth showing to a person: all except the steady stream of market data."""
+    """Return whether an event is worth showing to a person: all except the steady stream of market data and signals."""
     return not isinstance(event, _BACKGROUND)
 
 
@@ -166,6 +163,11 @@ def _funding_rate_settled(event: FundingRateSettled, _: Contracts) -> EventLine:
 @line.register
 def _open_interest_observed(event: OpenInterestObserved, _: Contracts) -> EventLine:
     return EventLine("market", f"{event.symbol} open interest {event.open_interest_base:,.10g} coins")
+
+
+@line.register
+def _signal_received(event: SignalReceived, _: Contracts) -> EventLine:
+    return EventLine("market", f"{event.symbol} signal {event.name} {event.value:,.10g} from {event.source}")
 
 
 @line.register
@@ -214,7 +216,7 @@ def _symbol_resumed(event: SymbolResumed, _: Contracts) -> EventLine:
 
 @line.register
 def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
-    text = f"{_position(event)}: {event.strategy} {order_words(event, contracts)}"
+    text = f"{position_name(event)}: {event.strategy} {order_words(event, contracts)}"
     match event.action:
         case "entry":
             text += f": {reason_words(event.reason)}, score {event.score:.2f}, risk {money(event.risk_usdt)}"
@@ -236,73 +238,52 @@ def _order_rejected(event: OrderRejected, _: Contracts) -> EventLine:
             start, end = f"change of orders by {event.strategy}", ""
         case _:
             assert_never(event.action)
-    return EventLine("order", f"{_position(event)}: {start} refused, {reason_words(event.reason)}{end}")
+    return EventLine("order", f"{position_name(event)}: {start} refused, {reason_words(event.reason)}{end}")
 
 
 @line.register
 def _order_cancelled(event: OrderCancelled, _: Contracts) -> EventLine:
     what = f"{cancelled_words(event.action, event.rung)} of {event.strategy}"
-    return EventLine("order", f"{_position(event)}: {what} cancelled, {reason_words(event.reason)}")
+    return EventLine("order", f"{position_name(event)}: {what} cancelled, {reason_words(event.reason)}")
 
 
 @line.register
 def _stop_moved(event: StopMoved, contracts: Contracts) -> EventLine:
-    return EventLine("order", f"{_position(event)}: {event.strategy} {stop_moved_words(event, contracts)}")
+    return EventLine("order", f"{position_name(event)}: {event.strategy} {stop_moved_words(event, contracts)}")
 
 
 @line.register
 def _targets_moved(event: TargetsMoved, contracts: Contracts) -> EventLine:
     named = targets_words(event.targets, event.symbol, contracts)
-    return EventLine("order", f"{_position(event)}: {event.strategy} {f'set the {named}' if named else NO_TARGETS}")
+    return EventLine("order", f"{position_name(event)}: {event.strategy} {f'set the {named}' if named else NO_TARGETS}")
 
 
 @line.register
 def _position_opened(event: PositionOpened, contracts: Contracts) -> EventLine:
-    size = quantity(event.quantity_base, event.symbol, contracts)
-    at, stop = (price(p, event.symbol, contracts) for p in (event.price_usdt, event.stop_price_usdt))
-    notional, how = money(event.quantity_base * event.price_usdt), opened_words(event.kind)
-    text = f"{_position(event)}: {event.strategy} opened {size} at {at}{how} ({notional} USDT), stop {stop}"
-    targets = targets_words(event.targets, event.symbol, contracts)
-    return EventLine("entry", f"{text}{f', {targets}' if targets else ''}, fee {money(event.fee_usdt)}")
+    return EventLine("entry", f"{position_name(event)}: {event.strategy} {opening_words(event, contracts)}")
 
 
 @line.register
 def _position_increased(event: PositionIncreased, contracts: Contracts) -> EventLine:
-    size, total = (quantity(q, event.symbol, contracts) for q in (event.quantity_base, event.position_base))
-    at, average = (price(p, event.symbol, contracts) for p in (event.price_usdt, event.entry_price_usdt))
-    text = f"{_position(event)}: {event.strategy} added {size} at {at}{opened_words(event.kind)}"
-    return EventLine("entry", f"{text}, now {total} at an average of {average}, fee {money(event.fee_usdt)}")
+    return EventLine("entry", f"{position_name(event)}: {event.strategy} {increase_words(event, contracts)}")
 
 
 @line.register
 def _position_reduced(event: PositionReduced, contracts: Contracts) -> EventLine:
-    size, rest = (quantity(q, event.symbol, contracts) for q in (event.quantity_base, event.position_base))
-    at = price(event.price_usdt, event.symbol, contracts)
-    text = f"{_position(event)}: {event.strategy} closed {size} at {at}: {reason_words(event.reason)}"
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
-    return EventLine(kind, f"{text}, {gain(event.net_usdt)} USDT, {rest} still open")
+    return EventLine(kind, f"{position_name(event)}: {event.strategy} {reduction_words(event, contracts)}")
 
 
 @line.register
 def _closing(event: Closing, contracts: Contracts) -> EventLine:
-    at = price(event.part_price_usdt, event.symbol, contracts)
-    verb = "was liquidated" if isinstance(event, Liquidated) else "closed"
-    why = "" if isinstance(event, Liquidated) else f": {reason_words(event.reason)}"
-    entry = event.quantity_base * event.entry_price_usdt
-    share = gain_percent(event.net_usdt / entry * 100.0) if entry > 0.0 else "0 %"
-    parts = f" in {event.parts} parts" if event.parts > 1 else ""
-    holding_time = duration(event.at_ms - event.entry_time_ms)
-    result = f"{gain(event.net_usdt)} USDT{parts} ({share}, {signed(event.r_multiple)} R) after {holding_time}"
-    doubt = uncertain_fills(event.parts, event.entry_time_ms, event.at_ms) if event.ambiguous else ""
-    caveat = f", {doubt} in one candle" if doubt else ""
     kind: Kind = "won" if event.net_usdt > 0.0 else "lost"
-    return EventLine(kind, f"{_position(event)}: {event.strategy} {verb} at {at}{why}, {result}{caveat}")
+    return EventLine(kind, f"{position_name(event)}: {event.strategy} {closing_words(event, contracts)}")
 
 
 @line.register
 def _funding_paid(event: FundingPaid, _: Contracts) -> EventLine:
     verb = "received" if event.amount_usdt > 0.0 else "paid"
-    text = f"{_position(event)}: {event.strategy} {verb} funding {gain(event.amount_usdt)} USDT"
+    text = f"{position_name(event)}: {event.strategy} {verb} funding {gain(event.amount_usdt)} USDT"
     return EventLine("funding", f"{text} at a rate of {rate_percent(event.rate)}")
 
 
@@ -390,20 +371,6 @@ def _repair_tried(event: RepairTried, _: Contracts) -> EventLine:
 @line.register
 def _close_requested(event: CloseRequested, _: Contracts) -> EventLine:
     return EventLine("order", f"{event.symbol}: {event.who} asks {event.strategy} to close: {event.why}")
-
-
-class _OfPosition(Protocol):
-    """An event that concerns a position or an order for one."""
-
-    @property
-    def side(self) -> Side: ...
-
-    @property
-    def symbol(self) -> str: ...
-
-
-def _position(event: _OfPosition) -> str:
-    return f"{event.side.upper()} {event.symbol}"
 
 
 def _scope(scope: str) -> str:

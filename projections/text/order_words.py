@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from papertape.projections.text.formats import percent, price, quantity, utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from papertape.events.facts import Action, ContractListed, OrderKind, OrderPlaced, StopMoved, Target
+    from papertape.events.facts import Action, ContractListed, OrderKind, OrderPlaced, Side, StopMoved, Target
 
 FULL_PART = 1.0 - 1e-9
+
+
+class _OfPosition(Protocol):
+    """An event that concerns a position or an order for one."""
+
+    @property
+    def side(self) -> Side: ...
+
+    @property
+    def symbol(self) -> str: ...
+
+
+def position_name(event: _OfPosition) -> str:
+    """Return a position's side and symbol: `LONG BTCUSDT`."""
+    return f"{event.side.upper()} {event.symbol}"
 
 
 def order_words(event: OrderPlaced, contracts: Mapping[str, ContractListed]) -> str:

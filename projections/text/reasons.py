@@ -78,6 +78,7 @@ def uncertain_fills(parts: int, entry_time_ms: int, exit_time_ms: int) -> str:
 HOLDS: dict[str, str] = {
     "inactive": "it does not trade this symbol",
     "paused": "it is paused",
+    "warming_up": "its own state is not complete since it was resumed",
 }
 
 
@@ -90,6 +91,10 @@ def hold_words(reason: str, detail: str) -> str:
             return f"a {detail} position is open"
         case "order":
             return f"its {detail} waits to be filled"
+        case "parked":
+            return f"it is parked: {detail}"
+        case "no_signal":
+            return f"no signal {detail} has arrived yet"
         case "own":
             return detail
         case _:
@@ -98,6 +103,7 @@ def hold_words(reason: str, detail: str) -> str:
 
 NOT_ASKED: dict[str, str] = {
     "not_ready": "candles missing",
+    "no_signal": "signal missing",
     "late": "late candle",
     "paused": "paused",
     "position": "position open",

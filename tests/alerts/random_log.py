@@ -124,6 +124,7 @@ def _trading(
     add: Any = (at_ms, runner, symbol, "add", side, why, *prices[:5], *planned, "limit", prices[0], 0, 0, 2)
     change: Any = (*at, "ladder", money[0], {}, "change")
     cancelled: Any = (*at, "expired", "add", 2)
+    replaced: Any = (*at, targets[: chance.randrange(3)])
     moved: Any = (*at, *prices[:2], 0.01, 0.02, 0.0)
     return [
         OrderPlaced(at_ms, runner, symbol, "entry", side, why, *prices[:5], *planned),
@@ -131,7 +132,7 @@ def _trading(
         OrderRejected(*change),
         OrderCancelled(*cancelled),
         StopMoved(*moved),
-        TargetsMoved(*at, targets[: chance.randrange(3)]),
+        TargetsMoved(*replaced),
         PositionIncreased(*grown),
         PositionReduced(*shrunk),
         opened_whole(at_ms, runner, symbol, side, *prices, *prices[:1]),

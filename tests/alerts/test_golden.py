@@ -20,6 +20,7 @@ from papertape.events.facts import (
     OpenInterestObserved,
     OrderRejected,
     RepairTried,
+    SignalReceived,
 )
 from papertape.events.units import HOUR_MS
 from papertape.projections.alerts.alert import AlertKind
@@ -89,6 +90,7 @@ QUIET = [
     configured("funding", ("BTCUSDT",)),
     FundingRateSettled(NOON_MS, "BTCUSDT", 0.0001),
     OpenInterestObserved(NOON_MS, "BTCUSDT", 51_234.5),
+    SignalReceived(NOON_MS, "BTCUSDT", "trend", 1.0, "api", "a"),
     GapFound(NOON_MS, "BTCUSDT", NOON_MS - HOUR_MS, NOON_MS, 60),
     GapFilled(NOON_MS, "BTCUSDT", NOON_MS - HOUR_MS, NOON_MS, 60),
     DataRefused(NOON_MS, "bitget", "stale", 12, NOON_MS - HOUR_MS, "BTCUSDT: ticker of 1"),

@@ -59,7 +59,9 @@ def standing(folder: Path, db: str) -> dict[str, Any]:
 
 
 def without(name: str, views: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in view.items() if key != name} for view in views]
+    """Return views without a field, and their fills without their seqs."""
+    rest = [{key: value for key, value in view.items() if key != name} for view in views]
+    return [{**view, "fills": without("seq", view["fills"])} if view.get("fills") else view for view in rest]
 
 
 # ---------------------------------------------------------------- open at the end
@@ -111,6 +113,29 @@ def test_the_trades_file_has_closed_trades_and_a_file_beside_it_what_is_open(tmp
     assert row["mark_time_ms"] == str(DAY_0_MS + 60 * MINUTE_MS)
     for name in ("quantity_base", "entry_price_usdt", "mark_price_usdt", "unrealised_usdt", "fees_usdt"):
         assert float(row[name]) == view[name]
+
+
+def test_the_fills_file_has_every_fill_also_of_what_is_open(tmp_path: Path) -> None:
+    file = candles(tmp_path / "x.csv", 60, {3: BUY, 10: LEAVE, 40: BUY})
+    ok(tmp_path, *scripted(tmp_path, "--candles", f"X={file}"), "--fills", "f.csv", "--db", "out.db")
+    text = (tmp_path / "f.csv").read_text()
+    assert text == ok(tmp_path, "trades", "--db", "out.db", "--fills", "-")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [(row["action"], row["reason"], row["side"]) for row in rows] == [
+        ("open", "market", "buy"),
+        ("close", "told", "sell"),
+        ("open", "market", "buy"),
+    ]
+    assert [float(row["position_base"]) > 0.0 for row in rows] == [True, False, True]
+    (trade,) = json.loads(ok(tmp_path, "trades", "--db", "out.db", "--json"))
+    assert [fill["price_usdt"] for fill in trade["fills"]] == [float(row["price_usdt"]) for row in rows[:2]]
+
+
+def test_the_files_of_trades_and_fills_are_two(tmp_path: Path) -> None:
+    file = candles(tmp_path / "x.csv", 20, {})
+    arguments = scripted(tmp_path, "--candles", f"X={file}")
+    done = papertape(tmp_path, *arguments, "--trades", "t.csv", "--fills", "t.csv")
+    assert (done.returncode, done.stderr) == (2, "error: --fills t.csv: another option writes this file\n")
 
 
 def test_a_run_with_nothing_open_leaves_no_positions_of_an_earlier_one(tmp_path: Path) -> None:

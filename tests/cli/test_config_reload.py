@@ -182,7 +182,7 @@ REFUSED = {
     "an invalid value": ("breakout_lookback = 20", "breakout_lookback = -1", r"must be"),
     "no TOML": ("[engine]", "[engine", r"not TOML"),
     "an unknown symbol of a strategy": (MOMENTUM, '[strategies.momentum]\nonly_symbols = ["XUSDT"]\n', r"XUSDT"),
-    "a broken file": ("[engine]", "[engine]", r"broken.py: SyntaxError"),
+    "a broken file": ("[engine]", "[engine]", r"strategies.broken: broken.py:1: SyntaxError"),
     "an edited file": ("[engine]", "[engine]", r"strategies.vanishing: its file was edited"),
     "a symbol of a strategy with a position": (
         MOMENTUM, '[strategies.momentum]\nonly_symbols = ["ETHUSDT"]\n', r"momentum holds a position in BTCUSDT",
@@ -261,3 +261,19 @@ async def test_a_removed_symbol_is_watched_until_its_position_closes_and_not_ent
     assert "PositionOpened" not in names
     assert "PositionClosed" in names
     assert max(event.at_ms for event in about) > opened_ms
+
+
+@in_loop
+async def test_snapshots_after_a_reload_are_those_that_the_next_start_uses(tmp_path: Path) -> None:
+    write(tmp_path)
+    async with engine(tmp_path) as (running, reloader):
+        await play(running, tmp_path, in_position)
+        write(tmp_path, CHANGES["an own strategy"])
+        (tmp_path / "own" / "vanishing.py").write_text(VANISHING)
+        await reload(running, reloader)
+        await running.loop.snapshot()
+        seq = running.log.head.seq
+        raise PowerCut
+    async with engine(tmp_path) as (running, _):
+        assert running.recovered.snapshot_seq == seq
+        assert running.recovered.replayed_events == 0

@@ -67,12 +67,12 @@ def test_a_past_moment_is_named_by_its_time_or_its_event_and_shows_the_order_tha
     assert report["seq"] == order.seq
     side = next(one for one in report["conditions"] if one["side"] == order.event.side)
     assert all(condition["met"] for condition in side["conditions"])
-    assert "its entry waits for the next open" in side["holds"]
+    assert "its entry waits to be filled" in side["holds"]
     by_time = asked(folder, *only, "--at", str(order.event.at_ms))
     assert by_time["at_ms"] == order.event.at_ms
     text = ok(folder, "whynot", "--db", "log.db", *only, "--at", f"#{order.seq}")
     assert f"{order.event.strategy} · {order.event.symbol}" in text
-    assert "! its entry waits for the next open" in text
+    assert "! its entry waits to be filled" in text
     assert "✓" in text
 
 

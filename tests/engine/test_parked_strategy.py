@@ -80,7 +80,7 @@ def with_file(folder: Path, text: str | None = DIPS) -> EngineSettings:
     else:
         path.write_text(text)
     strategies = {"scripted": STRATEGIES["scripted"], **load_all_strategies([own])}
-    names = [name for name in ("dips", "scripted") if name in strategies and not strategies[name].fault]
+    names: list[str] = [name for name in ("dips", "scripted") if name in strategies and not strategies[name].fault]
     runners = {name: RunnerSettings(risk=NO_LIMITS) for name in names}
     what = settings(folder / "log.db", strategies=strategies, runners=runners)
     return replace(what, load=load_from([own]))

@@ -204,7 +204,7 @@ def traded(days: int) -> tuple[Given, list[Order]]:
     world = configured_world(tape.contracts, {"vwap_rsi": RunnerSettings(asked, risk=risk)})
     events: list[Event] = []
     for fact in tape.structs():
-        event = fact_event(tape.contracts, fact)
+        event = fact_event(tape, fact)
         if is_new(world, event):
             events += [entry.event for entry in decide(world, event, len(events) + 1)]
     orders = [Order(seq, one) for seq, one in enumerate(events, start=1) if isinstance(one, OrderPlaced)]

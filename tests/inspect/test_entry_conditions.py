@@ -30,6 +30,7 @@ from papertape.events.facts import (
     OrderPlaced,
     OrderRejected,
     RunnerPaused,
+    SignalReceived,
     SymbolSuspended,
     Timing,
 )
@@ -135,9 +136,9 @@ def asked(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Asked:
     return seen
 
 
-def events_of(tape: Tape) -> list[MarketFact]:
+def events_of(tape: Tape) -> list[MarketFact | SignalReceived]:
     """The facts of a tape as events."""
-    return [fact_event(tape.contracts, fact) for fact in tape.structs()]
+    return [fact_event(tape, fact) for fact in tape.structs()]
 
 
 @cache

@@ -170,7 +170,7 @@ def test_prices_that_stand_still_have_defined_indicators() -> None:
 
 def test_a_bar_that_reaches_as_far_up_as_down_moves_in_no_direction() -> None:
     adx = Adx()
-    fold_adx(adx, 1, Bar(high=6.0, low=3.0, close=4.0), Bar(high=5.0, low=4.0, close=4.0), 14)
+    fold_adx(adx, 1, 1.0, 1.0, 3.0, 14)
     assert (adx.plus_sum, adx.minus_sum, adx.range_sum) == (0.0, 0.0, 3.0)
 
 

@@ -124,8 +124,11 @@ def lines(*events: Event) -> list[tuple[str, int, float, int, int]]:
     """Role, rung and price of every line, and the minutes from and until which it rested; -1 if it still does."""
     _, resting = portfolio_of(*events)
     found = resting.of(BTC, 0, DAY_0_MS + 60 * MINUTE_MS)
-    minutes = [[(at - DAY_0_MS) // MINUTE_MS if at else -1 for at in (one.from_ms, one.until_ms)] for one in found]
-    return [(one.role, one.rung, one.price_usdt, *span) for one, span in zip(found, minutes, strict=True)]
+    return [(one.role, one.rung, one.price_usdt, minute_of(one.from_ms), minute_of(one.until_ms)) for one in found]
+
+
+def minute_of(at_ms: int) -> int:
+    return (at_ms - DAY_0_MS) // MINUTE_MS if at_ms else -1
 
 
 def at(minute: int) -> int:

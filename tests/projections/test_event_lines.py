@@ -34,6 +34,7 @@ from papertape.events.facts import (
     RepairTried,
     RunnerPaused,
     RunnerResumed,
+    SignalReceived,
     StrategyFailed,
     SymbolResumed,
     SymbolSuspended,
@@ -94,6 +95,10 @@ LINES: list[tuple[Event, str]] = [
     (candle(0, 84_018.7), "BTCUSDT closed at 84,018.7, open 84,018.7, high 84,018.7, low 84,018.7, volume 1"),
     (FundingRateSettled(DAY_0_MS, "BTCUSDT", 0.0001), "BTCUSDT funding settled at +0.0100 %"),
     (OpenInterestObserved(DAY_0_MS, "BTCUSDT", 51_234.5), "BTCUSDT open interest 51,234.5 coins"),
+    (
+        SignalReceived(DAY_0_MS, "BTCUSDT", "trend", -0.25, "tradingview", "a"),
+        "BTCUSDT signal trend -0.25 from tradingview",
+    ),
     (FeedConnected(DAY_0_MS, "bitget", DAY_0_MS, 1.0), "feed bitget connected"),
     (FeedConnected(DAY_0_MS, "sim", DAY_0_MS, 60.0), "feed sim connected, at 60 times real time"),
     (FeedConnected(DAY_0_MS, "file", DAY_0_MS, 0.0), "feed file connected, as fast as possible"),
@@ -293,4 +298,4 @@ def test_a_win_and_a_loss_have_different_kinds() -> None:
 
 def test_market_data_is_not_notable() -> None:
     dull = {type(event) for event, _ in LINES if not is_notable(event)}
-    assert dull == {CandleClosed, FundingRateSettled, OpenInterestObserved}
+    assert dull == {CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived}

@@ -171,7 +171,7 @@ def test_folding_on_from_a_checkpoint_at_any_event_equals_folding_at_once(seed: 
 
 def test_the_runs_hold_everything_that_a_position_in_parts_can_do() -> None:
     runs = [played(seed) for seed in range(12)]
-    fills = []
+    fills: list[FillView] = []
     for run in runs:
         trades = Trades()
         fold([trades], run.log)

@@ -17,7 +17,7 @@ from tests.build import DAY_0_MS, FIVE_MINUTES_MS, listed
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import FactColumns
-    from papertape.events.facts import MarketFact
+    from papertape.events.facts import MarketFact, SignalReceived
 
 NAMES = ("AAA", "BBB", "CCC")
 CLEARLY_LONGER_THAN_A_RESET_MS = 400 * MINUTE_MS
@@ -58,9 +58,9 @@ class RandomTape(Tape):
         found.timing[:] = self.columns().timing
         return found
 
-    def events(self) -> list[MarketFact]:
+    def events(self) -> list[MarketFact | SignalReceived]:
         """The facts as they come from a feed."""
-        return [fact_event(self.contracts, fact) for fact in self.structs()]
+        return [fact_event(self, fact) for fact in self.structs()]
 
 
 def recipes(timeframe_ms: int = MINUTE_MS, candles: int = 300, told_of: float = 0.1) -> st.SearchStrategy[Recipe]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import asdict, replace
@@ -62,7 +62,7 @@ def running(strategies: Mapping[str, Strategy] = BOTH, symbols: tuple[str, ...] 
     return run
 
 
-def told(run: Run, number: int, volume: float, symbol: str = BTC, price: float = 100.0) -> list[Event]:
+def told(run: Run, number: int, volume: float, symbol: str = BTC, price: float = 100.0) -> list[Any]:
     """Deliver the candle of a minute whose volume tells the strategies what to do; return what followed."""
     return take(run.world, run.log, candle(number, price, symbol, volume=volume))
 
@@ -286,7 +286,7 @@ def test_candles_go_on_after_a_failure() -> None:
 def falling(view: View, params: fragile.Parameters, answer: Answer) -> int:
     """Buy as told until a sale is asked for late in the market."""
     if view.candle.volume == SELL and view.state.seen > 100:
-        return int(view.candle.volme)
+        return int(view.candle.volme)  # type: ignore[attr-defined]
     return fragile.enter(view, params, answer)
 
 
@@ -297,12 +297,12 @@ def test_a_backtest_parks_it_where_a_live_run_does() -> None:
     live = begin(tape.contracts, settings, strategies)
     feed(live.world, live.log, tape.events())
     run = begin(tape.contracts, settings, strategies)
-    decided = [item.event for item in run_tape(run.world, PlainEngine(run.world, tape)).decided]
+    decided: list[Any] = [item.event for item in run_tape(run.world, PlainEngine(run.world, tape)).decided]
     failure = failed(decided)
     assert (failure.hook, failure.error.partition(";")[0]) == (
         "enter",
         "AttributeError: 'Series' object has no attribute 'volme'",
     )
     assert decided == [event for event in live.events() if is_decision(event) and not isinstance(event, GapFound)]
-    assert [event.strategy for event in decided[decided.index(failure) :]].count("scripted") > 10  # type: ignore[attr-defined]
+    assert [event.strategy for event in decided[decided.index(failure) :]].count("scripted") > 10
     assert state_digest(run.world) == state_digest(live.world)

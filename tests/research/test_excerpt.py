@@ -14,11 +14,12 @@ from papertape.engine.research.backtest import Backtest
 from papertape.engine.research.cpython_kernel import PlainEngine
 from papertape.engine.research.excerpt import excerpt
 from papertape.engine.research.guarded import run_tape
-from papertape.engine.runner_settings import configuration
+from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.log import Recorded
 from papertape.projections.folds.coverage import Coverage
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
+from tests.projections.part_runs import NAME, laddered
 from tests.reducer.random_market import Recipe, market, recipes
 from tests.reducer.runs import eager
 from tests.research.ways import compile_once
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.guarded import TapeEngine
     from papertape.engine.research.tape import Tape
+    from papertape.projections.folds.fills import FillView
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
@@ -49,6 +51,10 @@ def backtest_of(tape: Tape, risk: RiskSettings, engine: type[PlainEngine | Compi
     return Backtest(made.name, tape, made.facts, events, world, outcome.decided, outcome.equities, [], 0.0)
 
 
+def without_seq(fill: FillView) -> FillView:
+    return replace(fill, seq=0)
+
+
 def ending(events: Iterable[Any], numbered: bool) -> tuple[Any, ...]:
     """Everything a result shows of the end, without seqs."""
     portfolio = Portfolio()
@@ -57,7 +63,7 @@ def ending(events: Iterable[Any], numbered: bool) -> tuple[Any, ...]:
     view, names = portfolio.view(), tuple(portfolio.equity.ledger.accounts)
     shares = [coverage.of(name) for name in names]
     return (
-        [replace(one, opened_seq=0) for one in view.positions],
+        [replace(one, opened_seq=0, fills=tuple(map(without_seq, one.fills))) for one in view.positions],
         [replace(one, seq=0) for one in view.orders],
         [(one.strategy, one.cash_usdt, one.equity_usdt, one.unrealised_usdt, one.why) for one in view.accounts],
         [replace(one, trips=tuple(replace(trip, trip_seq=0) for trip in one.trips)) for one in shares],
@@ -76,6 +82,20 @@ def test_an_excerpt_ends_as_the_whole_run_does(recipe: Recipe, risk: RiskSetting
     expected = ending((entry.event for group in whole.entries([]) for entry in group), numbered=True)
     assert ending(excerpt(whole), numbered=False) == expected
     assert ending(excerpt(backtest_of(tape, risk, CompiledEngine)), numbered=False) == expected
+
+
+@examples(8)
+@given(st.integers(0, 10**6), st.integers(60, 200))
+def test_an_excerpt_ends_with_the_same_stops_targets_and_extremes_of_positions_in_parts(seed: int, count: int) -> None:
+    tape = market(Recipe(seed, candles=count))
+    settings = {NAME: RunnerSettings(risk=NO_LIMITS)}
+    world = configured_world(tape.contracts, settings, laddered())
+    engine = PlainEngine(world, tape)
+    outcome = run_tape(world, engine)
+    events = configuration(laddered(), tape.contracts, settings)
+    run = Backtest(engine.name, tape, engine.facts, events, world, outcome.decided, outcome.equities, [], 0.0)
+    expected = ending((entry.event for group in run.entries([]) for entry in group), numbered=True)
+    assert ending(excerpt(run), numbered=False) == expected
 
 
 def test_open_positions_pending_orders_and_trips_are_among_what_is_compared() -> None:

@@ -11,6 +11,7 @@ from papertape.events.commands import Accepted, Command, Commands
 from papertape.events.cursors import Cursors, MemoryCursors
 from papertape.events.errors import CommandRefused
 from papertape.events.facts import Event
+from papertape.events.signals import SignalBatch, SignalsRecorded
 from papertape.projections.host import fold
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.bot import Bot
@@ -54,6 +55,9 @@ class Clerk:
             raise CommandRefused(why)
         self.taken.append(command)
         return Accepted(4_710 + len(self.taken), 4_710 + len(self.taken))
+
+    async def receive(self, batch: SignalBatch) -> SignalsRecorded:
+        raise CommandRefused(f"{len(batch.signals)} signals: the chat sends none")
 
 
 class Rig:

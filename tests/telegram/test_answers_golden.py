@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.commands import Accepted
-from papertape.events.facts import GLOBAL_SCOPE
+from papertape.events.facts import GLOBAL_SCOPE, SignalReceived
 from papertape.events.units import HOUR_MS, MINUTE_MS
 from papertape.projections.telegram import explain, replies
 from papertape.projections.telegram.commands import (
@@ -43,6 +43,13 @@ LIQUIDATED = [*OPEN, candle_at(NOON_MS + 2 * HOUR_MS, BTC, 56_000.0), liquidated
 STOPPED = [*OPEN, lost(), tripped(), tripped(GLOBAL_SCOPE, "global_loss")]
 VIEWS = {"open": views_of(OPEN), "day": views_of(TELLING), "liquidated": views_of(LIQUIDATED), "new": views_of([])}
 VIEWS["stopped"] = views_of(STOPPED)
+VIEWS["signals"] = views_of(
+    [
+        *OPEN,
+        SignalReceived(NOON_MS, BTC, "trend", -1.0, "tradingview", "a"),
+        SignalReceived(NOON_MS, GALA, "up_chance", 0.53125, "<model>", "b"),
+    ]
+)
 PARKED = DeliveryStatistics(
     sent=12, parked="sendMessage: 400 Bad Request: TOPIC_CLOSED", moved_to=-1_001_557_912_345, oldest_unsent_ms=HOUR_MS
 )
@@ -87,6 +94,7 @@ ANSWERS: dict[str, Callable[[], str]] = {
     "weekly": lambda: of_all(replies.weekly_text, "day", "new"),
     "trades": lambda: of_all(lambda views: replies.last_trades(views, 5), "day", "liquidated", "new"),
     "risk": lambda: of_all(replies.risk, "open", "stopped", "new"),
+    "signals": lambda: of_all(replies.signals, "signals", "new"),
     "health": lambda: "\n\n".join(
         [
             explain.health_text(VIEWS["stopped"], DOG, DeliveryStatistics(sent=12), ["heartbeats 5"], NOON_MS + 20_000),

@@ -41,6 +41,7 @@ SAYS = {
     "/weekly": replies.weekly_text(THEN),
     "/trades 1": replies.last_trades(THEN, 1),
     "/risk": replies.risk(THEN),
+    "/signals": replies.signals(THEN),
     "/health": explain.health_text(THEN),
     "/whynot gala": explain.why_not_text(THEN, "GALAUSDT"),
     "/log 3": explain.log_text(THEN, 3),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from papertape.events.facts import SignalReceived
+from tests.build import BTC, NOON_MS, recorded
 from tests.events.loop import in_loop
 from tests.ui.site_pages import DAY, visiting
 from tests.web.site import site_of, status
@@ -51,3 +53,13 @@ async def test_sent_alerts_show_no_problem() -> None:
     html = await health(oldest_alert_age_s=0.0)
     assert "none pending" in html
     assert "parked" not in html and "TELEGRAM_CHAT_ID" not in html
+
+
+@in_loop
+async def test_the_newest_signals_are_shown_with_source_and_age_once_there_are_some() -> None:
+    signals = [SignalReceived(NOON_MS, BTC, "trend", value, "<model>", str(value)) for value in (1.0, -0.25)]
+    async with visiting(site_of([*DAY, *recorded(signals, len(DAY) + 1)])) as client:
+        html = (await client.get("/system")).text
+        assert 'aria-label="Signals"' not in (await client.get(f"/system?as_of={len(DAY)}")).text
+    assert 'aria-label="Signals"' in html and "&lt;model&gt;" in html
+    assert "-0.25" in html and f"/events/{len(DAY) + 2}" in html

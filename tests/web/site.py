@@ -18,6 +18,7 @@ from papertape.api.streams import Streams
 from papertape.api.token import Token
 from papertape.engine.command_queue import command_events
 from papertape.engine.kernel.risk_settings import RiskSettings
+from papertape.engine.signal_intake import PreparedSignals
 from papertape.events.commands import Accepted, Reload
 from papertape.events.errors import CommandRefused, UsageError
 from papertape.events.facts import CandleClosed, ConfigurationReloaded, RunnerConfigured
@@ -49,8 +50,10 @@ if TYPE_CHECKING:
     from papertape.events.commands import Command
     from papertape.events.facts import Event
     from papertape.events.log import Recorded
+    from papertape.events.signals import SignalBatch, SignalsRecorded
 
 TOKEN = "kM3vX0aTz9Qe7LrB2wYc5NfHs8UjD1pGiOqRtVxZbEo"
+SIGNAL_TOKEN = "wQ7zN1xK5vB9mC3rT8yU2pL6dF0gH4jS7aE1iO5kZ9c"
 OTHER_TOKEN = "aB4dE6gH8jK0mN2pQ4sT6vW8yZ0cF2hJ4lO6qS8uX0z"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 ORIGIN = "http://127.0.0.1:8700"
@@ -176,6 +179,9 @@ class Absent:
     async def submit(self, command: Command) -> Accepted:  # noqa: ARG002
         raise UsageError("no engine runs on this log")
 
+    async def receive(self, batch: SignalBatch) -> SignalsRecorded:  # noqa: ARG002
+        raise UsageError("no engine runs on this log")
+
     async def crash(self) -> None:
         raise UsageError("no engine runs on this log")
 
@@ -185,7 +191,7 @@ class Present:
 
     def __init__(self, world: EngineState, timeline: ListTimeline, said: EngineStatus) -> None:
         self.world, self.timeline, self.said = world, timeline, said
-        self.crashed = False
+        self.crashed, self.wall_ms = False, 0
 
     async def status(self) -> EngineStatus | None:
         return self.said
@@ -202,6 +208,13 @@ class Present:
             take(self.world, self.timeline.log, event)
         self.timeline.tell()
         return Accepted(first_seq, len(self.timeline.log), changes if is_reload else ())
+
+    async def receive(self, batch: SignalBatch) -> SignalsRecorded:
+        prepared, first_seq = PreparedSignals(batch, self.wall_ms), len(self.timeline.log) + 1
+        for event in prepared.inputs(self.world):
+            take(self.world, self.timeline.log, event)
+        self.timeline.tell()
+        return prepared.answer(Accepted(first_seq, len(self.timeline.log)))
 
     async def crash(self) -> None:
         if self.crashed:
@@ -245,7 +258,13 @@ def gate_of(
     *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), delay_s: float = DELAY_S
 ) -> Gate:
     """Return a gate with the token of the tests."""
-    return Gate(Token(TOKEN), AllowedHosts(bound, trusted), reading_open=reading_open, delay_s=delay_s)
+    return Gate(
+        Token(TOKEN),
+        AllowedHosts(bound, trusted),
+        reading_open=reading_open,
+        signal_token=Token(SIGNAL_TOKEN),
+        delay_s=delay_s,
+    )
 
 
 @asynccontextmanager

@@ -33,7 +33,8 @@ SCHEMAS = [
     "PositionViewListAnswer", "Problem", "ReadinessView", "ReadingView", "ReadyView", "RefusedView",
     "ReloadRequest", "RepairView", "ResetRequest", "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer",
     "RunnerDetail",
-    "RunnerDetailAnswer", "SettlementView", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
+    "RunnerDetailAnswer", "SettlementView", "SignalReceipt", "SignalRequest", "SignalView",
+    "SignalViewListAnswer", "SignalsRecorded", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
     "StrategyViewListAnswer", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage",
     "TradeViewPageAnswer",
     "TripView", "TroubleView", "WatchdogView", "WebView",
@@ -60,6 +61,7 @@ async def test_every_route_is_described_with_its_protection() -> None:
         security = operation.get("security")
         assert security == {
             Access.OPEN: None, Access.READ: [{"token": []}, {}], Access.COMMAND: [{"token": []}],
+            Access.SIGNAL: [{"signalToken": []}],
         }[route.access]  # fmt: skip
         assert ("401" in operation["responses"]) == (route.access is not Access.OPEN or route.path == "/login")
 

@@ -72,7 +72,8 @@ def test_every_route_states_its_access_and_reads_change_nothing() -> None:
         ("GET", "/login"), ("FILES", "/static"), ("FILES", "/assets"),
     }  # fmt: skip
     changing = {one.path for one in routes() if isinstance(one, GuardedRoute) and one.method != "GET"}
-    assert changing == {"/login", "/logout", *(one.path for one in COMMANDS)}
+    assert changing == {"/login", "/logout", "/api/v1/signals", *(one.path for one in COMMANDS)}
+    assert {one.path for one in routes() if one.access is Access.SIGNAL} == {"/api/v1/signals"}
     assert {one.path for one in COMMANDS} == {"/pages/crash", *(f"/api/v1/commands/{name}" for name in KINDS)}
     assert all(one.live for one in routes() if "stream" in one.path or isinstance(one, GuardedSocket))
 

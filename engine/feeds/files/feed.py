@@ -18,6 +18,7 @@ from papertape.engine.feeds.files.containers import broken_file_error
 from papertape.engine.feeds.files.coverage import coverage_warnings
 from papertape.engine.feeds.files.csv_reader import QuickReader, read_candles, read_funding, read_open_interest
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP, derived_contract
+from papertape.engine.feeds.files.signals_csv import SignalSeries, read_signals
 from papertape.engine.feeds.files.table_source import TableSource, table_source
 from papertape.engine.feeds.playback import PlaybackStep, play_back
 from papertape.engine.ports.clock import Clock
@@ -33,10 +34,13 @@ from papertape.events.facts import (
 )
 
 TIME_END_MS: Final = 1 << 62
-_CANDLE, _FUNDING, _OPEN_INTEREST = 0, 1, 2
+_CANDLE, _FUNDING, _OPEN_INTEREST, _SIGNAL = 0, 1, 2, 3
 
 _Ranked = tuple[int, int, int, FeedFact]
-"""A fact and its rank: time, kind, place of its symbol. Ranks are unique, so facts are never compared."""
+"""A fact and its rank: time, kind, place of its symbol or of its series of signals.
+
+Ranks are unique, so facts are never compared.
+"""
 
 
 class FileSettings(Struct, frozen=True, kw_only=True):
@@ -51,6 +55,7 @@ class FileSettings(Struct, frozen=True, kw_only=True):
     candles: tuple[Path | str, ...]
     funding: tuple[Path | str, ...] = ()
     open_interest: tuple[Path | str, ...] = ()
+    signals: tuple[Path | str, ...] = ()
     start_ms: int | None = None
     end_ms: int | None = None
     speed: float = 0.0
@@ -76,17 +81,20 @@ class FileFeed:
         self.candles = _candles_by_symbol(settings, quick)
         self.funding = _series_by_symbol(settings.funding, read_funding, self.candles)
         self.open_interest = _series_by_symbol(settings.open_interest, read_open_interest, self.candles)
+        signals = read_signals(list(map(Path, settings.signals)), list(self.candles))
+        self.signals = signals.series
         self.refusals = RefusalLog()
         for candles in self.candles.values():
             self.refusals.extend(candles.refusals)
         for series in (*self.funding.values(), *self.open_interest.values()):
             self.refusals.extend(series.refusals)
+        self.refusals.extend(signals.refusals)
         tables: list[CandleColumns | SeriesColumns] = [
             *self.candles.values(),
             *self.funding.values(),
             *self.open_interest.values(),
         ]
-        self.notes = [note for table in tables for note in table.notes]
+        self.notes = [*(note for table in tables for note in table.notes), *signals.notes]
 
     def warnings(self, start_ms: int | None = None, end_ms: int | None = None) -> list[str]:
         """Return warnings about the files: rates in percent, and series that cover only part of the candles."""
@@ -95,6 +103,9 @@ class FileFeed:
         for name, of_symbol in (("settlements", self.funding), ("readings of open interest", self.open_interest)):
             for symbol, columns in of_symbol.items():
                 warnings += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)
+        for one in self.signals:
+            title, candles = f"{one.symbol} signals {one.name}", self.candles[one.symbol]
+            warnings += coverage_warnings(title, one.columns, candles, start_ms, end_ms)
         return warnings
 
     def contracts(self) -> list[ContractListed]:
@@ -128,6 +139,9 @@ class FileFeed:
             if readings := self.open_interest.get(symbol):
                 limits_ms = newest.open_interest_ms, end_ms
                 streams.append(_series_facts(OpenInterestObserved, symbol, place, readings, limits_ms))
+        for place, signals in enumerate(self.signals):
+            seen_ms = seen.get(signals.symbol, NOTHING_SEEN).signals_ms.get((signals.source, signals.name), -1)
+            streams.append(_signal_facts(place, signals, seen_ms, end_ms))
         return merge(*streams)
 
 
@@ -158,6 +172,12 @@ def _series_facts(
     for row in range(bisect_right(series.time_ms, seen_ms), bisect_left(series.time_ms, end_ms)):
         at_ms = series.time_ms[row]
         yield at_ms, rank, place, kind(at_ms, symbol, series.value[row])
+
+
+def _signal_facts(place: int, signals: SignalSeries, seen_ms: int, end_ms: int) -> Iterator[_Ranked]:
+    times = signals.columns.time_ms
+    for row in range(bisect_right(times, seen_ms), bisect_left(times, end_ms)):
+        yield times[row], _SIGNAL, place, signals.event(row)
 
 
 def _by_symbol(paths: Sequence[Path | str]) -> dict[str, list[TableSource]]:

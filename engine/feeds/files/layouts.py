@@ -28,6 +28,9 @@ _NAMES: Final = {
     ),
     "rate": ("rate", "last_funding_rate", "fundingrate", "funding_rate", "open"),
     "time_ms": ("time_ms", "create_time", *_TIME_NAMES),
+    "symbol": ("symbol", "pair", "ticker"),
+    "name": ("name", "signal"),
+    "value": ("value",),
     "open_interest": ("open_interest", "sum_open_interest", "openinterest", "openinterestamount"),
 }
 """The names of each column in other tools, best first. freqtrade stores funding rates in the column `open`."""
@@ -100,7 +103,8 @@ def _named(header: Sequence[str], columns: tuple[str, ...], lines_above: int) ->
     picks = tuple(_place(names, column) for column in columns)
     if -1 in picks or len(set(picks)) != len(picks):
         return None
-    symbol_at = next((names.index(name) for name in _SYMBOL_NAMES if name in names), -1)
+    of_symbols = () if "symbol" in columns else _SYMBOL_NAMES
+    symbol_at = next((names.index(name) for name in of_symbols if name in names), -1)
     known = next((words for keys, words in _KNOWN_HEADERS.items() if set(keys) <= set(names)), None)
     if known is None and lines_above == 2:
         known = "CryptoDataDownload's table below a title line"

@@ -13,7 +13,7 @@ from papertape.engine.kernel.indicators.ranks import typical_price
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.indicators.structs import Mfi, Obv, SessionVwap, VolumeAverage, Vwap
-    from papertape.engine.kernel.state import Bar, Bars
+    from papertape.engine.kernel.state import Bars
     from papertape.engine.kernel.view import SeriesView
 
 
@@ -75,9 +75,19 @@ def update_vwap(vwap: Vwap, series: SeriesView, period: int) -> None:
     bars = series.bars
     mask, full = len(bars) - 1, vwap.first + period
     for row in range(start, vwap.row + 1):
-        _add_turnover(vwap, bars[row & mask], 1)
+        bar = bars[row & mask]
+        volume = bar.volume
+        if volume > 0.0:
+            vwap.turnover_sum += (bar.high + bar.low + bar.close) / 3.0 * volume
+            vwap.volume_sum += volume
+            vwap.traded += 1
         if row >= full:
-            _add_turnover(vwap, bars[(row - period) & mask], -1)
+            bar = bars[(row - period) & mask]
+            volume = bar.volume
+            if volume > 0.0:
+                vwap.turnover_sum -= (bar.high + bar.low + bar.close) / 3.0 * volume
+                vwap.volume_sum -= volume
+                vwap.traded -= 1
             if row & RENEWAL_MASK == 0:
                 _renew_turnover(vwap, bars, row, period)
         if vwap.traded == 0:
@@ -86,21 +96,14 @@ def update_vwap(vwap: Vwap, series: SeriesView, period: int) -> None:
     vwap.value = vwap.turnover_sum / vwap.volume_sum if vwap.ready == 1 else 0.0
 
 
-def _add_turnover(vwap: Vwap, bar: Bar, sign: int) -> None:
-    """Add a candle to the window (1), or drop it (-1)."""
-    if bar.volume > 0.0:
-        vwap.turnover_sum += sign * (typical_price(bar) * bar.volume)
-        vwap.volume_sum += sign * bar.volume
-        vwap.traded += sign
-
-
 def _renew_turnover(vwap: Vwap, bars: Bars, row: int, period: int) -> None:
     """Take both sums anew from the ring."""
     mask = len(bars) - 1
     vwap.turnover_sum, vwap.volume_sum = 0.0, 0.0
-    vwap.traded = 0
     for k in range(row - period + 1, row + 1):
-        _add_turnover(vwap, bars[k & mask], 1)
+        bar = bars[k & mask]
+        vwap.turnover_sum += typical_price(bar) * bar.volume
+        vwap.volume_sum += bar.volume
 
 
 def update_session_vwap(vwap: SessionVwap, series: SeriesView, session_ms: int) -> None:

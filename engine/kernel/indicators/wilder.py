@@ -69,7 +69,8 @@ def update_atr(atr: Atr, series: SeriesView, period: int) -> None:
     mask = len(bars) - 1
     for row in range(start, atr.row + 1):
         if row > atr.first:
-            fold_atr(atr, row - atr.first, bars[row & mask], bars[(row - 1) & mask].close, period)
+            bar = bars[row & mask]
+            fold_atr(atr, row - atr.first, true_range(bar.high, bar.low, bars[(row - 1) & mask].close), period)
 
 
 def begin_atr(atr: Atr) -> None:
@@ -78,9 +79,8 @@ def begin_atr(atr: Atr) -> None:
     atr.ready = 0
 
 
-def fold_atr(atr: Atr, age: int, bar: Bar, previous_close: float, period: int) -> None:
+def fold_atr(atr: Atr, age: int, span: float, period: int) -> None:
     """Fold the true range of one candle; `age` counts from 0 at the first candle, which has none."""
-    span = true_range(bar.high, bar.low, previous_close)
     if age > period:
         atr.value = (atr.value * (period - 1) + span) / period
         return
@@ -105,7 +105,9 @@ def update_adx(adx: Adx, series: SeriesView, period: int) -> None:
     mask = len(bars) - 1
     for row in range(start, adx.row + 1):
         if row > adx.first:
-            fold_adx(adx, row - adx.first, bars[row & mask], bars[(row - 1) & mask], period)
+            bar, before = bars[row & mask], bars[(row - 1) & mask]
+            span = true_range(bar.high, bar.low, before.close)
+            fold_adx(adx, row - adx.first, bar.high - before.high, before.low - bar.low, span, period)
 
 
 def begin_adx(adx: Adx) -> None:
@@ -115,10 +117,8 @@ def begin_adx(adx: Adx) -> None:
     adx.di_ready, adx.ready = 0, 0
 
 
-def fold_adx(adx: Adx, age: int, bar: Bar, previous: Bar, period: int) -> None:
+def fold_adx(adx: Adx, age: int, up: float, down: float, span: float, period: int) -> None:
     """Fold the rise of the high, the fall of the low and the true range of one candle; `age` as in `fold_atr`."""
-    up, down = bar.high - previous.high, previous.low - bar.low
-    span = true_range(bar.high, bar.low, previous.close)
     plus = up if up > down and up > 0.0 else 0.0
     minus = down if down > up and down > 0.0 else 0.0
     if age < period:
@@ -178,7 +178,7 @@ def update_supertrend(trend: Supertrend, series: SeriesView, atr_period: int, wi
     for row in range(start, trend.row + 1):
         if row > trend.first:
             bar, previous_close = bars[row & mask], bars[(row - 1) & mask].close
-            fold_atr(trend.atr, row - trend.first, bar, previous_close, atr_period)
+            fold_atr(trend.atr, row - trend.first, true_range(bar.high, bar.low, previous_close), atr_period)
             if row - trend.first >= atr_period:
                 _fold_bands(trend, bar, previous_close, width * trend.atr.value)
                 trend.ready = 1

@@ -64,7 +64,7 @@ def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Buy, or fail, when told so."""
     volume = view.candle.volume
     if volume == FAIL_ENTERING:
-        return int(view.candle.volme)
+        return int(view.candle.volme)  # type: ignore[attr-defined]
     if volume == RECURSE:
         return enter(view, params, answer)
     while volume == HANG:
@@ -74,7 +74,9 @@ def enter(view: View, params: Parameters, answer: Answer) -> int:
     if volume not in (BUY, TEXT):
         return 0
     answer.stop_fraction = params.stop_percent / 100.0
-    answer.target_fraction = params.target_percent / 100.0 if volume == BUY else "0.02"
+    answer.target_fraction = params.target_percent / 100.0
+    if volume == TEXT:
+        answer.target_fraction = "0.02"  # type: ignore[assignment]
     answer.reading.volume = volume
     answer.reading.seen = view.state.seen * 1.0
     return 1
