@@ -20,6 +20,7 @@ import papertape.engine.kernel.changes
 import papertape.engine.kernel.decide
 import papertape.engine.kernel.evolve
 import papertape.engine.kernel.fast_forward
+import papertape.engine.kernel.fill_prices
 import papertape.engine.kernel.fills
 import papertape.engine.kernel.indicators.averages
 import papertape.engine.kernel.indicators.dispersion
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 KERNEL_MODULES = (
     papertape.engine.kernel.answers,
     papertape.engine.kernel.changes,
+    papertape.engine.kernel.fill_prices,
     papertape.engine.kernel.matching,
     papertape.engine.kernel.orders,
     papertape.engine.kernel.plans,
