@@ -21,7 +21,7 @@ from papertape.engine.kernel.codes import (
     ON_TIME,
     UNNAMED_EXIT,
 )
-from papertape.engine.kernel.fills import book_funding, slippage_now
+from papertape.engine.kernel.fills import book_funding
 from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
@@ -124,8 +124,10 @@ def trade_candle(
     out: Decisions,
     n: int,
 ) -> int:
-    """Take a candle into orders and position: funding, fills, the trailing stop, expiry. Return the new count."""
+    """Take a candle into day, orders and position: funding, fills, trailing stop, expiry. Return the new count."""
     candle = data.series[0].candle
+    if fact.open_time_ms >= account.day_end_ms:
+        roll_day(account, fact.open_time_ms)
     if desk.position.side != 0 or desk.order.action != NO_ORDER:
         turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
         n = book_funding(data.market, data.settlements, fact, desk, account, out, n)
@@ -140,6 +142,17 @@ def mark_account(fact: Fact, account: Account, desks: Desks, rules: AccountRules
     """Value the account at the last closes, and trip its kill switch at a limit. Return the new count."""
     mark_to_market(account, desks)
     return n if account.tripped != 0 else check_account_limits(fact.time_ms, account, desks, rules, out, n)
+
+
+def may_enter(data: MarketData, desk: SymbolState, account: Account, needs: Needs, signals: int) -> bool:
+    """Return whether a strategy is asked for an entry: it is flat, nothing stops it, and all that it needs is known."""
+    return (
+        desk.position.side == 0
+        and desk.order.action == NO_ORDER
+        and account.tripped + account.paused + data.market.suspended == 0
+        and is_ready(data.series, needs)
+        and have_arrived(data.signals, signals)
+    )
 
 
 def make_decide(
@@ -181,11 +194,9 @@ def make_decide(
         out: Decisions,
         n: int,
     ) -> int:
-        first, market, candle = n, data.market, data.series[0].candle
+        first, candle = n, data.series[0].candle
         desk, contract = desks[fact.symbol], contracts[fact.symbol]
         position, order = desk.position, desk.order
-        if fact.open_time_ms >= account.day_end_ms:
-            roll_day(account, fact.open_time_ms)
         n = trade_candle(fact, data, desk, desks, account, rules, contracts, tiers, out, n)
         acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and position.side != 0 and order.action == NO_ORDER:
@@ -201,34 +212,12 @@ def make_decide(
         mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
             n = mark_account(fact, account, desks, rules, out, n)
-        if (
-            acting
-            and position.side == 0
-            and order.action == NO_ORDER
-            and account.tripped + account.paused + market.suspended == 0
-            and is_ready(data.series, needs)
-            and have_arrived(data.signals, signals)
-        ):
+        if acting and may_enter(data, desk, account, needs, signals):
             clear_answer(answer)
             clear_reading(answer.reading)
             side = enter(fact.time_ms, data, state, account, desk, params, answer)
             if side is not None and side != 0:
-                slippage = slippage_now(rules, candle.turbulent)
-                timeframe_ms = candle.timeframe_ms
-                place_entry(
-                    side,
-                    answer,
-                    fact,
-                    slippage,
-                    timeframe_ms,
-                    units_max,
-                    account,
-                    desks,
-                    rules,
-                    contracts,
-                    tiers,
-                    out[n],
-                )
+                place_entry(side, answer, fact, candle, units_max, account, desks, rules, contracts, tiers, out[n])
                 n += 1
         return n
 

@@ -18,16 +18,24 @@ from papertape.engine.kernel.codes import (
     KILL_SWITCH,
     LATE_CANDLE,
     LIMIT_ORDER,
-    LIQUIDATION,
     MARKET_ORDER,
     NEXT_CANDLE_MISSING,
     NO_REASON,
     ON_TIME,
     POSITION_ENDED,
-    REDUCED,
     STOP_ORDER,
-    TARGET,
-    TARGET_1,
+)
+from papertape.engine.kernel.fill_prices import (
+    ADDED,
+    CLOSED,
+    LIQUIDATED,
+    NOTHING,
+    PART,
+    STOPPED,
+    TARGET_HIT,
+    end_fee,
+    end_reason,
+    fill_price,
 )
 from papertape.engine.kernel.fills import (
     close_position,
@@ -72,15 +80,6 @@ INSIDE_AFTER_STOP = 9
 DONE = 10
 FILLS_MAX = 16
 """More than one candle can fill: an exit or reduction, four targets, four adds."""
-
-# What a step fills.
-NOTHING = 0
-LIQUIDATED = 1
-CLOSED = 2
-STOPPED = 3
-PART = 4
-TARGET_HIT = 5
-ADDED = 6
 
 
 def match_candle(
@@ -204,7 +203,7 @@ def _walk(
         if not at_open and ambiguous < 0:
             ambiguous = _is_ambiguous(step, fact, position, contract)
         unclear, at_ms = (0, fact.open_time_ms) if at_open else (ambiguous, fact.time_ms)
-        price, reference = _fill_price(what, k, at_open, fact.open, slippage, position, rules, contract)
+        price, reference = fill_price(what, k, at_open, fact.open, slippage, position, rules, contract)
         if what == ADDED:
             increase_position(
                 k,
@@ -223,7 +222,7 @@ def _walk(
                 out[n],
             )
         else:
-            reason, fee = _end_reason(what, k, position, desk.order), _end_fee(what, rules)
+            reason, fee = end_reason(what, k, position, desk.order), end_fee(what, rules)
             partial = what in (PART, TARGET_HIT)
             quantity = part_to_close(reason, k, price, position, contract) if partial else position.quantity_base
             if quantity >= position.quantity_base:
@@ -248,52 +247,6 @@ def _walk(
             )
         n += 1
     return n
-
-
-def _fill_price(
-    what: int,
-    k: int,
-    at_open: bool,
-    opening: float,
-    slippage: float,
-    position: Position,
-    rules: AccountRules,
-    contract: Contract,
-) -> tuple[float, float]:
-    """Return the price of a fill, and its price before slippage: a resting limit order has none."""
-    side = position.side
-    if what == LIQUIDATED:
-        bankruptcy = position.entry_price_usdt - side * (position.entry_price_usdt / rules.leverage)
-        return bankruptcy, bankruptcy
-    if what == TARGET_HIT:
-        target = rung_at(position.targets, k).price_usdt
-        return target, target
-    if what == ADDED:
-        add = rung_at(position.adds, k)
-        if add.kind == LIMIT_ORDER:
-            return add.price_usdt, add.price_usdt
-        reference = opening if at_open else add.price_usdt
-        return market_price(reference, side, slippage, contract), reference
-    reference = opening if at_open else position.stop_price_usdt
-    return market_price(reference, -side, slippage, contract), reference
-
-
-def _end_reason(what: int, k: int, position: Position, order: Order) -> int:
-    """Return the reason of a fill that closes the position or a part of it."""
-    if what == LIQUIDATED:
-        return LIQUIDATION
-    if what == TARGET_HIT:
-        return TARGET if position.targets.count == 1 else TARGET_1 + k
-    if what == STOPPED:
-        return position.stop_reason
-    return REDUCED if what == PART else order.reason
-
-
-def _end_fee(what: int, rules: AccountRules) -> float:
-    """Return the fee rate of such a fill; a liquidation takes the whole margin and has none."""
-    if what == LIQUIDATED:
-        return 0.0
-    return rules.maker_fee if what == TARGET_HIT else rules.taker_fee
 
 
 def _next_fill(

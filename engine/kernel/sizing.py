@@ -35,7 +35,7 @@ from papertape.engine.kernel.codes import (
     UNITS,
 )
 from papertape.engine.kernel.evolve import evolve
-from papertape.engine.kernel.fills import is_below_minimum
+from papertape.engine.kernel.fills import is_below_minimum, slippage_now
 from papertape.engine.kernel.margin import available_margin, liquidation_price, order_fee
 from papertape.engine.kernel.orders import clear_plan, expiry_ms
 from papertape.engine.kernel.plans import (
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         Contracts,
         Desks,
         Fact,
+        Series,
         SymbolState,
         Tiers,
         TierTables,
@@ -106,8 +107,7 @@ def place_entry(
     side_answer: float,
     answer: Answer,
     fact: Fact,
-    slippage: float,
-    timeframe_ms: int,
+    candle: Series,
     units_max: int,
     account: Account,
     desks: Desks,
@@ -121,6 +121,7 @@ def place_entry(
     An invalid answer is refused before anything is computed with it.
     """
     copy_reading(answer.reading, decision.reading)
+    slippage = slippage_now(rules, candle.turbulent)
     side, contract = LONG if side_answer > 0 else SHORT, contracts[fact.symbol]
     clear_plan(decision)
     decision.symbol = fact.symbol
@@ -141,7 +142,7 @@ def place_entry(
     decision.units = 1.0 + sum_of_sizes(answer.adds)
     if decision.order_kind != MARKET_ORDER:
         decision.expires_candles = answer.expires_candles
-        decision.expires_at_ms = expiry_ms(fact.time_ms, answer.expires_candles, timeframe_ms)
+        decision.expires_at_ms = expiry_ms(fact.time_ms, answer.expires_candles, candle.timeframe_ms)
     decision.trail_fraction = answer.trail_fraction
     decision.trail_after_fraction = answer.trail_after_fraction
     decision.breakeven_after_fraction = answer.breakeven_after_fraction

@@ -266,14 +266,12 @@ def _longer_history(series: Series, bars: Bars, rows: int) -> Bars:
 def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
     """Return what was observed of a symbol, with the series of one runner."""
     series = tuple([one.views[symbol] for one in runner.series])
-    references = tuple([_reference(state, runner, other) for other in runner.references]) if runner.references else ()
+    references = tuple(
+        Reference(other, state.markets[other], tuple(one.views[other] for one in runner.series))
+        for other in runner.references
+    )
     rings = state.settlements[symbol], state.readings[symbol]
     return MarketData(state.markets[symbol], series, *rings, runner.signals[symbol], references)
-
-
-def _reference(state: EngineState, runner: Runner, symbol: int) -> Reference:
-    """Return another symbol that a runner's strategy looks at."""
-    return Reference(symbol, state.markets[symbol], tuple([one.views[symbol] for one in runner.series]))
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:

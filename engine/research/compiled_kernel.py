@@ -20,6 +20,7 @@ import papertape.engine.kernel.changes
 import papertape.engine.kernel.decide
 import papertape.engine.kernel.evolve
 import papertape.engine.kernel.fast_forward
+import papertape.engine.kernel.fill_prices
 import papertape.engine.kernel.fills
 import papertape.engine.kernel.indicators.averages
 import papertape.engine.kernel.indicators.dispersion
@@ -61,8 +62,8 @@ from papertape.engine.research.runner import CompiledRunner
 from papertape.engine.strategy_registry import is_shipped, loop_digest, shipped_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FunctionType, ModuleType
+    from collections.abc import Callable, Mapping
+    from types import FunctionType
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.reducer.state import EngineState
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 KERNEL_MODULES = (
     papertape.engine.kernel.answers,
     papertape.engine.kernel.changes,
+    papertape.engine.kernel.fill_prices,
     papertape.engine.kernel.matching,
     papertape.engine.kernel.orders,
     papertape.engine.kernel.plans,
@@ -117,16 +119,18 @@ def _compiler_digest() -> str:
 def make_known() -> None:
     """Register the kernel's plain functions with numba, once per process."""
     for module in KERNEL_MODULES:
-        _make_module_known(module)
+        _make_known(vars(module), module.__name__)
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
     make_overloads_known()
 
 
-def _make_module_known(module: ModuleType, make: Callable[[FunctionType], FunctionType] = make_part) -> None:
-    """Register every plain function that a module defines itself."""
-    for _, function in inspect.getmembers(module, inspect.isfunction):
-        if function.__module__ == module.__name__:
+def _make_known(
+    names: Mapping[str, Any], module: str, make: Callable[[FunctionType], FunctionType] = make_part
+) -> None:
+    """Register every plain function among the names of a module that the module defines itself."""
+    for _, function in sorted(names.items()):
+        if inspect.isfunction(function) and function.__module__ == module:
             make(function)
 
 
@@ -145,8 +149,9 @@ def register_strategy(strategy: Strategy) -> None:
     """Register the kernel's and a strategy's plain functions with numba. Raise ConfigError for one that prints."""
     refuse_uncompilable(strategy)
     make_known()
-    module: ModuleType = inspect.getmodule(strategy.hooks.enter)  # type: ignore[assignment]
-    _make_module_known(module, make_part if is_shipped(strategy) else make_own_part)
+    enter: FunctionType = strategy.hooks.enter  # type: ignore[assignment]
+    # Not the module by its name: a file that was loaded again has another one under that name.
+    _make_known(enter.__globals__, enter.__module__, make_part if is_shipped(strategy) else make_own_part)
 
 
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
