@@ -266,12 +266,9 @@ def _longer_history(series: Series, bars: Bars, rows: int) -> Bars:
 def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
     """Return what was observed of a symbol, with the series of one runner."""
     series = tuple([one.views[symbol] for one in runner.series])
-    references = tuple(
-        Reference(other, state.markets[other], tuple(one.views[other] for one in runner.series))
-        for other in runner.references
-    )
-    rings = state.settlements[symbol], state.readings[symbol]
-    return MarketData(state.markets[symbol], series, *rings, runner.signals[symbol], references)
+    markets, rings = state.markets, (state.settlements[symbol], state.readings[symbol])
+    others = [Reference(r, markets[r], tuple([one.views[r] for one in runner.series])) for r in runner.references]
+    return MarketData(markets[symbol], series, *rings, runner.signals[symbol], tuple(others))
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
