@@ -77,8 +77,8 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
 def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: bool, digest: str) -> Callable[..., Any]:
     """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full.
 
-    `run` is `make_run`'s, bound by `with_data` to the numbers of series and references. A strategy that `refers` to
-    other symbols takes fact by fact: `show` (see `make_show`) comes between them.
+    `run` is `make_run`'s, bound by `with_data`. A strategy that `refers` to others takes fact by fact, with `show` of
+    `make_show` between them.
     """
 
     def advance(
@@ -112,15 +112,14 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
         others = (series, bars, markets, references)
         while 0 <= f < end and n < full:
             s = facts.symbol[f]
+            rings = settlements[s], readings[s], signals[s]
             f, n = run(
                 series,
                 bars,
                 s,
                 others,
                 markets[s],
-                settlements[s],
-                readings[s],
-                signals[s],
+                *rings,
                 slots,
                 facts,
                 scratch[0],
