@@ -108,18 +108,18 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
         out: Any,
         equities: Any,
     ) -> tuple[int, int, str]:
-        n, full, f = 0, len(out) - room, first
-        others = (series, bars, markets, references)
+        n, full, f, others = 0, len(out) - room, first, (series, bars, markets, references)
         while 0 <= f < end and n < full:
             s = facts.symbol[f]
-            rings = settlements[s], readings[s], signals[s]
             f, n = run(
                 series,
                 bars,
                 s,
                 others,
                 markets[s],
-                *rings,
+                settlements[s],
+                readings[s],
+                signals[s],
                 slots,
                 facts,
                 scratch[0],
