@@ -77,8 +77,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
 def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: bool, digest: str) -> Callable[..., Any]:
     """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full.
 
-    `run` is `make_run`'s, bound by `with_data`. A strategy that `refers` to others takes fact by fact, with `show` of
-    `make_show` between them.
+    `run` is `make_run`'s, bound by `with_data`. A strategy that `refers` to others takes fact by fact, then `show`s it.
     """
 
     def advance(
