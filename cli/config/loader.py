@@ -255,7 +255,8 @@ def _unwatched(section: Tree, strategies: Mapping[str, Strategy | None], watched
             if symbol not in watched:
                 path = ("strategies", name, f"only_symbols[{at}]")
                 yield ConfigProblem(path, f'= "{symbol}" {unknown_key_text(symbol, watched, "symbol")}', symbol)
-        for key, symbol in () if strategies[name] is None else strategies[name].references:
+        strategy = strategies[name]
+        for key, symbol in () if strategy is None else strategy.references:
             if symbol not in watched:
                 path = ("strategies", name, key)
                 yield ConfigProblem(path, f'= "{symbol}" {unknown_key_text(symbol, watched, "symbol")}', symbol)
