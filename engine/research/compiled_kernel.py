@@ -177,12 +177,12 @@ def _view_of(strategy: Strategy) -> tuple[Any, ...]:
 
 def _bound(strategy: Strategy, hook: Callable[..., Any]) -> Any:
     """Return a deciding hook, bound to the strategy's view, as a part of a loop."""
-    return make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type]
+    return make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
 
 
 def _shown(strategy: Strategy, hook: Callable[..., Any]) -> Any:
     """Return an observing hook, bound to the strategy's view, as a part of a loop."""
-    return make_part(bind_observing(*_view_of(strategy), hook))  # type: ignore[arg-type]
+    return make_part(bind_observing(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
 
 
 def update_part(strategy: Strategy) -> Any:
