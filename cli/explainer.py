@@ -58,7 +58,8 @@ class Explainer:
         return self._known[recorded.seq]
 
     def _conditions(self, event: OrderPlaced | OrderRejected, seq: int) -> list[Condition]:
-        strategy, configured = self._known_strategies().get(event.strategy), self._in_force(event.strategy, seq)
+        configured = self._in_force(event.strategy, seq)
+        strategy = strategy_of(event.strategy, self._known_strategies(), configured)
         conditions, note = conditions_then(event, strategy, configured)
         if note:
             self._note(note)
@@ -87,6 +88,11 @@ class Explainer:
             self.notes.append(text)
 
 
+def strategy_of(name: str, strategies: Mapping[str, Strategy], configured: RunnerConfigured | None) -> Strategy | None:
+    """Return a strategy by name, or the one whose file it ran according to the log; None if neither is installed."""
+    return strategies.get(name) or strategies.get("" if configured is None else configured.of)
+
+
 def conditions_then(
     event: OrderPlaced | OrderRejected, strategy: Strategy | None, configured: RunnerConfigured | None
 ) -> tuple[list[Condition], str]:
@@ -110,7 +116,7 @@ def make_explainer(strategies: Mapping[str, Strategy]) -> Explain:
     def explain(
         event: OrderPlaced | OrderRejected, configured: RunnerConfigured | None
     ) -> tuple[tuple[Shown, ...], str]:
-        conditions, note = conditions_then(event, strategies.get(event.strategy), configured)
+        conditions, note = conditions_then(event, strategy_of(event.strategy, strategies, configured), configured)
         return condition_views(conditions), note
 
     return explain

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from papertape.cli.config.instances import strategy_loader
 from papertape.cli.config.sections import (
     bitget_settings,
     config_digest,
@@ -29,7 +30,6 @@ from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.runner_settings import no_runnable_strategy_text, split_by_timeframe
 from papertape.engine.startup import EngineSettings
-from papertape.engine.strategy_registry import load_from
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
 
@@ -166,7 +166,7 @@ def make_engine_settings(
         runners=make_runners(config, strategies, base_ms, warn),
         config_digest=config_digest(config),
         unusable=config.unusable,
-        load=load_from(config.strategy_folders),
+        load=strategy_loader(config),
         snapshot_every_events=config.engine.snapshot_every_events,
     )
 

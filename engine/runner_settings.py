@@ -93,9 +93,21 @@ def runner_configurations(
             series=strategies[name].series,
             exit_reasons=strategies[name].exit_reasons,
             readings=strategies[name].reading.__struct_fields__,
+            of=strategies[name].of,
+            references=_references(strategies[name], symbols),
         )
         for name, settings in runners.items()
     ]
+
+
+def _references(strategy: Strategy, symbols: tuple[str, ...]) -> dict[str, str]:
+    """Return the other symbols that a strategy looks at, by name. Raise ConfigError for one that is not watched."""
+    for name, symbol in strategy.references:
+        if symbol not in symbols:
+            raise ConfigError(
+                f"strategies.{strategy.name}.{name}: symbol {symbol} is not watched; there are {', '.join(symbols)}"
+            )
+    return dict(strategy.references)
 
 
 def _symbols(name: str, symbols: tuple[str, ...], settings: RunnerSettings) -> tuple[str, ...]:

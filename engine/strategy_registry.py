@@ -18,6 +18,8 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 import papertape.engine.kernel
 import papertape.engine.reducer
 import papertape.engine.strategies
@@ -29,7 +31,7 @@ from papertape.engine.reducer.stand_in import unusable
 from papertape.events.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import CodeType, ModuleType
 
 BUILT_IN_ORDER = ("vwap_rsi", "momentum", "funding", "liquidation")
@@ -81,6 +83,27 @@ def _collect(folders: Sequence[Path], load: Callable[[Path], Strategy | None]) -
     if len(strategies) > STRATEGIES_MAX:
         raise ConfigError(f"{len(strategies)} strategies found, at most {STRATEGIES_MAX} can run")
     return strategies
+
+
+def with_instances(
+    strategies: Mapping[str, Strategy], instances: Mapping[str, str], references: Mapping[str, Mapping[str, str]]
+) -> dict[str, Strategy]:
+    """Return the strategies, those that run an other's file under a name of their own, and the references of each.
+
+    `instances` gives the other's name; those of an unknown strategy are left out. `references` gives the symbols that
+    differ from the file's.
+    """
+    others = {
+        name: replace(strategies[of], name=name, of=of)
+        for name, of in instances.items()
+        if name not in strategies and of in strategies
+    }
+    return {
+        name: replace(one, references=tuple({**dict(one.references), **references[name]}.items()))
+        if references.get(name)
+        else one
+        for name, one in {**strategies, **others}.items()
+    }
 
 
 def fault_text(strategy: Strategy) -> str:
@@ -192,7 +215,8 @@ def loop_digest(strategy: Strategy) -> str:
 
 def is_shipped(strategy: Strategy) -> bool:
     """Return whether a strategy is one of papertape's own, which are tested as part of the kernel."""
-    return _shipped().get(strategy.name) == strategy
+    shipped = _shipped().get(strategy.of or strategy.name)
+    return shipped is not None and replace(strategy, name=shipped.name, of="") == shipped
 
 
 @cache

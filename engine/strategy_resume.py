@@ -37,7 +37,7 @@ def resume_events(
             continue
         if runner.failure is not None:
             strategy = state.strategies.get(name) if load is None else load(name)
-            fault = _fault(runner, strategy, state.base_ms)
+            fault = _fault(runner, strategy, state)
             if strategy is None or fault:
                 refused.append(f"{name} stays parked: {fault}")
                 continue
@@ -51,13 +51,13 @@ def resume_events(
     return events
 
 
-def _fault(runner: Runner, strategy: Strategy | None, base_ms: int) -> str:
+def _fault(runner: Runner, strategy: Strategy | None, state: EngineState) -> str:
     """Return why a strategy cannot go on, with file and line where they are known; empty if it can."""
     if strategy is None:
         return MISSING
     if strategy.fault:
         return fault_text(strategy)
-    return misfit(strategy, configuration_for(runner, strategy), base_ms)
+    return misfit(strategy, configuration_for(runner, strategy), state.base_ms, state.symbols)
 
 
 def configuration_for(runner: Runner, strategy: Strategy) -> RunnerConfigured:
@@ -75,6 +75,7 @@ def configuration_for(runner: Runner, strategy: Strategy) -> RunnerConfigured:
         series=strategy.series,
         exit_reasons=strategy.exit_reasons,
         readings=strategy.reading.__struct_fields__,
+        references=dict(strategy.references),
     )
 
 

@@ -6,7 +6,7 @@ import gzip
 from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.state import Account, Market, Series, SymbolState
-from papertape.engine.kernel.view import SeriesView, as_view, deciding_type, position_now
+from papertape.engine.kernel.view import SeriesView, as_view, deciding_type
 from papertape.events.facts import (
     AnomalyRaised,
     CandleClosed,
@@ -386,5 +386,6 @@ def view_of(
     market, symbol = market or Market(), symbol or SymbolState()
     candle, *_ = series.values()
     views = (SeriesView(one, ()) for one in series.values())
-    own = (market, readings, state, position_now(symbol, profit_usdt), Account(), symbol)
+    symbol.position.profit_usdt = profit_usdt
+    own = (market, readings, state, symbol.position, Account(), symbol)
     return as_view(deciding_type(tuple(series)), (market.close_time_ms, candle, *views, *own))

@@ -87,6 +87,8 @@ def _default(path: tuple[str, ...], config: Config, strategies: Mapping[str, Str
             return getattr(config.risk, key)
         case ("strategies", _, "only_symbols"):
             return ()
+        case ("strategies", name, key) if name in strategies and key in strategies[name].reference_names:
+            return dict(strategies[name].references)[key]
         case ("strategies", name, *_, key) if name in strategies:
             defaults = asdict(strategies[name].parameters())
             section = config.strategies.by_name.get(name)

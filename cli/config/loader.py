@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from papertape.api.settings import WebSettings
+from papertape.cli.config.instances import faulty_instances, strategy_sections, with_sections
 from papertape.cli.config.schema import ConfigKey, ConfigTable, table_of, value_text
 from papertape.cli.config.sections import (
     ALL_STRATEGIES,
@@ -48,6 +50,8 @@ Tree = dict[str, Any]
 FILE_BYTES_MAX = 4 << 20
 _AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _GLOBAL = "global_"
+_OF = ConfigKey("text", "", may_be_empty=False, meaning="the strategy whose file it runs")
+_REFERENCE = ConfigKey("text", "", may_be_empty=False, meaning="another symbol that it looks at")
 _SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade only these symbols; empty: all")
 
 
@@ -92,7 +96,9 @@ def _strategy_table(strategy: Strategy) -> ConfigTable:
     parameters = table_of(strategy.parameters, "parameter")
     by_symbol = ConfigTable({}, "symbol", rest=parameters)
     own: dict[str, ConfigKey | ConfigTable] = {"only_symbols": _SYMBOLS, "symbols": by_symbol, "risk": _own_risk()}
-    return ConfigTable({**parameters.keys, **own}, "parameter")
+    references = {name: replace(_REFERENCE, default=symbol) for name, symbol in strategy.references}
+    instance = {"of": _OF} if strategy.of else {}
+    return ConfigTable({**parameters.keys, **references, **instance, **own}, "parameter")
 
 
 def _own_risk() -> ConfigTable:
@@ -163,7 +169,9 @@ def config_of(tree: Tree, path: Path | None, place: Callable[[ConfigProblem], st
         problem = ConfigProblem(("strategies", "folders"), f"= {value_text(_folders(tree))}: {reason}")
         raise error_of([problem], place) from error
     usable = {name: one for name, one in strategies.items() if not one.fault}
-    whole = validate_value(without_sections(tree, strategies.keys() - usable.keys()), schema(usable), (), problems)
+    problems += faulty_instances(tree, strategies)
+    left_out = {*strategies, *(problem.path[1] for problem in problems)} - usable.keys()
+    whole = validate_value(without_sections(tree, left_out), schema(usable), (), problems)
     unusable = faults_of(strategies) | take_strategy_problems(problems, usable, tree, place)
     if not problems:
         problems += _misfits(whole, {**usable, **dict.fromkeys(unusable)})
@@ -171,7 +179,7 @@ def config_of(tree: Tree, path: Path | None, place: Callable[[ConfigProblem], st
     if problems:
         raise error_of(problems, place)
     runnable = {name: one for name, one in usable.items() if name not in unusable}
-    return msgspec.structs.replace(_config(whole, runnable, str(path) if path else ""), unusable=unusable)
+    return replace(_config(whole, runnable, str(path) if path else ""), unusable=unusable)
 
 
 def without_sections(tree: Tree, names: Container[str]) -> Tree:
@@ -185,7 +193,7 @@ def without_sections(tree: Tree, names: Container[str]) -> Tree:
 def strategies_in(tree: Tree, path: Path | None) -> dict[str, Strategy]:
     """Return the built-in strategies and those in the folders of a decoded file at `path`. Raise ConfigError."""
     folder = path.parent if path else Path()
-    return load_all_strategies([folder / one for one in _folders(tree)])
+    return with_sections(load_all_strategies([folder / one for one in _folders(tree)]), strategy_sections(tree))
 
 
 def _folders(tree: Tree) -> list[str]:
@@ -240,12 +248,17 @@ def _watched(feed: Tree) -> list[str]:
     return list(dict.fromkeys(table_source(one).symbol for one in feed.get("file", {}).get("candles", ())))
 
 
-def _unwatched(section: Tree, strategies: Iterable[str], watched: list[str]) -> Iterable[ConfigProblem]:
+def _unwatched(section: Tree, strategies: Mapping[str, Strategy | None], watched: list[str]) -> Iterable[ConfigProblem]:
     for name in strategies:
         table = section.get(name, {})
         for at, symbol in enumerate(table.get("only_symbols", ())):
             if symbol not in watched:
                 path = ("strategies", name, f"only_symbols[{at}]")
+                yield ConfigProblem(path, f'= "{symbol}" {unknown_key_text(symbol, watched, "symbol")}', symbol)
+        strategy = strategies[name]
+        for key, symbol in () if strategy is None else strategy.references:
+            if symbol not in watched:
+                path = ("strategies", name, key)
                 yield ConfigProblem(path, f'= "{symbol}" {unknown_key_text(symbol, watched, "symbol")}', symbol)
         for symbol in table.get("symbols", {}):
             if symbol not in watched:
@@ -262,7 +275,7 @@ def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config
     by_name = {name: one for name, one in configured.items() if one != StrategySection()}
     own = {key: section[key] for key in ("enabled", "folders") if key in section}
     sections = {key: value for key, value in tree.items() if key != "strategies"}
-    return msgspec.structs.replace(
+    return replace(
         msgspec.convert(sections, Config),
         strategies=StrategiesSection(**{key: tuple(value) for key, value in own.items()}, by_name=by_name),
         file=file,
@@ -271,9 +284,12 @@ def _config(tree: Tree, strategies: Mapping[str, Strategy], file: str) -> Config
 
 def _strategy_section(table: Tree, strategy: Strategy) -> StrategySection:
     """Return a strategy's section without parameters that equal their defaults; those of a symbol all stay."""
-    values = {name: value for name, value in table.items() if name not in ("only_symbols", "symbols", "risk")}
+    names = strategy.parameters.__struct_fields__
+    values = {name: value for name, value in table.items() if name in names}
     defaults = msgspec.structs.asdict(strategy.parameters())
     return StrategySection(
+        of=table.get("of", ""),
+        references={name: table[name] for name in strategy.reference_names if name in table},
         parameters={
             name: value for name, value in _typed(values, strategy.parameters).items() if value != defaults[name]
         },

@@ -67,7 +67,9 @@ def tree_of(config: Config) -> Tree:
     tree: Tree = msgspec.to_builtins(config)
     del tree["file"], tree["unusable"]
     for name, section in tree["strategies"].pop("by_name").items():
-        tree["strategies"][name] = {**section.pop("parameters"), **section}
+        tree["strategies"][name] = {**section.pop("parameters"), **section.pop("references"), **section}
+        if not section["of"]:
+            del tree["strategies"][name]["of"]
     return tree
 
 

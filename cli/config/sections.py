@@ -30,7 +30,7 @@ from papertape.engine.feeds.sim.script import (
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.strategy import Strategy
 from papertape.engine.runner_settings import RunnerSettings
-from papertape.engine.strategy_registry import load_all_strategies
+from papertape.engine.strategy_registry import load_all_strategies, with_instances
 from papertape.events.errors import ConfigError
 from papertape.events.text import repair_texts
 from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAMES_MS
@@ -231,9 +231,12 @@ class LogsSection(Struct, frozen=True):
 class StrategySection(Struct, frozen=True):
     """The section of one strategy: parameters that differ from their defaults, and parameters of single symbols.
 
-    An empty `only_symbols` means all. `risk` overrides keys of `[risk]` for this strategy.
+    An empty `only_symbols` means all. `risk` overrides keys of `[risk]` for this strategy. `of` names the strategy
+    whose file it runs, if it has none of its own; `references` are the symbols that it looks at instead of the file's.
     """
 
+    of: str = ""
+    references: dict[str, str] = {}
     parameters: dict[str, int | float] = {}
     symbols: dict[str, dict[str, int | float]] = {}
     only_symbols: tuple[Symbol, ...] = ()
@@ -288,7 +291,12 @@ class Config(Struct, frozen=True):
 
 def strategies_of(config: Config) -> dict[str, Strategy]:
     """Return the built-in strategies and the owner's own; a file that cannot be loaded is there with its fault."""
-    return load_all_strategies(config.strategy_folders)
+    sections = config.strategies.by_name
+    return with_instances(
+        load_all_strategies(config.strategy_folders),
+        {name: one.of for name, one in sections.items() if one.of},
+        {name: one.references for name, one in sections.items()},
+    )
 
 
 def enabled_names(config: Config) -> tuple[str, ...] | None:

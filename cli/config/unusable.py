@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from papertape.cli.config.validation import ConfigProblem, error_of
+from papertape.engine.kernel.strategy import SECTION_KEYS
 from papertape.engine.strategy_registry import BUILT_IN_ORDER, fault_text
 from papertape.events.errors import ConfigError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
     from papertape.engine.kernel.strategy import Strategy
 
-OTHER_KEYS = frozenset({"only_symbols", "symbols", "risk"})
+OTHER_KEYS = frozenset(SECTION_KEYS)
 """The keys of a strategy's section that are no parameters."""
 
 
@@ -52,6 +53,8 @@ def strategy_of(problem: ConfigProblem, usable: Container[str], tree: Mapping[st
             return name
         case ("strategies", where) if where.startswith("enabled[") and "unknown" in problem.text:
             return problem.item
+        case ("strategies", name, "of"):
+            return name
         case ("strategies", name, key) if name in usable and name not in BUILT_IN_ORDER and key not in OTHER_KEYS:
             return name
         case ("strategies", name, "symbols", _, _) if name in usable and name not in BUILT_IN_ORDER:

@@ -6,6 +6,7 @@ import getpass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from papertape.cli.config.instances import strategy_loader
 from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import write_message
@@ -14,7 +15,6 @@ from papertape.cli.wiring import warn
 from papertape.engine.control_socket import EngineNotRunning, send_command
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.startup import EngineSettings, submit_offline
-from papertape.engine.strategy_registry import load_from
 from papertape.events.errors import LogHeld
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def submit_command(db: Path | None, config: Path | None, command: StateCommand) 
     """
     loaded = load_config_of_log(config)
     path = db or loaded.database
-    load = load_from(loaded.strategy_folders)
+    load = strategy_loader(loaded)
     settings = EngineSettings(path, version("papertape"), strategies_of(loaded), {}, load=load)
     accepted, outcome = run_tasks(lambda: _submit(path, settings, command))
     write_message(f"{_outcome(accepted, outcome, path)}\n")

@@ -39,6 +39,8 @@ def show_strategies(name: str | None, config: Path | None, *, as_json: bool) -> 
 def _fields(strategy: Strategy) -> dict[str, Any]:
     return {
         "name": strategy.name,
+        "of": strategy.of,
+        "references": dict(strategy.references),
         "about": strategy.about,
         "series": strategy.series,
         "needs_bars": strategy.needs_bars,
@@ -91,7 +93,7 @@ def _list(console: Console, strategies: Sequence[Strategy], enabled: set[str]) -
 
 
 def _detail(console: Console, strategy: Strategy) -> None:
-    console.print(Text(strategy.name, style=HEADLINE))
+    console.print(Text(f"{strategy.name} (of {strategy.of})" if strategy.of else strategy.name, style=HEADLINE))
     for paragraph in strategy.about.split("\n\n"):
         console.print(Text(" ".join(paragraph.split())))
     keys = _keys(strategy)
@@ -104,4 +106,5 @@ def _detail(console: Console, strategy: Strategy) -> None:
     print_table(columns, console)
     own = f", and for its own reasons: {', '.join(strategy.exit_reasons)}" if strategy.exit_reasons else ""
     example = f"--set {strategy.name}.{keys[0][0]}={number_text(keys[0][1].default)}" if keys else ""
-    notes(console, [f"needs {_needs(strategy)} complete candles", f"exits at stop or target{own}", example])
+    looks_at = [f"looks at {symbol} as {key}" for key, symbol in strategy.references]
+    notes(console, [*looks_at, f"needs {_needs(strategy)} complete candles", f"exits at stop or target{own}", example])

@@ -152,7 +152,10 @@ class ConfigReloader:
         if edited:
             lines = [f"strategies.{name}: its file was edited" for name in edited]
             raise CommandRefused("\n".join(["only a restart applies these changes:", *lines]))
-        return {name: running.get(name, strategy) for name, strategy in read.items()}
+        return {
+            name: replace(running[name], references=strategy.references) if name in running else strategy
+            for name, strategy in read.items()
+        }
 
     # ------------------------------------------------------------ the market
 

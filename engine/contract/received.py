@@ -25,7 +25,7 @@ from papertape.engine.contract.values import (
 )
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.state import Bar, OpenInterest, Settlement
-from papertape.engine.kernel.view import View, field_of
+from papertape.engine.kernel.view import SERIES_FIELDS, View, field_of
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def _view_shape(source: ModuleSource, hook: str) -> Shape:
     if isinstance(names, tuple):
         fields["signals"] = struct_value(Shape("Signals", dict.fromkeys(names, struct_value(SIGNAL))))
     references = literal(source, "REFERENCES")
-    fields.update(dict.fromkeys(references if isinstance(references, tuple | dict) else (), UNKNOWN))
+    if isinstance(references, dict):
+        own_series = {name: value for name, value in fields.items() if name in SERIES_FIELDS}
+        fields |= dict.fromkeys(references, struct_value(Shape("Reference", {"close_ms": INT, **own_series})))
     return Shape("View", fields)
 
 

@@ -95,21 +95,12 @@ def struct_breaches(source: ModuleSource) -> Iterator[Breach]:
     for name, what in REQUIRED.items():
         if name not in defined:
             yield Breach(1, name, f"`{name}` is missing: {what}")
-    references = _references(source)
-    for name, node in source.classes.items():
-        yield from _class_breaches(source, node, references if name == "Parameters" else frozenset())
+    for node in source.classes.values():
+        yield from _class_breaches(source, node)
 
 
-def _references(source: ModuleSource) -> frozenset[str]:
-    """Return the names of the parameters that name other symbols."""
-    try:
-        return frozenset(ast.literal_eval(source.constants["REFERENCES"]))
-    except (KeyError, ValueError, TypeError):
-        return frozenset()
-
-
-def _class_breaches(source: ModuleSource, node: ast.ClassDef, texts: frozenset[str]) -> Iterator[Breach]:
-    """Yield what is wrong with one class; the fields in `texts` may be str."""
+def _class_breaches(source: ModuleSource, node: ast.ClassDef) -> Iterator[Breach]:
+    """Yield what is wrong with one class."""
     bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
     if not any(base == "Struct" or base in source.classes for base in bases):
         yield Breach(node.lineno, node.name, "is not a Struct: write class NAME(Struct)")
@@ -117,7 +108,7 @@ def _class_breaches(source: ModuleSource, node: ast.ClassDef, texts: frozenset[s
     for item in node.body:
         place = f"{node.name}.{_name(item)}" if isinstance(item, ast.AnnAssign) else node.name
         if isinstance(item, ast.AnnAssign):
-            yield from _field_breaches(source, item, place, is_text=_name(item) in texts)
+            yield from _field_breaches(source, item, place)
         elif isinstance(item, ast.FunctionDef):
             text = f"{item.name} is a method: compiled Structs have none; write a function of the file"
             yield Breach(item.lineno, place, text)
@@ -125,11 +116,9 @@ def _class_breaches(source: ModuleSource, node: ast.ClassDef, texts: frozenset[s
             yield Breach(item.lineno, place, f"{ast.unparse(item.targets[0])} has no type: write NAME: float = 0.0")
 
 
-def _field_breaches(source: ModuleSource, item: ast.AnnAssign, place: str, *, is_text: bool) -> Iterator[Breach]:
+def _field_breaches(source: ModuleSource, item: ast.AnnAssign, place: str) -> Iterator[Breach]:
     """Yield what is wrong with one field: its type, then its default."""
     value = annotated_value(source, item.annotation)
-    if value.kind is Kind.TEXT and is_text:
-        return
     if value.kind not in (Kind.INT, Kind.FLOAT, Kind.STRUCT):
         written = ast.unparse(item.annotation)
         why = OTHER_TYPES.get(written.split("[")[0], "write int, float or a Struct of these")

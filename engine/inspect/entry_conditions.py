@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from papertape.engine.kernel.codes import CORRELATION, LONG, MAX_POSITIONS, NO_ORDER, REASON_NAMES, SHORT
-from papertape.engine.kernel.decide import profit_after_costs
-from papertape.engine.kernel.fills import slippage_now
 from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.sizing import exposure_refusal
 from papertape.engine.kernel.strategy import Condition
-from papertape.engine.kernel.view import FLAT, bind_deciding_hook, position_now
+from papertape.engine.kernel.view import bind_hook, signal_part
 from papertape.engine.reducer.decision_events import ACTION_NAMES, SIDE_NAMES
 from papertape.engine.reducer.hook_guard import HookGuard
 from papertape.engine.reducer.parking import PAUSED_TO_WARM_UP
@@ -115,14 +113,10 @@ def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
 def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., Any], filled: Any) -> Any:
     """Call a deciding hook of a runner's strategy as the kernel would call it now on a symbol; return its answer."""
     data, desk = market_data(state, runner, index), runner.desks[index]
-    market, candle = data.market, data.series[0].candle
-    position = FLAT
-    if desk.position.side != 0:
-        slippage = slippage_now(runner.rules, candle.turbulent)
-        position = position_now(desk, profit_after_costs(desk, market.close, slippage, runner.rules))
     strategy, params = runner.strategy, runner.params[index]
-    ask = bind_deciding_hook(strategy.series, strategy.signals, hook)
-    return ask(market.close_time_ms, data, runner.states[index], position, runner.account, desk, params, filled)
+    names, signals = strategy.reference_names, strategy.signals
+    ask = bind_hook(strategy.series, names, signals, signal_part(signals), hook)
+    return ask(data.market.close_time_ms, data, runner.states[index], runner.account, desk, params, filled)
 
 
 # ---------------------------------------------------------------- readiness
@@ -166,7 +160,7 @@ def _next_close_ms(state: EngineState, market: Market, series: Series) -> int:
     """Return the close of the next candle of a series that can be complete."""
     frame_ms = series.timeframe_ms
     if series.end_ms >= 0:
-        forming = series.whole == 1 and series.next_ms < series.end_ms
+        forming = series.missing <= series.missing_max and series.next_ms < series.end_ms
         return series.end_ms if forming else series.end_ms + frame_ms
     # Before the first candle: the first whole one begins at the next boundary of the latest known time.
     known_ms = max(market.close_time_ms, state.listed[0].at_ms, *(one.close_time_ms for one in state.markets))

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.answers import Answer, Ladder
     from papertape.engine.kernel.decision import Decision, Decisions
     from papertape.engine.kernel.state import Account, Contract, Fact, Market, Position, SymbolState
-    from papertape.engine.kernel.view import MarketData, OpenPosition
+    from papertape.engine.kernel.view import MarketData
 
 
 def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[..., int]:
@@ -64,7 +64,6 @@ def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[
     def change(
         fact: Fact,
         data: MarketData,
-        position: OpenPosition,
         desk: SymbolState,
         state: Any,
         params: Any,
@@ -76,7 +75,7 @@ def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[
     ) -> int:
         clear_answer(answer)
         clear_reading(answer.reading)
-        ask(fact.time_ms, data, state, position, account, desk, params, answer)
+        ask(fact.time_ms, data, state, account, desk, params, answer)
         timeframe_ms = data.series[0].candle.timeframe_ms
         return change_orders(answer, fact, timeframe_ms, units_max, data.market, desk, account, contract, out, n)
 

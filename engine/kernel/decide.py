@@ -21,17 +21,17 @@ from papertape.engine.kernel.codes import (
     ON_TIME,
     UNNAMED_EXIT,
 )
-from papertape.engine.kernel.fills import book_funding, slippage_now
+from papertape.engine.kernel.fills import book_funding
 from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
+from papertape.engine.kernel.references import completed_any
 from papertape.engine.kernel.series import known_candles
-from papertape.engine.kernel.signals import have_arrived, take_none
+from papertape.engine.kernel.signals import have_arrived
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
-from papertape.engine.kernel.view import FLAT, as_view, position_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,15 +50,6 @@ if TYPE_CHECKING:
     )
     from papertape.engine.kernel.strategy import Hooks
     from papertape.engine.kernel.view import MarketData, SeriesView
-
-
-def profit_after_costs(desk: SymbolState, close: float, slippage: float, rules: AccountRules) -> float:
-    """Return the profit of leaving at this close after all costs of the trade, in USDT; the price is not rounded."""
-    position = desk.position
-    side, quantity = position.side, position.quantity_base
-    price = close * (1.0 - side * slippage)
-    gross = quantity * side * (price - position.entry_price_usdt)
-    return gross - position.fee_usdt + position.funding_usdt - quantity * price * rules.taker_fee
 
 
 def exit_reason(answer: int, count: int) -> int:
@@ -90,43 +81,33 @@ def mark_symbol(fact: Fact, desk: SymbolState) -> None:
     desk.close_ms = fact.time_ms
 
 
-def completed_any(series: tuple[SeriesView, ...]) -> bool:
-    """Return whether the latest base candle completed a candle of at least one of the series."""
-    for one in series:  # noqa: SIM110 - numba compiles no generator
-        if one.candle.completed == 1:
-            return True
-    return False
-
-
-def make_strategy_update(
-    hooks: Hooks, view_type: type[Any], show_signals: Callable[[Any], tuple[Any, ...]] = take_none
-) -> Callable[..., None]:
+def make_strategy_update(hooks: Hooks, bind: Callable[..., Any]) -> Callable[..., None]:
     """Bind a strategy's observing hooks into `update_strategy(...)`, which shows it a fact that was observed.
+
+    `bind` binds one of the hooks so that it gets its view (see `bind_observing`).
 
     This alone determines when a strategy is shown what: every settlement, every open-interest reading, every candle
     that completes one of its series, and a long hole before the first candle behind it. A signal has no hook. It
     reads what was observed, and changes the strategy's state only.
     """
-    observe, on_funding = hooks.observe, hooks.on_funding
-    on_open_interest, on_gap = hooks.on_open_interest, hooks.on_gap
-    sees_candles = observe is not ignore_fact or on_gap is not ignore_fact
+    observe, on_funding = bind(hooks.observe), bind(hooks.on_funding)
+    on_open_interest, on_gap = bind(hooks.on_open_interest), bind(hooks.on_gap)
+    sees_candles = hooks.observe is not ignore_fact or hooks.on_gap is not ignore_fact
 
     def update_strategy(fact: Fact, data: MarketData, state: Any, params: Any) -> None:
-        kind, market, series = fact.kind, data.market, data.series
-        completed = kind == CANDLE and sees_candles and completed_any(series)
-        gap = kind == CANDLE and sees_candles and market.reset == 1
+        kind = fact.kind
+        completed = kind == CANDLE and sees_candles and completed_any(data.series)
+        gap = kind == CANDLE and sees_candles and data.market.reset == 1
         if kind == EXTERNAL_SIGNAL or (kind == CANDLE and not completed and not gap):
             return
-        shown = (fact.time_ms, series[0].candle, *series, market, data.readings, state, *show_signals(data.signals))
-        view = as_view(view_type, shown)
         if gap:
-            on_gap(view, params)
+            on_gap(fact.time_ms, data, state, params)
         if completed:
-            observe(view, params)
+            observe(fact.time_ms, data, state, params)
         elif kind == FUNDING:
-            on_funding(view, params)
+            on_funding(fact.time_ms, data, state, params)
         elif kind != CANDLE:
-            on_open_interest(view, params)
+            on_open_interest(fact.time_ms, data, state, params)
 
     return update_strategy
 
@@ -192,7 +173,7 @@ def make_decide(
     symbol, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes its
     decisions to `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes
     only the account's day, equity and peak, and what follows from the candle alone: the symbol's mark, and the age,
-    the extremes and the trailing stop of its position.
+    the extremes, the value and the trailing stop of its position.
 
     The strategy may enter if it is flat, nothing stops the runner, every series has the candles it needs, and every
     signal has arrived.
@@ -219,24 +200,22 @@ def make_decide(
         n = trade_candle(fact, data, desk, desks, account, rules, contracts, tiers, out, n)
         acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and position.side != 0 and order.action == NO_ORDER:
-            slippage = slippage_now(rules, candle.turbulent)
-            shown = position_now(desk, profit_after_costs(desk, fact.close, slippage, rules))
             clear_answer(answer)
             clear_reading(answer.reading)
-            reason = leave(fact.time_ms, data, state, shown, account, desk, params, answer)
+            reason = leave(fact.time_ms, data, state, account, desk, params, answer)
             if reason is not None and reason != NO_REASON:
                 copy_reading(answer.reading, out[n].reading)
                 place_exit(fact.symbol, fact.time_ms, desk, account, exit_reason(reason, exit_reasons), out[n])
                 n += 1
             else:
-                n = change(fact, data, shown, desk, state, params, account, contract, answer, out, n)
+                n = change(fact, data, desk, state, params, account, contract, answer, out, n)
         mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
             n = mark_account(fact, account, desks, rules, out, n)
         if acting and may_enter(data, desk, account, needs, signals):
             clear_answer(answer)
             clear_reading(answer.reading)
-            side = enter(fact.time_ms, data, state, FLAT, account, desk, params, answer)
+            side = enter(fact.time_ms, data, state, account, desk, params, answer)
             if side is not None and side != 0:
                 place_entry(side, answer, fact, candle, units_max, account, desks, rules, contracts, tiers, out[n])
                 n += 1

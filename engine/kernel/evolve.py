@@ -45,9 +45,9 @@ def evolve(desk: SymbolState, account: Account, decision: Decision) -> None:
     """
     kind = decision.kind
     if kind == ORDER_PLACED:
-        _place(desk, decision)
+        _place(desk, account, decision)
     elif kind == ORDER_CANCELLED:
-        _cancel(desk, decision)
+        _cancel(desk, account, decision)
     elif kind == POSITION_OPENED:
         _open(desk, account, decision)
     elif kind == POSITION_INCREASED:
@@ -73,7 +73,7 @@ def evolve(desk: SymbolState, account: Account, decision: Decision) -> None:
 # ---------------------------------------------------------------- orders
 
 
-def _place(desk: SymbolState, decision: Decision) -> None:
+def _place(desk: SymbolState, account: Account, decision: Decision) -> None:
     if decision.action == ADD:
         _place_add(desk.position.adds, decision)
         desk.position.adds_due = 0
@@ -83,6 +83,7 @@ def _place(desk: SymbolState, decision: Decision) -> None:
         _place_order(desk.order, decision)
         if decision.action == ENTRY:
             desk.entry_placed_ms = decision.at_ms
+            account.free_slots -= 1
 
 
 def _place_order(order: Order, decision: Decision) -> None:
@@ -125,7 +126,7 @@ def _place_add(adds: Ladder, decision: Decision) -> None:
     rung.expires_ms = decision.expires_at_ms
 
 
-def _cancel(desk: SymbolState, decision: Decision) -> None:
+def _cancel(desk: SymbolState, account: Account, decision: Decision) -> None:
     if decision.action == ADD:
         rung_at(desk.position.adds, decision.rung - 1).live = 0
     elif decision.action == REDUCE:
@@ -135,6 +136,8 @@ def _cancel(desk: SymbolState, decision: Decision) -> None:
         desk.position.target_price_usdt = nearest_target(desk.position)
     else:
         desk.order.action = NO_ORDER
+        if decision.action == ENTRY:
+            account.free_slots += 1
 
 
 def _set_targets(targets: Ladder, planned: Ladder) -> None:
@@ -273,7 +276,7 @@ def _reduce(position: Position, account: Account, decision: Decision) -> None:
 
 def _close(desk: SymbolState, account: Account, decision: Decision) -> None:
     """Close the position, which also withdraws a pending exit."""
-    desk.position.side = 0
+    _clear_position(desk.position)
     desk.order.action = NO_ORDER
     if decision.reason == REDUCED:
         desk.position.reduce_fraction = 0.0
@@ -281,8 +284,41 @@ def _close(desk: SymbolState, account: Account, decision: Decision) -> None:
     desk.candles_since_exit = 0
     desk.last_exit_reason = decision.reason
     account.positions -= 1
+    account.free_slots += 1
     account.cash_usdt += decision.part_gross_usdt
     account.cash_usdt -= decision.fee_usdt
+
+
+def _clear_position(position: Position) -> None:
+    """Leave no number of a closed position that a strategy could mistake for one of the next.
+
+    Its adds and its reduction end by decisions of their own.
+    """
+    position.side = 0
+    position.entry_time_ms = 0
+    position.candle_open_ms = 0
+    position.stop_reason = 0
+    position.age_candles = 0
+    position.quantity_base = 0.0
+    position.entry_price_usdt = 0.0
+    position.stop_price_usdt = 0.0
+    position.target_price_usdt = 0.0
+    position.liquidation_price_usdt = 0.0
+    position.margin_usdt = 0.0
+    position.fee_usdt = 0.0
+    position.slippage_usdt = 0.0
+    position.funding_usdt = 0.0
+    position.risk_usdt = 0.0
+    position.first_base = 0.0
+    position.max_base = 0.0
+    position.units = 0.0
+    position.opened_base = 0.0
+    position.opened_usdt = 0.0
+    position.best_usdt = 0.0
+    position.worst_usdt = 0.0
+    position.profit_usdt = 0.0
+    position.result_r = 0.0
+    position.targets.count = 0
 
 
 def _move_stop(position: Position, decision: Decision) -> None:

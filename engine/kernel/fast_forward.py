@@ -92,7 +92,8 @@ def _extend(series: Series, bars: Bars, facts: FactColumns, f: int, last: int, h
     series.forming_low = low if low < series.forming_low else series.forming_low
     series.forming_volume = volume
     series.next_ms = facts.time_ms[last]
-    if series.next_ms == series.end_ms and series.whole == 1:
+    series.forming_close = facts.close[last]
+    if series.next_ms == series.end_ms and series.missing <= series.missing_max:
         series.completed = 1
         complete_candle(series, bars, facts.close[last])
 
@@ -104,7 +105,7 @@ def _begin(series: Series, facts: FactColumns, f: int) -> float:
     volume: float = facts.volume[f]
     if facts.open_time_ms[f] != series.end_ms:
         return series.forming_volume + volume
-    series.whole = 1
+    series.missing = 0
     series.end_ms += series.timeframe_ms
     series.forming_open = facts.open[f]
     series.forming_high = facts.high[f]

@@ -24,6 +24,7 @@ def make_follow(update_strategy: Callable[..., None]) -> Callable[..., None]:
 
     def follow(
         series: Any,
+        references: Any,
         fact: Any,
         market: Any,
         settlements: Any,
@@ -33,17 +34,17 @@ def make_follow(update_strategy: Callable[..., None]) -> Callable[..., None]:
         state: Any,
         params: Any,
     ) -> None:
-        data = MarketData(market, series, settlements, readings, signals)
+        data = MarketData(market, series, settlements, readings, signals, references)
         observe(fact, data, slots)
         update_strategy(fact, data, state, params)
 
     return follow
 
 
-def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
+def make_replay(follow: Callable[..., None], show: Callable[..., None], digest: str) -> Callable[..., Any]:
     """Make the loop over a stretch of facts for one runner; each `recorded` decision names the fact it answers.
 
-    `follow` is `make_follow`'s, bound by `with_series` to the number of series.
+    `follow` is `make_follow`'s, bound by `with_data` to the numbers of series and references; `show` is `make_show`'s.
     """
 
     def replay_facts(
@@ -51,6 +52,7 @@ def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
         markets: Any,
         series: Any,
         bars: Any,
+        references: Any,
         settlements: Any,
         readings: Any,
         signals: Any,
@@ -66,6 +68,7 @@ def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
         equities: Any,
     ) -> str:
         account, n = accounts[0], 0
+        others = (series, bars, markets, references)
         for f in range(len(facts)):
             fact = facts[f]
             s = fact.symbol
@@ -74,7 +77,8 @@ def make_replay(follow: Callable[..., None], digest: str) -> Callable[..., Any]:
             if trading:
                 roll_day(account, fact.open_time_ms)
             observed = markets[s], settlements[s], readings[s], signals[s]
-            follow(series, bars, s, fact, *observed, slots, states[s], params[s])
+            follow(series, bars, s, others, fact, *observed, slots, states[s], params[s])
+            show(fact, others, settlements, readings, signals, states, params)
             unfollowed = trading
             while n < len(recorded) and recorded[n].fact == f:
                 decision = recorded[n]

@@ -2,6 +2,10 @@
 
 A candle of a higher timeframe exists only if every base candle of its interval arrived, and it completes with the
 last of them. A hole longer than the gap reset makes a series start over.
+
+Series of 1h and longer tolerate holes: a candle of theirs exists if at least 90 % of its base candles arrived. It
+completes with the last of them or, where that is missing, before the first base candle behind it. Such a series starts
+over only after a hole that is also longer than `GAP_CANDLES_MAX` of its candles.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from papertape.engine.kernel.codes import (
 )
 from papertape.engine.kernel.indicators.progress import RENEWAL_MASK
 from papertape.engine.kernel.indicators.wilder import begin_adx, begin_atr, fold_adx, fold_atr, true_range
+from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import Bars, Fact, Series
@@ -28,17 +33,27 @@ ATR_MEAN_CANDLES = 20
 REGIME_READY_ROW = REGIME_PERIOD + ATR_MEAN_CANDLES - 1
 
 
+TOLERANT_MS = SERIES_MS["1h"]
+"""The timeframe from which on a series tolerates holes."""
+GAP_CANDLES_MAX = 3
+
+
 def observe_series(series: Series, bars: Bars, fact: Fact, reset: int) -> None:
-    """Add a base candle to a series; `completed` says whether it completed a candle of the series."""
-    if reset == 1:
+    """Add a base candle to a series; `completed` says whether it completed a candle of the series.
+
+    `reset` is 1 after a hole longer than the gap reset.
+    """
+    open_ms, close_ms, high, low = fact.open_time_ms, fact.time_ms, fact.high, fact.low
+    if reset == 1 and is_too_old(series, open_ms):
         reset_series(series)
     # Most candles change neither, and in CPython reading costs half as much as writing.
-    if series.turbulent_at_open != series.turbulent:
-        series.turbulent_at_open = series.turbulent
     if series.completed == 1:
         series.completed = 0
-    open_ms, close_ms, high, low = fact.open_time_ms, fact.time_ms, fact.high, fact.low
-    if open_ms == series.next_ms and open_ms < series.end_ms:
+    if series.missing_max > 0 and open_ms != series.next_ms:
+        _close_hole(series, bars, open_ms)
+    if series.turbulent_at_open != series.turbulent:
+        series.turbulent_at_open = series.turbulent
+    if open_ms < series.end_ms and (open_ms == series.next_ms or series.missing_max > 0):
         if high > series.forming_high:
             series.forming_high = high
         if low < series.forming_low:
@@ -47,16 +62,39 @@ def observe_series(series: Series, bars: Bars, fact: Fact, reset: int) -> None:
     else:
         _begin_candle(series, fact)
     series.next_ms = close_ms
-    if close_ms == series.end_ms and series.whole == 1:
+    series.forming_close = fact.close
+    if close_ms == series.end_ms and series.missing <= series.missing_max:
         series.completed = 1
         complete_candle(series, bars, fact.close)
 
 
+def is_too_old(series: Series, open_ms: int) -> bool:
+    """Return whether the hole before a base candle ends a series, given that it is longer than the gap reset."""
+    return series.timeframe_ms < TOLERANT_MS or open_ms - series.next_ms > GAP_CANDLES_MAX * series.timeframe_ms
+
+
+def missing_max(timeframe_ms: int, base_ms: int) -> int:
+    """Return how many of its base candles a candle may lack: 10 % from 1h on, none below."""
+    return timeframe_ms // base_ms // 10 if timeframe_ms >= TOLERANT_MS and base_ms > 0 else 0
+
+
+def _close_hole(series: Series, bars: Bars, open_ms: int) -> None:
+    """Count the base candles that are missing before this one; the candle whose end is among them completes now."""
+    if series.next_ms >= series.end_ms:
+        return
+    missing_until_ms = min(open_ms, series.end_ms)
+    series.missing += (missing_until_ms - series.next_ms) // series.base_ms
+    series.next_ms = missing_until_ms
+    if open_ms >= series.end_ms and series.missing <= series.missing_max:
+        series.completed = 1
+        complete_candle(series, bars, series.forming_close)
+
+
 def _begin_candle(series: Series, fact: Fact) -> None:
-    """Start a candle; one that starts late in its interval or continues after a hole never completes."""
+    """Start a candle, and count the base candles of its interval that did not arrive before this one."""
     if fact.open_time_ms != series.end_ms:
         series.end_ms = fact.open_time_ms - fact.open_time_ms % series.timeframe_ms
-    series.whole = 1 if fact.open_time_ms == series.end_ms else 0
+    series.missing = (fact.open_time_ms - series.end_ms) // series.base_ms
     series.end_ms += series.timeframe_ms
     series.forming_open = fact.open
     series.forming_high = fact.high
@@ -65,7 +103,7 @@ def _begin_candle(series: Series, fact: Fact) -> None:
 
 
 def complete_candle(series: Series, bars: Bars, close: float) -> None:
-    """Turn the forming candle, which is whole, into the last complete one, and update its regime."""
+    """Turn the forming candle, of which enough arrived, into the last complete one, and update its regime."""
     row = series.row + 1
     bar = bars[row & (len(bars) - 1)]
     bar.high = series.forming_high
@@ -138,6 +176,6 @@ def reset_series(series: Series) -> None:
     series.oldest_row = 0
     series.turbulent = 0
     series.regime = 0
-    series.whole = 0
+    series.missing = 0
     series.end_ms = -1
     series.next_ms = -1

@@ -98,18 +98,21 @@ class Series(Struct, array_like=True):
     """One symbol in one timeframe: the forming candle, the last complete one, and what its regime is made of.
 
     `row` counts complete candles from 0 since the start or the last reset. `completed` says whether the latest base
-    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it. The history holds no row
-    before `oldest_row`, and no more rows than it is long.
+    candle completed one; `turbulent_at_open` keeps the high-volatility flag from before it. `missing` counts the base
+    candles that the forming candle lacks before `next_ms`; with more than `missing_max` of them it never completes. The
+    history holds no row before `oldest_row`, and no more rows than it is long.
     """
 
     timeframe_ms: int = 0
     base_ms: int = 0
     end_ms: int = -1
     next_ms: int = -1
-    whole: int = 0
+    missing_max: int = 0
+    missing: int = 0
     forming_open: float = 0.0
     forming_high: float = 0.0
     forming_low: float = 0.0
+    forming_close: float = 0.0
     forming_volume: float = 0.0
     completed: int = 0
     turbulent_at_open: int = 0
@@ -250,7 +253,8 @@ class Position(Struct, array_like=True):
     `units` counts them in first fills. `target_price_usdt` is that of the nearest resting target, 0 if there is none;
     `targets_left` is 1 minus the parts of the targets filled. `stop_reason` is the reason of a stop at its present
     price. `best_usdt` and `worst_usdt` are the extremes since the fill, `age_candles` counts candles of the strategy's
-    timeframe.
+    timeframe. `profit_usdt` is the profit of leaving at the last close after all costs of the open part, `result_r` the
+    whole trade valued at that close, without costs of leaving, in multiples of its planned risk.
     """
 
     side: int = 0
@@ -276,6 +280,8 @@ class Position(Struct, array_like=True):
     opened_usdt: float = 0.0
     best_usdt: float = 0.0
     worst_usdt: float = 0.0
+    profit_usdt: float = 0.0
+    result_r: float = 0.0
     targets_left: float = 0.0
     reduce_fraction: float = 0.0
     closed: Closed = field(default_factory=Closed)
@@ -305,7 +311,11 @@ class SymbolState(Struct, array_like=True):
 
 
 class Account(Struct, array_like=True):
-    """One strategy's isolated capital. `tripped` is 0 or the reason of its kill switch's trip."""
+    """One strategy's isolated capital. `tripped` is 0 or the reason of its kill switch's trip.
+
+    `free_slots` is how many more symbols may be entered, which positions and pending entries both use up; it is
+    negative after the limit was lowered below what is held.
+    """
 
     cash_usdt: float = 0.0
     equity_usdt: float = 0.0
@@ -314,6 +324,7 @@ class Account(Struct, array_like=True):
     day_base_usdt: float = 0.0
     day_end_ms: int = -1
     positions: int = 0
+    free_slots: int = 0
     tripped: int = 0
     paused: int = 0
 

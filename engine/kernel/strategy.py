@@ -4,13 +4,14 @@
 |---|---|
 | `NAME` | its name |
 | `SERIES` | the timeframes that it reads, 1 to 4, as in `("5m", "15m")`; it is asked on closes of the first |
+| `REFERENCES` | up to 2 other symbols that it looks at, by name, as in `{"leader": "BTCUSDT"}` (optional) |
 | `NEEDS_BARS`, `NEEDS_FILTER_BARS` | complete candles of the first and of the others that `enter` needs (default 1) |
 | `Parameters` | a Struct of numbers with default, range, unit and meaning (see `engine.kernel.parameters`) |
 | `State` | a Struct of scalars (optional) |
 | `Reading` | a Struct of the numbers behind a decision |
 | `SIGNALS` | up to 8 names of signals, as in `("trend",)`; `view.signals.trend` is the last one (optional) |
 | `EXIT_REASONS` | names of the reasons `leave` may give, none of them the engine's own (optional) |
-| `observe(view, params)` | a candle of at least one of its series is complete (optional) |
+| `observe(view, params)` | a candle of at least one of its series, or of a reference's, is complete (optional) |
 | `on_funding(view, params)` | a funding settlement became known (optional) |
 | `on_open_interest(view, params)` | an open-interest reading became known (optional) |
 | `on_gap(view, params)` | a long hole invalidated everything built from candles (optional) |
@@ -41,7 +42,7 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import REASON_CODES
 from papertape.engine.kernel.signals import SIGNALS_MAX
-from papertape.engine.kernel.view import SERIES_MAX
+from papertape.engine.kernel.view import REFERENCES_MAX, SERIES_MAX, View
 from papertape.events.errors import ConfigError
 from papertape.events.facts import SIGNAL_NAME_PATTERN
 from papertape.events.units import SERIES_MS
@@ -59,6 +60,8 @@ FORMER_NAMES = {
     "reset": "`on_gap`",
 }
 """Names of earlier versions, and what replaces them."""
+SECTION_KEYS = ("of", "only_symbols", "symbols", "risk")
+"""The keys of a strategy's section in the configuration that are no parameters."""
 SIGNATURES = {
     **dict.fromkeys(("observe", "on_funding", "on_open_interest", "on_gap", "holds"), ("view", "params")),
     **dict.fromkeys(("enter", "leave", "manage"), ("view", "params", "answer")),
@@ -121,6 +124,15 @@ class Strategy(Struct, frozen=True):
     fault: str = ""
     """Why its file cannot be used, empty if it can: such a strategy decides nothing, and its runner is parked."""
     fault_place: str = ""
+    of: str = ""
+    """The strategy whose file it is, if it runs under a name of its own; else empty."""
+    references: tuple[tuple[str, str], ...] = ()
+    """The other symbols that it looks at: the name of each in its view, and the symbol."""
+
+    @property
+    def reference_names(self) -> tuple[str, ...]:
+        """The names of its references in its view."""
+        return tuple(name for name, _ in self.references)
 
     @property
     def timeframe_ms(self) -> int:
@@ -181,6 +193,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         about=inspect.cleandoc(module.__doc__ or ""),
         source=inspect.getsource(module),
         file=str(module.__file__),
+        references=_references(module),
     )
 
 
@@ -219,6 +232,22 @@ def _signals(module: ModuleType) -> tuple[str, ...]:
             f" of lower-case letters, digits and underscores, not {names!r}"
         )
     return names
+
+
+def _references(module: ModuleType) -> tuple[tuple[str, str], ...]:
+    """Return the other symbols that a strategy looks at, by name."""
+    references = getattr(module, "REFERENCES", {})
+    taken = {*View.__annotations__, *module.Parameters.__struct_fields__, *SECTION_KEYS}
+    is_valid = isinstance(references, dict) and all(
+        isinstance(name, str) and name.isidentifier() and name not in taken and isinstance(symbol, str)
+        for name, symbol in references.items()
+    )
+    if not is_valid or len(references) > REFERENCES_MAX:
+        raise ConfigError(
+            f"strategy {module.__file__}: REFERENCES must be a dict of at most {REFERENCES_MAX} names, each neither a"
+            f' field of the view nor a parameter, with their symbols, as in {{"leader": "BTCUSDT"}}, not {references!r}'
+        )
+    return tuple(references.items())
 
 
 def _exit_reasons(module: ModuleType) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
 
     def run(
         series: Any,
+        references: Any,
         market: Any,
         settlements: Any,
         readings: Any,
@@ -50,7 +51,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         full: int,
         equities: Any,
     ) -> tuple[int, int]:
-        data, desk = MarketData(market, series, settlements, readings, signals), desks[facts.symbol[f]]
+        data, desk = MarketData(market, series, settlements, readings, signals, references), desks[facts.symbol[f]]
         until = end if trading else f
         while 0 <= f < end and n < full:
             last = fast_forward(facts, f, until, data, desk, account)
@@ -73,10 +74,10 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
     return run
 
 
-def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
+def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: bool, digest: str) -> Callable[..., Any]:
     """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full.
 
-    `run` is `make_run`'s, bound by `with_series` to the number of series.
+    `run` is `make_run`'s, bound by `with_data`. A strategy that `refers` to others takes fact by fact, then `show`s it.
     """
 
     def advance(
@@ -88,6 +89,7 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
         markets: Any,
         series: Any,
         bars: Any,
+        references: Any,
         settlements: Any,
         readings: Any,
         signals: Any,
@@ -105,13 +107,14 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
         out: Any,
         equities: Any,
     ) -> tuple[int, int, str]:
-        n, full, f = 0, len(out) - room, first
+        n, full, f, others = 0, len(out) - room, first, (series, bars, markets, references)
         while 0 <= f < end and n < full:
             s = facts.symbol[f]
             f, n = run(
                 series,
                 bars,
                 s,
+                others,
                 markets[s],
                 settlements[s],
                 readings[s],
@@ -121,7 +124,7 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
                 scratch[0],
                 first,
                 f,
-                min(facts.run_end[f], end),
+                f + 1 if refers else min(facts.run_end[f], end),
                 desks,
                 states[s],
                 params[s],
@@ -137,6 +140,7 @@ def make_advance(run: Callable[..., Any], digest: str) -> Callable[..., Any]:
                 full,
                 equities,
             )
+            show(scratch[0], others, settlements, readings, signals, states, params)
         return f, n, digest
 
     return advance

@@ -17,9 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from papertape.engine.kernel.signals import SignalValue
-    from papertape.engine.kernel.state import Account, Bars, Market, Readings, Series, Settlements, SymbolState
+    from papertape.engine.kernel.state import (
+        Account,
+        Bars,
+        Market,
+        Position,
+        Readings,
+        Series,
+        Settlements,
+        SymbolState,
+    )
 
 SERIES_MAX = 4
+REFERENCES_MAX = 2
 
 
 class SeriesView(NamedTuple):
@@ -27,6 +37,14 @@ class SeriesView(NamedTuple):
 
     candle: Series
     bars: Bars
+
+
+class Reference(NamedTuple):
+    """Another symbol that a strategy looks at: its index, its market, and its series in the strategy's order."""
+
+    symbol: int
+    market: Market
+    series: tuple[SeriesView, ...]
 
 
 class MarketData(NamedTuple):
@@ -37,25 +55,7 @@ class MarketData(NamedTuple):
     settlements: Settlements
     readings: Readings
     signals: Sequence[SignalValue]
-
-
-class OpenPosition(NamedTuple):
-    """The open position; `side` is 0 when flat. `profit_usdt` is the profit of leaving at this close, after costs."""
-
-    side: int
-    entry_time_ms: int
-    quantity_base: float
-    entry_price_usdt: float
-    stop_price_usdt: float
-    target_price_usdt: float
-    liquidation_price_usdt: float
-    margin_usdt: float
-    fee_usdt: float
-    funding_usdt: float
-    profit_usdt: float
-
-
-FLAT = OpenPosition(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    references: tuple[Reference, ...]
 
 
 class View:
@@ -63,7 +63,9 @@ class View:
 
     `now_ms` is the time of the fact that is shown: for a candle its close. `candle` is the last complete candle of the
     first series. The observing hooks see no position, account and symbol. `signals` has a field for each name in
-    `SIGNALS`, the last signal as a `SignalValue`; a strategy that lists none has no such field.
+    `SIGNALS`, the last signal as a `SignalValue`; a strategy that lists none has no such field. Each of the strategy's
+    `REFERENCES` is a field too: it has the same series by name, and `close_ms`, the close of that symbol's last candle,
+    -1 before the first.
     """
 
     now_ms: int
@@ -82,10 +84,14 @@ class View:
     market: Market
     readings: Readings
     state: Any
-    position: OpenPosition
+    position: Position
     account: Account
     symbol: SymbolState
     signals: Any
+
+
+SERIES_FIELDS = frozenset(name for name in View.__annotations__ if name[-1:].isdigit())
+"""The fields of all series that there are."""
 
 
 def field_of(series: str) -> str:
@@ -93,21 +99,35 @@ def field_of(series: str) -> str:
     return f"{series[-1]}{series[:-1]}"
 
 
-def observing_type(series: Sequence[str], signals: Sequence[str] = ()) -> type[Any]:
-    """Return the type of the view that a strategy's observing hooks get, given the names of its series and signals."""
-    return _view_type("ObservingView", tuple(map(field_of, series)), (), tuple(signals))
+def observing_type(series: Sequence[str], references: Sequence[str] = (), signals: Sequence[str] = ()) -> type[Any]:
+    """Return the type of the view of a strategy's observing hooks, by the names of its series, references, signals."""
+    return _view_type("ObservingView", tuple(series), (), tuple(references), tuple(signals))
 
 
-def deciding_type(series: Sequence[str], signals: Sequence[str] = ()) -> type[Any]:
-    """Return the type of the view that a strategy's other hooks get, given the names of its series and signals."""
-    return _view_type("DecidingView", tuple(map(field_of, series)), ("position", "account", "symbol"), tuple(signals))
+def deciding_type(series: Sequence[str], references: Sequence[str] = (), signals: Sequence[str] = ()) -> type[Any]:
+    """Return the type of the view of a strategy's other hooks, by the names of its series, references and signals."""
+    own = ("position", "account", "symbol")
+    return _view_type("DecidingView", tuple(series), own, tuple(references), tuple(signals))
 
 
 @cache
-def _view_type(kind: str, series: tuple[str, ...], own: tuple[str, ...], signals: tuple[str, ...]) -> type[Any]:
-    """Return a view type, with the field `signals` if the strategy lists any."""
-    fields = ("now_ms", "candle", *series, "market", "readings", "state", *own)
-    return _named_type("_".join((kind, *series, *signals)), (*fields, "signals") if signals else fields)
+def reference_type(series: Sequence[str]) -> type[Any]:
+    """Return the type of a reference in a view, given the names of the strategy's series."""
+    fields = tuple(map(field_of, series))
+    return _named_type("_".join(("ReferenceView", *fields)), ("close_ms", *fields))
+
+
+@cache
+def _view_type(
+    kind: str, series: tuple[str, ...], own: tuple[str, ...], references: tuple[str, ...], signals: tuple[str, ...]
+) -> type[Any]:
+    """Return a view type, with the field `signals` if the strategy lists any, and one for each reference."""
+    named = tuple(map(field_of, series))
+    fields = ("now_ms", "candle", *named, "market", "readings", "state", *own, *(("signals",) if signals else ()))
+    name = "__".join(("_".join((kind, *named)), *filter(None, ("_".join(signals), "_".join(references)))))
+    return _named_type(
+        f"{name}_{len(signals)}{len(references)}" if signals or references else name, (*fields, *references)
+    )
 
 
 def _named_type(name: str, fields: tuple[str, ...]) -> type[Any]:
@@ -135,53 +155,71 @@ def as_view(view_type: type[Any], fields: tuple[Any, ...]) -> Any:
     return tuple.__new__(view_type, fields)
 
 
-def bind_hook(
-    view_type: type[Any], hook: Callable[..., Any], show_signals: Callable[[Any], tuple[Any, ...]] = take_none
-) -> Callable[..., Any]:
-    """Bind a deciding hook into a function that builds its view and calls it; `filled` is an answer or a reading.
+def bind_observing(
+    series: Sequence[str],
+    references: Sequence[str],
+    signals: Sequence[str],
+    show_signals: Callable[[Any], tuple[Any, ...]],
+    hook: Callable[..., Any],
+) -> Callable[..., None]:
+    """Bind an observing hook into a function that builds its view and calls it; `show_signals` is `signal_part`'s."""
+    view_type, other_type = observing_type(series, references, signals), reference_type(tuple(series))
 
-    `show_signals` is `signal_part`'s.
-    """
+    def show(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
+        own = (data.market, data.readings, state, *show_signals(data.signals))
+        hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own)), params)
+
+    def show_with_one(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
+        own, first = (data.market, data.readings, state, *show_signals(data.signals)), data.references[0]
+        leader = as_view(other_type, (first.market.close_time_ms, *first.series))
+        hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, leader)), params)
+
+    def show_with_two(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
+        own, first = (data.market, data.readings, state, *show_signals(data.signals)), data.references[0]
+        second = data.references[1]
+        leader = as_view(other_type, (first.market.close_time_ms, *first.series))
+        other = as_view(other_type, (second.market.close_time_ms, *second.series))
+        hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, leader, other)), params)
+
+    return (show, show_with_one, show_with_two)[len(references)]
+
+
+def bind_hook(
+    series: Sequence[str],
+    references: Sequence[str],
+    signals: Sequence[str],
+    show_signals: Callable[[Any], tuple[Any, ...]],
+    hook: Callable[..., Any],
+) -> Callable[..., Any]:
+    """Bind a deciding hook into a function that builds its view and calls it; `filled` is an answer or a reading."""
+    view_type, other_type = deciding_type(series, references, signals), reference_type(tuple(series))
 
     def call_hook(
-        now_ms: int,
-        data: MarketData,
-        state: Any,
-        position: OpenPosition,
-        account: Account,
-        symbol: SymbolState,
-        params: Any,
-        filled: Any,
+        now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
     ) -> Any:
-        series = data.series
-        own = (data.market, data.readings, state, position, account, symbol)
-        shown = (now_ms, series[0].candle, *series, *own, *show_signals(data.signals))
-        return hook(as_view(view_type, shown), params, filled)
+        own = (data.market, data.readings, state, symbol.position, account, symbol, *show_signals(data.signals))
+        return hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own)), params, filled)
 
-    return call_hook
+    def call_with_one(
+        now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
+    ) -> Any:
+        own, first = (data.market, data.readings, state), data.references[0]
+        traded = (symbol.position, account, symbol, *show_signals(data.signals))
+        leader = as_view(other_type, (first.market.close_time_ms, *first.series))
+        view = as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, *traded, leader))
+        return hook(view, params, filled)
 
+    def call_with_two(
+        now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
+    ) -> Any:
+        own, first, second = (data.market, data.readings, state), data.references[0], data.references[1]
+        traded = (symbol.position, account, symbol, *show_signals(data.signals))
+        leader = as_view(other_type, (first.market.close_time_ms, *first.series))
+        other = as_view(other_type, (second.market.close_time_ms, *second.series))
+        view = as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own, *traded, leader, other))
+        return hook(view, params, filled)
 
-def bind_deciding_hook(series: Sequence[str], signals: tuple[str, ...], hook: Callable[..., Any]) -> Callable[..., Any]:
-    """Bind a deciding hook of a strategy with these series and signals."""
-    return bind_hook(deciding_type(series, signals), hook, signal_part(signals))
-
-
-def position_now(symbol: SymbolState, profit_usdt: float) -> OpenPosition:
-    """Return the open position with the profit of leaving it at this close."""
-    position = symbol.position
-    return OpenPosition(
-        position.side,
-        position.entry_time_ms,
-        position.quantity_base,
-        position.entry_price_usdt,
-        position.stop_price_usdt,
-        position.target_price_usdt,
-        position.liquidation_price_usdt,
-        position.margin_usdt,
-        position.fee_usdt,
-        position.funding_usdt,
-        profit_usdt,
-    )
+    return (call_hook, call_with_one, call_with_two)[len(references)]
 
 
 def with_series(count: int, act: Callable[..., Any]) -> Callable[..., Any]:

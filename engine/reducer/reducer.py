@@ -211,11 +211,19 @@ def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: Mar
 
 
 def _update_strategy(state: EngineState, runner: Runner, fact: Fact) -> MarketData:
-    """Show a runner's strategy an observed fact; return what was observed."""
+    """Show a runner's strategy an observed fact; return what was observed.
+
+    It is shown on the fact's symbol and, if that is a reference, on all others.
+    """
     if runner.warm_ms:
         end_warm_up(runner, fact.time_ms)
     data = market_data(state, runner, fact.symbol)
     runner.update_strategy(fact, data, runner.states[fact.symbol], runner.params[fact.symbol])
+    if fact.kind == CANDLE and fact.symbol in runner.references:
+        for symbol in range(len(runner.states)):
+            if symbol != fact.symbol:
+                others = market_data(state, runner, symbol)
+                runner.update_by_reference(fact, others, runner.states[symbol], runner.params[symbol])
     return data
 
 

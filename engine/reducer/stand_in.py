@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct, defstruct
+from msgspec.structs import replace
 
 from papertape.engine.kernel.strategy import Hooks, NoState, Strategy, ignore_fact, never_leave
 from papertape.engine.reducer.hook_guard import HookGuard
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from papertape.events.facts import RunnerConfigured
 
@@ -41,19 +42,41 @@ ABSENT_HOOKS: Final = Hooks(
 )
 
 
-def strategy_for(configured: RunnerConfigured, strategies: Mapping[str, Strategy], base_ms: int) -> Strategy:
-    """Return the strategy that a configuration names, or its stand-in if its file cannot be used with it."""
-    strategy = strategies.get(configured.strategy)
+def strategy_for(
+    configured: RunnerConfigured, strategies: Mapping[str, Strategy], base_ms: int, symbols: Container[str]
+) -> Strategy:
+    """Return the strategy that a configuration names, with the references that it names.
+
+    It is its stand-in if its file cannot be used with the configuration.
+    """
+    strategy = strategies.get(configured.strategy) or instance_of(configured, strategies)
     if strategy is None:
         return stand_in(configured, base_ms, MISSING, "")
-    fault = strategy.fault or misfit(strategy, configured, base_ms)
-    return stand_in(configured, base_ms, fault, strategy.fault_place) if fault else strategy
+    fault = strategy.fault or misfit(strategy, configured, base_ms, symbols)
+    if fault:
+        return stand_in(configured, base_ms, fault, strategy.fault_place)
+    references = tuple(references_of(strategy, configured).items())
+    return strategy if references == strategy.references else replace(strategy, references=references)
 
 
-def misfit(strategy: Strategy, configured: RunnerConfigured, base_ms: int) -> str:
+def instance_of(configured: RunnerConfigured, strategies: Mapping[str, Strategy]) -> Strategy | None:
+    """Return the strategy whose file a configuration runs under a name of its own, None if there is none."""
+    strategy = strategies.get(configured.of) if configured.of else None
+    return None if strategy is None else replace(strategy, name=configured.strategy, of=configured.of)
+
+
+def references_of(strategy: Strategy, configured: RunnerConfigured) -> dict[str, str]:
+    """Return the symbols that a strategy looks at under a configuration, by name."""
+    return {name: configured.references.get(name, symbol) for name, symbol in strategy.references}
+
+
+def misfit(strategy: Strategy, configured: RunnerConfigured, base_ms: int, symbols: Container[str]) -> str:
     """Return why a strategy cannot run under a configuration, empty if it can."""
     if any(timeframe_ms % base_ms for timeframe_ms in strategy.series_ms if base_ms):
         return f"its {strategy.finest} series is finer than the base, {base_ms // 60_000} min"
+    for name, symbol in references_of(strategy, configured).items():
+        if symbol not in symbols:
+            return f"its reference {name}, {symbol}, is not watched"
     guard = HookGuard(strategy)
     candles_needed = guard.guarded_hook("needs", strategy.candles_needed)
     for values in (configured.parameters, *configured.symbol_parameters.values()):

@@ -6,6 +6,7 @@ outside configuration: a log explains itself.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,8 +19,11 @@ from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.indicators.progress import history_rows
 from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
+from papertape.engine.kernel.references import make_own_update, make_reference_update
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
+from papertape.engine.kernel.series import missing_max
 from papertape.engine.kernel.signals import SignalValue
+from papertape.engine.kernel.sizing import count_positions
 from papertape.engine.kernel.state import (
     READINGS_MAX,
     SETTLEMENTS_MAX,
@@ -38,9 +42,10 @@ from papertape.engine.kernel.state import (
 )
 from papertape.engine.kernel.view import (
     MarketData,
+    Reference,
     SeriesView,
-    bind_deciding_hook,
-    observing_type,
+    bind_hook,
+    bind_observing,
     signal_part,
 )
 from papertape.engine.reducer.hook_guard import HookGuard
@@ -98,9 +103,9 @@ class Runner(Struct):
     """One strategy with its isolated account.
 
     `*_seq` are the causes that later events refer to; `order_seq` has those of a symbol's orders by their slot: its
-    entry or exit, its adds, its reduction. `exit_reasons` are the strategy's, then any others that the log names.
-    `failure` is the event that parked it, None while it runs; until `warm_ms` (0: never) its strategy's own state is
-    too young for entries.
+    entry or exit, its adds, its reduction. `references` are the indices of the symbols that its strategy looks at.
+    `exit_reasons` are the strategy's, then any others that the log names. `failure` is the event that parked it, None
+    while it runs; until `warm_ms` (0: never) its strategy's own state is too young for entries.
     """
 
     strategy: Strategy
@@ -108,8 +113,10 @@ class Runner(Struct):
     exit_reasons: tuple[str, ...]
     guard: HookGuard
     update_strategy: Callable[..., None]
+    update_by_reference: Callable[..., None]
     decide: Callable[..., int]
     series: tuple[SeriesSet, ...]
+    references: list[int]
     rules: AccountRules
     account: Account
     params: list[Any]
@@ -223,7 +230,8 @@ def _grow_series(state: EngineState, series: SeriesSet) -> None:
     """Add a series and a history for every symbol that has none yet."""
     while len(series.views) < len(state.symbols):
         bars = [] if state.bare else [Bar() for _ in range(series.rows)]
-        series.views.append(SeriesView(Series(timeframe_ms=series.timeframe_ms, base_ms=state.base_ms), bars))
+        candle = Series(series.timeframe_ms, state.base_ms, missing_max=missing_max(series.timeframe_ms, state.base_ms))
+        series.views.append(SeriesView(candle, bars))
 
 
 def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
@@ -258,8 +266,9 @@ def _longer_history(series: Series, bars: Bars, rows: int) -> Bars:
 def market_data(state: EngineState, runner: Runner, symbol: int) -> MarketData:
     """Return what was observed of a symbol, with the series of one runner."""
     series = tuple([one.views[symbol] for one in runner.series])
-    rings = state.settlements[symbol], state.readings[symbol]
-    return MarketData(state.markets[symbol], series, *rings, runner.signals[symbol])
+    markets, rings = state.markets, (state.settlements[symbol], state.readings[symbol])
+    others = [Reference(r, markets[r], tuple([one.views[r] for one in runner.series])) for r in runner.references]
+    return MarketData(markets[symbol], series, *rings, runner.signals[symbol], tuple(others))
 
 
 def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
@@ -267,12 +276,13 @@ def configure_runner(state: EngineState, event: RunnerConfigured) -> None:
 
     A strategy whose file is missing, or does not accept the settings, is replaced by one that decides nothing.
     """
-    strategy = strategy_for(event, state.strategies, state.base_ms)
+    strategy = strategy_for(event, state.strategies, state.base_ms, state.symbols)
     risk = msgspec.convert(event.risk, RiskSettings)
     for runner in state.runners:
         if runner.strategy.name == event.strategy:
             runner.configured, runner.rules = event, rules_of(risk)
-            if strategy is not runner.strategy:
+            runner.account.free_slots = runner.rules.positions_max - count_positions(runner.desks)
+            if strategy != runner.strategy:
                 _replace_strategy(state, runner, strategy)
             runner.params, runner.needs, runner.active = [], [], []
             _grow_runner(state, runner)
@@ -295,20 +305,24 @@ def apply_global_trip(state: EngineState, runner: Runner) -> None:
 def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured, risk: RiskSettings) -> Runner:
     """Return a runner without symbols."""
     capital, guard = risk.capital_usdt, HookGuard(strategy)
-    hooks, signals, units_max = guard.guarded(strategy.hooks), strategy.signals, strategy.units_max
-    enter, leave = (bind_deciding_hook(strategy.series, signals, hook) for hook in (hooks.enter, hooks.leave))
-    manage = None if hooks.manage is None else bind_deciding_hook(strategy.series, signals, hooks.manage)
-    change, view = make_change(manage, units_max), observing_type(strategy.series, signals)
+    hooks, names, signals = guard.guarded(strategy.hooks), strategy.reference_names, strategy.signals
+    shown = (strategy.series, names, signals, signal_part(signals))
+    bind, show, units_max = partial(bind_hook, *shown), partial(bind_observing, *shown), strategy.units_max
+    change = make_change(None if hooks.manage is None else bind(hooks.manage), units_max)
     return Runner(
         strategy=strategy,
         configured=event,
         exit_reasons=strategy.exit_reasons,
         guard=guard,
-        update_strategy=make_strategy_update(hooks, view, signal_part(signals)),
-        decide=make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(signals)),
+        update_strategy=make_own_update(make_strategy_update(hooks, show), len(names)),
+        update_by_reference=make_reference_update(show(hooks.observe), len(names)),
+        decide=make_decide(
+            bind(hooks.enter), bind(hooks.leave), change, len(strategy.exit_reasons), units_max, len(signals)
+        ),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
+        references=[state.symbols[symbol] for _, symbol in strategy.references],
         rules=rules_of(risk),
-        account=Account(capital, capital, capital, capital, capital),
+        account=Account(capital, capital, capital, capital, capital, free_slots=risk.max_concurrent_positions),
         params=[],
         needs=[],
         desks=[],
@@ -327,6 +341,7 @@ def _replace_strategy(state: EngineState, runner: Runner, strategy: Strategy) ->
     before, fresh.guard.muted = runner.exit_reasons, runner.failure is not None
     runner.strategy, runner.guard, runner.series = strategy, fresh.guard, fresh.series
     runner.update_strategy, runner.decide = fresh.update_strategy, fresh.decide
+    runner.update_by_reference, runner.references = fresh.update_by_reference, fresh.references
     runner.exit_reasons, runner.answer, runner.out = fresh.exit_reasons, fresh.answer, []
     runner.signals = [last_values(state.signals, symbol, strategy.signals) for symbol in state.symbols]
     restart_strategy(runner)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ import papertape.engine.kernel.matching
 import papertape.engine.kernel.observe
 import papertape.engine.kernel.orders
 import papertape.engine.kernel.plans
+import papertape.engine.kernel.references
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
 import papertape.engine.kernel.signals
@@ -47,16 +48,10 @@ import papertape.engine.research.own_parts
 from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
+from papertape.engine.kernel.references import make_own_update, make_reference_update, make_show, with_data
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
-from papertape.engine.kernel.view import (
-    bind_hook,
-    deciding_type,
-    observing_type,
-    position_now,
-    signal_part,
-    with_series,
-)
+from papertape.engine.kernel.view import bind_hook, bind_observing, signal_part
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.equity_curve import make_walk
 from papertape.engine.research.guarded import STRETCH_FACTS
@@ -81,6 +76,7 @@ KERNEL_MODULES = (
     papertape.engine.kernel.matching,
     papertape.engine.kernel.orders,
     papertape.engine.kernel.plans,
+    papertape.engine.kernel.references,
     papertape.engine.kernel.trailing,
     papertape.engine.kernel.evolve,
     papertape.engine.kernel.fills,
@@ -126,7 +122,6 @@ def make_known() -> None:
         _make_known(vars(module), module.__name__)
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
-    make_part(position_now)  # type: ignore[arg-type]
     make_overloads_known()
 
 
@@ -163,28 +158,55 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
     hooks, names, units_max = strategy.hooks, strategy.signals, strategy.units_max
-    view_type, show = deciding_type(strategy.series, names), _signal_part_known(names)
-    enter, leave = (make_part(bind_hook(view_type, hook, show)) for hook in (hooks.enter, hooks.leave))  # type: ignore[arg-type]
-    manage = None if hooks.manage is None else make_part(bind_hook(view_type, hooks.manage, show))  # type: ignore[arg-type]
+    enter, leave = _bound(strategy, hooks.enter), _bound(strategy, hooks.leave)
+    manage = None if hooks.manage is None else _bound(strategy, hooks.manage)
     change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
     decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(names)))  # type: ignore[arg-type]
     run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
-    advance = make_advance(make_part(with_series(len(strategy.series), run)), digest)  # type: ignore[arg-type]
+    advance = make_advance(data_part(strategy, run), show_part(strategy), bool(strategy.references), digest)
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
     return make_loop(advance)
 
 
+def _view_of(strategy: Strategy) -> tuple[Any, ...]:
+    """Return what determines the views of a strategy."""
+    signals = strategy.signals
+    return strategy.series, strategy.reference_names, signals, _signal_part_known(signals)
+
+
+def _bound(strategy: Strategy, hook: Callable[..., Any]) -> Any:
+    """Return a deciding hook, bound to the strategy's view, as a part of a loop."""
+    return make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
+
+
+def _shown(strategy: Strategy, hook: Callable[..., Any]) -> Any:
+    """Return an observing hook, bound to the strategy's view, as a part of a loop."""
+    return make_part(bind_observing(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
+
+
 def update_part(strategy: Strategy) -> Any:
     """Return `update_strategy` of one strategy as a part of a loop."""
-    view_type, show = observing_type(strategy.series, strategy.signals), _signal_part_known(strategy.signals)
-    return make_part(make_strategy_update(strategy.hooks, view_type, show))  # type: ignore[arg-type]
+    update = make_part(make_strategy_update(strategy.hooks, partial(_shown, strategy)))  # type: ignore[arg-type]
+    return make_own_update(update, len(strategy.references), make_part)
 
 
 @cache
 def _signal_part_known(signals: tuple[str, ...]) -> Any:
     """Return `signal_part` as a part of a loop, registered once."""
     return make_part(signal_part(signals)) if signals else signal_part(signals)  # type: ignore[arg-type]
+
+
+def data_part(strategy: Strategy, act: Callable[..., Any]) -> Any:
+    """Return `act`, bound to what was observed of a symbol and of the strategy's references, as a part of a loop."""
+    return make_part(with_data(len(strategy.series), len(strategy.references), act, make_part))  # type: ignore[arg-type]
+
+
+def show_part(strategy: Strategy) -> Any:
+    """Return the function that shows the candles of references to a strategy as a part of a loop."""
+    count = len(strategy.references)
+    update = make_reference_update(_shown(strategy, strategy.hooks.observe), count, make_part)
+    return make_part(make_show(len(strategy.series), count, update, make_part))  # type: ignore[arg-type]
 
 
 @cache

@@ -10,10 +10,10 @@ from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import STRATEGY_FAILED
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.kill_switch import cancel_entries, reset_global
+from papertape.engine.kernel.references import make_show, with_data
 from papertape.engine.kernel.signals import slots_of
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
-from papertape.engine.kernel.view import with_series
 from papertape.engine.reducer.decision_events import event_of
 from papertape.engine.reducer.parking import failure_event
 from papertape.engine.reducer.state import decisions_max
@@ -36,8 +36,10 @@ class PlainRunner:
     def __init__(self, world: EngineState, runner: Runner, signal_names: Sequence[str]) -> None:
         self.runner = runner
         self.slots = slots_of(runner.strategy.signals, signal_names)
-        run = with_series(len(runner.series), make_run(runner.update_strategy, runner.decide))
-        self.loop = make_advance(run, "")
+        series, references = len(runner.series), len(runner.references)
+        run = with_data(series, references, make_run(runner.update_strategy, runner.decide))
+        show = make_show(series, references, runner.update_by_reference)
+        self.loop = make_advance(run, show, references > 0, "")
         self.room = decisions_max(len(world.symbols))
         self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
         self.scratch = [Fact()]
@@ -121,6 +123,7 @@ class PlainRunner:
                 markets,
                 series,
                 bars,
+                self.runner.references,
                 settlements,
                 readings,
                 signals,

@@ -79,11 +79,14 @@ def _contents(view: Any, hook: str) -> dict[str, bytes]:
     """Return what a hook must not change, as bytes by field."""
     own = {*NOT_COMPARED, "state"} if hook in OBSERVING else NOT_COMPARED
     fields = zip(view._fields, view, strict=True)
-    return {
-        name: msgspec.msgpack.encode(value.candle if isinstance(value, SeriesView) else value)
-        for name, value in fields
-        if name not in own
-    }
+    return {name: msgspec.msgpack.encode(_without_history(value)) for name, value in fields if name not in own}
+
+
+def _without_history(value: Any) -> Any:
+    """Return a field of a view without the histories of series, in a reference too."""
+    if isinstance(value, SeriesView):
+        return value.candle
+    return tuple(map(_without_history, value)) if isinstance(value, tuple) else value
 
 
 def _wrong_leaf(struct: msgspec.Struct, path: str) -> str:

@@ -17,14 +17,13 @@ from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, OPEN
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.replay_loop import make_follow, make_replay
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
-from papertape.engine.kernel.view import with_series
 from papertape.engine.reducer.applied import apply_decision
 from papertape.engine.reducer.causes import record_cause
 from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
 from papertape.engine.reducer.reducer import apply, fold, is_decision
 from papertape.engine.reducer.signals import remember_signal
 from papertape.engine.reducer.state import EngineState, exit_reason_code, new_state
-from papertape.engine.research.compiled_kernel import guard_watch, register_strategy, update_part
+from papertape.engine.research.compiled_kernel import data_part, guard_watch, register_strategy, show_part, update_part
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
@@ -103,7 +102,7 @@ def _loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Return the compiled loop of one strategy; the digest identifies what numba must compile anew."""
     register_strategy(strategy)
     follow = make_part(make_follow(update_part(strategy)))  # type: ignore[arg-type]
-    return make_loop(make_replay(make_part(with_series(len(strategy.series), follow)), digest))  # type: ignore[arg-type]
+    return make_loop(make_replay(data_part(strategy, follow), show_part(strategy), digest))
 
 
 class _ReplayBatch:

@@ -34,6 +34,7 @@ class CompiledRunner:
         self.take_signal_names(signal_names)
         self.loop = loop
         self.symbols = list(world.symbols)
+        self.references = np.array(runner.references, dtype=np.int64)
         self.active = np.array(runner.active, dtype=np.bool_)
         self.params, self.needs = records_of(runner.params), records_of(runner.needs)
         self.rules = records_of([runner.rules])
@@ -95,8 +96,9 @@ class CompiledRunner:
         """Return the arguments of the loop, in its order."""
         s = self.state
         return (
-            *(facts, self.scratch, at, end, self.room, s["markets"], s["series"], s["bars"], self.settlements),
+            *(facts, self.scratch, at, end, self.room, s["markets"], s["series"], s["bars"], self.references),
             *(
+                self.settlements,
                 s["readings"],
                 s["signals"],
                 self.slots,
@@ -113,7 +115,8 @@ class CompiledRunner:
     def replay_arguments(self) -> tuple[Any, ...]:
         """Return the arguments of the replay loop, in its order."""
         s = self.state
-        market = (s["markets"], s["series"], s["bars"], self.settlements, s["readings"], s["signals"], self.slots)
+        rings = (self.settlements, s["readings"], s["signals"], self.slots)
+        market = (s["markets"], s["series"], s["bars"], self.references, *rings)
         return (*market, self.active, s["desks"], s["states"], self.params, s["accounts"], self.rules, self.contracts)
 
     def checkpoint(self) -> dict[str, Array]:

@@ -83,11 +83,13 @@ def try_strategy(
 
 
 class _Trial:
-    """One strategy over one tape."""
+    """One strategy over one tape. The first symbols of the tape are its references."""
 
     def __init__(self, strategy: Strategy, tape: Tape) -> None:
-        self.strategy, self.tape = strategy, tape
-        self.world = self._new_world(strategy)
+        symbols = (contract.symbol for contract in tape.contracts)
+        references = tuple(zip(strategy.reference_names, symbols, strict=False))
+        self.strategy, self.tape = replace(strategy, references=references), tape
+        self.world = self._new_world(self.strategy)
         self.compiled: Run | None = None
 
     def _new_world(self, strategy: Strategy) -> EngineState:

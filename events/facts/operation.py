@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from papertape.events.facts.base import Event
 
 
@@ -50,7 +52,8 @@ class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.2"):
 
     `series` (timeframes by name, that of its decisions first), `exit_reasons` and `readings` (the names of the numbers
     behind its decisions) come from its file: with them the log can be read without the file. They are empty in logs of
-    versions that did not record them.
+    versions that did not record them. `of` is the strategy whose file it runs if it has a name of its own, else empty;
+    `references` are the other symbols that it looks at, by name.
     """
 
     strategy: str
@@ -62,6 +65,8 @@ class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.2"):
     series: tuple[str, ...] = ()
     exit_reasons: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
+    of: str = ""
+    references: dict[str, str] = field(default_factory=dict)
 
 
 class StrategyFailed(Event, frozen=True, tag="StrategyFailed.1"):

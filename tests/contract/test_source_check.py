@@ -115,10 +115,9 @@ def test_a_field_that_is_no_number_with_a_default_of_its_type_is_named(old: str,
     assert any(says in line for line in got), got
 
 
-def test_a_reference_is_the_one_parameter_that_may_be_a_text() -> None:
+def test_a_parameter_is_no_text() -> None:
     text = changed("    candles: int = 3", '    candles: int = 3\n    leader: str = "BTCUSDT"')
     assert any("Parameters.leader: its type is str" in line for line in breaches(text))
-    assert breaches(text.replace("NEEDS_BARS = 4", 'NEEDS_BARS = 4\nREFERENCES = ("leader",)')) == []
 
 
 # ---------------------------------------------------------------- what a hook may change
@@ -286,3 +285,11 @@ def test_a_file_that_prints_may_run_in_cpython(tmp_path: Path) -> None:
 def test_a_file_without_a_name_is_no_strategy(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("import os\n", encoding="utf-8")
     assert fault_of(tmp_path / "helper.py") == ""
+
+
+def test_a_reference_has_the_series_of_the_strategy_and_its_age() -> None:
+    looks = "    return ['old'] if view.leader.m5.candle.close > 0.0 and view.leader.close_ms < view.now_ms else []\n"
+    text = f'{GOOD}REFERENCES = {{"leader": "BTCUSDT"}}\n\n\ndef holds(view, params):\n{looks}'
+    assert breaches(text) == []
+    wrong = breaches(text.replace("view.leader.m5", "view.leader.h1"))
+    assert any("view.leader.h1 does not exist" in line for line in wrong), wrong

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
-from papertape.engine.kernel.decide import is_ready, profit_after_costs
+from papertape.engine.kernel.decide import is_ready
 from papertape.engine.kernel.indicators import Adx, Rsi, VolumeAverage, Vwap
 from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
 from papertape.engine.kernel.state import Needs, Position, Series, SymbolState
+from papertape.engine.kernel.trailing import profit_after_costs
 from papertape.engine.kernel.view import SeriesView
 from papertape.engine.strategies.vwap_rsi import REGIME_CHANGE, RSI_EXIT, Parameters, Reading, State, enter, leave
 from tests.build import view_of
@@ -177,7 +178,7 @@ def test_it_leaves_in_this_order(side: int, rsi: float, profit: float, regime: s
 def test_the_profit_it_asks_for_is_after_all_costs_of_the_trade() -> None:
     """q*d*(X - E) - open fee + funding - q*X*t, where X is slipped and not rounded."""
     position = Position(side=1, quantity_base=2.0, entry_price_usdt=100.0, fee_usdt=0.12, funding_usdt=-0.5)
-    got = profit_after_costs(SymbolState(position=position), 101.0, 0.001, rules_of(RiskSettings()))
+    got = profit_after_costs(position, 101.0, 0.001, rules_of(RiskSettings()))
     left_at = 101.0 * 0.999
     assert got == pytest.approx(2.0 * (left_at - 100.0) - 0.12 - 0.5 - 2.0 * left_at * 0.0006, abs=1e-12)
 
