@@ -137,7 +137,9 @@ def completions(minutes: list[int], timeframe_ms: int = HOUR_MS) -> list[tuple[i
         ([0, 5, 10, 56, 57, 58, 59], []),
     ],
 )
-def test_an_hour_needs_nine_tenths_of_its_minutes(missing: list[int], expected: list[tuple[int, float]]) -> None:
+def test_an_hour_needs_nine_tenths_of_its_minutes(
+    missing: list[int], expected: list[tuple[int, float, float, float]]
+) -> None:
     assert completions([one for one in range(70) if one not in missing]) == expected
 
 

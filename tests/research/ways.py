@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
-from papertape.engine.research.compiled_kernel import CompiledEngine
+from papertape.engine.research.compiled_kernel import CompiledEngine as CompiledEngine  # noqa: PLC0414
 
 
 class Ending(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def test_a_state_restored_at_any_time_goes_on_to_the_same_bits(tape: RandomTape)
         restored = new_state(OWN)
         fold(restored, log[:cut])
         restored = decode(encode(restored), OWN)
-        chunks = join_state([lambda chunk=chunk: chunk for chunk in split_state(restored)], OWN)
+        chunks = join_state([partial(bytes, chunk) for chunk in split_state(restored)], OWN)
         assert minutes(restored).rows == minutes(chunks).rows == HISTORY_BARS_MAX
         for other in (restored, chunks):
             fold(other, log[cut:])
