@@ -243,16 +243,18 @@ def _costs_of(event: RunnerConfigured) -> ExchangeCosts:
 
 
 def _best_since_entry(bracket: Bracket, candle: CandleClosed, entered_by: PositionOpened | None) -> float:
-    """Return the best price since the entry, a candle included.
+    """Return the best price since the entry, a candle included; `entered_by` is the entry if it was in this candle.
 
-    The high of a candle came at or after an entry in it, except after a limit order: then only the close is known to
-    come later.
+    It begins with the high of the entry's candle, which came at or after the entry, except after a limit order inside
+    the candle: then only the close is known to come later.
     """
     further = max if bracket.direction > 0.0 else min
     best = candle.high if bracket.direction > 0.0 else candle.low
-    if entered_by is not None and entered_by.kind == "limit" and entered_by.at_ms != entered_by.candle_open_ms:
-        best = candle.close
-    return further(bracket.best_usdt, best)
+    if entered_by is None:
+        return further(bracket.best_usdt, best)
+    if entered_by.kind == "limit" and entered_by.at_ms != entered_by.candle_open_ms:
+        return further(entered_by.price_usdt, candle.close)
+    return best
 
 
 def _changed(
