@@ -246,7 +246,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     [
         ({"breakout_lookbak": 20}, "momentum.breakout_lookbak is unknown"),
         ({"breakout_lookback": 0}, "breakout_lookback"),
-        ({"breakout_lookback": 501}, "breakout_lookback"),
+        ({"breakout_lookback": 2_049}, "breakout_lookback"),
         ({"breakout_lookback": 2.5}, "breakout_lookback"),
         ({"tp_percent": 0.0}, "tp_percent"),
     ],
