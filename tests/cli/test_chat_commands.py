@@ -56,6 +56,7 @@ REPLIES: dict[str, tuple[str, str]] = {
     "close": ("/close all weekend", r"Close 1 position at the next open\?.*scripted · X LONG"),
     "kill": ("/kill scripted odd", r"STOP scripted\?.*reason: odd.*Confirm within 60 s"),
     "reset": ("/reset scripted a drill", r"the kill switch of scripted is not tripped"),
+    "signals": ("/signals", r"signals.*no signal has arrived"),
     "funnel": ("/funnel 3", r"no funnel: .*papertape.toml: this configuration file does not exist"),
     "reload": ("/reload calmer", r"Reload the configuration\?.*reason: calmer.*Confirm within 60 s"),
     "help": ("/help", r"/status - .*/help - this list"),

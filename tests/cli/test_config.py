@@ -46,12 +46,12 @@ MISTAKES = {
         2, "strategies.momentum.tp_percent = 0", "must be above 0 to 50 %",
     ),
     "of a symbol": (
-        "[strategies.momentum.symbols.BTCUSDT]\nbreakout_lookback = 501",
-        2, "strategies.momentum.symbols.BTCUSDT.breakout_lookback = 501", "must be 1 to 500 candles",
+        "[strategies.momentum.symbols.BTCUSDT]\nbreakout_lookback = 2049",
+        2, "strategies.momentum.symbols.BTCUSDT.breakout_lookback = 2049", "must be 1 to 2048 candles",
     ),
     "a fraction for a whole number": (
         "strategies.momentum.breakout_lookback = 2.5",
-        1, "strategies.momentum.breakout_lookback = 2.5", "must be a whole number, 1 to 500 candles",
+        1, "strategies.momentum.breakout_lookback = 2.5", "must be a whole number, 1 to 2048 candles",
     ),
     "a text for a number": ("[risk]\nleverage = 'x'", 2, 'risk.leverage = "x"', "must be a number, 1 to 125 x"),
     "a truth for a number": ("[feed]\nspeed = true", 2, "feed.speed = true", "must be a number, 0 to 1000000 x"),
@@ -287,8 +287,10 @@ def test_changes_that_only_fit_together_are_checked_together() -> None:
 
 
 BAD_SETS = {
-    "momentum.breakout_lookback=2.5": 'strategies.momentum.breakout_lookback = "2.5": must be a whole number, 1 to 500',
-    "momentum.breakout_lookback=900": "strategies.momentum.breakout_lookback = 900: must be 1 to 500 candles",
+    "momentum.breakout_lookback=2.5": (
+        'strategies.momentum.breakout_lookback = "2.5": must be a whole number, 1 to 2048'
+    ),
+    "momentum.breakout_lookback=9000": "strategies.momentum.breakout_lookback = 9000: must be 1 to 2048 candles",
     "risk.leverage=nan": "risk.leverage = nan: must be a finite number",
     "momntum.tp_percent=1": "momntum.tp_percent is an unknown key; did you mean momentum?",
     "momentum.tp=1": "strategies.momentum.tp is an unknown parameter",

@@ -338,10 +338,10 @@ def test_strategies_are_listed_and_shown_with_their_parameters() -> None:
     assert [row["name"] for row in as_json("strategies")] == list(BUILT_IN_ORDER)
     momentum = as_json("strategies", "momentum")
     assert momentum["parameters"][0] == {
-        "name": "breakout_lookback", "type": "int", "default": 20, "ge": 1, "gt": None, "le": 500, "lt": None,
+        "name": "breakout_lookback", "type": "int", "default": 20, "ge": 1, "gt": None, "le": 2_048, "lt": None,
         "unit": "candles", "meaning": "candles whose range must be broken",
     }  # fmt: skip
-    assert "1 to 500 candles" in ok("strategies", "momentum")
+    assert "1 to 2048 candles" in ok("strategies", "momentum")
     assert "Breakout with the trend" in ok("strategies")
 
 

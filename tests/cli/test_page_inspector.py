@@ -144,7 +144,7 @@ def test_conditions_behind_an_order_are_all_met_and_say_that_it_waits(db: Path, 
             own = next(side for side in sides if side.side == event.side)
             assert (own.strategy, own.symbol, own.seq, own.at_ms) == (name, event.symbol, one.seq, event.at_ms)
             assert own.explained and own.conditions and all(condition.met for condition in own.conditions)
-            assert own.holds[0] == "its entry waits for the next open"
+            assert own.holds[0] == "its entry waits to be filled"
             assert all(frame.ready_at_ms == 0 for frame in own.readiness)
             numbers = {condition.value for condition in own.conditions}
             assert numbers & set(event.readings.values()), "they are the very numbers of the decision"
@@ -272,7 +272,7 @@ def test_every_hold_has_words() -> None:
         ("paused", ""): "it is paused",
         ("not_tradable", ""): "the symbol is not tradable",
         ("position", "short"): "a short position is open",
-        ("order", "exit"): "its exit waits for the next open",
+        ("order", "exit"): "its exit waits to be filled",
         ("max_positions", ""): REASONS["max_positions"],
         ("correlation", ""): REASONS["correlation"],
         ("own", "no settlement is known yet"): "no settlement is known yet",
