@@ -180,6 +180,8 @@ class Account:
                 "net_usdt": net,
                 "r_multiple": net / position.r1,
                 "ambiguous": int(end.ambiguous),
+                "parts": 1,
+                "max_quantity_base": q,
             }
         )
 

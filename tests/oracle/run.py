@@ -38,6 +38,8 @@ COLUMNS = [
     "net_usdt",
     "r_multiple",
     "ambiguous",
+    "parts",
+    "max_quantity_base",
 ]
 Fact = tuple[int, int, int, str, Any]
 
