@@ -115,6 +115,7 @@ def without_some(table: CandleColumns, random: Random, share: float) -> CandleCo
     return replace(table, **columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "series"), [FINER, LONG])
 def test_every_way_to_run_many_series_is_the_same(tmp_path: Path, name: str, series: tuple[str, ...]) -> None:
     strategies, tape = counting(tmp_path, name, series), losing_minutes(0.03)

@@ -107,6 +107,7 @@ def outcome(strategies: dict[str, Strategy], tape: RandomTape, engine: type) -> 
     return [msgspec.msgpack.encode([one.fact, one.event]) for one in decided], state_of(world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "references",
     [
