@@ -82,9 +82,9 @@ def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[
     return change
 
 
-def keep_orders(*_: Any) -> int:
+def keep_orders(*arguments: Any) -> int:
     """Change nothing, for a strategy without `manage`: return the number of decisions so far, the last argument."""
-    return int(_[-1])
+    return int(arguments[-1])
 
 
 def change_orders(

@@ -47,7 +47,7 @@ class State(Struct):
 
 
 class Reading(Struct):
-    """The numbers behind a answer."""
+    """The numbers behind a decision."""
 
     rate_percent: float = 0.0
     rate_age_minutes: float = 0.0

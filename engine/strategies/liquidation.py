@@ -55,7 +55,7 @@ class State(Struct):
 
 
 class Reading(Struct):
-    """The numbers behind a answer."""
+    """The numbers behind a decision."""
 
     close: float = 0.0
     oi_change_percent: float = 0.0

@@ -71,7 +71,7 @@ class State(Struct):
 
 
 class Reading(Struct):
-    """The numbers behind a answer."""
+    """The numbers behind a decision."""
 
     close: float = 0.0
     rsi: float = 0.0
