@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 
 from papertape.events.chain import next_row, row_head
 from papertape.events.codec import Codec
@@ -82,6 +82,8 @@ def _fields_of(event: Event, seq: int) -> str:
 
 
 def _is_finite(value: object) -> bool:
+    if isinstance(value, Struct):
+        return all(map(_is_finite, astuple(value)))
     if isinstance(value, dict):
         return all(map(_is_finite, value.values()))
     if isinstance(value, list | tuple):

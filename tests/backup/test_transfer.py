@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from contextlib import closing
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +15,11 @@ from msgspec import structs
 
 from papertape.events.codec import CODEC
 from papertape.events.errors import PortableDamaged
+from papertape.events.facts import Target
 from papertape.events.log import Commit, Entry
 from papertape.events.portable import REDACTED, decode_event, encode_rows, redact_event
 from papertape.events.sqlite_log import SqliteLogReader
+from tests.build import opened
 from tests.cli.written_log import write_log
 from tests.engine.logs import recorded
 from tests.engine.processes import ok, papertape
@@ -61,6 +64,12 @@ def test_every_fact_comes_back_from_its_row(event: Event) -> None:
             list(rows)
     else:
         assert [decode_event(row) for row in rows] == [entry]
+
+
+def test_an_infinite_number_inside_a_nested_part_of_an_event_is_refused() -> None:
+    event = structs.replace(opened(), targets=(Target(price_usdt=1.0, fraction=0.0, part=inf),))
+    with pytest.raises(PortableDamaged, match="not finite"):
+        list(encode_rows([Commit(1, 7, [event], [0], b"")], CODEC, redact=False))
 
 
 def test_redacted_says_no_name_and_no_reason_and_replays_alike(small: Path) -> None:

@@ -74,6 +74,7 @@ def test_every_reason_stands_in_the_table_above() -> None:
         RefusalReason.STALE,
         RefusalReason.TOO_LARGE,
         RefusalReason.IMPLAUSIBLE_RATE,
+        RefusalReason.INVALID_NAME,  # Of a signal.
     }
     assert {reason for _, reason in BAD_CANDLES} == set(RefusalReason) - elsewhere
 
