@@ -182,8 +182,8 @@ CALLED = frozenset(
         "_search_highest",
         "_search_lowest",
         "_renew_deviation",
-        "_renew_volume",
-        "_renew_turnover",
+        "_sum_turnover",
+        "_sum_volumes",
         "_step_pivot",
     }
 )
