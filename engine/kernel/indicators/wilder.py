@@ -30,18 +30,18 @@ def update_rsi(rsi: Rsi, series: SeriesView, period: int) -> None:
     if row == first:
         rsi.average_gain, rsi.average_loss, rsi.value = 0.0, 0.0, 0.0
         row += 1
-    gains, losses = rsi.average_gain, rsi.average_loss
+    gains, losses, seeded, kept = rsi.average_gain, rsi.average_loss, first + period, period - 1.0
     while row <= last:
         change = bars[row & mask].close - bars[(row - 1) & mask].close
         gain = change if change > 0.0 else 0.0
-        loss = -change if change < 0.0 else 0.0
-        if row - first > period:
-            gains = (gains * (period - 1) + gain) / period
-            losses = (losses * (period - 1) + loss) / period
+        loss = gain - change
+        if row > seeded:
+            gains = (gains * kept + gain) / period
+            losses = (losses * kept + loss) / period
         else:
             gains += gain
             losses += loss
-            if row - first == period:
+            if row == seeded:
                 gains, losses = gains / period, losses / period
                 rsi.ready = 1
         row += 1
@@ -82,7 +82,7 @@ def begin_atr(atr: Atr) -> None:
 def fold_atr(atr: Atr, age: int, span: float, period: int) -> None:
     """Fold the true range of one candle; `age` counts from 0 at the first candle, which has none."""
     if age > period:
-        atr.value = (atr.value * (period - 1) + span) / period
+        atr.value = (atr.value * (period - 1.0) + span) / period
         return
     atr.total += span
     if age == period:
@@ -120,8 +120,12 @@ def begin_adx(adx: Adx) -> None:
 
 def fold_adx(adx: Adx, age: int, up: float, down: float, span: float, period: int) -> None:
     """Fold the rise of the high, the fall of the low and the true range of one candle; `age` as in `fold_atr`."""
-    plus = up if up > down and up > 0.0 else 0.0
-    minus = down if down > up and down > 0.0 else 0.0
+    plus, minus = 0.0, 0.0
+    if up > down:
+        if up > 0.0:
+            plus = up
+    elif down > up and down > 0.0:
+        minus = down
     if age < period:
         adx.plus_sum += plus
         adx.minus_sum += minus
@@ -131,8 +135,10 @@ def fold_adx(adx: Adx, age: int, up: float, down: float, span: float, period: in
     plus += adx.plus_sum - adx.plus_sum / period
     minus += adx.minus_sum - adx.minus_sum / period
     adx.plus_sum, adx.minus_sum, adx.range_sum = plus, minus, ranges
-    plus = 100.0 * (plus / ranges) if ranges > 0.0 else 0.0
-    minus = 100.0 * (minus / ranges) if ranges > 0.0 else 0.0
+    if ranges > 0.0:
+        plus, minus = 100.0 * (plus / ranges), 100.0 * (minus / ranges)
+    else:
+        plus, minus = 0.0, 0.0
     adx.plus_di, adx.minus_di = plus, minus
     total = plus + minus
     dx = 100.0 * (abs(plus - minus) / total) if total > 0.0 else 0.0
@@ -143,7 +149,7 @@ def fold_adx(adx: Adx, age: int, up: float, down: float, span: float, period: in
             adx.value = adx.dx_sum / period
             adx.ready = 1
     elif total > 0.0:
-        adx.value = (adx.value * (period - 1) + dx) / period
+        adx.value = (adx.value * (period - 1.0) + dx) / period
 
 
 def update_keltner(keltner: Keltner, series: SeriesView, period: int, atr_period: int, width: float) -> None:
