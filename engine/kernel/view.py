@@ -139,8 +139,9 @@ def _view_type(
 
 
 def _type_of(name: str, fields: tuple[str, ...]) -> type[Any]:
-    """Return a type with these fields."""
-    return defstruct(name, fields, bases=(ViewPart,), module=__name__, frozen=True, gc=False)
+    """Return a type with these fields. It becomes a name of this module, by which numba's disk cache knows it."""
+    globals()[name] = made = defstruct(name, fields, bases=(ViewPart,), module=__name__, frozen=True, gc=False)
+    return made
 
 
 @cache
