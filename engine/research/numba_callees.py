@@ -228,7 +228,7 @@ def _copy_record(_: Any, source: Any, target: Any) -> Any:
 @cache
 def tuple_type(view: type[ViewPart]) -> type[Any]:
     """Return the tuple type that a view is for numba."""
-    made = namedtuple(view.__name__, view.__struct_fields__)  # noqa: PYI024 - the fields are known at run time only
+    made = namedtuple(view.__name__, view.__struct_fields__)  # type: ignore[misc]  # noqa: PYI024 - known at run time
     made.__module__ = __name__
     return made
 
