@@ -42,10 +42,10 @@ def follow_symbol(fact: Fact, main: Series, desk: SymbolState, rules: AccountRul
     if main.completed == 1 and desk.candles_since_exit >= 0 and fact.time_ms > desk.exited_ms:
         desk.candles_since_exit += 1
     if desk.position.side != 0:
-        _follow_position(fact, main, desk, rules, contract)
+        follow_position(fact, main, desk, rules, contract)
 
 
-def _follow_position(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
+def follow_position(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
     """Take a candle into the age, the extremes and the value of an open position, then trail its stop.
 
     The extremes begin with the entry's own candle. An order filled inside it knows only one side of it: a limit order
