@@ -146,15 +146,18 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Return the compiled `advance` of one strategy, from memory or the disk cache if nothing has changed."""
     key = (strategy.name, strategy.source, digest)
     if key not in _LOOPS:
-        load_shared(compiled_digest())
         _LOOPS[key] = _compile(strategy, digest)
     return _LOOPS[key]
 
 
 def register_strategy(strategy: Strategy) -> None:
-    """Register the kernel's and a strategy's plain functions with numba. Raise ConfigError for one that prints."""
+    """Register the kernel's and a strategy's plain functions with numba, and load what all loops share.
+
+    Raise ConfigError for a strategy that prints.
+    """
     refuse_uncompilable(strategy)
     make_known()
+    load_shared(compiled_digest())
     enter: FunctionType = strategy.hooks.enter  # type: ignore[assignment]
     # Not the module by its name: a file that was loaded again has another one under that name.
     _make_known(enter.__globals__, enter.__module__, make_part if is_shipped(strategy) else make_own_part)

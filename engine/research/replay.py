@@ -24,7 +24,6 @@ from papertape.engine.reducer.reducer import apply, fold, is_decision
 from papertape.engine.reducer.signals import remember_signal
 from papertape.engine.reducer.state import EngineState, exit_reason_code, new_state
 from papertape.engine.research.compiled_kernel import (
-    compiled_digest,
     data_part,
     guard_watch,
     register_strategy,
@@ -36,7 +35,6 @@ from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
 from papertape.engine.research.rows import columns_of_rows
 from papertape.engine.research.runner import CompiledRunner
-from papertape.engine.research.shared_parts import load_shared
 from papertape.engine.strategy_registry import loop_digest
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -108,7 +106,6 @@ class _HookFailed(Exception):
 @cache
 def _loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Return the compiled loop of one strategy; the digest identifies what numba must compile anew."""
-    load_shared(compiled_digest())
     register_strategy(strategy)
     follow = make_part(make_follow(update_part(strategy)))  # type: ignore[arg-type]
     return make_loop(make_replay(data_part(strategy, follow), show_part(strategy)), digest)

@@ -18,18 +18,17 @@ from numba.core.typing.templates import ConcreteTemplate, infer_global, signatur
 from numba.np.numpy_support import from_dtype
 
 from papertape.engine.kernel import state
-from papertape.engine.kernel.answers import Plan, clear_answer
+from papertape.engine.kernel.answers import Plan
 from papertape.engine.kernel.changes import change_orders
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import book_funding
-from papertape.engine.kernel.kill_switch import check_account_limits
+from papertape.engine.kernel.kill_switch import trip_account
 from papertape.engine.kernel.matching import match_candle
-from papertape.engine.kernel.observe import observe_market
 from papertape.engine.kernel.orders import cancel_orders, place_exit
-from papertape.engine.kernel.series import complete_candle, observe_series
+from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.sizing import place_entry
-from papertape.engine.kernel.trailing import follow_position
+from papertape.engine.kernel.trailing import tighten_stop, value_position
 from papertape.engine.research.numba_callees import make_loop
 from papertape.engine.research.records import dtype_of
 
@@ -38,15 +37,13 @@ if TYPE_CHECKING:
 
 SHARED: Final[tuple[Callable[..., Any], ...]] = (
     evolve,
-    clear_answer,
     cancel_orders,
-    complete_candle,
-    observe_market,
     observe_series,
     book_funding,
     match_candle,
-    follow_position,
-    check_account_limits,
+    value_position,
+    tighten_stop,
+    trip_account,
     place_exit,
     place_entry,
     change_orders,
