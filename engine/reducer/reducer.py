@@ -236,8 +236,8 @@ def _observe_fact(state: EngineState, fact: Fact) -> None:
     observe_market(fact, market, state.settlements[symbol], state.readings[symbol])
     if fact.kind == CANDLE:
         for series in state.series.values():
-            candle, bars = series.views[symbol]
-            observe_series(candle, bars, fact, market.reset)
+            one = series.views[symbol]
+            observe_series(one.candle, one.bars, fact, market.reset)
 
 
 def gap_entries(event: MarketFact, known_until_ms: int, seq: int) -> list[Entry]:

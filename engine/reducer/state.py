@@ -248,7 +248,7 @@ def lengthen_history(state: EngineState, series: SeriesSet, rows: int) -> None:
     if rows <= series.rows:
         return
     if not state.bare:
-        series.replace(series.series, [_longer_history(one, bars, rows) for one, bars in series.views])
+        series.replace(series.series, [_longer_history(one.candle, one.bars, rows) for one in series.views])
     series.rows = rows
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import namedtuple
+from functools import cache
 from itertools import count
 from os import urandom
 from types import FunctionType
@@ -22,12 +24,12 @@ from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NativeLowering, NopythonRewrites
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, overload, register_jitable
+from numba.extending import intrinsic, lower_builtin, overload, register_jitable, typeof_impl
 from numba.np.numpy_support import from_dtype
 
 from papertape.engine.kernel.answers import Plan
 from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading
-from papertape.engine.kernel.view import as_view
+from papertape.engine.kernel.view import ViewPart, as_view
 from papertape.engine.research.loop_cache import loop_cache
 from papertape.engine.research.records import dtype_of
 
@@ -180,8 +182,8 @@ CALLED = frozenset(
         "_search_highest",
         "_search_lowest",
         "_renew_deviation",
-        "_renew_volume",
-        "_renew_turnover",
+        "_sum_turnover",
+        "_sum_volumes",
         "_step_pivot",
     }
 )
@@ -219,6 +221,28 @@ def _copy_record(_: Any, source: Any, target: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(source, target), lower
+
+
+@cache
+def tuple_type(view: type[ViewPart]) -> type[Any]:
+    """Return the tuple type that a view is for numba."""
+    made = namedtuple(view.__name__, view.__struct_fields__)  # type: ignore[misc]  # noqa: PYI024 - known at run time
+    made.__module__ = __name__
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    """Return the tuple type of a view by its name, by which numba's disk cache finds it."""
+    for view in ViewPart.__subclasses__():
+        if view.__name__ == name:
+            return tuple_type(view)
+    raise AttributeError(name)
+
+
+@typeof_impl.register(type(ViewPart))  # type: ignore[untyped-decorator]
+def _typeof_view(view: type[Any], _: Any) -> Any:
+    """Return numba's type of a type of view, none of any other Struct."""
+    return types.NamedTupleClass(tuple_type(view)) if issubclass(view, ViewPart) else None
 
 
 def make_overloads_known() -> None:
