@@ -62,28 +62,28 @@ def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
     at = (
         f"at {utc(view.at_ms)} UTC, seq {view.seq:,}" if view.at_ms else f"at seq {view.seq:,}, before the first candle"
     )
-    hidden = show_standing(console, view, contracts.by_symbol, at)
+    show_standing(console, view, contracts.by_symbol, at)
     day = f", {gain(view.day_result_usdt)} on {utc(view.at_ms)[:10]}" if view.at_ms else ""
     total = f"{money(view.equity_usdt)} USDT equity of {money(view.capital_usdt)}{day}"
-    notes(console, [total if view.accounts else "", *dict.fromkeys(hidden)])
+    notes(console, [total if view.accounts else ""])
 
 
-def show_standing(console: Console, view: PortfolioView, contracts: Listed, at: str) -> list[str]:
-    """Show a view's positions, pending orders and kill switches; return the notes about hidden columns."""
-    hidden = [_positions(console, view, contracts, at), _orders(console, view, contracts)]
+def show_standing(console: Console, view: PortfolioView, contracts: Listed, at: str) -> None:
+    """Show a view's positions, pending orders and kill switches."""
+    _positions(console, view, contracts, at)
+    _orders(console, view, contracts)
     _switches(console, view)
     for line in market_lines(view):
         console.print(line)
-    return hidden
 
 
-def _positions(console: Console, view: PortfolioView, contracts: Listed, at: str) -> str:
+def _positions(console: Console, view: PortfolioView, contracts: Listed, at: str) -> None:
     if view.positions:
-        return print_table(position_columns(view.positions, contracts), console, f"Open positions {at}")
+        notes(console, [print_table(position_columns(view.positions, contracts), console, f"Open positions {at}")])
+        return
     count = len(view.accounts)
     none = f"none of the {count} strategies has one" if count else "no strategy is configured in this log"
     console.print(Text(f"No open positions {at}: {none}."))
-    return ""
 
 
 def position_columns(positions: Sequence[PositionView], contracts: Listed) -> list[Column]:
@@ -144,11 +144,11 @@ def _price(value: float, symbol: str, contracts: Listed) -> Text:
     return Text(price(value, symbol, contracts)) if value else NOTHING
 
 
-def _orders(console: Console, view: PortfolioView, contracts: Listed) -> str:
+def _orders(console: Console, view: PortfolioView, contracts: Listed) -> None:
     if view.orders:
-        return print_table(_order_columns(view.orders, contracts), console, "Pending orders")
-    console.print("No pending orders.")
-    return ""
+        notes(console, [print_table(_order_columns(view.orders, contracts), console, "Pending orders")])
+    else:
+        console.print("No pending orders.")
 
 
 def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Column]:
@@ -159,7 +159,7 @@ def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Colum
         Column("order", plain(f"{ORDER_VERBS[o.action]} {SIDES[o.side]}" for o in orders), justify="left"),
         Column("quantity", [_order_size(o, contracts) for o in orders]),
         Column("at", [_order_price(o, contracts) for o in orders], rank=1, justify="left"),
-        Column("score", [Text(f"{o.score:.2f}") if o.action == "entry" else NOTHING for o in orders], rank=3),
+        Column("score", [Text(f"{o.score:.2f}") if o.score else NOTHING for o in orders], rank=3),
         Column("why", plain(reason_words(o.reason) for o in orders), rank=1, justify="left"),
         Column("seq", plain(f"{o.seq:,}" for o in orders), rank=4),
     ]

@@ -48,7 +48,7 @@
     legend.className = "legend num";
     element.append(key, legend, box);
     const made = chart(box);
-    made.timeScale().applyOptions({ rightOffsetPixels: 20 });
+    made.timeScale().applyOptions({ rightOffsetPixels: 20, fixLeftEdge: true });
     const percent = (text) => ({ type: "custom", formatter: text, minMove: 0.01 });
     const lines = new Map();
     const buttons = new Map();
