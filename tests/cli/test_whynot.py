@@ -149,7 +149,7 @@ async def test_the_page_and_the_chat_count_in_a_process_of_their_own(folder: Pat
         assert await source.funnel(request, 0.0) is None
         with pytest.raises(UsageError, match="momentun"):
             await source.funnel(FunnelRequest("momentun", None, 30.0), 60.0)
-        for days in range(1, RUNNING_MAX + WAITING_MAX + 1):
+        for days in range(1, RUNNING_MAX + WAITING_MAX):
             assert await source.funnel(FunnelRequest(None, None, days), 0.0) is None
         with pytest.raises(LogBusy):
             await source.funnel(FunnelRequest(None, None, 30.0), 0.0)
