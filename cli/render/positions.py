@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from msgspec.structs import replace
 from rich.text import Text
 
 from papertape.cli.log_reader import fold_log
@@ -31,6 +32,7 @@ from papertape.projections.folds.portfolio import Portfolio, PortfolioView, Posi
 from papertape.projections.text.formats import duration, gain, money, percent, price, quantity, utc
 from papertape.projections.text.order_words import expiry_words
 from papertape.projections.text.reasons import reason_words
+from papertape.projections.watchdog.checks import AnomalyKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +75,8 @@ def show_standing(console: Console, view: PortfolioView, contracts: Listed, at: 
     _positions(console, view, contracts, at)
     _orders(console, view, contracts)
     _switches(console, view)
-    for line in market_lines(view):
+    others = tuple(one for one in view.anomalies if one.kind != AnomalyKind.STRATEGY_FAILED)
+    for line in market_lines(replace(view, anomalies=others)):
         console.print(line)
 
 
@@ -111,13 +114,14 @@ def position_columns(positions: Sequence[PositionView], contracts: Listed) -> li
 
 
 def _part_columns(positions: Sequence[PositionView]) -> list[Column]:
-    """Return what only positions in parts have; nothing if every position has one fill."""
-    if all(len(position.fills) < 2 for position in positions):
-        return []
-    return [
-        Column("units", plain(f"{p.units:g}" for p in positions), rank=4),
-        Column("realised", [gain_cell(p.realised_usdt) if p.parts else NOTHING for p in positions], rank=3),
-    ]
+    """Return what only positions with adds or with closed parts have."""
+    columns = []
+    if any(position.units != 1.0 for position in positions):
+        columns.append(Column("units", plain(f"{p.units:g}" for p in positions), rank=4))
+    if any(position.parts for position in positions):
+        realised = [gain_cell(p.realised_usdt) if p.parts else NOTHING for p in positions]
+        columns.append(Column("realised", realised, rank=3))
+    return columns
 
 
 def _stop(position: PositionView, contracts: Listed) -> Text:
