@@ -121,8 +121,8 @@ def _application() -> typer.Typer:
             if group not in groups:
                 groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], epilog=example)
                 application.add_typer(groups[group], name=group, rich_help_panel=heading)
-            described = {"help": _paragraphs(verb.call.__doc__ or ""), "epilog": example}
-            groups[group].command(name, rich_help_panel=heading, **described)(verb.call)
+            about = _paragraphs(verb.call.__doc__ or "")
+            groups[group].command(name, help=about, epilog=example, rich_help_panel=heading)(verb.call)
     return application
 
 
