@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.view import MarketData
 
 
+def renew_answer(answer: Answer) -> None:
+    """Clear an answer and its reading, so that only what the strategy writes now counts."""
+    clear_answer(as_plan(answer))
+    clear_reading(answer.reading)
+
+
 def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[..., int]:
     """Bind a strategy's `manage`, bound by `bind_hook`, into `change(...)`, which asks it and decides on its answer.
 
@@ -74,11 +80,10 @@ def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[
         notes: Notes,
         n: int,
     ) -> int:
-        plan, timeframe_ms, first = as_plan(answer), data.series[0].candle.timeframe_ms, n
-        clear_answer(plan)
-        clear_reading(answer.reading)
+        timeframe_ms, first = data.series[0].candle.timeframe_ms, n
+        renew_answer(answer)
         ask(fact.time_ms, data, state, account, desk, params, answer)
-        n = change_orders(plan, fact, timeframe_ms, units_max, data.market, desk, account, contract, out, n)
+        n = change_orders(as_plan(answer), fact, timeframe_ms, units_max, data.market, desk, account, contract, out, n)
         for k in range(first, n):
             if out[k].kind == ORDER_REJECTED:
                 copy_reading(answer.reading, notes[k])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.answers import clear_answer
+from papertape.engine.kernel.changes import renew_answer
 from papertape.engine.kernel.codes import (
     CANDLE,
     EXPIRED,
@@ -128,14 +128,15 @@ def trade_candle(
     candle, market = data.series[0].candle, data.market
     if fact.open_time_ms >= account.day_end_ms:
         roll_day(account, fact.open_time_ms)
-    if desk.position.side != 0 or desk.order.action != NO_ORDER:
+    holds = desk.position.side != 0 or desk.order.action != NO_ORDER
+    if holds:
         if market.booked != market.due:
             n = book_funding(market, data.settlements, fact, desk, account, out, n)
         if not is_quiet(fact, desk):
             turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
             n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
     follow_symbol(fact, candle, desk, rules, contracts[fact.symbol])
-    if rests(desk):
+    if holds and rests(desk):
         n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
     return n
 
@@ -197,7 +198,7 @@ def make_decide(
         notes: Notes,
         n: int,
     ) -> int:
-        first, candle, plan = n, data.series[0].candle, as_plan(answer)
+        first, candle = n, data.series[0].candle
         desk, contract = desks[fact.symbol], contracts[fact.symbol]
         position, order = desk.position, desk.order
         n = trade_candle(fact, data, desk, desks, account, rules, contracts, tiers, out, n)
@@ -205,8 +206,7 @@ def make_decide(
             clear_reading(notes[k])
         acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and position.side != 0 and order.action == NO_ORDER:
-            clear_answer(plan)
-            clear_reading(answer.reading)
+            renew_answer(answer)
             reason = leave(fact.time_ms, data, state, account, desk, params, answer)
             if reason is not None and reason != NO_REASON:
                 copy_reading(answer.reading, notes[n])
@@ -218,11 +218,11 @@ def make_decide(
         if account.positions > 0 or n != first:
             n = mark_account(fact, account, desks, rules, out, n)
         if acting and may_enter(data, desk, account, needs, signals):
-            clear_answer(plan)
-            clear_reading(answer.reading)
+            renew_answer(answer)
             side = enter(fact.time_ms, data, state, account, desk, params, answer)
             if side is not None and side != 0:
                 copy_reading(answer.reading, notes[n])
+                plan = as_plan(answer)
                 place_entry(side, plan, fact, candle, units_max, account, desks, rules, contracts, tiers, out[n])
                 n += 1
         return n

@@ -39,17 +39,19 @@ def fast_forward(facts: FactColumns, f: int, end: int, data: MarketData, desk: S
     if last < f:
         return last
     market = data.market
-    market.reset = 0
+    if market.reset != 0:
+        market.reset = 0
     market.open_time_ms = facts.open_time_ms[last]
     market.close_time_ms = facts.time_ms[last]
     market.close = facts.close[last]
-    highs, lows = facts.high, facts.low
-    high, low = highs[f], lows[f]
-    for k in range(f + 1, last + 1):
-        if highs[k] > high:
-            high = highs[k]
-        if lows[k] < low:
-            low = lows[k]
+    high, low = facts.high[f], facts.low[f]
+    if last > f:
+        highs, lows = facts.high, facts.low
+        for k in range(f + 1, last + 1):
+            if highs[k] > high:
+                high = highs[k]
+            if lows[k] < low:
+                low = lows[k]
     for one in data.series:
         _extend(one.candle, one.bars, facts, f, last, high, low)
     return last
@@ -68,46 +70,49 @@ def _last_quiet(facts: FactColumns, f: int, end: int, data: MarketData, desk: Sy
         return f - 1
     until_ms = account.day_end_ms
     for one in data.series:
-        until_ms = min(until_ms, _next_end_ms(one.candle, open_ms))
-    last: int = min(f + (until_ms - open_ms) // base_ms, end) - 1
-    if last < f or facts.open_time_ms[last] - open_ms != (last - f) * base_ms:
+        series = one.candle
+        end_ms = series.end_ms
+        if open_ms != series.next_ms or open_ms > end_ms:
+            return f - 1  # It neither continues nor begins a candle of the series.
+        if open_ms == end_ms:
+            end_ms += series.timeframe_ms
+        if end_ms < until_ms:
+            until_ms = end_ms
+    last: int = f + (until_ms - open_ms) // base_ms - 1
+    if last >= end:
+        last = end - 1
+    if last < f or (last > f and facts.open_time_ms[last] - open_ms != (last - f) * base_ms):
         return f - 1
     return last
 
 
-def _next_end_ms(series: Series, open_ms: int) -> int:
-    """Return the close of the candle that a base candle at `open_ms` continues or begins, 0 if it does neither."""
-    if open_ms != series.next_ms or open_ms > series.end_ms:
-        return 0
-    return series.end_ms if open_ms < series.end_ms else series.end_ms + series.timeframe_ms
-
-
 def _extend(series: Series, bars: Bars, facts: FactColumns, f: int, last: int, high: float, low: float) -> None:
     """Move a series over the stretch `f .. last`, whose end may complete one of its candles."""
-    volumes = facts.volume
-    volume = _begin(series, facts, f)
-    for k in range(f + 1, last + 1):
-        volume += volumes[k]
-    series.forming_high = high if high > series.forming_high else series.forming_high
-    series.forming_low = low if low < series.forming_low else series.forming_low
+    end_ms, volume, close, close_ms = series.end_ms, facts.volume[f], facts.close[last], facts.time_ms[last]
+    if series.turbulent_at_open != series.turbulent:
+        series.turbulent_at_open = series.turbulent
+    if facts.open_time_ms[f] == end_ms:
+        end_ms += series.timeframe_ms
+        series.end_ms = end_ms
+        series.missing = 0
+        series.forming_open = facts.open[f]
+        series.forming_high = high
+        series.forming_low = low
+    else:
+        volume += series.forming_volume
+        if high > series.forming_high:
+            series.forming_high = high
+        if low < series.forming_low:
+            series.forming_low = low
+    if last > f:
+        volumes = facts.volume
+        for k in range(f + 1, last + 1):
+            volume += volumes[k]
     series.forming_volume = volume
-    series.next_ms = facts.time_ms[last]
-    series.forming_close = facts.close[last]
-    if series.next_ms == series.end_ms and series.missing <= series.missing_max:
+    series.forming_close = close
+    series.next_ms = close_ms
+    if close_ms == end_ms and series.missing <= series.missing_max:
         series.completed = 1
-        complete_candle(series, bars, facts.close[last])
-
-
-def _begin(series: Series, facts: FactColumns, f: int) -> float:
-    """Prepare a series for the stretch that begins at `f`; return its volume including that first candle."""
-    series.turbulent_at_open = series.turbulent
-    series.completed = 0
-    volume: float = facts.volume[f]
-    if facts.open_time_ms[f] != series.end_ms:
-        return series.forming_volume + volume
-    series.missing = 0
-    series.end_ms += series.timeframe_ms
-    series.forming_open = facts.open[f]
-    series.forming_high = facts.high[f]
-    series.forming_low = facts.low[f]
-    return volume
+        complete_candle(series, bars, close)
+    else:
+        series.completed = 0

@@ -55,9 +55,11 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         until = end if trading else f
         while 0 <= f < end and n < full:
             last = fast_forward(facts, f, until, data, desk, account)
-            for quiet in range(f - first, last - first):
-                equities[quiet] = account.equity_usdt
-            taken, f = last >= f, max(last, f)
+            taken = last >= f
+            if last > f:
+                for quiet in range(f - first, last - first):
+                    equities[quiet] = account.equity_usdt
+                f = last
             load_fact(fact, facts, f)
             if not taken:
                 observe(fact, data, slots)
@@ -113,26 +115,24 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
         n, full, f, others = 0, len(out) - room, first, (series, bars, markets, references)
         while 0 <= f < end and n < full:
             s = facts.symbol[f]
+            observed, own = (markets[s], settlements[s], readings[s], signals[s]), (states[s], params[s], needs[s])
+            until = f + 1 if refers else min(facts.run_end[f], end)
+            trading = can_decide(facts.kind[f], facts.timing[f]) and active[s]
             f, n = run(
                 series,
                 bars,
                 s,
                 others,
-                markets[s],
-                settlements[s],
-                readings[s],
-                signals[s],
+                *observed,
                 slots,
                 facts,
                 scratch[0],
                 first,
                 f,
-                f + 1 if refers else min(facts.run_end[f], end),
+                until,
                 desks,
-                states[s],
-                params[s],
-                needs[s],
-                can_decide(facts.kind[f], facts.timing[f]) and active[s],
+                *own,
+                trading,
                 accounts[0],
                 rules[0],
                 contracts,

@@ -168,6 +168,7 @@ def make_loop(function: Callable[..., Any], digest: str) -> Callable[..., Any]:
 CALLED = frozenset(
     {
         "_walk",
+        "complete_candle",
         "_fill_entry",
         "open_position",
         "increase_position",
@@ -192,11 +193,11 @@ CALLED = frozenset(
 def make_part(function: FunctionType) -> FunctionType:
     """Register a plain function with numba; CPython still calls it as it is.
 
-    The kernel allocates nothing, so reference counts, which cost more than a candle, are left out. Every part is
-    inlined: numba names a record type by a number of its process, so parts with symbols of their own could, from the
-    disk cache, meet those of another strategy under the same name.
+    The kernel allocates nothing, so reference counts, which cost more than a candle, are left out. Small parts are
+    inlined; indicators, and what runs seldom, are called, which halves the time that the optimiser takes for a loop.
     """
-    options = {**PART_OPTIONS, "forceinline": False} if function.__name__ in CALLED else PART_OPTIONS
+    called = function.__name__ in CALLED or ".indicators." in function.__module__
+    options = {**PART_OPTIONS, "forceinline": False} if called else PART_OPTIONS
     return register_jitable(**options)(function)  # type: ignore[no-any-return]
 
 
