@@ -317,7 +317,8 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         update_strategy=make_own_update(make_strategy_update(hooks, show), len(names)),
         update_by_reference=make_reference_update(show(hooks.observe), len(names)),
         decide=make_decide(
-            bind(hooks.enter), bind(hooks.leave), change, len(strategy.exit_reasons), units_max, len(signals)
+            *(bind(hooks.enter), bind(hooks.leave), change, len(strategy.exit_reasons)),
+            *(units_max, len(signals), len(names)),
         ),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         references=[state.symbols[symbol] for _, symbol in strategy.references],

@@ -197,6 +197,8 @@ def test_whynot_shows_for_each_strategy_what_the_log_knows() -> None:
     early = replace(side, readiness=(ReadinessView(300_000, 28, 28, 0), ReadinessView(900_000, 13, 28, NOON_MS)))
     holds(explain.why_not_text(views, BTC, [early]), f"13 of 28 candles of 15m, ready {utc(NOON_MS)}")
     assert "28 of 28" not in explain.why_not_text(views, BTC, [early])
+    leader = replace(side, readiness=(ReadinessView(900_000, 13, 28, NOON_MS, GALA),))
+    holds(explain.why_not_text(views, BTC, [leader]), f"13 of 28 candles of {GALA} 15m, ready {utc(NOON_MS)}")
     silent = replace(side, explained=False, conditions=())
     holds(explain.why_not_text(views, BTC, [silent]), "it does not report its conditions")
     stopped = explain.why_not_text(A_DAY_LATER, GALA)
