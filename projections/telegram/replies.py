@@ -285,9 +285,10 @@ def _ranked(row: ArenaRow) -> str:
 
 
 def _row(row: ArenaRow) -> list[str]:
+    of = f" (of {name(row.of)})" if row.of else ""
     return [
         "",
-        f"{row.rank} {bold(row.strategy, 40)} {text(money(row.equity_usdt))} USDT",
+        f"{row.rank} {bold(row.strategy, 40)}{of} {text(money(row.equity_usdt))} USDT",
         *([_counts(row)] if row.few_trades else _verdicts(row)),
         *([f"{STATE_MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
     ]

@@ -141,3 +141,8 @@ def _with_sign(text: str) -> str:
 
 def _no_minus_zero(value: float) -> float:
     return 0.0 if abs(value) < 0.005 else value
+
+
+def introduced(strategy: str, of: str) -> str:
+    """Return a strategy's name, with that of the strategy whose file it runs: `momentum_fast (of momentum)`."""
+    return f"{strategy} (of {of})" if of else strategy
