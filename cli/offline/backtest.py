@@ -130,10 +130,12 @@ def _funnel(result: Backtest, final: FinalState) -> FunnelReport:
 
 def _check_outputs(options: BacktestOptions, config: Config) -> None:
     """Raise UsageError for outputs that cannot be written, before anything is computed."""
-    inputs = read_files(config, options.config)
+    log, *beside = log_files(config.database)
+    inputs = [*read_files(config, options.config), *beside]
     if options.db is not None:
         make_folder(options.db)
         check_output("--db", options.db, inputs)
+    inputs.append(log)
     written = [] if options.db is None else log_files(options.db)
     if options.trades is not None:
         check_output("--trades", options.trades, inputs, written)
