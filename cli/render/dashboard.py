@@ -23,7 +23,7 @@ from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import Cursor, Projection, follow
 from papertape.projections.text.event_lines import EventLine, event_line, is_notable
-from papertape.projections.text.formats import gain, gain_percent, money, utc
+from papertape.projections.text.formats import day_words, gain, gain_percent, money, utc
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,13 +115,13 @@ def _header(view: PortfolioView, feed: str, speed: float, seq: int, rate: float)
     """Return the header: market time, speed, progress, equity, and tripped kill switches."""
     pace = f"{speed:g}x" if speed > 0.0 else "as fast as possible"
     market = f"{utc(view.at_ms)} UTC" if view.at_ms else "before the first candle"
-    result = view.equity_usdt - view.capital_usdt
+    result, day = view.equity_usdt - view.capital_usdt, day_words(view.at_ms, int(time.time() * 1_000.0))
     text = Text.assemble(
         ("PAPER", "bold reverse"), f"  {feed}  {market}  {pace}  ", (f"seq {seq:,}  {rate:,.0f} events/s\n", QUIET),
         "equity ", (f"{money(view.equity_usdt)} USDT", "bold"), "  ",
         (f"{gain(result)} ({gain_percent(100.0 * result / view.capital_usdt if view.capital_usdt else 0.0)})",
          gain_colour(result)),
-        f"  today {gain(view.day_result_usdt)}  {len(view.positions)} open  ",
+        f"  {day} {gain(view.day_result_usdt)}  {len(view.positions)} open  ",
     )  # fmt: skip
     stopped = ", ".join(trip.scope for trip in view.trips)
     text.append(f"■ stopped: {stopped}" if stopped else "● no kill switch is tripped", style=BAD if stopped else GOOD)
