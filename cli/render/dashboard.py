@@ -69,10 +69,10 @@ class EventRate:
 
 
 class Dashboard:
-    """Everything that the live view shows, as folds over the log."""
+    """Everything that the live view shows, as folds over the log; no figure before they reach event `first_seq`."""
 
-    def __init__(self, feed: str, speed: float) -> None:
-        self.feed, self.speed = feed, speed
+    def __init__(self, feed: str, speed: float, first_seq: int) -> None:
+        self.feed, self.speed, self.first_seq = feed, speed, first_seq
         self.portfolio, self.trades, self.contracts = Portfolio(), Trades(), Contracts()
         self.last = RecentEvents(self.contracts)
         self.arena = Arena(self.portfolio, self.trades)
@@ -80,6 +80,8 @@ class Dashboard:
 
     def frame(self, console: Console, seq: int, head_seq: int, rate: float) -> Group:
         """Return a picture of the state at `seq`."""
+        if seq < self.first_seq:
+            return Group(_panel(Text(f"reading the log: {seq:,} of {self.first_seq:,} events", style=QUIET)))
         view = self.portfolio.view()
         parts: list[RenderableType] = [_header(view, self.feed, self.speed, head_seq, rate)]
         if seq < head_seq:
@@ -127,12 +129,16 @@ def _header(view: PortfolioView, feed: str, speed: float, seq: int, rate: float)
     text.append(f"■ stopped: {stopped}" if stopped else "● no kill switch is tripped", style=BAD if stopped else GOOD)
     if page := os.environ.get(PAGE):
         text.append(f"\n{page}", style="bold")
+    return _panel(text)
+
+
+def _panel(text: Text) -> Panel:
     return Panel(text, title="papertape", title_align="left", border_style=QUIET)
 
 
 async def watch(running: Engine, config: Config) -> None:
     """Show the engine until it ends; follow the log from its beginning, so that the arena is complete."""
-    screen, console = Dashboard(config.feed.kind, config.feed.speed), stdout()
+    screen, console = Dashboard(config.feed.kind, config.feed.speed, running.bus.head_seq), stdout()
     cursor, reader = Cursor(), running.log.reader()
     following = asyncio.ensure_future(follow(reader, running.bus, screen.folds, cursor))
     rate = EventRate()
