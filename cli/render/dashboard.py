@@ -71,7 +71,7 @@ class EventRate:
 class Dashboard:
     """Everything that the live view shows, as folds over the log; no figure before they reach event `first_seq`."""
 
-    def __init__(self, feed: str, speed: float, first_seq: int) -> None:
+    def __init__(self, feed: str, speed: float, first_seq: int = 0) -> None:
         self.feed, self.speed, self.first_seq = feed, speed, first_seq
         self.portfolio, self.trades, self.contracts = Portfolio(), Trades(), Contracts()
         self.last = RecentEvents(self.contracts)

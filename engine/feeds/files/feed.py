@@ -98,8 +98,9 @@ class FileFeed:
 
     def warnings(self, start_ms: int | None = None, end_ms: int | None = None) -> list[str]:
         """Return warnings about the files: mixed units, rates in percent, and series that cover only some candles."""
-        tables = (*self.candles.values(), *self.funding.values(), *self.open_interest.values())
-        warnings = [warning for columns in tables for warning in columns.warnings]
+        warnings = [warning for candles in self.candles.values() for warning in candles.warnings]
+        for series in (*self.funding.values(), *self.open_interest.values()):
+            warnings += series.warnings
         for name, of_symbol in (("settlements", self.funding), ("readings of open interest", self.open_interest)):
             for symbol, columns in of_symbol.items():
                 warnings += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)
