@@ -70,6 +70,7 @@ from papertape.projections.text.order_words import (
     cancelled_words,
     order_words,
     position_name,
+    score_words,
     stop_moved_words,
     targets_words,
 )
@@ -220,7 +221,7 @@ def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
     text = f"{position_name(event)}: {event.strategy} {order_words(event, contracts)}"
     match event.action:
         case "entry":
-            text += f": {reason_words(event.reason)}, score {event.score:.2f}, risk {money(event.risk_usdt)}"
+            text += f": {reason_words(event.reason)}{score_words(event.score)}, risk {money(event.risk_usdt)}"
         case "exit":
             text += f": {reason_words(event.reason)}"
         case "add" | "reduce" | "target":
@@ -234,7 +235,7 @@ def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
 def _order_rejected(event: OrderRejected, _: Contracts) -> EventLine:
     match event.action:
         case "entry":
-            start, end = f"signal of {event.strategy}", f", score {event.score:.2f}"
+            start, end = f"signal of {event.strategy}", score_words(event.score)
         case "change":
             start, end = f"change of orders by {event.strategy}", ""
         case _:

@@ -25,6 +25,7 @@ from papertape.events.facts import (
     PositionOpened,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
 )
 from papertape.events.log import Entry
 from papertape.events.memory_log import MemoryEventLog
@@ -181,6 +182,17 @@ def test_a_candle_without_a_question_is_counted_with_its_reason() -> None:
     paused = funnel_of(traded(Ear()).log, strategy="momentum")
     assert sum(one.not_asked.get("paused", 0) for one in paused.funnels) > 10
     assert {one.strategy for one in paused.funnels} == {"momentum"}
+
+
+def test_a_parked_strategy_counts_as_not_asked() -> None:
+    tape = market(Recipe(5, 2, 300, FIVE_MINUTES_MS))
+    run, facts = begin(tape.contracts, eager(BUILT_IN, NO_LIMITS), STRATEGIES), list(tape.events())
+    feed(run.world, run.log, facts[:400])
+    take(run.world, run.log, StrategyFailed(facts[400].at_ms, "momentum", "leave", "grid.py:31", "KeyError", "A"))
+    feed(run.world, run.log, facts[400:])
+    after = funnel_of(run.log, strategy="momentum", from_ms=facts[401].at_ms + FIVE_MINUTES_MS).funnels
+    assert sum(one.not_asked["parked"] for one in after) > 10
+    assert {one.asked for one in after} == {0}
 
 
 def test_two_halves_add_up_to_the_whole_span() -> None:
