@@ -35,6 +35,7 @@ class RunOptions(Struct, frozen=True):
     sets: list[str]
     new_log: bool = False
     signals: list[str] = []
+    fills: Path | None = None
 
 
 def config_with_options(options: RunOptions) -> Config:

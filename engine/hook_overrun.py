@@ -1,8 +1,10 @@
 """Stop a hook that does not end, at no cost for those that do.
 
-A timer counts the processor time of the process, so an idle engine is never woken and a busy machine changes nothing.
-At each tick the handler looks at the stack. If the same call of a hook is on it after `OVERRUN_S` of the thread's
-processor time, an exception raised inside the hook ends it; a hook that catches everything is struck again, more often.
+Two timers look at the stack. One counts the processor time of the process: if the same call of a hook is on the stack
+after `OVERRUN_S` of the thread's processor time, an exception raised inside the hook ends it. The other counts the
+wall-clock time in which a call sleeps or waits. It counts no more than its own ticks, and of those only the ones in
+which the thread got next to no work done: neither a busy machine nor one that was suspended makes it hit a hook that
+works. A hook that catches everything is struck again, more often.
 """
 
 from __future__ import annotations
@@ -15,38 +17,80 @@ from typing import TYPE_CHECKING, Final
 from papertape.engine.reducer.hook_guard import HookOverrun
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from types import CodeType, FrameType
 
 OVERRUN_S: Final = 2.0
 TICK_S: Final = 0.5
+BLOCKED_S: Final = 20.0
+"""Well below the silence after which a supervisor restarts the engine."""
+BLOCKED_TICKS: Final = 8
+WORK_SHARE_MIN: Final = 0.01
+"""A thread that got less of a tick than this was waiting."""
 STRIKE_AGAIN_S: Final = 0.01
 
 
 class _OverrunWatch:
-    """Remembers which call of a hook was on the stack at the last tick, and since when."""
+    """Remembers which call of a hook was on the stack at the last tick of its timer, and since when.
 
-    def __init__(self, guards: Collection[CodeType], overrun_s: float) -> None:
-        self._guards, self._overrun_s = guards, overrun_s
+    `measure` returns the seconds that count, of which a call may take `limit_s`; `text` is the error of one that takes
+    more.
+    """
+
+    def __init__(
+        self,
+        guards: Collection[CodeType],
+        timer: int,
+        tick_s: float,
+        measure: Callable[[], float],
+        limit_s: float,
+        text: str,
+    ) -> None:
+        self._guards, self._timer, self._tick_s = guards, timer, tick_s
+        self._measure, self._limit_s, self._text = measure, limit_s, text
         self._call: FrameType | None = None
         self._since_s = 0.0
         self._struck = False
 
+    def start(self) -> None:
+        """Start the timer."""
+        self._struck = False
+        signal.setitimer(self._timer, self._tick_s, self._tick_s)
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        signal.setitimer(self._timer, 0.0)
+
     def tick(self, _signal: int, frame: FrameType | None) -> None:
         """Look at the stack; raise HookOverrun inside a hook that has run for too long."""
         call = guarded_call(frame, self._guards)
-        now_s = time.thread_time()
+        now_s = self._measure()
         if call is not self._call or call is None:
             self._call, self._since_s = call, now_s
             if self._struck:
-                self._struck = False
-                signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
+                self.start()
             return
-        if now_s - self._since_s >= self._overrun_s and frame is not call:
+        if now_s - self._since_s >= self._limit_s and frame is not call:
             if not self._struck:
                 self._struck = True
-                signal.setitimer(signal.ITIMER_PROF, STRIKE_AGAIN_S, STRIKE_AGAIN_S)
-            raise HookOverrun(f"it did not end within {self._overrun_s:g} s of processor time")
+                signal.setitimer(self._timer, STRIKE_AGAIN_S, STRIKE_AGAIN_S)
+            raise HookOverrun(self._text)
+
+
+class _WaitingTime:
+    """Counts the seconds in which the thread waited: a tick of a timer for each call between which it did no work."""
+
+    def __init__(self, tick_s: float) -> None:
+        self._tick_s = tick_s
+        self._waited_s, self._worked_s = 0.0, time.thread_time()
+
+    def __call__(self) -> float:
+        """Return the seconds so far."""
+        worked_s = time.thread_time()
+        if worked_s - self._worked_s < self._tick_s * WORK_SHARE_MIN:
+            self._waited_s += self._tick_s
+        self._worked_s = worked_s
+        return self._waited_s
 
 
 def guarded_call(frame: FrameType | None, guards: Collection[CodeType]) -> FrameType | None:
@@ -57,12 +101,26 @@ def guarded_call(frame: FrameType | None, guards: Collection[CodeType]) -> Frame
 
 
 @contextmanager
-def ended_overruns(guards: Collection[CodeType], overrun_s: float = OVERRUN_S) -> Iterator[None]:
+def ended_overruns(
+    guards: Collection[CodeType], overrun_s: float = OVERRUN_S, blocked_s: float = BLOCKED_S
+) -> Iterator[None]:
     """End hooks that do not end while the block runs. It must run in the main thread, which alone handles signals."""
-    before = signal.signal(signal.SIGPROF, _OverrunWatch(guards, overrun_s).tick)
-    signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
+    overran = f"it did not end within {overrun_s:g} s of processor time"
+    waited = f"it slept or waited for {blocked_s:g} s and did not end"
+    tick_s = blocked_s / BLOCKED_TICKS
+    working = _OverrunWatch(guards, signal.ITIMER_PROF, TICK_S, time.thread_time, overrun_s, overran)
+    waiting = _OverrunWatch(guards, signal.ITIMER_REAL, tick_s, _WaitingTime(tick_s), blocked_s, waited)
+    with _ticking(signal.SIGPROF, working), _ticking(signal.SIGALRM, waiting):
+        yield
+
+
+@contextmanager
+def _ticking(number: signal.Signals, watch: _OverrunWatch) -> Iterator[None]:
+    """Let a watch tick on its signal while the block runs."""
+    before = signal.signal(number, watch.tick)
+    watch.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
-        signal.signal(signal.SIGPROF, before)
+        watch.stop()
+        signal.signal(number, before)

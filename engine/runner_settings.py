@@ -110,6 +110,36 @@ def _references(strategy: Strategy, symbols: tuple[str, ...]) -> dict[str, str]:
     return dict(strategy.references)
 
 
+def late_reference_warnings(
+    strategies: Mapping[str, Strategy], runners: Mapping[str, RunnerSettings], symbols: Sequence[str]
+) -> list[str]:
+    """Return a line for each reference of a runner that stands behind a symbol that follows it."""
+    return [line for name, one in runners.items() for line in late_references(strategies[name], symbols, one.symbols)]
+
+
+def late_references(strategy: Strategy, symbols: Sequence[str], traded: Sequence[str] | None = None) -> list[str]:
+    """Return a line for each reference that stands in `symbols` behind a symbol that follows it.
+
+    At equal times candles come in the order of the symbols, so that such a follower sees the reference's candle of that
+    time only with its own next one. `traded` None means all. References that are traded follow each other in any order.
+    """
+    place = {symbol: at for at, symbol in enumerate(symbols)}
+    followers = [symbol for symbol in symbols if traded is None or symbol in traded]
+    leaders = [symbol for _, symbol in strategy.references if symbol in place]
+    leaders.sort(key=lambda symbol: (symbol in followers, place[symbol]))
+    mutual = set(leaders) & set(followers) if set(leaders) <= set(followers) else set()
+    order = ", ".join(dict.fromkeys((*leaders, *symbols)))
+    lines = []
+    for name, leader in strategy.references:
+        early = [one for one in followers if one not in mutual and place[one] < place.get(leader, 0)]
+        if early:
+            lines.append(
+                f"{strategy.name} looks at {leader} ({name}), which comes after {', '.join(early)} at equal times: "
+                f"it sees {leader} one candle late there; write the symbols in the order {order}"
+            )
+    return lines
+
+
 def _symbols(name: str, symbols: tuple[str, ...], settings: RunnerSettings) -> tuple[str, ...]:
     """Return the symbols that a runner trades: those it is restricted to, or all."""
     for symbol in (*(settings.symbols or ()), *settings.symbol_parameters):

@@ -21,7 +21,7 @@ from papertape.engine.recovery import RecoveredState, recover
 from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION, PAUSED_TO_WARM_UP
 from papertape.engine.reducer.reducer import is_new
 from papertape.engine.reducer.snapshot_codec import state_digest
-from papertape.engine.runner_settings import RunnerSettings, runner_configurations
+from papertape.engine.runner_settings import RunnerSettings, late_reference_warnings, runner_configurations
 from papertape.engine.startup_failures import refuse_unusable, strategy_failures
 from papertape.engine.startup_progress import clear_progress, write_progress
 from papertape.engine.strategy_registry import code_digest
@@ -146,6 +146,8 @@ async def open_engine(
         watched = tuple(symbols) or tuple(contract.symbol for contract in contracts)
         for symbol, names in unconfigured_positions(state, watched).items():
             warn(_unconfigured_text(symbol, names, live=bool(symbols)))
+        for line in late_reference_warnings(settings.strategies, settings.runners, watched):
+            warn(line)
         at_ms = min((contract.at_ms for contract in contracts), default=started.at_ms)
         await engine.loop.take([started, *configuration_changes(state, settings, contracts, watched, at_ms)])
         yield engine

@@ -24,6 +24,11 @@ class Bus:
         self._closed = asyncio.Event()
 
     @property
+    def has_looked(self) -> bool:
+        """Whether it is known whether the log has events: the writer always knows."""
+        return True
+
+    @property
     def head_seq(self) -> int:
         """The newest published seq."""
         return self._head_seq

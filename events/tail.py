@@ -37,7 +37,7 @@ class Tail:
         A LogBusy from `poll` is retried, for a limited time; any other LogError is final.
         """
         self._poll, self._release, self._every_s = poll, release, every_s
-        self._head_seq = 0
+        self._head_seq, self._has_looked = 0, False
         self._waiters = 0
         self._failed_polls = 0
         self._due_s = 0.0
@@ -48,6 +48,11 @@ class Tail:
     def head_seq(self) -> int:
         """The newest seq seen so far."""
         return self._head_seq
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether a poll has succeeded yet; until then nobody knows whether the log has events."""
+        return self._has_looked
 
     @property
     def closed(self) -> bool:
@@ -102,7 +107,7 @@ class Tail:
     def _move_to(self, seq: int) -> None:
         if seq < self._head_seq:
             raise LogReplaced(f"the log ended at seq {self._head_seq}, but now ends at seq {seq}: it is another log")
-        self._head_seq, self._failed_polls = seq, 0
+        self._head_seq, self._has_looked, self._failed_polls = seq, True, 0
 
 
 class FileEnd:

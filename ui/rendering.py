@@ -252,7 +252,7 @@ def day_of_figures(context: Context) -> str:
     """Return the label of the current market day: Today, or its date in an old log."""
     request = context["request"]
     at_ms = request.views.at_ms
-    return "Today" if not at_ms or (request.live and day(at_ms) == day(request.now_ms)) else day(at_ms)
+    return formats.day_words(at_ms, request.now_ms if request.live else 0).capitalize()
 
 
 def day(at_ms: int) -> str:

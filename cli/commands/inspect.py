@@ -195,16 +195,18 @@ def strategies(
 
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The strategy's file.")],
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that a strategy's file keeps its contract.
 
     Checks the source, then runs the strategy over a simulated market: both engines, a kill and a resume, no look-ahead,
-    speed. Exits with 1 if a promise is broken.
+    speed. Warns if the configuration lists a symbol that the strategy looks at behind one that it trades. Exits with 1
+    if a promise is broken.
     """
     from papertape.cli.offline.check import show_check
 
-    if not show_check(file, as_json=as_json):
+    if not show_check(file, config, as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -54,6 +54,12 @@ def run(
     until_end: UntilEnd = False,
     seed: Seed = None,
     new_log: NewLog = False,
+    fills: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="Write every fill, also those of open positions, when the recorded market ends."
+        ),
+    ] = None,
     sets: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,7 +71,7 @@ def run(
     from papertape.cli.service.engine import start  # noqa: PLC0415 - likewise.
 
     files = (candles or [], funding or [], open_interest or [])
-    options = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log, signals or [])
+    options = RunOptions(config, feed, *files, speed, db, until_end, seed, sets or [], new_log, signals or [], fills)
     start(options, as_json=as_json)
 
 

@@ -291,12 +291,13 @@ class Config(Struct, frozen=True):
 
 def strategies_of(config: Config) -> dict[str, Strategy]:
     """Return the built-in strategies and the owner's own; a file that cannot be loaded is there with its fault."""
-    sections = config.strategies.by_name
-    return with_instances(
-        load_all_strategies(config.strategy_folders),
-        {name: one.of for name, one in sections.items() if one.of},
-        {name: one.references for name, one in sections.items()},
-    )
+    return with_instances(load_all_strategies(config.strategy_folders), *instances_of(config))
+
+
+def instances_of(config: Config) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Return the strategies that run another's file, with its name, and the references that sections name."""
+    sections = config.strategies.by_name.items()
+    return {name: one.of for name, one in sections if one.of}, {name: one.references for name, one in sections}
 
 
 def enabled_names(config: Config) -> tuple[str, ...] | None:

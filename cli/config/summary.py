@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from papertape.cli.config.sections import enabled_names, file_settings, strategies_of
 from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.runner_settings import late_references
 from papertape.projections.text.formats import money
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from papertape.cli.config.sections import Config
+    from papertape.engine.kernel.strategy import Strategy
 
 
 def summary(config: Config, log: str) -> str:
@@ -33,6 +35,7 @@ def summary_rows(config: Config, log: str) -> Iterator[tuple[str, str]]:
     yield "strategies", ", ".join(strategies_of(config)) + " (all)" if names is None else ", ".join(names)
     for name, section in config.strategies.by_name.items():
         changed = [f"of {section.of}"] if section.of else []
+        changed += [f"{key} = {symbol}" for key, symbol in section.references.items()]
         changed += [f"{key} = {value:g}" for key, value in section.parameters.items()]
         changed += [
             f"{symbol}: {key} = {value:g}" for symbol, own in section.symbols.items() for key, value in own.items()
@@ -57,7 +60,7 @@ def _market(config: Config) -> str:
 def warnings(config: Config) -> Iterator[str]:
     """Yield warnings about values that are valid but probably not meant."""
     if config.feed.kind != "file":
-        watched = config.feed.bitget.symbols if config.feed.kind == BITGET else config.feed.sim.symbols
+        watched = _symbols(config)
         for symbol in config.groups:
             if symbol not in watched:
                 yield f"groups.{symbol} groups a symbol that is not watched"
@@ -69,9 +72,29 @@ def warnings(config: Config) -> Iterator[str]:
             yield from _missing(table_source(str(path)).path)
         for signals in settings.signals:
             yield from _missing(Path(signals))
+    strategies, enabled = strategies_of(config), enabled_names(config)
+    yield from order_warnings(config, (strategies[name] for name in enabled or strategies if name in strategies))
     for name in config.strategies.by_name:
         if name not in (enabled_names(config) or config.strategies.by_name):
             yield f"strategies.{name} is configured but not enabled"
+
+
+def order_warnings(config: Config, strategies: Iterable[Strategy]) -> Iterator[str]:
+    """Yield a warning for each reference that the configured order of symbols places behind a follower."""
+    sections = config.strategies.by_name
+    for strategy in strategies:
+        only = sections[strategy.name].only_symbols if strategy.name in sections else ()
+        yield from late_references(strategy, _symbols(config), only or None)
+
+
+def _symbols(config: Config) -> tuple[str, ...]:
+    """Return the symbols of the configured market in their order; those of a recorded one by its files of candles."""
+    feed = config.feed
+    if feed.kind != "file":
+        return feed.bitget.symbols if feed.kind == BITGET else feed.sim.symbols
+    from papertape.engine.feeds.files.table_source import table_source  # noqa: PLC0415 - recorded markets only.
+
+    return tuple(dict.fromkeys(table_source(one).symbol for one in feed.file.candles))
 
 
 def _missing(path: Path) -> Iterator[str]:

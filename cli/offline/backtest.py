@@ -25,6 +25,7 @@ from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.research.backtest import Backtest, import_ahead
 from papertape.engine.research.backtest import backtest as run_backtest
 from papertape.engine.research.excerpt import excerpt
+from papertape.engine.runner_settings import late_reference_warnings
 from papertape.engine.startup import make_folder
 from papertape.events.errors import StrategyFault, UsageError
 from papertape.events.log import Recorded
@@ -129,10 +130,12 @@ def _funnel(result: Backtest, final: FinalState) -> FunnelReport:
 
 def _check_outputs(options: BacktestOptions, config: Config) -> None:
     """Raise UsageError for outputs that cannot be written, before anything is computed."""
-    inputs = read_files(config, options.config)
+    log, *beside = log_files(config.database)
+    inputs = [*read_files(config, options.config), *beside]
     if options.db is not None:
         make_folder(options.db)
         check_output("--db", options.db, inputs)
+    inputs.append(log)
     written = [] if options.db is None else log_files(options.db)
     if options.trades is not None:
         check_output("--trades", options.trades, inputs, written)
@@ -170,6 +173,8 @@ def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, FileFeed]:
     report_files(feed, start_ms, end_ms, warn)
     base_ms = next(iter(feed.candles.values())).timeframe_ms
     runners = make_runners(config, strategies, base_ms, warn)
+    for line in late_reference_warnings(strategies, runners, list(feed.candles)):
+        warn(line)
     candles = sum(len(table.open_time_ms) for table in feed.candles.values())
     with progress_bar("backtest", candles) as progress, ended_overruns(GUARD_CODE):
         result = run_backtest(

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from papertape.cli.config.overrides import load_config_of_log
+from papertape.cli.config.sections import instances_of
+from papertape.cli.config.summary import order_warnings
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import note
 from papertape.engine.contract.source_check import check_source
 from papertape.engine.research.engine_choice import is_installed
 from papertape.engine.research.promises import Promise
 from papertape.engine.research.strategy_trial import try_strategy
-from papertape.engine.strategy_registry import load_strategies, load_strategy
+from papertape.engine.strategy_registry import load_strategies, load_strategy, with_instances
 from papertape.events.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ class ContractReport(Struct, frozen=True):
     strategy: str
     breaches: list[str]
     promises: list[Promise]
+    warnings: list[str] = []
 
     @property
     def is_kept(self) -> bool:
@@ -36,8 +40,11 @@ class ContractReport(Struct, frozen=True):
         return not self.breaches and all(promise.kept is not False for promise in self.promises)
 
 
-def check_file(path: Path) -> ContractReport:
-    """Return what a strategy's file promises and keeps. Raise UsageError if the file cannot be read."""
+def check_file(path: Path, config: Path | None = None) -> ContractReport:
+    """Return what a strategy's file promises and keeps, with warnings about its place in the configuration `config`.
+
+    Raise UsageError if the file cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -51,7 +58,19 @@ def check_file(path: Path) -> ContractReport:
     except ConfigError as error:
         return ContractReport(str(path), "", [str(error)], [Promise("loads", False, str(error))])
     promises = [_source_promise(text, breaches), *try_strategy(strategy, note, is_compiled=is_installed())]
-    return ContractReport(str(path), strategy.name, lines, promises)
+    return ContractReport(str(path), strategy.name, lines, promises, _order_warnings(strategy, config))
+
+
+def _order_warnings(strategy: Strategy, path: Path | None) -> list[str]:
+    """Return warnings about references that the configured order of symbols places behind those that follow them."""
+    if not strategy.references:
+        return []
+    try:
+        config = load_config_of_log(path)
+    except ConfigError as error:
+        return [f"the order of the symbols was not checked: {str(error).splitlines()[0]}"]
+    configured = with_instances({strategy.name: strategy}, *instances_of(config))
+    return list(order_warnings(config, configured.values()))
 
 
 def _loaded(path: Path) -> Strategy:
@@ -69,15 +88,15 @@ def _source_promise(text: str, breaches: list[Breach]) -> Promise:
     return Promise("source", not breaches, numbers)
 
 
-def show_check(path: Path, *, as_json: bool) -> bool:
+def show_check(path: Path, config: Path | None, *, as_json: bool) -> bool:
     """Show what a file promises and keeps; return whether it keeps everything."""
-    report = check_file(path)
+    report = check_file(path, config)
     if as_json:
         emit(_fields(report))
     else:
         from papertape.cli.render.check import print_report  # noqa: PLC0415 - tables are slow to import.
 
-        print_report(report.file, report.strategy, report.breaches, report.promises)
+        print_report(report.file, report.strategy, report.breaches, report.promises, report.warnings)
     return report.is_kept
 
 
@@ -89,4 +108,5 @@ def _fields(report: ContractReport) -> dict[str, Any]:
         "kept": report.is_kept,
         "breaches": report.breaches,
         "promises": report.promises,
+        "warnings": report.warnings,
     }

@@ -7,10 +7,12 @@ import shutil
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from papertape.cli.config.sections import FILE_NAME, file_settings
 from papertape.engine.feeds.files.table_source import split_given
+from papertape.events.beside import sibling_path
+from papertape.events.copying import RESTORING
 from papertape.events.durable import rename_durably
 from papertape.events.errors import UsageError
 
@@ -21,15 +23,22 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
 
 
+BESIDE_LOG: Final = (
+    *("-wal", "-shm", "-journal", ".head", ".lock", ".proof", ".cursors", ".sock", ".told", ".replaying", ".stacks"),
+    *(".alerts.log", ".snapshots", ".folds", RESTORING),
+)
+"""What an engine, its page and a restore keep beside a log, by the suffix of the log's name."""
+
+
 def check_output(option: str, path: Path, inputs: Iterable[Path], written: Iterable[Path] = ()) -> None:
     """Refuse an output that cannot be written, that is also an input, or that another option writes.
 
     Raise UsageError for such a file under any name, a folder, a missing folder, a missing permission or a full disk.
     """
     try:
-        if any(_is_same(path, one) for one in written):
+        if any(_is_same(path, one) or _is_same(path.parent, one) for one in written):
             raise UsageError(f"{option} {path}: another option writes this file")
-        if any(_is_same(path, one) for one in inputs):
+        if any(_is_same(path, one) or _is_same(path.parent, one) for one in inputs):
             raise UsageError(f"{option} {path}: this file is also an input")
         if path.is_dir():
             raise UsageError(f"{option} {path}: this is a folder; name a file")
@@ -54,7 +63,12 @@ def read_files(config: Config, config_path: Path | None) -> list[Path]:
 
 
 def log_files(db: Path) -> list[Path]:
-    """Return a log and its companion files."""
+    """Return a log, and the files and folders that lie beside it, whether or not they exist now."""
+    return [db, *(sibling_path(db, suffix) for suffix in BESIDE_LOG)]
+
+
+def _new_files(db: Path) -> list[Path]:
+    """Return a new log and its companion files that exist."""
     return [db, *db.parent.glob(f"{escape(db.name)}[.-]*")]
 
 
@@ -86,11 +100,11 @@ def whole_log(path: Path) -> Iterator[Path]:
     try:
         yield half
         for part in reversed(
-            log_files(half)
+            _new_files(half)
         ):  # The log itself comes last, so it is never there without its companions.
             rename_durably(part, path.with_name(path.name + part.name.removeprefix(half.name)))
     finally:
-        for part in log_files(half):
+        for part in _new_files(half):
             with suppress(OSError):
                 part.unlink(missing_ok=True)
 

@@ -29,7 +29,7 @@ from papertape.cli.render.console import (
 from papertape.projections.folds.arena import Arena, ArenaRow
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
-from papertape.projections.text.formats import gain, money, utc
+from papertape.projections.text.formats import gain, introduced, money, utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,8 @@ def show_arena(reader: SqliteLogReader, *, as_json: bool) -> None:
     at = f" at {utc(portfolio.at_ms)} UTC" if portfolio.at_ms else ", before the first candle"
     hidden = print_table(arena_columns(rows), console, f"Arena{at}, seq {head.seq:,}")
     few = FEW_TRADES_NOTE if any(row.few_trades for row in rows) else ""
-    notes(console, [*(f"{row.strategy}: {row.why}" for row in rows if row.why), few, hidden])
+    of = [f"{introduced(row.strategy, row.of)}: the same file under a name of its own" for row in rows if row.of]
+    notes(console, [*of, *(f"{row.strategy}: {row.why}" for row in rows if row.why), few, hidden])
 
 
 def arena_columns(rows: Sequence[ArenaRow]) -> list[Column]:

@@ -23,7 +23,7 @@ from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import Cursor, Projection, follow
 from papertape.projections.text.event_lines import EventLine, event_line, is_notable
-from papertape.projections.text.formats import gain, gain_percent, money, utc
+from papertape.projections.text.formats import day_words, gain, gain_percent, money, utc
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,10 +69,10 @@ class EventRate:
 
 
 class Dashboard:
-    """Everything that the live view shows, as folds over the log."""
+    """Everything that the live view shows, as folds over the log; no figure before they reach event `first_seq`."""
 
-    def __init__(self, feed: str, speed: float) -> None:
-        self.feed, self.speed = feed, speed
+    def __init__(self, feed: str, speed: float, first_seq: int = 0) -> None:
+        self.feed, self.speed, self.first_seq = feed, speed, first_seq
         self.portfolio, self.trades, self.contracts = Portfolio(), Trades(), Contracts()
         self.last = RecentEvents(self.contracts)
         self.arena = Arena(self.portfolio, self.trades)
@@ -80,6 +80,8 @@ class Dashboard:
 
     def frame(self, console: Console, seq: int, head_seq: int, rate: float) -> Group:
         """Return a picture of the state at `seq`."""
+        if seq < self.first_seq:
+            return Group(_panel(Text(f"reading the log: {seq:,} of {self.first_seq:,} events", style=QUIET)))
         view = self.portfolio.view()
         parts: list[RenderableType] = [_header(view, self.feed, self.speed, head_seq, rate)]
         if seq < head_seq:
@@ -115,24 +117,28 @@ def _header(view: PortfolioView, feed: str, speed: float, seq: int, rate: float)
     """Return the header: market time, speed, progress, equity, and tripped kill switches."""
     pace = f"{speed:g}x" if speed > 0.0 else "as fast as possible"
     market = f"{utc(view.at_ms)} UTC" if view.at_ms else "before the first candle"
-    result = view.equity_usdt - view.capital_usdt
+    result, day = view.equity_usdt - view.capital_usdt, day_words(view.at_ms, int(time.time() * 1_000.0))
     text = Text.assemble(
         ("PAPER", "bold reverse"), f"  {feed}  {market}  {pace}  ", (f"seq {seq:,}  {rate:,.0f} events/s\n", QUIET),
         "equity ", (f"{money(view.equity_usdt)} USDT", "bold"), "  ",
         (f"{gain(result)} ({gain_percent(100.0 * result / view.capital_usdt if view.capital_usdt else 0.0)})",
          gain_colour(result)),
-        f"  today {gain(view.day_result_usdt)}  {len(view.positions)} open  ",
+        f"  {day} {gain(view.day_result_usdt)}  {len(view.positions)} open  ",
     )  # fmt: skip
     stopped = ", ".join(trip.scope for trip in view.trips)
     text.append(f"■ stopped: {stopped}" if stopped else "● no kill switch is tripped", style=BAD if stopped else GOOD)
     if page := os.environ.get(PAGE):
         text.append(f"\n{page}", style="bold")
+    return _panel(text)
+
+
+def _panel(text: Text) -> Panel:
     return Panel(text, title="papertape", title_align="left", border_style=QUIET)
 
 
 async def watch(running: Engine, config: Config) -> None:
     """Show the engine until it ends; follow the log from its beginning, so that the arena is complete."""
-    screen, console = Dashboard(config.feed.kind, config.feed.speed), stdout()
+    screen, console = Dashboard(config.feed.kind, config.feed.speed, running.bus.head_seq), stdout()
     cursor, reader = Cursor(), running.log.reader()
     following = asyncio.ensure_future(follow(reader, running.bus, screen.folds, cursor))
     rate = EventRate()

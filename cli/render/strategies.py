@@ -14,6 +14,7 @@ from papertape.cli.log_reader import require_known
 from papertape.cli.render.console import HEADLINE, Column, emit, notes, plain, print_table, stdout
 from papertape.engine.kernel.strategy import Strategy
 from papertape.projections.site.ports import StrategyView
+from papertape.projections.text.formats import introduced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +85,7 @@ def _needs(strategy: Strategy) -> str:
 
 def _list(console: Console, strategies: Sequence[Strategy], enabled: set[str]) -> None:
     columns = [
-        Column("strategy", plain(s.name for s in strategies), justify="left"),
+        Column("strategy", plain(introduced(s.name, s.of) for s in strategies), justify="left"),
         Column("enabled", plain("yes" if s.name in enabled else "no" for s in strategies), rank=2, justify="left"),
         Column("timeframe", plain(s.series[0] for s in strategies)),
         Column("needs candles", plain(_needs(s) for s in strategies), rank=1, justify="left"),
@@ -94,7 +95,7 @@ def _list(console: Console, strategies: Sequence[Strategy], enabled: set[str]) -
 
 
 def _detail(console: Console, strategy: Strategy) -> None:
-    console.print(Text(f"{strategy.name} (of {strategy.of})" if strategy.of else strategy.name, style=HEADLINE))
+    console.print(Text(introduced(strategy.name, strategy.of), style=HEADLINE))
     for paragraph in strategy.about.split("\n\n"):
         console.print(Text(" ".join(paragraph.split())))
     keys = _keys(strategy)

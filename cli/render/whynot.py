@@ -9,7 +9,7 @@ from rich.text import Text
 
 from papertape.cli.render.console import DOUBT, GOOD, HEADLINE, QUIET, stdout
 from papertape.cli.render.explanation import condition_line
-from papertape.projections.text.formats import duration, market_time, utc
+from papertape.projections.text.formats import market_time, utc
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,5 +62,4 @@ def _side(one: ConditionsView, both: list[str]) -> Text:
 
 
 def _missing(frame: ReadinessView) -> str:
-    candles = f"{frame.candles:,} of {frame.needed:,} candles of {duration(frame.timeframe_ms)}"
-    return f"{candles}, ready {utc(frame.ready_at_ms)} UTC"
+    return f"{frame.words}, ready {utc(frame.ready_at_ms)} UTC"

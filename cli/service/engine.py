@@ -18,6 +18,7 @@ from papertape.cli.environment.variables import check_variables, prepare_network
 from papertape.cli.run_options import RunOptions, config_with_options, is_attended, logs_folder
 from papertape.cli.service.config_reload import ConfigReloader
 from papertape.cli.service.engine_status import make_status_report
+from papertape.cli.service.fills_file import check_fills_file, write_fills
 from papertape.cli.service.log_admission import admit_log, note_log, refuse_vanished
 from papertape.cli.service.log_files import ALREADY_PRINTED, ROOT, logs
 from papertape.cli.service.log_handover import wait_for_log
@@ -49,6 +50,8 @@ def start(options: RunOptions, *, as_json: bool) -> None:
     config = config_with_options(options)
     db = options.db or config.database
     check_variables(config, os.environ)
+    if options.fills is not None:
+        check_fills_file(options.fills, config, options.config, db)
     refuse_vanished(db)
     admit_log(db, config, new_log=options.new_log)
     exit_on_signals(STOP_SIGNALS, lambda _: 0)  # Until the engine is up, there is nothing to shut down.
@@ -106,7 +109,7 @@ async def _run_engine(
         control = _control_server(running, config, db, services)
         await control.open()
         stack.push_async_callback(control.close)
-        work = partial(_work, running, feed, stop, options.until_end, services)
+        work = partial(_work, running, feed, stop, options, db, services)
         await supervise(work, watchers, lambda: running.log.head.seq, ("alerts",))
 
 
@@ -127,15 +130,17 @@ def refuse_foreign(world: EngineState, feed: str, db: Path) -> None:
 
 
 async def _work(
-    running: Engine, feed: Feed, stop: asyncio.Event, until_end: bool, services: EngineServices | None
+    running: Engine, feed: Feed, stop: asyncio.Event, options: RunOptions, db: Path, services: EngineServices | None
 ) -> None:
     """Run the loop over the feed. Without `--until-end` the engine stays up after the market has ended."""
     await running.loop.run(feed)
     running.market_ended = not stop.is_set()
     if services is not None:
         services.market_ended = True
-    why = "asked to stop" if stop.is_set() or not until_end else "the market ended"
-    if not until_end:
+    if options.fills is not None:
+        await asyncio.to_thread(write_fills, options.fills, db, stop.is_set)
+    why = "asked to stop" if stop.is_set() or not options.until_end else "the market ended"
+    if not options.until_end:
         await stop.wait()
     await running.finish(why)
 

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 class Readiness(Struct, frozen=True):
     """Complete candles of a timeframe: how many there are, how many are needed, and when the last missing one closes.
 
-    `ready_at_ms` is market time if no hole comes in between; 0 if nothing is missing.
+    `ready_at_ms` is market time if no hole comes in between; 0 if nothing is missing. `symbol` is the reference whose
+    candles they are, empty for the strategy's own symbol.
     """
 
     timeframe_ms: int
     candles: int
     needed: int
     ready_at_ms: int
+    symbol: str = ""
 
 
 class EntryBlocker(Struct, frozen=True):
@@ -123,12 +125,13 @@ def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., 
 
 
 def readiness(state: EngineState, runner: Runner, index: int) -> tuple[Readiness, ...]:
-    """Return the readiness of each of the strategy's series."""
-    needs = runner.needs[index]
+    """Return the readiness of each of the strategy's series, its own and then those of its references."""
+    needs, names = runner.needs[index], list(state.symbols)
     needed = (needs.candles, *(needs.filter_candles for _ in runner.series[1:]))
     return tuple(
-        _ready(state, index, one.views[index].candle, candles)
-        for one, candles in zip(runner.series, needed, strict=True)
+        _ready(state, one, series.views[one].candle, candles, "" if one == index else names[one])
+        for one in dict.fromkeys((index, *runner.references))
+        for series, candles in zip(runner.series, needed, strict=True)
     )
 
 
@@ -148,12 +151,12 @@ def missing_signals(runner: Runner, index: int) -> list[str]:
     return [name for name, last in zip(names, runner.signals[index], strict=False) if last.time_ms < 0]
 
 
-def _ready(state: EngineState, index: int, series: Series, needed: int) -> Readiness:
+def _ready(state: EngineState, index: int, series: Series, needed: int, symbol: str) -> Readiness:
     candles = known_candles(series)
     missing, ready_at_ms = max(0, needed - candles), 0
     if missing:
         ready_at_ms = _next_close_ms(state, state.markets[index], series) + (missing - 1) * series.timeframe_ms
-    return Readiness(series.timeframe_ms, candles, needed, ready_at_ms)
+    return Readiness(series.timeframe_ms, candles, needed, ready_at_ms, symbol)
 
 
 def _next_close_ms(state: EngineState, market: Market, series: Series) -> int:

@@ -26,8 +26,8 @@ from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import is_quiet, match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
-from papertape.engine.kernel.references import completed_any
-from papertape.engine.kernel.series import known_candles
+from papertape.engine.kernel.references import REFERENCES_READY, completed_any
+from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.signals import have_arrived
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading, ignore_fact
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         TierTables,
     )
     from papertape.engine.kernel.strategy import Hooks
-    from papertape.engine.kernel.view import MarketData, SeriesView
+    from papertape.engine.kernel.view import MarketData
 
 
 def exit_reason(answer: int, count: int) -> int:
@@ -58,14 +58,6 @@ def exit_reason(answer: int, count: int) -> int:
         if answer == reason:
             return reason
     return UNNAMED_EXIT
-
-
-def is_ready(series: tuple[SeriesView, ...], needs: Needs) -> bool:
-    """Return whether every series has the complete candles that a strategy needs before it may enter."""
-    for k in range(1, len(series)):
-        if known_candles(series[k].candle) < needs.filter_candles:
-            return False
-    return known_candles(series[0].candle) >= needs.candles
 
 
 def mark_to_market(account: Account, desks: Desks) -> None:
@@ -165,22 +157,21 @@ def make_decide(
     exit_reasons: int,
     units_max: int,
     signals: int = 0,
+    references: int = 0,
 ) -> Callable[..., int]:
     """Bind a strategy's deciding hooks into `decide(...)`.
 
     `enter` and `leave` are the hooks, each bound by `bind_hook`; `change` asks `manage` (see `engine.kernel.changes`).
     `exit_reasons` is the number of the strategy's own exit reasons, and `units_max` says how large a position may
-    become, in first fills; `signals` is how many signals it lists.
+    become, in first fills; `signals` and `references` are how many of each it lists.
 
     `decide` answers a candle that was observed and shown to the strategy. It reads the fact, what was observed of its
     symbol, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes its
     decisions to `out[n:]` and the readings behind them to `notes[n:]`, applies each at once by `evolve`, and returns
     the new count. Apart from that it changes only the account's day, equity and peak, and what follows from the candle
     alone: the symbol's mark, and the age, the extremes, the value and the trailing stop of its position.
-
-    The strategy may enter if it is flat, nothing stops the runner, every series has the candles it needs, and every
-    signal has arrived.
     """
+    references_ready = REFERENCES_READY[references]
 
     def decide(
         fact: Fact,
@@ -217,7 +208,7 @@ def make_decide(
         mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
             n = mark_account(fact, account, desks, rules, out, n)
-        if acting and may_enter(data, desk, account, needs, signals):
+        if acting and may_enter(data, desk, account, needs, signals) and references_ready(data, needs):
             renew_answer(answer)
             side = enter(fact.time_ms, data, state, account, desk, params, answer)
             if side is not None and side != 0:

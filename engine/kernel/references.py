@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.view import MarketData, Reference, with_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papertape.engine.kernel.state import Fact
+    from papertape.engine.kernel.state import Fact, Needs
     from papertape.engine.kernel.view import SeriesView
 
     Part = Callable[[Any], Any]
@@ -111,6 +112,28 @@ def is_reference(symbol: int, references: Sequence[int]) -> bool:
         if other == symbol:
             return True
     return False
+
+
+# ---------------------------------------------------------------- readiness
+
+
+def none_missing(data: MarketData, needs: Needs) -> bool:  # noqa: ARG001 - all three have one signature
+    """Return True, for a strategy without references."""
+    return True
+
+
+def first_ready(data: MarketData, needs: Needs) -> bool:
+    """Return whether the only reference has the complete candles that the strategy needs of its own series."""
+    return is_ready(data.references[0].series, needs)
+
+
+def both_ready(data: MarketData, needs: Needs) -> bool:
+    """Return whether both references have the complete candles that the strategy needs of its own series."""
+    return is_ready(data.references[0].series, needs) and is_ready(data.references[1].series, needs)
+
+
+REFERENCES_READY = (none_missing, first_ready, both_ready)
+"""The functions that tell whether the references are ready, by their number."""
 
 
 # ---------------------------------------------------------------- loops over a tape

@@ -25,7 +25,8 @@ from papertape.engine.kernel.indicators.wilder import begin_adx, begin_atr, fold
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Bars, Fact, Series
+    from papertape.engine.kernel.state import Bars, Fact, Needs, Series
+    from papertape.engine.kernel.view import SeriesView
 
 REGIME_PERIOD = 14
 """The period of the true range and the directional movement that make the regime."""
@@ -149,6 +150,14 @@ def _update_atr_mean(series: Series, bars: Bars, row: int, mask: int) -> None:
 def known_candles(series: Series) -> int:
     """Return the complete candles since the start of the series, or of its history if that was lengthened since."""
     return series.row + 1 - series.oldest_row
+
+
+def is_ready(series: tuple[SeriesView, ...], needs: Needs) -> bool:
+    """Return whether every series has the complete candles that a strategy needs before it may enter."""
+    for k in range(1, len(series)):
+        if known_candles(series[k].candle) < needs.filter_candles:
+            return False
+    return known_candles(series[0].candle) >= needs.candles
 
 
 def classify_regime(series: Series) -> int:

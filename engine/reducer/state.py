@@ -309,6 +309,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
     hooks, names, signals = guard.guarded(strategy.hooks), strategy.reference_names, strategy.signals
     shown = (strategy.series, names, signals, signal_part(signals))
     bind, show, units_max = partial(bind_hook, *shown), partial(bind_observing, *shown), strategy.units_max
+    counts = len(strategy.exit_reasons), units_max, len(signals), len(names)
     change = make_change(None if hooks.manage is None else bind(hooks.manage), units_max)
     return Runner(
         strategy=strategy,
@@ -317,9 +318,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         guard=guard,
         update_strategy=make_own_update(make_strategy_update(hooks, show), len(names)),
         update_by_reference=make_reference_update(show(hooks.observe), len(names)),
-        decide=make_decide(
-            bind(hooks.enter), bind(hooks.leave), change, len(strategy.exit_reasons), units_max, len(signals)
-        ),
+        decide=make_decide(bind(hooks.enter), bind(hooks.leave), change, *counts),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         references=[state.symbols[symbol] for _, symbol in strategy.references],
         rules=rules_of(risk),

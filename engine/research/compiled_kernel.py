@@ -170,7 +170,8 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     enter, leave = _bound(strategy, hooks.enter), _bound(strategy, hooks.leave)
     manage = None if hooks.manage is None else _bound(strategy, hooks.manage)
     change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
-    decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(names)))  # type: ignore[arg-type]
+    counts = len(strategy.exit_reasons), units_max, len(names), len(strategy.references)
+    decide = make_part(make_decide(enter, leave, change, *counts))  # type: ignore[arg-type]
     run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
     advance = make_advance(data_part(strategy, run), show_part(strategy), bool(strategy.references))
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.

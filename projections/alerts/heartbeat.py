@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.projections.alerts.markup import bold, footer, message, text
-from papertape.projections.text.formats import duration, gain, money
+from papertape.projections.text.formats import day_words, duration, gain, money
 
 if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import PortfolioView
@@ -19,12 +19,14 @@ class HeartbeatView(Struct, frozen=True):
     """The engine's state at `at_ms` of the wall clock.
 
     `evaluations` counts candles that strategies evaluated within the last hour; `candle_age_ms` is the age of the
-    newest candle, None before the first. `active` of `strategies` may open positions.
+    newest candle, None before the first. `day` is the day of the result: `today`, or the date of an older one. `active`
+    of `strategies` may open positions.
     """
 
     at_ms: int
     seq: int
     equity_usdt: float
+    day: str
     day_result_usdt: float
     unrealised_usdt: float
     positions: int
@@ -42,6 +44,7 @@ def heartbeat_view(
         at_ms=at_ms,
         seq=portfolio.seq,
         equity_usdt=portfolio.equity_usdt,
+        day=day_words(portfolio.at_ms, at_ms),
         day_result_usdt=portfolio.day_result_usdt,
         unrealised_usdt=sum(position.unrealised_usdt for position in portfolio.positions),
         positions=len(portfolio.positions),
@@ -63,5 +66,5 @@ def heartbeat_text(view: HeartbeatView) -> str:
         f"evaluations {bold(f'{view.evaluations:,}')} in the last hour",
         candle,
     ]
-    head = f"{HEARTBEAT} <b>{text(money(view.equity_usdt))} USDT, today {text(gain(view.day_result_usdt))}</b>"
+    head = f"{HEARTBEAT} <b>{text(money(view.equity_usdt))} USDT, {view.day} {text(gain(view.day_result_usdt))}</b>"
     return message(head, details, footer(view.seq, view.at_ms))

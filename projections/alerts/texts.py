@@ -40,6 +40,7 @@ from papertape.projections.alerts.lines import (
 )
 from papertape.projections.alerts.markup import code, footer, message, name, text
 from papertape.projections.text.formats import (
+    day_words,
     duration,
     gain,
     money,
@@ -167,12 +168,12 @@ def with_note(start_html: str, note: str) -> str:
 def _restored_lines(portfolio: PortfolioView) -> list[str]:
     if not portfolio.accounts:
         return ["new log, nothing to restore"]
-    equity, today = text(money(portfolio.equity_usdt)), text(gain(portfolio.day_result_usdt))
+    equity, result = text(money(portfolio.equity_usdt)), text(gain(portfolio.day_result_usdt))
     active = sum(account.state == "active" for account in portfolio.accounts)
     paused = [account for account in portfolio.accounts if account.state in ("parked", "paused")]
     return [
         f"{active} of {len(portfolio.accounts)} strategies active",
-        f"equity {equity} · today {today}",
+        f"equity {equity} · {day_words(portfolio.at_ms, 0)} {result}",
         *(positions_part("positions restored", portfolio.positions) or ["no positions to restore"]),
         *(numbered_part("kill switches tripped", list(map(trip_line, portfolio.trips))) or [NO_TRIPS]),
         *[f"{STATE_MARKS[account.state]} {name(account.strategy)}: {text(account.why)}" for account in paused],

@@ -147,7 +147,7 @@ def _result(trade: TradeView, contracts: Contracts) -> list[str]:
 
 
 def _account_line(account: AccountView) -> str:
-    return f"account {text(money(account.equity_usdt))} · today {text(gain(account.day_result_usdt))}"
+    return f"account {text(money(account.equity_usdt))} · day {text(gain(account.day_result_usdt))}"
 
 
 def funding_text(stamp: Stamp, paid: FundingPaid, position: PositionView | None) -> str:

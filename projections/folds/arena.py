@@ -20,7 +20,8 @@ class ArenaRow(Struct, frozen=True):
     """One strategy's row. None means "not defined"; see `projections.folds.performance` for the measures.
 
     The expectancy has a 95 % interval. Fees, funding and slippage include open positions. `few_trades` marks fewer than
-    30 trades: show counts then, not verdicts. `sparkline` is the equity at evenly spaced times.
+    30 trades: show counts then, not verdicts. `sparkline` is the equity at evenly spaced times. `of` is the strategy
+    whose file it runs, empty if it has its own.
     """
 
     rank: int
@@ -45,6 +46,7 @@ class ArenaRow(Struct, frozen=True):
     open_positions: int
     few_trades: bool
     sparkline: tuple[float, ...]
+    of: str = ""
 
 
 class Arena:
@@ -116,6 +118,7 @@ class Arena:
             open_positions=account.open_positions,
             few_trades=closed.few_trades,
             sparkline=curve.sparkline(),
+            of=account.of,
         )
 
     def _closed(self, strategy: str) -> TradeFigures:

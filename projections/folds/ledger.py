@@ -90,6 +90,7 @@ class LedgerAccount(Struct):
     fees_usdt: float = 0.0
     funding_usdt: float = 0.0
     slippage_usdt: float = 0.0
+    of: str = ""
 
     def holding(self, symbol: str) -> Holding | None:
         """Return the open position on a symbol, or None."""
@@ -151,6 +152,7 @@ class Ledger:
             self.accounts[event.strategy] = account
         account.leverage = leverage
         account.symbols = event.symbols
+        account.of = event.of
         return account
 
     def _account(self, seq: int, strategy: str) -> LedgerAccount:

@@ -28,7 +28,8 @@ class AccountView(Struct, frozen=True):
     """One strategy's account. Fees, funding (positive when received) and slippage include open positions.
 
     `day_result_usdt` is the equity less that at the end of the previous UTC day (the capital on the first day). `trip`
-    is the trip that stops the strategy; a reset must name its `trip_seq`.
+    is the trip that stops the strategy; a reset must name its `trip_seq`. `of` is the strategy whose file it runs,
+    empty if it has its own.
     """
 
     strategy: str
@@ -52,6 +53,7 @@ class AccountView(Struct, frozen=True):
     state: State
     why: str
     trip: TripView | None
+    of: str = ""
 
 
 class TargetView(Struct, frozen=True):
@@ -237,6 +239,7 @@ class Portfolio:
             state=standing.state,
             why=standing.why,
             trip=standing.trip,
+            of=account.of,
         )
 
     def positions(self, strategy: str | None = None) -> tuple[PositionView, ...]:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from papertape.events.errors import LogBusy
 from papertape.projections.site.messages import UnloggedContents
 from papertape.projections.text.causes import ConditionView
+from papertape.projections.text.formats import duration
 from papertape.projections.watchdog.watchdog import WatchdogView
 
 if TYPE_CHECKING:
@@ -151,13 +152,21 @@ def newest_views(timeline: Timeline) -> Views:
 class ReadinessView(Struct, frozen=True):
     """How many complete candles of a timeframe a strategy has and needs, and when it will have them.
 
-    `ready_at_ms` is market time, the close of the last missing candle; 0 if it is ready.
+    `ready_at_ms` is market time, the close of the last missing candle; 0 if it is ready. `symbol` is the reference
+    whose candles they are, empty for the strategy's own symbol.
     """
 
     timeframe_ms: int
     candles: int
     needed: int
     ready_at_ms: int
+    symbol: str = ""
+
+    @property
+    def words(self) -> str:
+        """How many candles there are: `13 of 28 candles of 15m`, for a reference `of BTCUSDT 15m`."""
+        series = f"{self.symbol} {duration(self.timeframe_ms)}".strip()
+        return f"{self.candles:,} of {self.needed:,} candles of {series}"
 
 
 class ConditionsView(Struct, frozen=True):

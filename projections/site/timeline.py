@@ -43,6 +43,10 @@ class LogTail(Announcer, Protocol):
     def head_seq(self) -> int:
         """The newest known seq."""
 
+    @property
+    def has_looked(self) -> bool:
+        """Whether it is known yet whether the log has events."""
+
     def close(self) -> None:
         """Wake all waiters for the last time."""
 
@@ -114,7 +118,7 @@ class _FollowedLog:
     @property
     def folding(self) -> Progress | None:
         """The progress of the first fold; None once the views have reached the end that the log had at the start."""
-        goal_seq = self._first_goal_seq
+        goal_seq = self._first_goal_seq if self.tail.has_looked else 1
         return Progress(self.views.seq, goal_seq) if self.views.seq < goal_seq else None
 
     async def _restore(self) -> None:

@@ -113,7 +113,8 @@ class QueryHandler:
             case SummaryQuery():
                 return self._show(question)
             case ProfitQuery(days=days):
-                return ChatAnswer(profit_text(views, days), self._picture("equity, all strategies", total=True))
+                html = profit_text(views, days, self._clock.now_ms())
+                return ChatAnswer(html, self._picture("equity, all strategies", total=True))
             case DailyResultsQuery(days=days):
                 return ChatAnswer(daily_text(views, days))
             case RecentTradesQuery(count=count):
@@ -133,7 +134,7 @@ class QueryHandler:
         views, runtime = self._views, self._runtime
         match question.what:
             case "status":
-                return ChatAnswer(status(views))
+                return ChatAnswer(status(views, self._clock.now_ms()))
             case "positions":
                 return ChatAnswer(positions(views))
             case "arena":
@@ -141,7 +142,7 @@ class QueryHandler:
             case "weekly":
                 return ChatAnswer(weekly_text(views))
             case "risk":
-                return ChatAnswer(risk(views))
+                return ChatAnswer(risk(views, self._clock.now_ms()))
             case "signals":
                 return ChatAnswer(signals(views))
             case "health":

@@ -151,8 +151,7 @@ def _nearer(sides: Sequence[ConditionsView]) -> list[str]:
 
 def _missing(frame: ReadinessView) -> str:
     """Return the candles still missing: `13 of 28 candles of 15m, ready 2025-01-01 14:35`."""
-    there = f"{frame.candles:,} of {frame.needed:,} candles of {duration(frame.timeframe_ms)}"
-    return text(f"{there}, ready {utc(frame.ready_at_ms)}")
+    return text(f"{frame.words}, ready {utc(frame.ready_at_ms)}")
 
 
 def _held_back(account: AccountView) -> list[str]:

@@ -25,6 +25,7 @@ from papertape.projections.alerts.lines import (
 from papertape.projections.alerts.markup import bold, code, footer, message, name, table, text
 from papertape.projections.telegram.results import Period, ProfitView, daily, profit, weekly
 from papertape.projections.text.formats import (
+    day_words,
     duration,
     gain,
     gain_percent,
@@ -71,12 +72,15 @@ def answer(views: Views, head: str, details: Sequence[str]) -> str:
 # ---------------------------------------------------------------- /status
 
 
-def status(views: Views) -> str:
-    """Return equity, today's result, and everything that is not as it should be."""
+def status(views: Views, now_ms: int = 0) -> str:
+    """Return equity, the day's result, and everything that is not as it should be.
+
+    Only the result of the day that the clock shows is called today's; without `now_ms` none is.
+    """
     view = views.portfolio.view()
     delivers = view.feed is not None and view.feed.delivers
-    equity, today = text(money(view.equity_usdt)), text(gain(view.day_result_usdt))
-    head = f"{ON if delivers else OFF} <b>{equity} USDT, today {today}</b>"
+    equity, result = text(money(view.equity_usdt)), text(gain(view.day_result_usdt))
+    head = f"{ON if delivers else OFF} <b>{equity} USDT, {day_words(views.at_ms, now_ms)} {result}</b>"
     return answer(views, head, [*_totals(view), *feed_lines(view), *_stopped(view), *_wrong(view)])
 
 
@@ -215,10 +219,11 @@ def _trade(one: TradeView, contracts: Contracts) -> list[str]:
 # ---------------------------------------------------------------- /profit, /daily, /weekly
 
 
-def profit_text(views: Views, days: int) -> str:
+def profit_text(views: Views, days: int, now_ms: int = 0) -> str:
     """Return the result of the last days, or since inception."""
     view = profit(views, days)
-    span = "since inception" if not view.days else f"last {view.days} days" if view.days > 1 else "today"
+    last = day_words(views.at_ms, now_ms)
+    span = "since inception" if not view.days else f"last {view.days} days" if view.days > 1 else last
     total = view.total
     head = f"<b>{text(gain(total.result_usdt))} USDT, {text(gain_percent(total.result_percent))}</b>"
     return answer(views, head, [span, *_profit_rows(view), *_profit_trades(view)])
@@ -285,9 +290,10 @@ def _ranked(row: ArenaRow) -> str:
 
 
 def _row(row: ArenaRow) -> list[str]:
+    of = f" (of {name(row.of)})" if row.of else ""
     return [
         "",
-        f"{row.rank} {bold(row.strategy, 40)} {text(money(row.equity_usdt))} USDT",
+        f"{row.rank} {bold(row.strategy, 40)}{of} {text(money(row.equity_usdt))} USDT",
         *([_counts(row)] if row.few_trades else _verdicts(row)),
         *([f"{STATE_MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
     ]
@@ -328,7 +334,7 @@ LIMITS: Final = {
 }
 
 
-def risk(views: Views) -> str:
+def risk(views: Views, now_ms: int = 0) -> str:
     """Return drawdowns, margin, the risk of open positions, kill switches and limits."""
     view = views.portfolio.view()
     at_risk = sum(one.risk_usdt for one in view.positions)
@@ -337,14 +343,14 @@ def risk(views: Views) -> str:
     notional = sum(one.notional_usdt for one in view.positions)
     details = [
         f"margin {text(money(margin))} · notional {text(money(notional))}",
-        *_drawdowns(view.accounts),
+        *_drawdowns(view.accounts, day_words(views.at_ms, now_ms)),
         *(list(map(trip_line, view.trips)) or [NO_TRIPS]),
         *_limits(views),
     ]
     return answer(views, head, details)
 
 
-def _drawdowns(accounts: Sequence[AccountView]) -> list[str]:
+def _drawdowns(accounts: Sequence[AccountView], day: str) -> list[str]:
     if not accounts:
         return []
     rows = [
@@ -356,7 +362,7 @@ def _drawdowns(accounts: Sequence[AccountView]) -> list[str]:
         )
         for one in accounts[:STRATEGIES_SHOWN_MAX]
     ]
-    return [table([("strategy", "dd", "max", "today"), *rows]), "dd: drawdown · max: deepest so far · all in %"]
+    return [table([("strategy", "dd", "max", day[-5:]), *rows]), "dd: drawdown · max: deepest so far · all in %"]
 
 
 def _limits(views: Views) -> list[str]:

@@ -59,6 +59,7 @@ from papertape.projections.text.fill_words import closing_words, increase_words,
 from papertape.projections.text.formats import (
     duration,
     gain,
+    introduced,
     money,
     price,
     quantity,
@@ -330,8 +331,8 @@ def _runner_configured(event: RunnerConfigured, _: Contracts) -> EventLine:
     capital, leverage = event.risk.get("capital_usdt"), event.risk.get("leverage")
     money_text = f" with {money(capital)} USDT" if capital is not None else ""
     leverage_text = f" at leverage {leverage:g}" if leverage is not None else ""
-    of = f" (of {event.of})" if event.of else ""
-    return EventLine("engine", f"{event.strategy}{of} runs on {', '.join(event.symbols)}{money_text}{leverage_text}")
+    name = introduced(event.strategy, event.of)
+    return EventLine("engine", f"{name} runs on {', '.join(event.symbols)}{money_text}{leverage_text}")
 
 
 @line.register

@@ -141,3 +141,14 @@ def _with_sign(text: str) -> str:
 
 def _no_minus_zero(value: float) -> float:
     return 0.0 if abs(value) < 0.005 else value
+
+
+def introduced(strategy: str, of: str) -> str:
+    """Return a strategy's name, with that of the strategy whose file it runs: `momentum_fast (of momentum)`."""
+    return f"{strategy} (of {of})" if of else strategy
+
+
+def day_words(at_ms: int, now_ms: int) -> str:
+    """Return the UTC day of the candle that closed at `at_ms`: `today` if the clock shows that day, else its date."""
+    day = utc(max(0, at_ms - 1))[:10]
+    return "today" if not at_ms or day == utc(now_ms)[:10] else day

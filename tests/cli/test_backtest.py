@@ -10,7 +10,8 @@ import pytest
 
 from papertape.events.units import MINUTE_MS
 from tests.build import DAY_0_MS
-from tests.engine.processes import ok, papertape
+from tests.cli.test_process_supervisor import wait_for
+from tests.engine.processes import ok, papertape, running
 from tests.support import SCRIPTED_FOLDER, needs_data, path_of
 
 if TYPE_CHECKING:
@@ -129,6 +130,31 @@ def test_the_fills_file_has_every_fill_also_of_what_is_open(tmp_path: Path) -> N
     assert [float(row["position_base"]) > 0.0 for row in rows] == [True, False, True]
     (trade,) = json.loads(ok(tmp_path, "trades", "--db", "out.db", "--json"))
     assert [fill["price_usdt"] for fill in trade["fills"]] == [float(row["price_usdt"]) for row in rows[:2]]
+
+
+def test_a_run_over_the_same_files_writes_the_same_fills(tmp_path: Path) -> None:
+    file = candles(tmp_path / "x.csv", 60, {3: BUY, 10: LEAVE, 40: BUY})
+    arguments = scripted(tmp_path, "--candles", f"X={file}")
+    ok(tmp_path, *arguments, "--fills", "tape.csv")
+    only_it = ("--set", "strategies.enabled=scripted")
+    run = ("run", "--candles", f"X={file}", "--speed", "max", "--db", "paper.db", *only_it)
+    done = papertape(tmp_path, *run, "--until-end", "--fills", "paper.csv")
+    assert (done.returncode, done.stderr) == (0, "3 fills written to paper.csv\n")
+    assert (tmp_path / "paper.csv").read_text() == (tmp_path / "tape.csv").read_text()
+    with running(tmp_path, *run, "--fills", "again.csv") as process:
+        wait_for((tmp_path / "again.csv").exists)
+        assert process.poll() is None, "without --until-end the engine stays up"
+    assert (tmp_path / "again.csv").read_text() == (tmp_path / "tape.csv").read_text()
+
+
+def test_the_fills_of_a_run_are_no_input_and_need_a_market_that_ends(tmp_path: Path) -> None:
+    file = candles(tmp_path / "x.csv", 20, {})
+    run = ("run", "--candles", f"X={file}", "--speed", "max", "--until-end", "--db", "log.db")
+    for name in ("x.csv", "log.db"):
+        assert refused(tmp_path, 2, *run, "--fills", name) == f"error: --fills {name}: this file is also an input"
+    line = refused(tmp_path, 2, "run", "--feed", "sim", "--db", "log.db", "--fills", "f.csv")
+    assert line == "error: --fills belongs to recorded candles; with the feed sim use papertape trades --fills"
+    assert not (tmp_path / "log.db").exists()
 
 
 def test_the_files_of_trades_and_fills_are_two(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from papertape.events.errors import ConfigError
 from papertape.events.facts import OrderPlaced, RunnerConfigured
 from papertape.events.upcast import RunnerConfigured1, without_names
 from tests.build import FIVE_MINUTES_MS
+from tests.engine.processes import ok
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import begin
 from tests.support import STRATEGIES, feed
@@ -102,6 +103,15 @@ def test_set_reaches_an_instance(tmp_path: Path) -> None:
     again = apply_sets(read, ["momentum_fast.breakout_lookback=4"])
     assert config_digest(again) == config_digest(config(tmp_path, TWO))
     assert tree_of(again)["strategies"]["momentum"].keys().isdisjoint({"of", "references"})
+
+
+def test_the_command_line_introduces_an_instance(tmp_path: Path) -> None:
+    config(tmp_path, TWO)
+    assert "momentum_fast (of momentum) " in ok(tmp_path, "strategies")
+    assert "momentum_fast  of momentum, breakout_lookback = 4" in ok(tmp_path, "config", "check")
+    sets = ("--set", "feed.sim.days=1", "feed.sim.warm_up_days=0")
+    ok(tmp_path, "run", "--speed", "max", "--until-end", "--db", "log.db", *sets)
+    assert "momentum_fast (of momentum): the same file" in ok(tmp_path, "arena", "--db", "log.db")
 
 
 @pytest.mark.parametrize(

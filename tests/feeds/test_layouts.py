@@ -152,6 +152,20 @@ def test_units_are_never_mixed_in_a_file(tmp_path: Path, most: str, odd: str) ->
     columns = read_candles(table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, candle_rows(texts)))
     assert list(columns.open_time_ms) == (times if most == odd else times[:7])
     assert columns.refusals.counts == ({} if most == odd else {RefusalReason.TIME_OUT_OF_RANGE: 1})
+    named = f"mixed units: most times are in {most}, that of line 9 in {odd}; write all times in one unit"
+    assert [line.partition(": ")[2] for line in columns.warnings] == ([] if most == odd else [named])
+
+
+@pytest.mark.parametrize("most", ["ISO dates", "milliseconds"])
+def test_a_date_among_numbers_and_a_number_among_dates_are_named(tmp_path: Path, most: str) -> None:
+    times: list[int | str] = [iso(at) if most == "ISO dates" else at for at in TIMES]
+    times[-1] = TIMES[-1] if most == "ISO dates" else iso(TIMES[-1])
+    columns = read_candles(table(tmp_path, "x_BTCUSDT_1m_.csv", CANDLE_HEADER, candle_rows(times)))  # type: ignore[arg-type]
+    odd = "milliseconds" if most == "ISO dates" else "ISO dates"
+    (warning,) = columns.warnings
+    assert f"most times are in {most}, that of line {len(TIMES) + 1} in {odd}" in warning
+    rubbish = table(tmp_path, "y_BTCUSDT_1m_.csv", CANDLE_HEADER, [*candle_rows(TIMES), "rubbish,1,1,1,1,1"])
+    assert read_candles(rubbish).warnings == []
 
 
 def test_settlements_and_readings_of_other_tools_are_read_too(tmp_path: Path) -> None:

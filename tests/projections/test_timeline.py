@@ -13,9 +13,10 @@ from papertape.events.facts import Timing
 from papertape.events.log import Entry
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
-from papertape.events.tail import make_tail
+from papertape.events.tail import Tail, make_tail
 from papertape.events.units import MINUTE_MS
 from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
+from papertape.projections.site.ports import Progress
 from papertape.projections.site.timeline import SEEKS_WAITING_MAX, LogTimeline
 from papertape.projections.site.views import Views
 from tests.build import DAY_0_MS, candle, configured, opened
@@ -68,6 +69,29 @@ async def test_the_first_fold_reports_progress_and_refuses_later_events() -> Non
         assert here.timeline.folding is None
         await here.append(candle(9_999, 5.0))
         assert here.timeline.folding is None, "what comes later is followed, not awaited"
+
+
+@in_loop
+async def test_while_the_log_cannot_be_read_yet_nothing_is_shown_as_the_whole() -> None:
+    """An engine that restarts may hold its log for a moment: empty views are not an empty log."""
+    here, busy = TimelineLog(), True
+    await here.append(*story(30))
+
+    def poll() -> int:
+        if busy:
+            raise LogBusy("another process has it")
+        return len(here.events)
+
+    timeline = LogTimeline(lambda: (Tail(poll, every_s=0.001), LogThread(here.log.reader)), Views)
+    assert timeline.folding == Progress(0, 1)
+    async with following(timeline):
+        await asyncio.sleep(0.01)
+        assert timeline.folding == Progress(0, 1)
+        busy = False
+        await timeline.wait_beyond(len(here.events) - 1)
+        assert timeline.folding is None
+    async with followed_log() as (_, empty):
+        assert empty.folding is None, "a log without events is no log that is being read"
 
 
 @in_loop

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from papertape.engine.inspect.entry_conditions import entry_conditions, readiness
 from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
 from papertape.engine.reducer.state import new_state
@@ -16,7 +17,9 @@ from papertape.engine.research.guarded import run_tape
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError
+from papertape.events.facts import OrderPlaced
 from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS
 from tests.reducer.random_market import NAMES, RandomTape, Recipe, market
 from tests.reducer.runs import begin
 from tests.research.ways import CompiledEngine
@@ -34,6 +37,8 @@ from msgspec import Struct
 NAME = "shadow"
 SERIES = ("3m", "15m")
 REFERENCES = {references}
+NEEDS_BARS = 5
+NEEDS_FILTER_BARS = 2
 EXIT_REASONS = ("turned",)
 
 
@@ -91,6 +96,8 @@ def leave(view, params, answer):
     leader = view.leader.m3.candle
     return 64 if view.position.side * (leader.close - leader.open) < 0.0 else 0
 '''
+LATE_MINUTES = 97
+"""How long after the others the candles of CCC begin in `begun_late`: its second whole 15m candle closes at 135."""
 HOLED = Recipe(seed=5, symbols=3, candles=400, holes=4, long_holes=1, late_share=0.02, warm_up=60)
 
 
@@ -98,6 +105,14 @@ def shadow(folder: Path, references: str) -> dict[str, Strategy]:
     """The strategy with these references."""
     (folder / "shadow.py").write_text(SHADOW.replace("{references}", references), encoding="utf-8")
     return {"shadow": load_strategies([folder])["shadow"]}
+
+
+def begun_late(recipe: Recipe) -> RandomTape:
+    """A market in which the candles of CCC begin later than those of the others."""
+    tape = market(recipe)
+    for column in (tape.candles[2].open_time_ms, *tape.candles[2].values()):
+        del column[:LATE_MINUTES]
+    return tape
 
 
 def outcome(strategies: dict[str, Strategy], tape: RandomTape, engine: type) -> tuple[list[bytes], bytes]:
@@ -117,10 +132,10 @@ def outcome(strategies: dict[str, Strategy], tape: RandomTape, engine: type) -> 
     ],
 )
 def test_every_way_to_run_it_decides_the_same(tmp_path: Path, references: str) -> None:
-    strategies, tape = shadow(tmp_path, references), market(HOLED)
+    strategies, tape = shadow(tmp_path, references), begun_late(HOLED)
     python, compiled = (outcome(strategies, tape, engine) for engine in (PlainEngine, CompiledEngine))
     assert compiled == python
-    assert len(python[0]) > 100
+    assert len(python[0]) > 40
     live = begin(tape.contracts, {"shadow": RunnerSettings(risk=NO_LIMITS)}, strategies)
     feed(live.world, live.log, tape.events())
     followed = new_state(strategies)
@@ -129,6 +144,38 @@ def test_every_way_to_run_it_decides_the_same(tmp_path: Path, references: str) -
     tape_world = configured_world(tape.contracts, {"shadow": RunnerSettings(risk=NO_LIMITS)}, strategies)
     run_tape(tape_world, PlainEngine(tape_world, tape))
     assert state_digest(tape_world) == state_digest(live.world)
+
+
+@pytest.mark.parametrize("references", ['{"leader": "CCC"}', '{"leader": "AAA", "other": "CCC"}'])
+def test_no_entry_is_asked_for_before_a_reference_has_the_candles_that_are_needed(
+    tmp_path: Path, references: str
+) -> None:
+    strategies, tape = shadow(tmp_path, references), begun_late(Recipe(seed=5, symbols=3, candles=300))
+    run = begin(tape.contracts, {"shadow": RunnerSettings(risk=NO_LIMITS)}, strategies)
+    entries: dict[str, int] = {}
+    for event in tape.events():
+        feed(run.world, run.log, [event])
+        short = [one for one in readiness(run.world, run.world.runners[0], 0) if one.candles < one.needed]
+        asked = [one for one in run.events() if isinstance(one, OrderPlaced) and one.symbol == "AAA"]
+        assert not (asked and short), "the readiness that is shown is the one that decides"
+        if asked:
+            break
+    for one in run.events():
+        if isinstance(one, OrderPlaced):
+            entries.setdefault(one.symbol, (one.at_ms - DAY_0_MS) // MINUTE_MS)
+    assert entries["AAA"] == 138, "it comes before CCC, so it sees the candle of 135 only with its own next one"
+
+
+def test_readiness_names_the_reference_whose_candles_are_missing(tmp_path: Path) -> None:
+    strategies, tape = shadow(tmp_path, '{"leader": "CCC"}'), begun_late(Recipe(seed=5, symbols=3, candles=300))
+    run = begin(tape.contracts, {"shadow": RunnerSettings(risk=NO_LIMITS)}, strategies)
+    feed(run.world, run.log, [event for event in tape.events() if event.at_ms <= DAY_0_MS + 110 * MINUTE_MS])
+    ready = entry_conditions(run.world, "shadow", "AAA")[0].readiness
+    assert [(one.symbol, one.timeframe_ms // MINUTE_MS, one.candles, one.needed) for one in ready] == [
+        ("", 3, 36, 5), ("", 15, 7, 2), ("CCC", 3, 3, 5), ("CCC", 15, 0, 2),
+    ]  # fmt: skip
+    assert [max(0, one.ready_at_ms - DAY_0_MS) // MINUTE_MS for one in ready] == [0, 0, 114, 135]
+    assert len(entry_conditions(run.world, "shadow", "CCC")[0].readiness) == 2, "its own series, each once"
 
 
 @pytest.mark.parametrize("leader", NAMES)

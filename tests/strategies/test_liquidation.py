@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.answers import Answer
-from papertape.engine.kernel.decide import is_ready
 from papertape.engine.kernel.observe import observe_open_interest
+from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.state import (
     READINGS_MAX,
     Fact,

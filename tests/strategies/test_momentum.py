@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.kernel.answers import Answer
-from papertape.engine.kernel.decide import is_ready
 from papertape.engine.kernel.indicators import Adx, Atr, Donchian, VolumeAverage
+from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.state import Needs, Series
 from papertape.engine.kernel.view import SeriesView
 from papertape.engine.strategies.momentum import MOMENTUM_LOST, Parameters, Reading, State, enter, leave

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import REASON_CODES, REGIME_NAMES
-from papertape.engine.kernel.decide import is_ready
 from papertape.engine.kernel.indicators import Adx, Rsi, VolumeAverage, Vwap
 from papertape.engine.kernel.risk_settings import RiskSettings, rules_of
+from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.state import Needs, Position, Series, SymbolState
 from papertape.engine.kernel.trailing import profit_after_costs
 from papertape.engine.kernel.view import SeriesView

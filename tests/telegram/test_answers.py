@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from papertape.events.commands import Accepted
 from papertape.events.facts import GLOBAL_SCOPE, DataRefused, FeedLost, OrderRejected, SymbolSuspended
 from papertape.events.log import Recorded
-from papertape.events.units import MINUTE_MS
+from papertape.events.units import DAY_MS, MINUTE_MS
+from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from papertape.projections.alerts.lines import count_text
 from papertape.projections.alerts.markup import plain_text
 from papertape.projections.site.ports import ConditionsView, ReadinessView
@@ -43,7 +44,7 @@ from papertape.projections.watchdog.watchdog import RepairView, WatchdogView
 from papertape.sandbox.telegram.html import parse, utf16_units
 from tests.alerts.example_day import BOTH_OPEN, MOVED, market
 from tests.alerts.random_log import lengths, pools, random_log, seeds
-from tests.build import BTC, GALA, NOON_MS, configured, recorded
+from tests.build import BTC, GALA, NOON_MS, candle_at, configured, recorded
 from tests.support import examples
 from tests.telegram.bot_rig import TELLING, views_of
 
@@ -63,13 +64,29 @@ def holds(html: str, *values: str) -> None:
 def test_status_is_the_portfolio(views: Views) -> None:
     view = views.portfolio.view()
     holds(
-        replies.status(views),
+        replies.status(views, views.at_ms - 1),
         f"{money(view.equity_usdt)} USDT, today {gain(view.day_result_usdt)}",
         gain(view.equity_usdt - view.capital_usdt),
         f"open positions {len(view.positions)}, {gain(sum(one.unrealised_usdt for one in view.positions))}",
         f"of {len(view.accounts)}",
         f"#{view.seq}",
     )
+
+
+def test_only_the_result_of_the_day_that_the_clock_shows_is_called_todays() -> None:
+    midnight_ms = NOON_MS // DAY_MS * DAY_MS
+    just_closed = views_of([*market(), candle_at(midnight_ms + DAY_MS)])
+    for views, now_ms, day in (
+        (WITH_POSITIONS, NOON_MS, "today"),
+        (WITH_POSITIONS, NOON_MS + DAY_MS, "2025-01-01"),
+        (just_closed, midnight_ms + DAY_MS - 1, "today"),
+        (just_closed, midnight_ms + DAY_MS + 3_000, "2025-01-01"),
+    ):
+        holds(replies.status(views, now_ms), f" USDT, {day} ")
+        holds(replies.profit_text(views, 1, now_ms), f"\n{day}\n")
+        holds(replies.risk(views, now_ms), f"  max  {day[-5:]}")
+        beat = heartbeat_view(views.portfolio.view(), at_ms=now_ms, evaluations=1, candle_age_ms=None)
+        holds(heartbeat_text(beat), f" USDT, {day} ")
 
 
 def test_positions_are_those_of_the_portfolio_with_their_close_command() -> None:
@@ -197,6 +214,8 @@ def test_whynot_shows_for_each_strategy_what_the_log_knows() -> None:
     early = replace(side, readiness=(ReadinessView(300_000, 28, 28, 0), ReadinessView(900_000, 13, 28, NOON_MS)))
     holds(explain.why_not_text(views, BTC, [early]), f"13 of 28 candles of 15m, ready {utc(NOON_MS)}")
     assert "28 of 28" not in explain.why_not_text(views, BTC, [early])
+    leader = replace(side, readiness=(ReadinessView(900_000, 13, 28, NOON_MS, GALA),))
+    holds(explain.why_not_text(views, BTC, [leader]), f"13 of 28 candles of {GALA} 15m, ready {utc(NOON_MS)}")
     silent = replace(side, explained=False, conditions=())
     holds(explain.why_not_text(views, BTC, [silent]), "it does not list its conditions")
     stopped = explain.why_not_text(A_DAY_LATER, GALA)

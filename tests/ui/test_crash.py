@@ -48,8 +48,17 @@ async def test_without_an_engine_there_is_nothing_to_crash() -> None:
 
 
 @in_loop
+async def test_a_page_without_an_engine_says_that_there_is_nothing_to_crash() -> None:
+    for address in ("/", "/system"):
+        async with visiting(site_of(list(DAY), Absent())) as client:
+            html = (await client.get(address)).text
+        assert "data-crash" not in html
+        assert "No engine runs on this log, so there is nothing to crash." in Elements(html).text
+
+
+@in_loop
 async def test_the_crash_button_is_only_on_live_pages_of_a_simulated_market() -> None:
-    async with visiting() as client:
+    async with visiting(site_of(list(DAY), running())) as client:
         assert "data-crash" in (await client.get("/")).text
         assert "data-crash" not in (await client.get("/?as_of=9")).text
     async with visiting(site_of(list(DAY), simulated=False)) as client:

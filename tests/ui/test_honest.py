@@ -74,7 +74,7 @@ async def test_old_figures_are_labelled_with_their_date(address: str, ends: list
     old_ms = TODAY_MS - 20 * DAY_MS
     text = await text_of(site_of(recorded([*begun(old_ms), *ends])), address)
     assert "Today" not in text
-    assert f"{utc(old_ms)[:10]} {gain(0.0)}" in text
+    assert f"{utc(old_ms - 1)[:10]} {gain(0.0)}" in text, "the candle that closes at midnight belongs to the day before"
 
 
 @in_loop

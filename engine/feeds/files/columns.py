@@ -27,7 +27,7 @@ class CandleColumns(Struct):
     """The valid candles of one file (or of several, joined), in time order. Prices in USDT, volume in coins.
 
     `line` is the line in the file. `price_decimals` is the most decimals written in any price, -1 while not counted.
-    `notes` describe how a file of another program was read.
+    `notes` describe how a file of another program was read, `warnings` what is doubtful about it.
     """
 
     source: str
@@ -42,6 +42,7 @@ class CandleColumns(Struct):
     price_decimals: int = -1
     refusals: RefusalLog = field(default_factory=RefusalLog)
     notes: list[str] = []
+    warnings: list[str] = []
 
     def values(self) -> tuple[array[float], array[float], array[float], array[float], array[float]]:
         """Return open, high, low, close and volume."""
@@ -99,6 +100,7 @@ def join_series(parts: Sequence[SeriesColumns]) -> SeriesColumns:
 def _add_candles(joined: CandleColumns, part: CandleColumns) -> None:
     joined.refusals.extend(part.refusals)
     joined.notes += part.notes
+    joined.warnings += part.warnings
     fresh = [row for row, time_ms in enumerate(part.open_time_ms) if row_at(time_ms, joined.open_time_ms) < 0]
     for row in sorted(set(range(len(part.line))).difference(fresh)):
         text = f"open_time_ms {part.open_time_ms[row]} is in {joined.source} already"

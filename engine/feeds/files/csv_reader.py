@@ -24,6 +24,7 @@ from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns, r
 from papertape.engine.feeds.files.containers import broken_file_error
 from papertape.engine.feeds.files.decimals import price_decimals
 from papertape.engine.feeds.files.table_source import TableText, read_table
+from papertape.engine.feeds.files.times import unit_before
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import MarketDataError
 from papertape.events.units import MINUTE_MS, TIMEFRAME_NAMES
@@ -66,6 +67,7 @@ def read_candles(
     if columns.price_decimals < 0:
         columns.price_decimals = price_decimals(table, columns.line)
     columns.notes += table.notes
+    columns.warnings += _mixed_units(table, columns.refusals)
     return columns
 
 
@@ -195,7 +197,19 @@ def _read_series(path: Path, names: tuple[str, ...], unit_ms: int, check: ValueC
             columns.refusals.refuse(table.source, line, reason, text)
     if not columns.time_ms:
         raise _no_good_row(table, columns.refusals)
+    columns.warnings += _mixed_units(table, columns.refusals)
     return columns
+
+
+def _mixed_units(table: TableText, refusals: RefusalLog) -> list[str]:
+    """Return a warning that names both units if a row was refused because its time is in another unit than most."""
+    for one in refusals.kept:
+        is_of_time = one.reason in (RefusalReason.TIME_OUT_OF_RANGE, RefusalReason.NOT_A_NUMBER)
+        other = unit_before(table.unit, one.text.partition(",")[0].strip()) if is_of_time else None
+        if other not in (None, table.unit):
+            words = f"mixed units: most times are in {table.unit}, that of line {one.line} in {other}"
+            return [f"{table.source}: {words}; write all times in one unit"]
+    return []
 
 
 def _no_good_row(table: TableText, refusals: RefusalLog) -> MarketDataError:

@@ -97,9 +97,10 @@ class FileFeed:
         self.notes = [*(note for table in tables for note in table.notes), *signals.notes]
 
     def warnings(self, start_ms: int | None = None, end_ms: int | None = None) -> list[str]:
-        """Return warnings about the files: rates in percent, and series that cover only part of the candles."""
-        series = (*self.funding.values(), *self.open_interest.values())
-        warnings = [warning for columns in series for warning in columns.warnings]
+        """Return warnings about the files: mixed units, rates in percent, and series that cover only some candles."""
+        warnings = [warning for candles in self.candles.values() for warning in candles.warnings]
+        for series in (*self.funding.values(), *self.open_interest.values()):
+            warnings += series.warnings
         for name, of_symbol in (("settlements", self.funding), ("readings of open interest", self.open_interest)):
             for symbol, columns in of_symbol.items():
                 warnings += coverage_warnings(f"{symbol} {name}", columns, self.candles[symbol], start_ms, end_ms)

@@ -34,7 +34,8 @@ class TableText(Struct, frozen=True):
     """A table as text: its rows as bytes, in the columns and the order that the readers expect.
 
     `first_line` is the line number of the first row in the file, `line_step` is -1 if the newest row comes first.
-    `words` describe the recognised format; they are empty for this program's own format.
+    `words` describe the recognised format; they are empty for this program's own format. `unit` is that of the times in
+    the file, which the rows have in milliseconds.
     """
 
     source: str
@@ -42,6 +43,7 @@ class TableText(Struct, frozen=True):
     first_line: int = 2
     line_step: int = 1
     words: tuple[str, ...] = ()
+    unit: str = MILLISECONDS
 
     @property
     def row_count(self) -> int:
@@ -127,11 +129,11 @@ def _sort_and_convert(table: TableText) -> TableText:
         times = [rule(text) for text in times]
         words.append(f"times in {unit}" if unit != "ISO dates" else "times as ISO dates (UTC where they name no zone)")
     if not runs_backwards([int(text) for text in times if text.isdecimal()]):
-        return TableText(table.source, rows, table.first_line, 1, tuple(words))
+        return TableText(table.source, rows, table.first_line, 1, tuple(words), unit)
     lines = rows.rstrip(b"\n").split(b"\n")
     last_line = table.first_line + len(lines) - 1
     words.append("newest row first")
-    return TableText(table.source, b"\n".join(reversed(lines)), last_line, -1, tuple(words))
+    return TableText(table.source, b"\n".join(reversed(lines)), last_line, -1, tuple(words), unit)
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -34,6 +34,14 @@ def to_ms(unit: str) -> Callable[[str], str]:
     return _RULES[unit]
 
 
+def unit_before(unit: str, text: str) -> str | None:
+    """Return the unit of a time before the rule of `unit` converted it to `text`, or None if it was no time."""
+    number = text.removeprefix("?")  # So does the rule for ISO dates mark any other text.
+    if unit in _PER_MS and number.isdecimal():
+        number = str(round(int(number) * _PER_MS[unit]))
+    return _unit(number)
+
+
 def runs_backwards(times_ms: Sequence[int]) -> bool:
     """Return whether the newest row comes first: more steps fall than rise."""
     steps = [after - before for before, after in pairwise(times_ms)]
