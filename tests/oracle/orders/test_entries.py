@@ -139,6 +139,14 @@ def test_a_short_is_slipped_down() -> None:
     assert [f["price_usdt"] for f in scene.play(-1).log.fills] == [98.9, 101.2]
 
 
+@SIDES
+def test_a_stop_fraction_within_the_slippage_is_no_gap(side: int) -> None:
+    """E = 101, SL = 100.4 above the open of 100: hit inside, slipped to 99.3 (short: E = 99, SL = 99.5, 100.5)."""
+    enter = {"side": 1, "stop_fraction": 0.005, "quantity": 10.0}
+    fills = Scene(enter, [(100.0, 100.0, 99.8, 100.0)], settings={"slippage_percent": 1.0}).fills(side)
+    assert [(f[0], f[1], f[5]) for f in fills] == [(1, "open", 101.0), (2, "close", 99.3 if side == 1 else 99.5)]
+
+
 # ---------------------------------------------------------------- expiry and validity
 
 QUIET = (100.0, 100.0, 100.0, 100.0)

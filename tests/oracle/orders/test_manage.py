@@ -29,7 +29,7 @@ def managed(answer: dict[str, Any], bars: list[Bar] | None = None, side: int = 1
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "not a number": ({"stop_price": float("nan")}, "not_a_number"),
     "an infinite target": ({"targets": [(float("inf"), 1.0)]}, "not_a_number"),
-    "a reduce of nothing": ({"reduce": 0.0}, "not_a_number"),
+    "a negative reduce": ({"reduce": -0.5}, "not_a_number"),
     "a reduce of more than all": ({"reduce": 1.1}, "not_a_number"),
     "trailing by everything": ({"trailing": (1.0,)}, "not_a_number"),
     "trailing after a loss": ({"trailing": (0.1, -0.1)}, "not_a_number"),
@@ -82,7 +82,7 @@ def test_an_answer_is_refused_whole(answer: dict[str, Any], reason: str, side: i
     assert (outcome.log.moves, holding.reduce) == ([], None)
 
 
-@pytest.mark.parametrize("answer", [{"stop_price": 0.0}, {"targets": [(-1.0, 1.0)]}])
+@pytest.mark.parametrize("answer", [{"stop_price": -1.0}, {"targets": [(0.0, 1.0)]}])
 def test_a_price_of_nothing_is_no_number(answer: dict[str, Any]) -> None:
     assert reasons(managed(answer)) == ["not_a_number"]
 
