@@ -102,6 +102,11 @@ def test_a_fill_of_a_target_leaves_the_others_with_their_share_of_the_rest() -> 
     assert rest.target_price_usdt == 104.0
 
 
+def test_a_target_takes_whole_lots() -> None:
+    position = position_of(opened(targets=((102.0, 0.3333), (104.0, 0.3333))))
+    assert [one.quantity_base for one in position.targets] == [0.333, 0.333]
+
+
 def test_the_last_target_of_a_full_ladder_takes_everything() -> None:
     position = position_of(opened(targets=TWO_TARGETS), reduced((1.0, 100.0), 0.499, 102.0))
     assert [one.quantity_base for one in position.targets] == [pytest.approx(0.501)]
@@ -111,7 +116,7 @@ def test_targets_grow_with_adds_and_are_replaced_or_dropped() -> None:
     grown = position_of(opened(targets=TWO_TARGETS), increased((1.0, 100.0), 1.0, 98.0))
     assert [one.quantity_base for one in grown.targets] == [1.0, 1.0]
     dropped = position_of(opened(targets=TWO_TARGETS), cancelled(action="target", rung=1, reason="below_minimum"))
-    assert [one.rung for one in dropped.targets] == [2]
+    assert [(one.rung, one.quantity_base) for one in dropped.targets] == [(2, 1.0)], "the last one takes all"
     replaced = position_of(opened(targets=TWO_TARGETS), targets_moved((105.0, 1.0)))
     assert [(one.rung, one.price_usdt) for one in replaced.targets] == [(1, 105.0)]
     assert position_of(opened(targets=TWO_TARGETS), targets_moved()).target_price_usdt == 0.0

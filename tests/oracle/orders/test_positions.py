@@ -90,6 +90,16 @@ def test_the_whole_order_at_one_open(side: int) -> None:
 
 
 @SIDES
+def test_a_market_add_before_limit_adds_at_one_open(side: int) -> None:
+    """Both are filled at the open of 98; the limit add at its own price."""
+    change = {"adds": [{"kind": "market"}, {"kind": "limit", "price": 99.0}]}
+    assert carried({}, (98.0, 98.0, 98.0, 98.0), side, manages={1: change}) == [
+        (2, "increase", "market", 1, 10.0, 98.0),
+        (2, "increase", "limit", 2, 10.0, 99.0),
+    ]
+
+
+@SIDES
 def test_an_exit_goes_before_stop_and_reduce_but_after_liquidation(side: int) -> None:
     leaves = {1: "told"}
     assert carried(HALVES, (94.0, 94.0, 94.0, 94.0), side, leaves=leaves) == [(2, "close", "told", 0, 10.0, 94.0)]
