@@ -75,6 +75,19 @@ def test_a_stop_at_break_even_waits_for_a_close_beyond_it() -> None:
     assert (moved.stop_price_usdt, moved.stop_kind) == (100.3, "breakeven_stop")
 
 
+def test_break_even_covers_the_costs_of_the_account() -> None:
+    dear = replace(configured(), risk={"taker_fee_percent": 0.1, "slippage_percent": 0.1})
+    plan = trailing(0.0, breakeven_after=0.02)
+    assert position_of(dear, plan, opened(), wide(1, 100.0, 102.0, close=101.0)).stop_price_usdt == 100.4
+
+
+def test_new_trailing_numbers_leave_the_stop_where_and_since_when_it_was() -> None:
+    later = replace(stop_moved(99.0, 99.0, (0.05, 0.0, 0.0)), at_ms=DAY_0_MS + 3 * MINUTE_MS)
+    bracket = portfolio_of(opened(), later)[0].brackets.of("momentum", BTC)
+    assert bracket is not None
+    assert (bracket.stop_price_usdt, bracket.stop_since_ms, bracket.trail_fraction) == (99.0, DAY_0_MS, 0.05)
+
+
 def test_the_high_before_a_limit_entry_inside_its_candle_does_not_count() -> None:
     inside = opened(kind="limit", at_ms=DAY_0_MS + 2 * MINUTE_MS, candle_open_ms=DAY_0_MS + MINUTE_MS)
     assert position_of(trailing(), wide(1, 99.5, 110.0, close=100.5), inside).stop_price_usdt == 99.4
@@ -117,9 +130,19 @@ def test_targets_grow_with_adds_and_are_replaced_or_dropped() -> None:
     assert [one.quantity_base for one in grown.targets] == [1.0, 1.0]
     dropped = position_of(opened(targets=TWO_TARGETS), cancelled(action="target", rung=1, reason="below_minimum"))
     assert [(one.rung, one.quantity_base) for one in dropped.targets] == [(2, 1.0)], "the last one takes all"
+    quarters = opened(targets=((102.0, 0.25), (104.0, 0.25)))
+    dropped = position_of(quarters, cancelled(action="target", rung=1, reason="below_minimum"))
+    assert [one.quantity_base for one in dropped.targets] == [0.25], "what was not filled stays with the position"
     replaced = position_of(opened(targets=TWO_TARGETS), targets_moved((105.0, 1.0)))
     assert [(one.rung, one.price_usdt) for one in replaced.targets] == [(1, 105.0)]
     assert position_of(opened(targets=TWO_TARGETS), targets_moved()).target_price_usdt == 0.0
+
+
+def test_a_new_ladder_shares_what_is_open_now() -> None:
+    half = (opened(targets=TWO_TARGETS), reduced((1.0, 100.0), 0.5, 102.0))
+    for parts, quantities in (((0.5,), [0.25]), ((0.5, 0.5), [0.25, 0.25]), ((1.0,), [0.5])):
+        ladder = [(105.0 + place, part) for place, part in enumerate(parts)]
+        assert [one.quantity_base for one in position_of(*half, targets_moved(*ladder)).targets] == quantities
 
 
 # ---------------------------------------------------------------- resting prices

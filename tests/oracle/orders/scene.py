@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.oracle.rounding import Contract, Step
 from tests.oracle.settings import MINUTE
@@ -13,6 +13,9 @@ from .answers import Answer
 from .comparison import check_alike
 from .scene_engine import engine_run
 from .simulate import Dictated, Outcome, simulate
+
+if TYPE_CHECKING:
+    from papertape.events.facts import Event
 
 X = Contract(tick=Step(1, 10), lot=Step(1, 1000))
 FREE = {
@@ -49,7 +52,15 @@ class Scene:
     signal: int = 0
 
     def play(self, side: int = 1) -> Outcome:
-        """The run as a long, or mirrored about 100 as a short; the engine plays it too, and must do the same."""
+        """The run as a long, or mirrored about 100 as a short."""
+        return self.played_by_both(side)[0]
+
+    def decided(self, side: int = 1) -> list[Event]:
+        """The engine's decisions in the same run."""
+        return self.played_by_both(side)[1]
+
+    def played_by_both(self, side: int) -> tuple[Outcome, list[Event]]:
+        """The run of the oracle, and that of the engine, which must do the same."""
         rows = [
             (number * MINUTE, *mirrored_bar(bar, side), 1.0, number in self.late)
             for number, bar in enumerate([self.first, *self.bars])
@@ -71,10 +82,9 @@ class Scene:
             funding={"X": funding},
             strategy="dictated",
         )
-        check_alike(
-            outcome, *engine_run(rows, enters, leaves, manages, settings, self.units_max, self.timeframe, funding)
-        )
-        return outcome
+        world, events = engine_run(rows, enters, leaves, manages, settings, self.units_max, self.timeframe, funding)
+        check_alike(outcome, world, events)
+        return outcome, events
 
     def fills(self, side: int = 1) -> list[Fill]:
         """The fills as (minute, action, reason, rung, quantity, price); a short's prices are mirrored back."""
