@@ -187,6 +187,32 @@ def test_a_trailing_stop_is_a_staircase() -> None:
     ]
 
 
+def test_the_stop_of_the_entry_is_the_first_step_although_its_own_candle_moved_it() -> None:
+    events = (trailing(), wide(1, 100.0, 103.0), opened(targets=(), at_ms=at(1)), wide(2, 102.0, 102.5))
+    assert lines(*events) == [("stop", 0, 99.0, 1, 2), ("trailing_stop", 0, 101.9, 2, -1)]
+
+
+def test_a_stop_that_the_entry_s_own_candle_has_moved_rests_at_its_new_price() -> None:
+    entered = (trailing(), wide(1, 100.0, 103.0), opened(targets=(), at_ms=at(1)))
+    assert lines(*entered)[-1] == ("trailing_stop", 0, 101.9, 2, -1)
+
+
+def test_targets_end_when_they_are_filled_or_replaced() -> None:
+    open_ = opened(at_ms=at(1), targets=TWO_TARGETS)
+    part = reduced((1.0, 100.0), 0.5, 102.0, at_ms=at(4))
+    assert sorted(lines(open_, part))[1:] == [("target", 1, 102.0, 1, 4), ("target", 2, 104.0, 1, -1)]
+    moved = replace(targets_moved((103.0, 0.5), (104.0, 0.5)), at_ms=at(4))
+    assert sorted(lines(open_, moved))[1:] == [
+        ("target", 1, 102.0, 1, 4),
+        ("target", 1, 103.0, 4, -1),
+        ("target", 2, 104.0, 1, -1),
+    ]
+
+
+def test_what_rested_for_no_time_leaves_no_line() -> None:
+    assert lines(opened(at_ms=at(1)), closed(1.0, at_ms=at(1))) == []
+
+
 def test_a_market_order_rests_nowhere() -> None:
     assert lines(ordered()) == []
 
@@ -196,3 +222,6 @@ def test_a_line_outside_the_span_is_left_out() -> None:
     assert resting.of(BTC, at(4), at(9)) == ()
     assert len(resting.of(BTC, at(2), at(9))) == 1
     assert resting.of("ETHUSDT", 0, at(9)) == ()
+    _, resting = portfolio_of(ordered(kind="limit", price_usdt=99.5, at_ms=at(3)))
+    assert resting.of(BTC, 0, at(2)) == ()
+    assert len(resting.of(BTC, 0, at(3))) == 1
