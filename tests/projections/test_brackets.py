@@ -175,6 +175,8 @@ def test_stop_targets_and_adds_rest_as_long_as_the_position() -> None:
     open_ = (opened(at_ms=at(1), targets=((102.0, 1.0),)), add)
     assert sorted(lines(*open_)) == [("add", 1, 98.0, 1, -1), ("stop", 0, 99.0, 1, -1), ("target", 1, 102.0, 1, -1)]
     ended = lines(*open_, closed(1.0, at_ms=at(9)))
+    gone = lines(*open_, cancelled(action="add", rung=1, reason="replaced", at_ms=at(5)))
+    assert gone[0] == ("add", 1, 98.0, 1, 5)
     assert sorted(ended) == [("add", 1, 98.0, 1, 9), ("stop", 0, 99.0, 1, 9), ("target", 1, 102.0, 1, 9)]
 
 

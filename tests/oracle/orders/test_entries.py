@@ -217,7 +217,7 @@ def test_the_real_entry_is_held_against_the_liquidation_price() -> None:
 
 @pytest.mark.parametrize(("side", "bankruptcy"), [(1, 66.0), (-1, 101.0 + 101.0 / 3.0)])
 def test_a_gap_over_limit_and_liquidation_price(side: int, bankruptcy: float) -> None:
-    fills = Scene(LIMIT, [(60.0, 100.5, 59.0, 99.0)]).play(side).log.fills
+    fills = Scene(LIMIT, [(60.0, 100.5, 59.0, 99.0)], settings={"taker_fee_percent": 0.06}).play(side).log.fills
     assert [(f["action"], f["reason"], f["time_ms"]) for f in fills] == [
         ("open", "limit", 60_000),
         ("close", "liquidation", 60_000),

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from papertape.engine.kernel.answers import Ladder, Rung
+from papertape.engine.kernel.codes import TARGET_1
+from papertape.engine.kernel.fills import part_to_close
+from papertape.engine.kernel.state import Contract, Position
+
 from .scene import Scene, cancellations
 from .test_positions import ENTER, HALVES, LIMITS, QUIET, SIDES
 
@@ -63,6 +68,31 @@ def test_r1_grows_with_each_add() -> None:
     assert outcome.holdings["X"].r1 == pytest.approx(50.0 + 40.0)
 
 
+def test_r1_counts_what_the_fill_of_an_add_costs() -> None:
+    """10*(5 + .0016*(100 + 95)) at a planned entry of 100.1; 10*(4 + .0002*99 + .0016*95) of a limit add at 99."""
+    settings = {"maker_fee_percent": 0.02, "taker_fee_percent": 0.06, "slippage_percent": 0.1}
+    outcome = Scene(ENTER | LIMITS, [QUIET, (100.0, 100.0, 98.5, 100.0)], settings=settings).play()
+    entry = 5.1 + 0.0016 * (100.1 + 95.0)
+    assert outcome.holdings["X"].r1 == pytest.approx(9.99 * entry + 9.99 * (4.0 + 0.0002 * 99.0 + 0.0016 * 95.0))
+
+
+def test_a_reduce_of_less_than_a_lot_closes_nothing_even_of_the_smallest_position() -> None:
+    """0.05 at 100 is worth 5 USDT, and 4.95 at the open of 99; half a lot is nothing all the same."""
+    scene = Scene(ENTER | {"quantity": 0.05}, [QUIET, (99.0, 99.0, 99.0, 99.0)], manages={1: {"reduce": 0.01}})
+    outcome = scene.play()
+    assert cancellations(outcome) == [(2, "reduce", 0, "below_minimum")]
+    assert outcome.holdings["X"].quantity == 0.05
+
+
+def test_the_last_target_of_a_full_ladder_takes_the_lots_that_smaller_ones_left() -> None:
+    """Two lots of 1: 0.3 of them is none, 0.7 would be one; the last target takes both."""
+    position = Position(quantity_base=2.0, targets_left=1.0, targets=Ladder(2, 0, Rung(size=0.3), Rung(size=0.7)))
+    assert part_to_close(TARGET_1, 0, 100.0, position, Contract()) == 0.0
+    assert part_to_close(TARGET_1 + 1, 1, 100.0, position, Contract()) == 2.0
+    position.targets.second.size = 0.6
+    assert part_to_close(TARGET_1 + 1, 1, 100.0, position, Contract()) == 1.0
+
+
 # ---------------------------------------------------------------- the trade
 
 
@@ -81,6 +111,14 @@ def test_a_trade_runs_from_flat_to_flat() -> None:
     assert outcome.cash == pytest.approx(1_000_000.0 - 20.0 - fees)
     assert outcome.log.fills[1]["average_usdt"] == 99.5
     assert outcome.log.fills[3]["position_base"] == outcome.log.fills[3]["average_usdt"] == 0.0
+
+
+def test_the_quantity_of_a_trade_is_on_the_lot() -> None:
+    """0.1 and twice 0.1 are 0.3, which the sum of the numbers is not."""
+    enter = ENTER | {"quantity": 0.1, "adds": [{"kind": "limit", "price": 99.0, "size": 2.0}]}
+    bars = [QUIET, (100.0, 100.0, 98.5, 100.0), (94.0, 94.0, 94.0, 94.0)]
+    (trade,) = Scene(enter, bars).play().log.trades
+    assert (trade["quantity_base"], trade["max_quantity_base"]) == (0.3, 0.3)
 
 
 def test_open_fees_and_funding_go_with_the_parts() -> None:
@@ -134,6 +172,15 @@ def test_an_add_whose_stop_is_beyond_liquidation_is_cancelled() -> None:
     outcome = Scene(enter, [QUIET, (100.0, 120.0, 100.0, 110.0)]).play()
     assert cancellations(outcome) == [(3, "add", 1, "stop_beyond_liquidation")]
     assert outcome.holdings["X"].sizes == 1.0
+
+
+def test_an_add_under_a_stop_in_profit_needs_no_distance_to_liquidation() -> None:
+    """SL stands at 149, 44 above E' = 104.6 and its liquidation price 35 below: the stop comes first."""
+    change = {"stop_price": 149.0, "adds": [{"kind": "stop", "price": 151.0, "size": 0.1}]}
+    rise = (150.0, 150.0, 150.0, 150.0)
+    outcome = Scene(ENTER, [QUIET, rise, (150.0, 151.0, 150.0, 151.0)], manages={2: change}).play()
+    assert cancellations(outcome) == []
+    assert outcome.holdings["X"].quantity == 11.0
 
 
 def test_adds_expire_from_the_close_that_placed_them() -> None:
