@@ -31,8 +31,10 @@ from papertape.events.memory_log import MemoryEventLog
 from papertape.events.snapshots import SnapshotStore
 from tests.build import FIVE_MINUTES_MS
 from tests.events.loop import clock_ms, in_loop
+from tests.kernel.fragile.fragile import FAIL_OBSERVING
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import BUILT_IN, Run, begin, eager
+from tests.reducer.test_failed_strategies import BOTH, CALM, running, told
 from tests.support import NO_LIMITS, STRATEGIES, feed, take
 
 if TYPE_CHECKING:
@@ -181,6 +183,24 @@ def test_a_candle_without_a_question_is_counted_with_its_reason() -> None:
     paused = funnel_of(traded(Ear()).log, strategy="momentum")
     assert sum(one.not_asked.get("paused", 0) for one in paused.funnels) > 10
     assert {one.strategy for one in paused.funnels} == {"momentum"}
+
+
+@pytest.mark.xfail(reason="the funnel counts the candles of a parked strategy as questions")
+def test_a_parked_strategy_is_not_asked() -> None:
+    run = running()
+    told(run, 3, FAIL_OBSERVING)
+    asked = [asked_of(run)]
+    told(run, 4, CALM)
+    told(run, 5, CALM)
+    assert [*asked, asked_of(run)] == [asked[0]] * 2
+
+
+def asked_of(run: Run) -> int:
+    """How often the funnel says that the fragile strategy was asked."""
+    fold, state = FunnelFold(0, FOREVER, strategy="fragile"), new_state(BOTH)
+    for _ in fold.fold(state, run.log):
+        pass
+    return sum(one.asked for one in fold.report().funnels)
 
 
 def test_two_halves_add_up_to_the_whole_span() -> None:
