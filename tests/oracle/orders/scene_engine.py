@@ -112,8 +112,12 @@ def _enter(answer: Any, told: Answer) -> int:
         (enter_limit if kind == "limit" else enter_stop)(answer, told["price"], told.get("expires", 1))
     answer.stop_fraction = told.get("stop_fraction", 0.0)
     answer.size_usdt, answer.risk_percent = told.get("size_usdt", 0.0), told.get("risk_percent", 0.0)
-    for fraction, part in told.get("target_fractions", ()):
-        add_target_fraction(answer, fraction, part)
+    fractions = told.get("target_fractions", ())
+    if len(fractions) == 1 and fractions[0][1] == 1.0:
+        answer.target_fraction = fractions[0][0]
+    else:
+        for fraction, part in fractions:
+            add_target_fraction(answer, fraction, part)
     _change(answer, told)
     return int(told["side"])
 
@@ -122,7 +126,8 @@ def _change(answer: Any, told: Answer) -> None:
     if "stop_price" in told:
         move_stop(answer, told["stop_price"])
     if "targets" in told:
-        drop_targets(answer)
+        if "target_fractions" not in told:
+            drop_targets(answer)
         for price, part in told["targets"]:
             add_target(answer, price, part)
     if "adds" in told:

@@ -206,6 +206,14 @@ def test_prices_are_put_on_the_grid_away_from_the_market() -> None:
     assert (short.average, short.stop, short.rungs[0].price) == (101.0, 103.0, 98.9)
 
 
+@SIDES
+def test_a_stop_entry_is_put_on_the_grid_away_from_the_market(side: int) -> None:
+    scene = Scene(STOP | {"price": 100.95}, [(100.0, 100.9, 100.0, 100.5), (100.9, 101.0, 100.9, 101.0)])
+    assert scene.fills(side) == []
+    scene.enter = STOP | {"price": 100.95, "expires": 2}
+    assert [fill[5] for fill in scene.fills(side)] == [101.0]
+
+
 def test_the_real_entry_is_held_against_the_liquidation_price() -> None:
     """E is planned at 101, SL at 82; a gap to 112 puts the entry too far from its stop for the liquidation price."""
     enter = {"side": 1, "kind": "stop", "price": 101.0, "stop_price": 82.0, "quantity": 10.0}

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from papertape.events.facts import OrderPlaced, OrderRejected
 from tests.oracle.exchange import Order, size_entry
 from tests.oracle.settings import RISK
 
 from .answers import entry_of
 from .refusals import planned_entry
 from .scene import FREE, Scene, X, reasons
+from .scene_engine import engine_run
 from .simulate import Outcome
 from .sizing import Plan, plan_entry
 
@@ -64,6 +66,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "ladder",
     ),
     "a stop add at the last target": (MARKET | {"targets": FULL, "adds": [{"kind": "stop", "price": 104.0}]}, "ladder"),
+    "a stop add at the only target, a fraction": (
+        MARKET | {"target_fractions": [(0.04, 1.0)], "adds": [{"kind": "stop", "price": 104.0}]},
+        "ladder",
+    ),
     "a bad ladder before too many units": (
         MARKET | {"adds": [{"kind": "market", "size": 4.0}]},
         "ladder",
@@ -110,6 +116,27 @@ def test_what_is_just_allowed(enter: dict[str, Any], side: int) -> None:
     assert reasons(asked(enter, side)) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"target_fractions": [(0.02, 1.0)], "targets": [(103.0, 0.5)]}, "ladder"),
+        ({"target_fractions": [(0.02, 0.5), (0.03, 0.5)], "targets": [(104.0, 0.5)]}, "ladder"),
+        ({"stop_fraction": 0.02}, "not_a_number"),
+    ],
+    ids=["a target of either kind", "targets of either kind", "two stops"],
+)
+def test_stop_and_targets_are_given_in_one_way(more: dict[str, Any], reason: str) -> None:
+    """The oracle's answers cannot say both."""
+    _, events = engine_run([(0, *QUIET, 1.0, False)], {0: MARKET | more}, {}, {}, FREE, 1.0, 60_000, ())
+    assert [event.reason for event in events if isinstance(event, OrderRejected)] == [reason]
+
+
+def test_sizes_that_add_up_in_tenths_are_not_too_many_units() -> None:
+    """1 + 0.1 + 0.1 + 0.1 is 1.3000000000000003."""
+    adds = [{"kind": "limit", "price": 99.5 - n / 10, "size": 0.1} for n in range(3)]
+    assert reasons(Scene(MARKET | {"adds": adds}, [], units_max=1.3).play()) == []
+
+
 def test_a_limit_pays_less_to_its_stop() -> None:
     """99 to 98: 0.0002*99 + 0.0011*98 = 0.1276; a market order of 100 to 99 pays 0.0011*199 = 0.2189."""
     costs = {"maker_fee_percent": 0.02, "taker_fee_percent": 0.06, "slippage_percent": 0.05}
@@ -119,13 +146,19 @@ def test_a_limit_pays_less_to_its_stop() -> None:
 
 
 def plan(answer: dict[str, Any], units_max: float = 1.0, close: float = 100.0, **settings: float) -> Plan:
-    """The plan for a signal with all capital free."""
+    """The plan for a signal with all capital free; the engine's order is the same."""
     values = {**RISK, **settings}
     entry = entry_of(answer, X.tick)
     assert entry is not None
     s, capital = values["slippage_percent"] / 100.0, values["capital_usdt"]
     planned = planned_entry(entry, close, s, X.tick)
-    return plan_entry(values, X, entry, planned, s, capital, capital, units_max)
+    ours = plan_entry(values, X, entry, planned, s, capital, capital, units_max)
+    row = (0, close, close, close, close, 1.0, False)
+    _, (placed,) = engine_run([row], {0: answer}, {}, {}, values, units_max, 60_000, ())
+    assert isinstance(placed, OrderPlaced)
+    theirs = (placed.quantity_base, placed.planned_price_usdt, placed.risk_usdt)
+    assert theirs == (ours.quantity, ours.price, ours.r1)
+    return ours
 
 
 def test_a_market_entry_is_sized_as_the_model_does_it() -> None:
