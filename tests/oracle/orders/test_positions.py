@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from papertape.events.facts import Closing, PositionIncreased, PositionReduced
+from papertape.events.facts import Closing, OrderPlaced, PositionIncreased, PositionReduced
 
 from .scene import Bar, Fill, Scene, cancellations
 
@@ -233,6 +233,17 @@ def test_a_limit_add_at_or_below_the_stop_never_fills(side: int) -> None:
 def test_adds_of_an_entry_do_not_fill_in_its_candle(side: int) -> None:
     scene = Scene(ENTER | LIMITS, [(100.0, 100.0, 98.0, 100.0), (100.0, 100.0, 98.9, 100.0)])
     assert scene.fills(side) == [OPENED, (3, "increase", "limit", 1, 10.0, 99.0)]
+
+
+def test_what_orders_say_of_units_and_expiry() -> None:
+    adds = [{"kind": "limit", "price": 99.0, "size": 1.5, "expires": 3}, {"kind": "stop", "price": 101.0, "size": 0.5}]
+    events = Scene(ENTER | {"adds": adds}, [QUIET]).decided()
+    orders = [event for event in events if isinstance(event, OrderPlaced)]
+    assert [(o.rung, o.units, o.quantity_base, o.expires_at_ms) for o in orders] == [
+        (0, 3.0, 10.0, 0),
+        (1, 1.5, 15.0, 5 * 60_000),
+        (2, 0.5, 5.0, 0),
+    ]
 
 
 @SIDES

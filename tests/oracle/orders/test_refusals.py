@@ -33,7 +33,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an expiry of nothing": (LIMIT | {"expires": 0}, "not_a_number"),
     "an expiry of 289": (LIMIT | {"expires": 289}, "not_a_number"),
     "trailing by everything": (MARKET | {"trailing": (1.0,)}, "not_a_number"),
-    "an add of five": (MARKET | {"adds": [{"kind": "limit", "price": 99.0, "size": 4.1}]}, "not_a_number"),
+    "trailing from a loss": (MARKET | {"trailing": (0.1, -0.1)}, "not_a_number"),
+    "break-even from a loss": (MARKET | {"trailing": (0.0, 0.0, -0.1)}, "not_a_number"),
+    "an add of more than four": (MARKET | {"adds": [{"kind": "limit", "price": 99.0, "size": 4.001}]}, "not_a_number"),
     "no number before a stop on the wrong side": (
         MARKET | {"stop_price": 101.0, "targets": [(NAN, 1.0)]},
         "not_a_number",
@@ -143,6 +145,13 @@ def test_a_limit_pays_less_to_its_stop() -> None:
     assert reasons(asked(LIMIT, 1, costs | {"max_cost_to_stop": 0.13})) == []
     assert reasons(asked(LIMIT, 1, costs | {"max_cost_to_stop": 0.12})) == ["cost_to_stop"]
     assert reasons(asked(MARKET | {"stop_price": 99.0}, 1, costs | {"max_cost_to_stop": 0.13})) == ["cost_to_stop"]
+
+
+def test_liquidation_before_costs() -> None:
+    """Costs of 0.3 are more than a thousandth of 10 and of 30; liquidation is 33 away, and 45 are asked for."""
+    limits = {"taker_fee_percent": 0.1, "slippage_percent": 0.05, "max_cost_to_stop": 0.001}
+    assert reasons(asked(MARKET | {"stop_price": 90.0}, 1, limits)) == ["cost_to_stop"]
+    assert reasons(asked(MARKET | {"stop_price": 70.0}, 1, limits)) == ["stop_beyond_liquidation"]
 
 
 def plan(answer: dict[str, Any], units_max: float = 1.0, close: float = 100.0, **settings: float) -> Plan:
