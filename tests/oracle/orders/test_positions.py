@@ -8,7 +8,7 @@ import pytest
 
 from papertape.events.facts import Closing, OrderPlaced, PositionIncreased, PositionReduced
 
-from .scene import Bar, Fill, Scene, cancellations
+from .scene import Bar, Fill, Scene, cancellations, mirrored_price
 
 SIDES = pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
 QUIET = (100.0, 100.0, 100.0, 100.0)
@@ -235,14 +235,19 @@ def test_adds_of_an_entry_do_not_fill_in_its_candle(side: int) -> None:
     assert scene.fills(side) == [OPENED, (3, "increase", "limit", 1, 10.0, 99.0)]
 
 
-def test_what_orders_say_of_units_and_expiry() -> None:
-    adds = [{"kind": "limit", "price": 99.0, "size": 1.5, "expires": 3}, {"kind": "stop", "price": 101.0, "size": 0.5}]
-    events = Scene(ENTER | {"adds": adds}, [QUIET]).decided()
-    orders = [event for event in events if isinstance(event, OrderPlaced)]
-    assert [(o.rung, o.units, o.quantity_base, o.expires_at_ms) for o in orders] == [
-        (0, 3.0, 10.0, 0),
-        (1, 1.5, 15.0, 5 * 60_000),
-        (2, 0.5, 5.0, 0),
+@SIDES
+def test_what_the_orders_of_a_plan_say(side: int) -> None:
+    """Units, expiry, and prices on the grid away from the market."""
+    adds = [
+        {"kind": "limit", "price": 99.05, "size": 1.5, "expires": 3},
+        {"kind": "stop", "price": 100.95, "size": 0.5},
+    ]
+    events = Scene(ENTER | {"adds": adds}, [QUIET]).decided(side)
+    entry, *orders = [event for event in events if isinstance(event, OrderPlaced)]
+    assert (entry.rung, entry.units, entry.quantity_base, entry.expires_at_ms) == (0, 3.0, 10.0, 0)
+    assert [(o.units, o.quantity_base, o.expires_at_ms, mirrored_price(o.price_usdt, side)) for o in orders] == [
+        (1.5, 15.0, 5 * 60_000, 99.0),
+        (0.5, 5.0, 0, 101.0),
     ]
 
 
