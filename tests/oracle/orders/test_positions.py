@@ -274,6 +274,12 @@ def test_the_age_counts_completions_after_the_first_fill() -> None:
         assert [view["age_candles"] for view in Scene(enter, [bar, QUIET]).play().views] == ages
 
 
+def test_the_age_counts_candles_of_the_strategy_s_own_timeframe() -> None:
+    """Asked at minute 5 and filled at its open: the candles of minutes 10 and 15 count, of bars up to 16."""
+    scene = Scene(ENTER, [QUIET] * 16, timeframe=5 * 60_000, signal=4)
+    assert [view["age_candles"] for view in scene.play().views] == [0] * 9 + [1] * 5 + [2] * 3
+
+
 def test_candles_since_an_exit_count_from_its_time() -> None:
     """Out at the open of bar 2 (minute 2), so its close counts; stopped inside it at minute 3, the next one does."""
     for bar, since in (((94.0, 94.0, 94.0, 94.0), [-1, -1, 1, 2]), ((100.0, 100.0, 95.0, 95.0), [-1, -1, 0, 1])):

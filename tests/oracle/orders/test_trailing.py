@@ -37,6 +37,14 @@ def test_best_and_worst_of_the_entry_candle(side: int) -> None:
         assert (mirrored_price(holding.best, side), mirrored_price(holding.worst, side)) == (best, worst)
 
 
+@SIDES
+def test_the_best_of_the_entry_s_candle_may_lie_behind_the_slipped_entry(side: int) -> None:
+    """E = 100.1, and the whole candle stands at 100."""
+    holding = Scene(ENTER, [QUIET], settings={"slippage_percent": 0.05}).play(side).holdings["X"]
+    assert mirrored_price(holding.average, side) == 100.1
+    assert (holding.best, holding.worst) == (100.0, 100.0)
+
+
 def test_the_stop_follows_the_best_price() -> None:
     """1 % below 102 is 100.98, floored; it never goes back; the high of the entry's candle counts."""
     enter = ENTER | {"trailing": (0.01,)}
