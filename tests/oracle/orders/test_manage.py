@@ -247,6 +247,14 @@ def test_a_reduce_of_less_than_a_lot_is_cancelled() -> None:
     assert cancellations(outcome) == [(2, "reduce", 0, "below_minimum")]
 
 
+@SIDES
+@pytest.mark.parametrize("what", [{"late": frozenset({2})}, {"missing": frozenset({2})}], ids=["late", "missing"])
+def test_a_reduce_outlives_what_cancels_the_adds(what: dict[str, Any], side: int) -> None:
+    outcome = managed({"reduce": 0.5}, [QUIET] * 3, side, **what)
+    assert [c[1] for c in cancellations(outcome)] == ["add", "add"]
+    assert [(f["reason"], f["quantity_base"]) for f in outcome.log.fills[1:]] == [("reduced", 5.0)]
+
+
 def test_a_stopped_position_cancels_its_reduce() -> None:
     outcome = managed({"reduce": 0.5}, [QUIET, (94.0, 94.0, 94.0, 94.0)], enter={"adds": ()})
     assert cancellations(outcome) == [(2, "reduce", 0, "position_closed")]

@@ -294,3 +294,10 @@ def test_the_result_in_r_has_parts_fees_and_what_is_open(side: int) -> None:
     outcome = Scene(ENTER | HALVES, [QUIET, (100.0, 102.1, 100.0, 101.0)]).play(side)
     assert outcome.views[-1]["result_r"] == pytest.approx(0.3)
     assert outcome.views[-1]["units"] == 1.0
+
+
+def test_the_result_in_r_has_all_fees_and_funding() -> None:
+    """R1 = 10*(5 + 0.001*(100 + 95)); 1 was paid to open, 1 of funding, half of either with the part that left."""
+    settings, funding = {"taker_fee_percent": 0.1}, [(2, 0.001)]
+    scene = Scene(ENTER | HALVES, [QUIET, (100.0, 102.1, 100.0, 101.0)], settings=settings, funding=funding)
+    assert scene.play().views[-1]["result_r"] == pytest.approx((10.0 + 5.0 - 1.0 - 1.0) / 51.95)

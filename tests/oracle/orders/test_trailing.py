@@ -69,6 +69,19 @@ def test_trailing_begins_where_it_is_told_to(side: int) -> None:
 
 
 @SIDES
+def test_without_a_beginning_it_trails_from_the_first_candle_on(side: int) -> None:
+    """E = 100.1, and the best price of 100 lies behind it."""
+    stop = stop_after(ENTER | {"trailing": (0.01,)}, [QUIET], side, settings={"slippage_percent": 0.05})
+    assert stop == (99.0, "trailing_stop")
+
+
+def test_trailing_comes_before_break_even_at_the_same_price() -> None:
+    """102*(1 - 0.0196) = 100.0008, floored to the entry price itself."""
+    enter = ENTER | {"trailing": (0.0196, 0.0, 0.01)}
+    assert stop_after(enter, [(100.0, 102.0, 100.0, 101.0)]) == (100.0, "trailing_stop")
+
+
+@SIDES
 def test_the_new_stop_holds_from_the_next_candle(side: int) -> None:
     """The low of 100 is below 100.9, and is not asked."""
     enter = ENTER | {"trailing": (0.01,)}
