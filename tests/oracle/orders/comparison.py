@@ -73,6 +73,7 @@ def check_desk(desk: SymbolState, holding: Holding | None, has_entry: bool, show
     assert (position.max_base, position.units, position.age_candles) == (holding.largest, holding.sizes, holding.age)
     assert max(0.0, holding.liquidation or 0.0) == position.liquidation_price_usdt
     assert position.reduce_fraction == (holding.reduce or 0.0)
+    assert position.target_price_usdt == (holding.rungs[0].price if holding.rungs else 0.0)
     assert live_of(position.targets) == [(rung.number, rung.price, rung.part) for rung in holding.rungs]
     assert live_of(position.adds) == [(rests.number, rests.add.price, rests.add.size) for rests in holding.adds]
     sums = (position.fee_usdt, position.slippage_usdt, position.funding_usdt, position.risk_usdt, position.targets_left)

@@ -251,6 +251,29 @@ def test_what_the_orders_of_a_plan_say(side: int) -> None:
     ]
 
 
+def test_exit_reduce_and_adds_say_nothing_of_the_entry_s_plan() -> None:
+    plan = {
+        "kind": "limit",
+        "price": 99.0,
+        "expires": 2,
+        "targets": [(102.0, 1.0)],
+        "trailing": (0.5, 0.1, 0.2),
+        "adds": [{"kind": "stop", "price": 101.0}],
+    }
+    scene = Scene(ENTER | plan, [(100.0, 100.0, 98.0, 100.0), QUIET, QUIET], manages={1: {"reduce": 0.25}})
+    scene.leaves = {2: "told"}
+    orders = [event for event in scene.decided() if isinstance(event, OrderPlaced)]
+    assert [(o.action, o.price_usdt, o.units, o.quantity_base) for o in orders] == [
+        ("entry", 99.0, 2.0, 10.0),
+        ("add", 101.0, 1.0, 10.0),
+        ("reduce", 0.0, 0.0, 2.5),
+        ("exit", 0.0, 0.0, 7.5),
+    ]
+    for order in orders[1:]:
+        assert (order.stop_price_usdt, order.trail_fraction, order.expires_at_ms, order.risk_usdt) == (0.0,) * 4
+        assert (order.targets, order.adds) == ((), ())
+
+
 @SIDES
 def test_adds_are_not_placed_when_the_entry_candle_ends_the_position(side: int) -> None:
     outcome = Scene(ENTER | LIMITS, [(100.0, 100.0, 95.0, 100.0)]).play(side)

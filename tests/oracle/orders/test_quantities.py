@@ -62,6 +62,26 @@ def test_the_size_of_an_add_is_of_the_first_fill() -> None:
     assert holding.average == pytest.approx((5 * 100.0 + 15 * 99.0) / 20.0)
 
 
+def test_the_largest_quantity_is_that_of_any_time() -> None:
+    """10, 20, 10 and 15."""
+    adds = [{"kind": "limit", "price": 99.0}, {"kind": "limit", "price": 97.0, "size": 0.5}]
+    bars = [QUIET, (100.0, 100.0, 98.5, 100.0), QUIET, (100.0, 100.0, 96.5, 100.0)]
+    outcome = Scene(ENTER | {"adds": adds}, bars, manages={2: {"reduce": 0.5}}).play()
+    assert (outcome.holdings["X"].quantity, outcome.holdings["X"].largest) == (15.0, 20.0)
+
+
+def test_the_slippage_of_an_add_is_the_position_s() -> None:
+    """100.1 in place of 100, and 101.2 in place of 101; half of both leaves with half of the position."""
+    enter = ENTER | {"adds": [{"kind": "stop", "price": 101.0}]}
+    scene = Scene(enter, [QUIET, (100.0, 101.0, 100.0, 100.0)], settings={"slippage_percent": 0.1})
+    assert scene.play().holdings["X"].slippage == pytest.approx(9.99 * 0.1 + 9.99 * 0.2)
+    scene.bars = [*scene.bars, QUIET]
+    scene.manages = {2: {"reduce": 0.5}}
+    outcome = scene.play()
+    assert outcome.log.parts[0].slippage == pytest.approx(9.99 * 0.15 + 9.99 * 0.1)
+    assert outcome.holdings["X"].slippage == pytest.approx(9.99 * 0.15)
+
+
 def test_r1_grows_with_each_add() -> None:
     """The entry: 10*|100 - 95|, and 10*|99 - 95| of the add, without costs."""
     outcome = Scene(ENTER | LIMITS, [QUIET, (100.0, 100.0, 98.0, 100.0)]).play()
