@@ -211,6 +211,22 @@ def test_inside(enter: dict[str, Any], bar: Bar, expected: list[Fill], ambiguous
 
 
 @SIDES
+@pytest.mark.parametrize(
+    "enter",
+    [
+        {"targets": [(102.0, 0.00001)], "adds": [{"kind": "limit", "price": 99.0}]},
+        {"targets": [(102.0, 0.5)], "adds": [{"kind": "limit", "price": 99.0, "size": 0.001}]},
+    ],
+    ids=["a target of less than a lot", "an add of less than 5 USDT"],
+)
+def test_a_candle_stays_ambiguous_if_one_of_both_could_not_fill(enter: dict[str, Any], side: int) -> None:
+    bars = [QUIET, (100.0, 102.1, 98.9, 101.0), (94.0, 94.0, 94.0, 94.0)]
+    outcome = Scene(ENTER | enter, bars).play(side)
+    assert [c[3] for c in cancellations(outcome)] == ["below_minimum"]
+    assert [(trade["reason"], trade["ambiguous"]) for trade in outcome.log.trades] == [("stop", 1)]
+
+
+@SIDES
 def test_every_fill_inside_an_ambiguous_candle_says_so(side: int) -> None:
     """The target and the limit add; the stop after a stop add."""
     for enter, bar, flags in (
