@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.sizing import count_positions
 from papertape.engine.kernel.state import Position
@@ -98,19 +97,6 @@ def test_a_symbol_knows_why_and_how_long_ago_it_left() -> None:
     scenario.candle(98.5)
     scenario.candle(98.5)
     assert scenario.desk().candles_since_exit == 2
-
-
-@pytest.mark.xfail(reason="a new version of a strategy keeps the number of its last exit's reason, not the reason")
-def test_a_new_version_of_a_strategy_knows_its_last_exit_by_its_own_list_of_reasons() -> None:
-    scenario = Scenario()
-    scenario.enter()
-    scenario.candle(100.5, LEAVE)
-    scenario.candle(100.5)
-    newer = replace(STRATEGIES["scripted"], exit_reasons=("other", "told"))
-    scenario.world.strategies = {**STRATEGIES, "scripted": newer}
-    runner = scenario.world.runners[0]
-    scenario.tell(runner.configured)
-    assert runner.exit_reasons[scenario.desk().last_exit_reason - FIRST_EXIT_REASON] == "told"
 
 
 def test_positions_and_pending_entries_use_up_the_free_slots() -> None:

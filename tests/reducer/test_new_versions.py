@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from msgspec.structs import asdict, replace
 
+from papertape.engine.kernel.codes import FIRST_EXIT_REASON
+from papertape.engine.reducer.reducer import fold
+from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import OrderPlaced, PositionClosed, RunnerResumed, SignalReceived, StrategyFailed
 from tests.build import BTC, DAY_0_MS, GALA, listed
 from tests.kernel.fragile import fragile
 from tests.reducer.runs import Run, begin
 from tests.reducer.test_failed_strategies import BOTH, CALM, FRAGILE, told
-from tests.support import NO_LIMITS, take
+from tests.support import NO_LIMITS, state_of, take
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.strategy import Strategy
@@ -103,6 +107,20 @@ def test_a_pending_exit_keeps_its_reason() -> None:
         (closed,) = told(run, 6, CALM)
         assert isinstance(closed, PositionClosed)
         assert closed.reason == "told"
+
+
+@pytest.mark.xfail(reason="the number of the last exit's reason is kept, and stands for another reason from then on")
+def test_it_knows_its_last_exit_by_its_own_list_of_reasons() -> None:
+    """As the log does that is folded with the new version alone."""
+    run = running()
+    for number, volume in enumerate((fragile.BUY, CALM, fragile.LEAVE, CALM, fragile.FAIL_OBSERVING), start=3):
+        told(run, number, volume)
+    runner = renewed(run, exit_reasons=("other", "told"))
+    take(run.world, run.log, RunnerResumed(DAY_0_MS + 8 * 60_000, "fragile", "anna", "mended"))
+    assert runner.exit_reasons[runner.desks[0].last_exit_reason - FIRST_EXIT_REASON] == "told"
+    followed = new_state({**BOTH, "fragile": runner.strategy})
+    fold(followed, run.log)
+    assert state_of(followed) == state_of(run.world)
 
 
 def test_new_limits_change_the_free_slots() -> None:
