@@ -38,11 +38,14 @@ def check_alike(outcome: Outcome, world: EngineState, events: Sequence[Event]) -
     assert payments_of(events) == log.funding_payments
     check_trades(trades_of(events), log.trades)
     assert parts_of(events) == [pytest.approx(numbers_of(part), rel=1e-9, abs=1e-9) for part in log.parts]
-    account = world.runner("dictated").account
+    account, rules = world.runner("dictated").account, world.runner("dictated").rules
     assert (account.cash_usdt, account.equity_usdt) == (outcome.cash, outcome.final_equity)
     last = {shown["symbol"]: shown for shown in outcome.views}
     for symbol, desk in zip(world.symbols, world.runner("dictated").desks, strict=True):
-        check_desk(desk, outcome.holdings.get(symbol), symbol in outcome.entries, last.get(symbol))
+        held = outcome.holdings.get(symbol)
+        check_desk(desk, held, symbol in outcome.entries, last.get(symbol))
+        margin = 0.0 if held is None else held.quantity * held.average / rules.leverage
+        assert desk.position.margin_usdt == pytest.approx(margin, rel=1e-9)
 
 
 def check_trades(ours: list[Record], theirs: list[Record]) -> None:
