@@ -122,7 +122,7 @@ def test_what_is_just_allowed(enter: dict[str, Any], side: int) -> None:
     ("more", "reason"),
     [
         ({"target_fractions": [(0.02, 1.0)], "targets": [(103.0, 0.5)]}, "ladder"),
-        ({"target_fractions": [(0.02, 0.5), (0.03, 0.5)], "targets": [(104.0, 0.5)]}, "ladder"),
+        ({"target_fractions": [(0.02, 0.3), (0.03, 0.3)], "targets": [(104.0, 0.3)]}, "ladder"),
         ({"stop_fraction": 0.02}, "not_a_number"),
     ],
     ids=["a target of either kind", "targets of either kind", "two stops"],
@@ -134,9 +134,9 @@ def test_stop_and_targets_are_given_in_one_way(more: dict[str, Any], reason: str
 
 
 def test_sizes_that_add_up_in_tenths_are_not_too_many_units() -> None:
-    """1 + 0.1 + 0.1 + 0.1 is 1.3000000000000003."""
-    adds = [{"kind": "limit", "price": 99.5 - n / 10, "size": 0.1} for n in range(3)]
-    assert reasons(Scene(MARKET | {"adds": adds}, [], units_max=1.3).play()) == []
+    """1 + (0.1 + 1.3) is 2.4000000000000004."""
+    adds = [{"kind": "limit", "price": 99.5, "size": 0.1}, {"kind": "limit", "price": 99.0, "size": 1.3}]
+    assert reasons(Scene(MARKET | {"adds": adds}, [], units_max=2.4).play()) == []
 
 
 def test_a_limit_pays_less_to_its_stop() -> None:
@@ -196,6 +196,14 @@ def test_the_margin_is_not_shared() -> None:
     enter = {"side": 1, "stop_price": 90.0}
     assert plan(enter, **settings).quantity == pytest.approx(10_000.0 / (100.0 / 3.0 + 0.12), abs=1e-3)
     assert plan(enter, 17.0, **settings).quantity == pytest.approx(300.0 / 17.0, abs=1e-3)
+
+
+def test_the_margin_of_a_limit_order_knows_its_lower_fee() -> None:
+    """One slot, all margin at leverage 20: 10,000/(99/20 + 0.0008*99), where the slot would allow 2,020."""
+    settings = {"max_concurrent_positions": 1.0, "free_margin_percent": 0.0, "max_risk_per_trade_percent": 100.0}
+    enter = {"side": 1, "kind": "limit", "price": 99.0, "stop_price": 98.0}
+    quantity = plan(enter, leverage=20.0, **settings).quantity
+    assert quantity == pytest.approx(10_000.0 / (99.0 / 20.0 + 0.0008 * 99.0), abs=1e-3)
 
 
 def test_an_own_size_stays_under_the_caps() -> None:
