@@ -45,6 +45,13 @@ def test_a_part_of_less_than_a_lot_is_cancelled_and_leaves_the_others_as_they_ar
     assert [(f["reason"], f["quantity_base"]) for f in outcome.log.fills[1:]] == [("target_2", 0.054)]
 
 
+def test_behind_a_target_that_was_too_small_the_next_one_rests() -> None:
+    enter = ENTER | {"targets": [(101.0, 0.00001), (104.0, 0.5)]}
+    outcome = Scene(enter, [QUIET, (100.0, 101.1, 100.0, 100.0)]).play()
+    assert cancellations(outcome) == [(3, "target", 1, "below_minimum")]
+    assert [rung.price for rung in outcome.holdings["X"].rungs] == [104.0]
+
+
 @SIDES
 def test_a_rest_of_less_than_five_usdt_is_taken_too(side: int) -> None:
     """0.1 at 100 is 10 USDT; 0.06 at 101 would leave 4.04 USDT (0.04 at 99: 3.96)."""
