@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -120,8 +121,14 @@ def _application() -> typer.Typer:
             if group not in groups:
                 groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], epilog=example)
                 application.add_typer(groups[group], name=group, rich_help_panel=heading)
-            groups[group].command(name, epilog=example, rich_help_panel=heading)(verb.call)
+            about = _paragraphs(verb.call.__doc__ or "")
+            groups[group].command(name, help=about, epilog=example, rich_help_panel=heading)(verb.call)
     return application
+
+
+def _paragraphs(docstring: str) -> str:
+    """Return a docstring with each paragraph on one line, so that the terminal's width breaks it."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in cleandoc(docstring).split("\n\n"))
 
 
 app = _application()

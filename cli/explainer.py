@@ -97,8 +97,11 @@ def conditions_then(
     event: OrderPlaced | OrderRejected, strategy: Strategy | None, configured: RunnerConfigured | None
 ) -> tuple[list[Condition], str]:
     """Return the conditions of an entry decision under its configuration, and a note about them or an empty text."""
-    if strategy is None or configured is None or strategy.explain is None:
-        return [], f"{event.strategy}: {_obstacle(strategy, configured)}, so its conditions are not shown"
+    if strategy is None or configured is None:
+        missing = "this strategy is not installed here" if strategy is None else "the log lacks its parameters"
+        return [], f"{event.strategy}: {missing}, so its conditions are not shown"
+    if strategy.explain is None:
+        return [], f"{event.strategy} does not list its conditions"
     values = configured.symbol_parameters.get(event.symbol, configured.parameters)
     try:
         params = msgspec.convert(values, strategy.parameters)
@@ -125,9 +128,3 @@ def make_explainer(strategies: Mapping[str, Strategy]) -> Explain:
 def condition_views(conditions: Sequence[Condition]) -> tuple[Shown, ...]:
     """Return a strategy's conditions as views."""
     return tuple(Shown(**asdict(one)) for one in conditions)
-
-
-def _obstacle(strategy: Strategy | None, configured: RunnerConfigured | None) -> str:
-    if strategy is None:
-        return "this strategy is not installed here"
-    return "it states no conditions" if configured is not None else "the log does not contain its parameters"

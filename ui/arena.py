@@ -78,6 +78,7 @@ class StrategyPage(Struct, frozen=True):
     runner: RunnerConfigured
     parameters: tuple[Parameter, ...]
     conditions: BySymbol | None
+    explained: bool
     progress: Progress
     positions: tuple[PositionView, ...]
     trades: tuple[TradeView, ...]
@@ -106,6 +107,7 @@ async def strategy(request: PageRequest) -> StrategyPage:
         runner=runner,
         parameters=_parameters(runner, about),
         conditions=conditions,
+        explained=all(one.explained for _, sides in conditions or () for one in sides),
         progress=request.site.inspector.progress(request.seq),
         positions=views.portfolio.positions(name),
         trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],

@@ -120,7 +120,7 @@ def signal(
 ) -> None:
     """Record a signal for strategies in the log of a running engine.
 
-    Strategies know it from the candle that is forming now. Their own page and docs/signals.md explain the names.
+    Strategies know it from the candle that is forming now; see docs/signals.md.
     """
     from papertape.cli.offline.send_signal import submit_signal
 

@@ -32,7 +32,8 @@ def summary_rows(config: Config, log: str) -> Iterator[tuple[str, str]]:
     names = enabled_names(config)
     yield "strategies", ", ".join(strategies_of(config)) + " (all)" if names is None else ", ".join(names)
     for name, section in config.strategies.by_name.items():
-        changed = [f"{key} = {value:g}" for key, value in section.parameters.items()]
+        changed = [f"of {section.of}"] if section.of else []
+        changed += [f"{key} = {value:g}" for key, value in section.parameters.items()]
         changed += [
             f"{symbol}: {key} = {value:g}" for symbol, own in section.symbols.items() for key, value in own.items()
         ]

@@ -22,7 +22,7 @@ def print_report(file: str, strategy: str, breaches: Sequence[str], promises: Se
     columns = [
         Column("", [MARKS[promise.kept] for promise in promises], justify="left"),
         Column("promise", [Text(promise.name) for promise in promises], justify="left"),
-        Column("numbers", [Text(promise.numbers) for promise in promises], justify="left", wraps=True),
+        Column("result", [Text(promise.numbers) for promise in promises], justify="left", wraps=True),
     ]
     print_table(columns, console, f"{strategy or 'Contract'} ({file})")
     for line in breaches:

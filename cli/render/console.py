@@ -119,7 +119,9 @@ def fit_columns(columns: Sequence[Column], width: int) -> tuple[list[Column], li
 
 def print_table(columns: Sequence[Column], console: Console, title: str = "") -> str:
     """Print a table of the columns that fit; return a sentence about those that do not, or an empty text."""
-    fitting, hidden = table(columns, console, title)
+    fitting, hidden = table(columns, console)
+    if title:
+        console.print(Text(title, style=HEADLINE))
     console.print(fitting)
     return hidden
 

@@ -110,7 +110,7 @@ def _numbers(recorded: Recorded, explained: Explanation) -> list[Text]:
             Text(f"{costs}, net {signed(event.net_usdt)} USDT after {duration(event.at_ms - event.entry_time_ms)}")
         )
     lines += [condition_line(condition) for condition in explained.conditions]
-    if explained.readings:
+    if any(explained.readings.values()):
         readings = ", ".join(f"{name} {number_text(value)}" for name, value in explained.readings.items())
         lines.append(Text(f"readings: {readings}", style=QUIET))
     return lines

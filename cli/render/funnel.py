@@ -32,7 +32,10 @@ def print_funnel(report: FunnelReport) -> None:
         console.print(Text(f"{funnel.strategy} · {funnel.symbol}", style=HEADLINE))
         console.print(f"  asked on {funnel.asked:,} of {funnel.candles:,} candles{_others(funnel)}", highlight=False)
         console.print(_table(funnel))
-    notes(console, [ALONE] if report.funnels else [])
+    explained = {funnel.strategy: funnel.explained for funnel in report.funnels}
+    silent = ", ".join(name for name, listed in explained.items() if not listed)
+    unlisted = f"these do not list their conditions: {silent}" if silent else ""
+    notes(console, [ALONE if any(explained.values()) else "", unlisted])
 
 
 def _others(funnel: StrategyFunnel) -> str:
@@ -44,17 +47,17 @@ def _table(funnel: StrategyFunnel) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style=HEADLINE)
     table.add_column("", no_wrap=False)
     for side in ("long", "short"):
-        table.add_column(f"{side} alone", justify="right", no_wrap=True)
-        table.add_column(f"{side} so far", justify="right", no_wrap=True)
+        if funnel.explained:
+            table.add_column(f"{side} alone", justify="right", no_wrap=True)
+        table.add_column(f"{side} so far" if funnel.explained else side, justify="right", no_wrap=True)
     sides = (funnel.long, funnel.short)
-    if not funnel.explained:
-        table.add_row(Text("it does not report its conditions", style=QUIET))
     for place in range(max(len(side.conditions) for side in sides)):
         pairs = [side.conditions[place] if place < len(side.conditions) else None for side in sides]
         names = dict.fromkeys(one.name for one in pairs if one is not None)
         table.add_row(" / ".join(names), *(cell for one in pairs for cell in _condition(one, funnel.asked)))
     for name, value in _outcomes(sides):
-        table.add_row(name, *(cell for side in sides for cell in (Text(), value(side))))
+        alone = (Text(),) if funnel.explained else ()
+        table.add_row(name, *(cell for side in sides for cell in (*alone, value(side))))
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from msgspec.structs import replace
 from rich.text import Text
 
 from papertape.cli.log_reader import fold_log
@@ -31,6 +32,7 @@ from papertape.projections.folds.portfolio import Portfolio, PortfolioView, Posi
 from papertape.projections.text.formats import duration, gain, money, percent, price, quantity, utc
 from papertape.projections.text.order_words import expiry_words
 from papertape.projections.text.reasons import reason_words
+from papertape.projections.watchdog.checks import AnomalyKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,28 +64,29 @@ def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
     at = (
         f"at {utc(view.at_ms)} UTC, seq {view.seq:,}" if view.at_ms else f"at seq {view.seq:,}, before the first candle"
     )
-    hidden = show_standing(console, view, contracts.by_symbol, at)
+    show_standing(console, view, contracts.by_symbol, at)
     day = f", {gain(view.day_result_usdt)} on {utc(view.at_ms)[:10]}" if view.at_ms else ""
     total = f"{money(view.equity_usdt)} USDT equity of {money(view.capital_usdt)}{day}"
-    notes(console, [total if view.accounts else "", *dict.fromkeys(hidden)])
+    notes(console, [total if view.accounts else ""])
 
 
-def show_standing(console: Console, view: PortfolioView, contracts: Listed, at: str) -> list[str]:
-    """Show a view's positions, pending orders and kill switches; return the notes about hidden columns."""
-    hidden = [_positions(console, view, contracts, at), _orders(console, view, contracts)]
+def show_standing(console: Console, view: PortfolioView, contracts: Listed, at: str) -> None:
+    """Show a view's positions, pending orders and kill switches."""
+    _positions(console, view, contracts, at)
+    _orders(console, view, contracts)
     _switches(console, view)
-    for line in market_lines(view):
+    others = tuple(one for one in view.anomalies if one.kind != AnomalyKind.STRATEGY_FAILED)
+    for line in market_lines(replace(view, anomalies=others)):
         console.print(line)
-    return hidden
 
 
-def _positions(console: Console, view: PortfolioView, contracts: Listed, at: str) -> str:
+def _positions(console: Console, view: PortfolioView, contracts: Listed, at: str) -> None:
     if view.positions:
-        return print_table(position_columns(view.positions, contracts), console, f"Open positions {at}")
+        notes(console, [print_table(position_columns(view.positions, contracts), console, f"Open positions {at}")])
+        return
     count = len(view.accounts)
     none = f"none of the {count} strategies has one" if count else "no strategy is configured in this log"
     console.print(Text(f"No open positions {at}: {none}."))
-    return ""
 
 
 def position_columns(positions: Sequence[PositionView], contracts: Listed) -> list[Column]:
@@ -111,13 +114,14 @@ def position_columns(positions: Sequence[PositionView], contracts: Listed) -> li
 
 
 def _part_columns(positions: Sequence[PositionView]) -> list[Column]:
-    """Return what only positions in parts have; nothing if every position has one fill."""
-    if all(len(position.fills) < 2 for position in positions):
-        return []
-    return [
-        Column("units", plain(f"{p.units:g}" for p in positions), rank=4),
-        Column("realised", [gain_cell(p.realised_usdt) if p.parts else NOTHING for p in positions], rank=3),
-    ]
+    """Return what only positions with adds or with closed parts have."""
+    columns = []
+    if any(position.units != 1.0 for position in positions):
+        columns.append(Column("units", plain(f"{p.units:g}" for p in positions), rank=4))
+    if any(position.parts for position in positions):
+        realised = [gain_cell(p.realised_usdt) if p.parts else NOTHING for p in positions]
+        columns.append(Column("realised", realised, rank=3))
+    return columns
 
 
 def _stop(position: PositionView, contracts: Listed) -> Text:
@@ -144,11 +148,11 @@ def _price(value: float, symbol: str, contracts: Listed) -> Text:
     return Text(price(value, symbol, contracts)) if value else NOTHING
 
 
-def _orders(console: Console, view: PortfolioView, contracts: Listed) -> str:
+def _orders(console: Console, view: PortfolioView, contracts: Listed) -> None:
     if view.orders:
-        return print_table(_order_columns(view.orders, contracts), console, "Pending orders")
-    console.print("No pending orders.")
-    return ""
+        notes(console, [print_table(_order_columns(view.orders, contracts), console, "Pending orders")])
+    else:
+        console.print("No pending orders.")
 
 
 def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Column]:
@@ -159,7 +163,7 @@ def _order_columns(orders: Sequence[OrderView], contracts: Listed) -> list[Colum
         Column("order", plain(f"{ORDER_VERBS[o.action]} {SIDES[o.side]}" for o in orders), justify="left"),
         Column("quantity", [_order_size(o, contracts) for o in orders]),
         Column("at", [_order_price(o, contracts) for o in orders], rank=1, justify="left"),
-        Column("score", [Text(f"{o.score:.2f}") if o.action == "entry" else NOTHING for o in orders], rank=3),
+        Column("score", [Text(f"{o.score:.2f}") if o.score else NOTHING for o in orders], rank=3),
         Column("why", plain(reason_words(o.reason) for o in orders), rank=1, justify="left"),
         Column("seq", plain(f"{o.seq:,}" for o in orders), rank=4),
     ]

@@ -76,9 +76,10 @@ def _parameter(name: str, key: ConfigKey) -> dict[str, Any]:
 
 
 def _needs(strategy: Strategy) -> str:
+    """Return the candles that a strategy needs under its default parameters."""
     first, *others = strategy.series
-    needs = [f"{strategy.needs_bars} x {first}", *(f"{strategy.needs_filter_bars} x {other}" for other in others)]
-    return ", ".join(needs)
+    candles, filter_candles = strategy.candles_needed(strategy.parameters())
+    return ", ".join([f"{candles} x {first}", *(f"{filter_candles} x {other}" for other in others)])
 
 
 def _list(console: Console, strategies: Sequence[Strategy], enabled: set[str]) -> None:

@@ -38,6 +38,13 @@ def _print_pair(console: Console, long: ConditionsView, short: ConditionsView) -
             console.print(Text(f"  ! {_missing(frame)}", style=DOUBT))
     for hold in both:
         console.print(Text(f"  ! {hold}", style=DOUBT))
+    if not long.explained:
+        console.print(Text("  it does not list its conditions", style=QUIET))
+        for one in (long, short):
+            for hold in one.holds:
+                if hold not in both:
+                    console.print(Text(f"  ! {one.side}: {hold}", style=DOUBT))
+        return
     grid = Table.grid(padding=(0, 4))
     grid.add_row(*(_side(one, both) for one in (long, short)))
     console.print(grid)
@@ -47,9 +54,7 @@ def _side(one: ConditionsView, both: list[str]) -> Text:
     """Return one side's conditions as lines below its headline."""
     met = sum(condition.met for condition in one.conditions)
     lines = [Text(f"  {one.side}: {met} of {len(one.conditions)} conditions met", style=HEADLINE)]
-    if not one.explained:
-        lines = [Text(f"  {one.side}: it does not report its conditions", style=QUIET)]
-    elif one.conditions and met == len(one.conditions):
+    if one.conditions and met == len(one.conditions):
         lines[0].stylize(GOOD)
     lines += [Text.assemble("  ", condition_line(condition)) for condition in one.conditions]
     lines += [Text(f"  ! {hold}", style=DOUBT) for hold in one.holds if hold not in both]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COUNT_S_MAX: Final = 120.0
 """A year of 5m candles of three symbols and four strategies takes about a minute."""
 RUNNING_MAX: Final = 2
+WAITING_MAX: Final = 6
 KEPT_MAX: Final = 32
 FRESH_S: Final = 60.0
 """How long a finished funnel is shown again instead of being counted anew."""
@@ -32,7 +33,9 @@ class FunnelProcesses:
 
     def __init__(self, db: Path, config_file: str, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._db, self._config_file, self._clock_s = db, config_file, clock_s
-        self._tasks: dict[FunnelRequest, tuple[asyncio.Task[FunnelView], float]] = {}
+        self._tasks: dict[FunnelRequest, asyncio.Task[FunnelView]] = {}
+        self._ended_s: dict[FunnelRequest, float] = {}
+        self._places = asyncio.Semaphore(RUNNING_MAX)
 
     async def funnel(self, request: FunnelRequest, wait_s: float) -> FunnelView | None:
         """See `projections.site.ports.FunnelSource.funnel`."""
@@ -42,29 +45,38 @@ class FunnelProcesses:
 
     async def close(self) -> None:
         """End the processes."""
-        tasks = [task for task, _ in self._tasks.values()]
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _known(self, request: FunnelRequest) -> asyncio.Task[FunnelView] | None:
         """Return the count that runs, or that ended well a moment ago."""
-        task, begun_s = self._tasks.get(request, (None, 0.0))
-        if task is None or (task.done() and (self._clock_s() - begun_s > FRESH_S or task.exception() is not None)):
-            return None
-        return task
+        task = self._tasks.get(request)
+        if task is None or not task.done():
+            return task
+        is_old = self._clock_s() - self._ended_s.get(request, self._clock_s()) > FRESH_S
+        return None if is_old or task.exception() is not None else task
 
     def _begin(self, request: FunnelRequest) -> asyncio.Task[FunnelView]:
-        """Start a count. Raise LogBusy if too many run."""
-        if sum(not task.done() for task, _ in self._tasks.values()) >= RUNNING_MAX:
-            raise LogBusy(f"{RUNNING_MAX} funnels are being counted already; ask again in a moment")
-        finished = [known for known, (task, _) in self._tasks.items() if task.done()]
+        """Start a count, or let it wait for its turn. Raise LogBusy if too many wait."""
+        if sum(not task.done() for task in self._tasks.values()) >= RUNNING_MAX + WAITING_MAX:
+            raise LogBusy(f"{RUNNING_MAX + WAITING_MAX} funnels are being counted already; ask again in a moment")
+        finished = [known for known, task in self._tasks.items() if task.done()]
         for known in finished[: max(0, len(self._tasks) - KEPT_MAX)]:
             del self._tasks[known]
-        task = asyncio.ensure_future(self._count(request))
+            self._ended_s.pop(known, None)
+        task = asyncio.ensure_future(self._in_turn(request))
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        self._tasks[request] = task, self._clock_s()
+        self._tasks[request] = task
         return task
+
+    async def _in_turn(self, request: FunnelRequest) -> FunnelView:
+        try:
+            async with self._places:
+                return await self._count(request)
+        finally:
+            self._ended_s[request] = self._clock_s()
 
     async def _count(self, request: FunnelRequest) -> FunnelView:
         nice = ("nice", "-n", "10") if shutil.which("nice") else ()

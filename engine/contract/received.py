@@ -25,7 +25,7 @@ from papertape.engine.contract.values import (
 )
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.state import Bar, OpenInterest, Settlement
-from papertape.engine.kernel.view import SERIES_FIELDS, View, field_of
+from papertape.engine.kernel.view import SERIES_FIELDS, View, ViewPart, field_of
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
@@ -116,6 +116,6 @@ def _hinted(hint: str) -> Value:
     for module in (papertape.engine.kernel.view, papertape.engine.kernel.state):
         found = getattr(module, name, None)
         if isinstance(found, type):
-            is_struct = issubclass(found, msgspec.Struct)
-            return struct_value(shape_of(found) if is_struct else _hinted_shape(found))
+            is_state = issubclass(found, msgspec.Struct) and not issubclass(found, ViewPart)
+            return struct_value(shape_of(found) if is_state else _hinted_shape(found))
     return UNKNOWN

@@ -71,7 +71,8 @@ class SideFunnel(Struct):
 class StrategyFunnel(Struct):
     """One strategy on one symbol: the candles of its timeframe that were completed, and at how many it was asked.
 
-    `not_asked` counts the others by reason: `not_ready`, `no_signal`, `late`, `kill_switch`, `paused`, `not_tradable`,
+    `not_asked` counts the others by reason: `not_ready`, `no_signal`, `late`, `kill_switch`, `parked`,
+    `paused`, `not_tradable`,
     `position`, `order`. `explained` is False for a strategy that states no conditions.
     """
 
@@ -226,6 +227,8 @@ def reason_not_asked(
         return "order"
     if account.tripped and not (tripped_now and runner.trip_seq == state.guard_trip_seq):
         return "kill_switch"
+    if runner.failure is not None:
+        return "parked"
     if account.paused:
         return "paused"
     if state.markets[index].suspended:

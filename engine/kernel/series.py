@@ -104,46 +104,46 @@ def _begin_candle(series: Series, fact: Fact) -> None:
 
 def complete_candle(series: Series, bars: Bars, close: float) -> None:
     """Turn the forming candle, of which enough arrived, into the last complete one, and update its regime."""
-    row = series.row + 1
-    bar = bars[row & (len(bars) - 1)]
-    bar.high = series.forming_high
-    bar.low = series.forming_low
+    row, mask, atr = series.row + 1, len(bars) - 1, series.atr
+    bar, high, low, volume = bars[row & mask], series.forming_high, series.forming_low, series.forming_volume
+    if row == 0:
+        begin_atr(atr)
+        begin_adx(series.adx)
+        series.atr_sum, series.atr_mean = 0.0, 0.0
+    else:
+        span = true_range(high, low, series.close)
+        fold_atr(atr, row, span, REGIME_PERIOD)
+        fold_adx(series.adx, row, high - series.high, series.low - low, span, REGIME_PERIOD)
+    bar.high = high
+    bar.low = low
     bar.close = close
-    bar.volume = series.forming_volume
+    bar.volume = volume
+    bar.atr = atr.value
     series.row = row
     series.open = series.forming_open
-    series.high = series.forming_high
-    series.low = series.forming_low
+    series.high = high
+    series.low = low
     series.close = close
-    series.volume = series.forming_volume
-    if row == 0:
-        begin_atr(series.atr)
-        begin_adx(series.adx)
-    else:
-        previous = bars[(row - 1) & (len(bars) - 1)]
-        span = true_range(bar.high, bar.low, previous.close)
-        fold_atr(series.atr, row, span, REGIME_PERIOD)
-        fold_adx(series.adx, row, bar.high - previous.high, previous.low - bar.low, span, REGIME_PERIOD)
-    bar.atr = series.atr.value
-    _update_atr_mean(series, bars)
-    series.regime = classify_regime(series)
-    series.turbulent = 1 if series.regime == HIGH_VOLATILITY else 0
+    series.volume = volume
+    if row >= REGIME_PERIOD:
+        _update_atr_mean(series, bars, row, mask)
+    regime = classify_regime(series)
+    if series.regime != regime:
+        series.regime = regime
+        series.turbulent = 1 if regime == HIGH_VOLATILITY else 0
 
 
-def _update_atr_mean(series: Series, bars: Bars) -> None:
+def _update_atr_mean(series: Series, bars: Bars, row: int, mask: int) -> None:
     """Update the mean of the last ATR_MEAN_CANDLES true ranges, ready at REGIME_READY_ROW."""
-    row, mask = series.row, len(bars) - 1
-    if row < REGIME_PERIOD:
-        series.atr_sum, series.atr_mean = 0.0, 0.0
-        return
-    series.atr_sum += series.atr.value
+    total = series.atr_sum + series.atr.value
     if row > REGIME_READY_ROW:
-        series.atr_sum -= bars[(row - ATR_MEAN_CANDLES) & mask].atr
+        total -= bars[(row - ATR_MEAN_CANDLES) & mask].atr
         if row & RENEWAL_MASK == 0:
-            series.atr_sum = 0.0
+            total = 0.0
             for k in range(row - ATR_MEAN_CANDLES + 1, row + 1):
-                series.atr_sum += bars[k & mask].atr
-    series.atr_mean = series.atr_sum / ATR_MEAN_CANDLES
+                total += bars[k & mask].atr
+    series.atr_sum = total
+    series.atr_mean = total / ATR_MEAN_CANDLES
 
 
 def known_candles(series: Series) -> int:
@@ -160,11 +160,9 @@ def classify_regime(series: Series) -> int:
         return HIGH_VOLATILITY
     if atr < 0.5 * mean:
         return LOW_VOLATILITY
-    if adx.value > 25.0 and adx.plus_di > adx.minus_di:
-        return TRENDING_UP
-    if adx.value > 25.0 and adx.minus_di > adx.plus_di:
-        return TRENDING_DOWN
-    return RANGING
+    if adx.value <= 25.0 or adx.plus_di == adx.minus_di:
+        return RANGING
+    return TRENDING_UP if adx.plus_di > adx.minus_di else TRENDING_DOWN
 
 
 def reset_series(series: Series) -> None:

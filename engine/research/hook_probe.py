@@ -11,7 +11,7 @@ import msgspec
 
 from papertape.engine.contract.hooks import OBSERVING
 from papertape.engine.kernel.strategy import Hooks
-from papertape.engine.kernel.view import SeriesView
+from papertape.engine.kernel.view import SeriesView, ViewPart
 from papertape.engine.research.promises import Promise
 
 if TYPE_CHECKING:
@@ -78,15 +78,17 @@ class HookProbe:
 def _contents(view: Any, hook: str) -> dict[str, bytes]:
     """Return what a hook must not change, as bytes by field."""
     own = {*NOT_COMPARED, "state"} if hook in OBSERVING else NOT_COMPARED
-    fields = zip(view._fields, view, strict=True)
-    return {name: msgspec.msgpack.encode(_without_history(value)) for name, value in fields if name not in own}
+    names = [name for name in view.__struct_fields__ if name not in own]
+    return {name: msgspec.msgpack.encode(_without_history(getattr(view, name))) for name in names}
 
 
 def _without_history(value: Any) -> Any:
     """Return a field of a view without the histories of series, in a reference too."""
     if isinstance(value, SeriesView):
         return value.candle
-    return tuple(map(_without_history, value)) if isinstance(value, tuple) else value
+    if isinstance(value, ViewPart):
+        return [_without_history(getattr(value, name)) for name in value.__struct_fields__]
+    return value
 
 
 def _wrong_leaf(struct: msgspec.Struct, path: str) -> str:

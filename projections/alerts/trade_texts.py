@@ -27,7 +27,7 @@ from papertape.projections.text.formats import (
     rate_percent,
     signed,
 )
-from papertape.projections.text.order_words import opened_words, part_words, trailing_words
+from papertape.projections.text.order_words import opened_words, part_words, score_words, trailing_words
 from papertape.projections.text.reasons import reason_words, uncertain_fills
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, co
         f"risk {text(money(position.risk_usdt))} · fee {text(money(position.fees_usdt))}",
     ]
     if order is not None:
-        details.append(f"reason: {text(reason_words(order.reason))}, score {text(f'{order.score:.2f}')}")
+        details.append(f"reason: {text(reason_words(order.reason))}{score_words(order.score)}")
     return stamped(stamp, f"{ENTRY[position.side]} <b>{who}</b>", details)
 
 

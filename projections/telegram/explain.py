@@ -143,7 +143,7 @@ def _nearer(sides: Sequence[ConditionsView]) -> list[str]:
     missing = [_missing(frame) for frame in one.readiness if frame.ready_at_ms]
     held = [*missing, *map(text, one.holds)]
     if not one.explained:
-        return [*held, "it does not report its conditions"]
+        return [*held, "it does not list its conditions"]
     met = sum(condition.met for condition in one.conditions)
     head = f"{text(one.side.upper())}: {met} of {len(one.conditions)} conditions met {code(f'#{one.seq}')}"
     return [*held, head, *condition_lines(one.conditions)]

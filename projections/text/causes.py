@@ -97,6 +97,6 @@ def is_entry(event: Event) -> TypeGuard[OrderPlaced | OrderRejected]:
 
 
 def _readings(event: Event) -> tuple[ReadingView, ...]:
-    if not isinstance(event, OrderPlaced | OrderRejected):
+    if not isinstance(event, OrderPlaced | OrderRejected) or not any(event.readings.values()):
         return ()
     return tuple(ReadingView(name, value) for name, value in event.readings.items())

@@ -69,6 +69,7 @@ from papertape.projections.text.order_words import (
     cancelled_words,
     order_words,
     position_name,
+    score_words,
     stop_moved_words,
     targets_words,
 )
@@ -219,7 +220,7 @@ def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
     text = f"{position_name(event)}: {event.strategy} {order_words(event, contracts)}"
     match event.action:
         case "entry":
-            text += f": {reason_words(event.reason)}, score {event.score:.2f}, risk {money(event.risk_usdt)}"
+            text += f": {reason_words(event.reason)}{score_words(event.score)}, risk {money(event.risk_usdt)}"
         case "exit":
             text += f": {reason_words(event.reason)}"
         case "add" | "reduce" | "target":
@@ -233,7 +234,7 @@ def _order_placed(event: OrderPlaced, contracts: Contracts) -> EventLine:
 def _order_rejected(event: OrderRejected, _: Contracts) -> EventLine:
     match event.action:
         case "entry":
-            start, end = f"signal of {event.strategy}", f", score {event.score:.2f}"
+            start, end = f"signal of {event.strategy}", score_words(event.score)
         case "change":
             start, end = f"change of orders by {event.strategy}", ""
         case _:
@@ -329,7 +330,8 @@ def _runner_configured(event: RunnerConfigured, _: Contracts) -> EventLine:
     capital, leverage = event.risk.get("capital_usdt"), event.risk.get("leverage")
     money_text = f" with {money(capital)} USDT" if capital is not None else ""
     leverage_text = f" at leverage {leverage:g}" if leverage is not None else ""
-    return EventLine("engine", f"{event.strategy} runs on {', '.join(event.symbols)}{money_text}{leverage_text}")
+    of = f" (of {event.of})" if event.of else ""
+    return EventLine("engine", f"{event.strategy}{of} runs on {', '.join(event.symbols)}{money_text}{leverage_text}")
 
 
 @line.register

@@ -94,6 +94,11 @@ def targets_words(targets: Sequence[Target], symbol: str, contracts: Mapping[str
     return f"{'target' if len(shown) == 1 else 'targets'} {', '.join(shown)}"
 
 
+def score_words(score: float) -> str:
+    """Return a signal's score: `, score 0.75`; nothing for 0, for a strategy need not give one."""
+    return f", score {score:.2f}" if score else ""
+
+
 def part_words(part: float) -> str:
     """Return for how much of a position something is: ` for 50 %`; nothing for the whole."""
     return "" if part >= FULL_PART else f" for {percent(part * 100.0)}"

@@ -44,7 +44,7 @@ REASONS: dict[str, str] = {
     "kill_switch": "kill switch",
     "margin": "not enough free margin",
     "not_tradable": "the symbol is not tradable",
-    "strategy_failed": "the strategy failed",
+    "strategy_failed": "strategy failed",
     "paused": "the strategy is paused",
     "expired": "it expired",
     "replaced": "it was replaced",
@@ -94,7 +94,7 @@ def hold_words(reason: str, detail: str) -> str:
         case "parked":
             return f"it is parked: {detail}"
         case "no_signal":
-            return f"no signal {detail} has arrived yet"
+            return f"no signal has arrived yet: {detail}"
         case "own":
             return detail
         case _:
@@ -105,6 +105,7 @@ NOT_ASKED: dict[str, str] = {
     "not_ready": "candles missing",
     "no_signal": "signal missing",
     "late": "late candle",
+    "parked": "parked",
     "paused": "paused",
     "position": "position open",
     "order": "order pending",

@@ -150,7 +150,7 @@ def test_a_chart_shows_the_trades_under_the_cursor(visitor: Visitor) -> None:
     for x in range(int(plot["x"]), int(plot["x"] + plot["width"]), 4):
         page.mouse.move(x, plot["y"] + 100)
         told |= set(page.locator("#candles-plot .tip:not([hidden]) > div").all_inner_texts())
-    assert any(re.match(r"▲ long opened at [\d,.]+ by strategy \w+$", text) for text in told), told
+    assert any(re.match(r"▲ long of strategy \w+ opened at [\d,.]+$", text) for text in told), told
     assert any(
         re.search(r" of strategy \w+ closed at [\d,.]+, \w+: [+-][\d.]+ USDT, [+-][\d.]+ R$", text) for text in told
     ), told
@@ -197,7 +197,7 @@ def test_a_kill_and_its_reset_are_logged_with_actor_and_reason(visitor: Visitor,
     page.locator("#header .kill", has_text="2 of 4").wait_for()
     trip = told(served, "--type", "KillSwitchTripped", "--strategy", "momentum")[-1]
     assert (trip["who"], trip["why"], trip["reason"]) == ("dashboard", "news at 14:30", "manual")
-    offered = f"momentum, trip {trip['seq']}"
+    offered = f"momentum, trip {trip['seq']:,}"
     page.locator("form[data-command=reset] option", has_text=offered).wait_for(state="attached")
     slower = visitor.page(logged_in=True)
     slower.goto("/risk")

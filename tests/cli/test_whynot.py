@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from papertape.cli.service.funnel_process import FunnelProcesses
+from papertape.cli.service.funnel_process import FRESH_S, RUNNING_MAX, WAITING_MAX, FunnelProcesses
 from papertape.engine.inspect.entry_conditions import entry_conditions
 from papertape.engine.inspect.funnel_reader import FunnelQuery, read_funnel
 from papertape.engine.recovery import recover
@@ -133,21 +133,26 @@ def test_the_funnel_of_a_backtest_is_that_of_its_log(tmp_path: Path) -> None:
 @in_loop
 async def test_the_page_and_the_chat_count_in_a_process_of_their_own(folder: Path) -> None:
     db = folder / "log.db"
-    source = FunnelProcesses(db, "")
+    clock_s = [0.0]
+    source = FunnelProcesses(db, "", lambda: clock_s[0])
     try:
         request = FunnelRequest("momentum", None, 30.0)
         assert await source.funnel(request, 0.0) is None
+        clock_s[0] = 2.0 * FRESH_S
         view = await source.funnel(request, 60.0)
         with closing(SqliteLogReader(db)) as reader:
             known = read_funnel(reader, None, load_strategies(), FunnelQuery(days=30.0, strategy="momentum"))
         assert view == msgspec.convert(msgspec.to_builtins(known), FunnelView)
+        clock_s[0] += FRESH_S
         assert await source.funnel(request, 0.0) is view
+        clock_s[0] += 1.0
+        assert await source.funnel(request, 0.0) is None
         with pytest.raises(UsageError, match="momentun"):
             await source.funnel(FunnelRequest("momentun", None, 30.0), 60.0)
-        for days in (1.0, 2.0):
+        for days in range(1, RUNNING_MAX + WAITING_MAX):
             assert await source.funnel(FunnelRequest(None, None, days), 0.0) is None
         with pytest.raises(LogBusy):
-            await source.funnel(FunnelRequest(None, None, 3.0), 0.0)
+            await source.funnel(FunnelRequest(None, None, 30.0), 0.0)
     finally:
         started = asyncio.get_running_loop().time()
         await source.close()

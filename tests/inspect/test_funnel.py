@@ -25,6 +25,7 @@ from papertape.events.facts import (
     PositionOpened,
     RunnerPaused,
     RunnerResumed,
+    StrategyFailed,
     Timing,
 )
 from papertape.events.log import Entry
@@ -32,10 +33,8 @@ from papertape.events.memory_log import MemoryEventLog
 from papertape.events.snapshots import SnapshotStore
 from tests.build import FIVE_MINUTES_MS
 from tests.events.loop import clock_ms, in_loop
-from tests.kernel.fragile.fragile import FAIL_OBSERVING
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import BUILT_IN, Run, begin, eager
-from tests.reducer.test_failed_strategies import BOTH, CALM, running, told
 from tests.support import NO_LIMITS, STRATEGIES, feed, take
 
 if TYPE_CHECKING:
@@ -190,22 +189,15 @@ def test_a_candle_without_a_question_is_counted_with_its_reason() -> None:
     assert {one.strategy for one in paused.funnels} == {"momentum"}
 
 
-@pytest.mark.xfail(reason="the funnel counts the candles of a parked strategy as questions")
-def test_a_parked_strategy_is_not_asked() -> None:
-    run = running()
-    told(run, 3, FAIL_OBSERVING)
-    asked = [asked_of(run)]
-    told(run, 4, CALM)
-    told(run, 5, CALM)
-    assert [*asked, asked_of(run)] == [asked[0]] * 2
-
-
-def asked_of(run: Run) -> int:
-    """How often the funnel says that the fragile strategy was asked."""
-    fold, state = FunnelFold(0, FOREVER, strategy="fragile"), new_state(BOTH)
-    for _ in fold.fold(state, run.log):
-        pass
-    return sum(one.asked for one in fold.report().funnels)
+def test_a_parked_strategy_counts_as_not_asked() -> None:
+    tape = market(Recipe(5, 2, 300, FIVE_MINUTES_MS))
+    run, facts = begin(tape.contracts, eager(BUILT_IN, NO_LIMITS), STRATEGIES), list(tape.events())
+    feed(run.world, run.log, facts[:400])
+    take(run.world, run.log, StrategyFailed(facts[400].at_ms, "momentum", "leave", "grid.py:31", "KeyError", "A"))
+    feed(run.world, run.log, facts[400:])
+    after = funnel_of(run.log, strategy="momentum", from_ms=facts[401].at_ms + FIVE_MINUTES_MS).funnels
+    assert sum(one.not_asked["parked"] for one in after) > 10
+    assert {one.asked for one in after} == {0}
 
 
 def test_two_halves_add_up_to_the_whole_span() -> None:

@@ -124,6 +124,10 @@ LINES: list[tuple[Event, str]] = [
         OrderRejected(DAY_0_MS, "momentum", "BTCUSDT", "short", "max_positions", 0.5, {}),
         "SHORT BTCUSDT: signal of momentum refused, the maximum number of positions is open, score 0.50",
     ),
+    (
+        OrderRejected(DAY_0_MS, "momentum", "BTCUSDT", "short", "max_positions", 0.0, {}),
+        "SHORT BTCUSDT: signal of momentum refused, the maximum number of positions is open",
+    ),
     (cancelled(), "LONG BTCUSDT: entry of momentum cancelled, the next candle arrived late"),
     (
         ordered(kind="limit", price_usdt=99.5, expires_at_ms=DAY_0_MS + 5 * MINUTE_MS),

@@ -198,7 +198,7 @@ def test_whynot_shows_for_each_strategy_what_the_log_knows() -> None:
     holds(explain.why_not_text(views, BTC, [early]), f"13 of 28 candles of 15m, ready {utc(NOON_MS)}")
     assert "28 of 28" not in explain.why_not_text(views, BTC, [early])
     silent = replace(side, explained=False, conditions=())
-    holds(explain.why_not_text(views, BTC, [silent]), "it does not report its conditions")
+    holds(explain.why_not_text(views, BTC, [silent]), "it does not list its conditions")
     stopped = explain.why_not_text(A_DAY_LATER, GALA)
     holds(stopped, A_DAY_LATER.portfolio.account("vwap_rsi").why)
 

@@ -9,7 +9,16 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from papertape.engine.kernel.risk_settings import RiskSettings
-from papertape.events.facts import AnomalyRaised, EngineStarted, EngineStopped, FeedConnected, FeedLost, SymbolSuspended
+from papertape.events.facts import (
+    AnomalyRaised,
+    EngineStarted,
+    EngineStopped,
+    FeedConnected,
+    FeedLost,
+    RunnerPaused,
+    StrategyFailed,
+    SymbolSuspended,
+)
 from papertape.events.units import DAY_MS
 from papertape.projections.text.formats import gain, utc
 from papertape.projections.watchdog.checks import AnomalyKind, DetectedProblem
@@ -138,3 +147,26 @@ async def test_a_strategy_named_liquidation_is_not_confused_with_the_liquidation
     page = await text_of(site_of(recorded(trades)), "/trades")
     assert "Liquidation price" in page
     assert "Liquidation distance" not in page
+
+
+@in_loop
+async def test_only_tripped_strategies_are_counted_at_the_kill_switch() -> None:
+    paused = RunnerPaused(TODAY_MS, "b", "anna", "holiday")
+    failed = StrategyFailed(TODAY_MS, "c", "leave", "grid.py:31", "KeyError: 'x'", "BTCUSDT")
+    three = [replace(configured(name), risk=asdict(RiskSettings())) for name in ("a", "b", "c")]
+    tripped_too = live(*begun(TODAY_MS), *three, paused, failed, tripped("a"))
+    assert "Kill switch 1 of 4 : a, session loss" in await text_of(tripped_too, "/")
+    risk = await text_of(tripped_too, "/risk")
+    assert "b is paused by anna: holiday." in risk
+    assert "c is parked: leave failed at grid.py:31" in risk
+    assert "Parked 1 of 4 : c, leave failed" in await text_of(live(*begun(TODAY_MS), *three, paused, failed), "/")
+    assert "Paused 1 of 4 : b, paused by anna" in await text_of(live(*begun(TODAY_MS), *three, paused), "/")
+
+
+@in_loop
+async def test_a_parked_strategy_says_what_failed_and_how_it_goes_on() -> None:
+    failed = StrategyFailed(TODAY_MS, "momentum", "leave", "grid.py:31", "KeyError: 'x'", "BTCUSDT")
+    page = await text_of(live(*begun(TODAY_MS), failed), "/strategy/momentum")
+    assert "KeyError: 'x'" in page
+    assert "papertape resume momentum" in page
+    assert "papertape resume" not in await text_of(live(*begun(TODAY_MS)), "/strategy/momentum")

@@ -3,6 +3,11 @@
   "use strict";
   const { data, color, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn } = palette;
   const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7"];
+  const DASHES = [
+    { style: LightweightCharts.LineStyle.Solid, path: "M0 2h12" },
+    { style: LightweightCharts.LineStyle.LargeDashed, path: "M0 2h5M7 2h5" },
+    { style: LightweightCharts.LineStyle.Dotted, path: "M0 2h2.5M4.75 2h2.5M9.5 2h2.5" },
+  ];
   const MARKS = {
     kill: { tone: "down", color: "--down", shape: "arrowDown", position: "aboveBar", sign: "▼ kill switch" },
     reset: { tone: "up", color: "--up", shape: "arrowUp", position: "belowBar", sign: "▲ reset" },
@@ -16,6 +21,9 @@
   const hidden = new Set();
 
   const hue = (index) => (index === 0 ? SERIES[0] : SERIES[1 + ((index - 1) % (SERIES.length - 1))]);
+
+  /** Curves that share a hue differ in their dashes. */
+  const round = (index) => (index === 0 ? 0 : Math.floor((index - 1) / (SERIES.length - 1)) % DASHES.length);
 
   /** Evenly spaced round times of a span, without values, for the labels of the axis. */
   function between(first, last) {
@@ -48,7 +56,7 @@
     legend.className = "legend num";
     element.append(key, legend, box);
     const made = chart(box);
-    made.timeScale().applyOptions({ rightOffsetPixels: 20 });
+    made.timeScale().applyOptions({ rightOffsetPixels: 20, fixLeftEdge: true });
     const percent = (text) => ({ type: "custom", formatter: text, minMove: 0.01 });
     const lines = new Map();
     const buttons = new Map();
@@ -95,6 +103,7 @@
           topColor: color(hue(index), 0.16),
           bottomColor: color(hue(index), 0),
           lineWidth: total ? 2 : 1,
+          lineStyle: DASHES[round(index)].style,
           lineType: LightweightCharts.LineType.WithSteps, // An equity is valid until the next one.
           priceLineVisible: false,
           lastValueVisible: total,
@@ -129,11 +138,10 @@
       button.type = "button";
       button.title = `Show or hide ${curve.name}`;
       const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-      const stroke = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      stroke.setAttribute("width", "12");
-      stroke.setAttribute("height", "4");
-      stroke.setAttribute("rx", "2");
-      stroke.setAttribute("fill", color(hue(index)));
+      const stroke = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      stroke.setAttribute("d", DASHES[round(index)].path);
+      stroke.setAttribute("stroke", color(hue(index)));
+      stroke.setAttribute("stroke-width", "4");
       swatch.append(stroke);
       button.append(swatch, curve.name, document.createElement("b"));
       button.addEventListener("click", () => toggle(curve.name));

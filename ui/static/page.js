@@ -182,6 +182,12 @@
     window.location.assign(address);
   }
 
+  /** Scroll rows of tabs to the current one. */
+  all(".tabs").forEach((tabs) => {
+    const current = one("[aria-current]", tabs);
+    if (current) tabs.scrollLeft = current.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - current.clientWidth) / 2;
+  });
+
   const machine = document.getElementById("machine");
   if (machine) {
     const shown = document.getElementById("machine-seq");

@@ -34,7 +34,7 @@ def next_row(fold: Any, series: SeriesView, window: int) -> int:
     if candle.completed == 0:
         return -1
     row: int = candle.row
-    if row == fold.row + 1 and row > 0 and window == fold.window:
+    if row == fold.row + 1 and window == fold.window and row > 0:
         fold.row = row
         return row
     fold.ready = 0

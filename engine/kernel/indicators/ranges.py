@@ -58,24 +58,25 @@ def update_donchian(donchian: Donchian, series: SeriesView, period: int) -> None
 
     Ready at candle `period + 1`; the channel equals TA-Lib's MAX of the highs and MIN of the lows.
     """
-    start = next_row(donchian, series, period)
-    if start < 0:
+    row = next_row(donchian, series, period)
+    if row < 0:
         return
-    extremes = donchian.extremes
-    if start == donchian.first:
+    first, last, bars, extremes = donchian.first, donchian.row, series.bars, donchian.extremes
+    if row == first:
         donchian.upper, donchian.middle, donchian.lower = 0.0, 0.0, 0.0
-        donchian.previous_upper, donchian.previous_lower = 0.0, 0.0
-    for row in range(start, donchian.row + 1):
-        donchian.previous_upper = extremes.highest
-        donchian.previous_lower = extremes.lowest
-        roll_extremes(extremes, series.bars, row, max(donchian.first, row - period + 1))
-    if donchian.row >= donchian.first + period:
+    upper, lower = 0.0, 0.0
+    while row <= last:
+        upper, lower, oldest = extremes.highest, extremes.lowest, row - period + 1
+        roll_extremes(extremes, bars, row, oldest if oldest > first else first)
+        row += 1
+    if last < first + period:
+        upper, lower = 0.0, 0.0
+    else:
         donchian.ready = 1
         donchian.upper = extremes.highest
         donchian.lower = extremes.lowest
         donchian.middle = (extremes.highest + extremes.lowest) / 2.0
-    else:
-        donchian.previous_upper, donchian.previous_lower = 0.0, 0.0
+    donchian.previous_upper, donchian.previous_lower = upper, lower
 
 
 def update_stochastic(stochastic: Stochastic, series: SeriesView, period: int, smooth_k: int, smooth_d: int) -> None:

@@ -22,38 +22,42 @@ def update_volume_average(average: VolumeAverage, series: SeriesView, period: in
 
     Ready at candle `period`; equals TA-Lib's SMA of the volume.
     """
-    start = next_row(average, series, period)
-    if start < 0:
+    row = next_row(average, series, period)
+    if row < 0:
         return
-    if start == average.first:
+    first, last, bars = average.first, average.row, series.bars
+    mask, full = len(bars) - 1, first + period
+    if row == first:
         average.volume_sum, average.value = 0.0, 0.0
         average.traded = 0
-    bars = series.bars
-    mask, full = len(bars) - 1, average.first + period
-    for row in range(start, average.row + 1):
+    volumes, traded = average.volume_sum, average.traded
+    while row <= last:
         volume = bars[row & mask].volume
         if volume > 0.0:
-            average.volume_sum += volume
-            average.traded += 1
+            volumes += volume
+            traded += 1
         if row >= full:
-            old = bars[(row - period) & mask].volume
-            if old > 0.0:
-                average.volume_sum -= old
-                average.traded -= 1
+            volume = bars[(row - period) & mask].volume
+            if volume > 0.0:
+                volumes -= volume
+                traded -= 1
             if row & RENEWAL_MASK == 0:
-                _renew_volume(average, bars, row, period)
-        if average.traded == 0:
-            average.volume_sum = 0.0
-    if average.row >= full - 1:
+                volumes = _sum_volumes(bars, row, period)
+        if traded == 0:
+            volumes = 0.0
+        row += 1
+    average.volume_sum, average.traded = volumes, traded
+    if last >= full - 1:
         average.ready = 1
-        average.value = average.volume_sum / period
+        average.value = volumes / period
 
 
-def _renew_volume(average: VolumeAverage, bars: Bars, row: int, period: int) -> None:
-    """Take the sum anew from the ring."""
-    average.volume_sum = 0.0
+def _sum_volumes(bars: Bars, row: int, period: int) -> float:
+    """Return the volume of the last `period` rows."""
+    mask, total = len(bars) - 1, 0.0
     for k in range(row - period + 1, row + 1):
-        average.volume_sum += bars[k & (len(bars) - 1)].volume
+        total += bars[k & mask].volume
+    return total
 
 
 def is_volume_spike(volume: float, mean: float, multiplier: float) -> bool:
@@ -66,44 +70,47 @@ def update_vwap(vwap: Vwap, series: SeriesView, period: int) -> None:
 
     Ready at candle `period` if any of them has volume.
     """
-    start = next_row(vwap, series, period)
-    if start < 0:
+    row = next_row(vwap, series, period)
+    if row < 0:
         return
-    if start == vwap.first:
-        vwap.turnover_sum, vwap.volume_sum, vwap.value = 0.0, 0.0, 0.0
+    first, last, bars = vwap.first, vwap.row, series.bars
+    mask, full = len(bars) - 1, first + period
+    if row == first:
+        vwap.turnover_sum, vwap.volume_sum = 0.0, 0.0
         vwap.traded = 0
-    bars = series.bars
-    mask, full = len(bars) - 1, vwap.first + period
-    for row in range(start, vwap.row + 1):
+    turnover, volumes, traded = vwap.turnover_sum, vwap.volume_sum, vwap.traded
+    while row <= last:
         bar = bars[row & mask]
         volume = bar.volume
         if volume > 0.0:
-            vwap.turnover_sum += (bar.high + bar.low + bar.close) / 3.0 * volume
-            vwap.volume_sum += volume
-            vwap.traded += 1
+            turnover += (bar.high + bar.low + bar.close) / 3.0 * volume
+            volumes += volume
+            traded += 1
         if row >= full:
             bar = bars[(row - period) & mask]
             volume = bar.volume
             if volume > 0.0:
-                vwap.turnover_sum -= (bar.high + bar.low + bar.close) / 3.0 * volume
-                vwap.volume_sum -= volume
-                vwap.traded -= 1
+                turnover -= (bar.high + bar.low + bar.close) / 3.0 * volume
+                volumes -= volume
+                traded -= 1
             if row & RENEWAL_MASK == 0:
-                _renew_turnover(vwap, bars, row, period)
-        if vwap.traded == 0:
-            vwap.turnover_sum, vwap.volume_sum = 0.0, 0.0
-    vwap.ready = 1 if vwap.row >= full - 1 and vwap.traded > 0 else 0
-    vwap.value = vwap.turnover_sum / vwap.volume_sum if vwap.ready == 1 else 0.0
+                turnover, volumes = _sum_turnover(bars, row, period), _sum_volumes(bars, row, period)
+        if traded == 0:
+            turnover, volumes = 0.0, 0.0
+        row += 1
+    vwap.turnover_sum, vwap.volume_sum, vwap.traded = turnover, volumes, traded
+    ready = last >= full - 1 and traded > 0
+    vwap.ready = 1 if ready else 0
+    vwap.value = turnover / volumes if ready else 0.0
 
 
-def _renew_turnover(vwap: Vwap, bars: Bars, row: int, period: int) -> None:
-    """Take both sums anew from the ring."""
-    mask = len(bars) - 1
-    vwap.turnover_sum, vwap.volume_sum = 0.0, 0.0
+def _sum_turnover(bars: Bars, row: int, period: int) -> float:
+    """Return the turnover of the last `period` rows, at typical prices."""
+    mask, total = len(bars) - 1, 0.0
     for k in range(row - period + 1, row + 1):
         bar = bars[k & mask]
-        vwap.turnover_sum += typical_price(bar) * bar.volume
-        vwap.volume_sum += bar.volume
+        total += typical_price(bar) * bar.volume
+    return total
 
 
 def update_session_vwap(vwap: SessionVwap, series: SeriesView, session_ms: int) -> None:

@@ -22,55 +22,55 @@ def update_rsi(rsi: Rsi, series: SeriesView, period: int) -> None:
 
     Ready at candle `period + 1`; equals TA-Lib's RSI otherwise.
     """
-    start = next_row(rsi, series, period)
-    if start < 0:
+    row = next_row(rsi, series, period)
+    if row < 0:
         return
-    if start == rsi.first:
-        rsi.average_gain, rsi.average_loss, rsi.value = 0.0, 0.0, 0.0
-    bars = series.bars
+    first, last, bars = rsi.first, rsi.row, series.bars
     mask = len(bars) - 1
-    for row in range(start, rsi.row + 1):
-        if row > rsi.first:
-            _fold_rsi(rsi, row - rsi.first, bars[row & mask].close - bars[(row - 1) & mask].close, period)
+    if row == first:
+        rsi.average_gain, rsi.average_loss, rsi.value = 0.0, 0.0, 0.0
+        row += 1
+    gains, losses, seeded, kept = rsi.average_gain, rsi.average_loss, first + period, period - 1.0
+    while row <= last:
+        change = bars[row & mask].close - bars[(row - 1) & mask].close
+        gain = change if change > 0.0 else 0.0
+        loss = gain - change
+        if row > seeded:
+            gains = (gains * kept + gain) / period
+            losses = (losses * kept + loss) / period
+        else:
+            gains += gain
+            losses += loss
+            if row == seeded:
+                gains, losses = gains / period, losses / period
+                rsi.ready = 1
+        row += 1
+    rsi.average_gain, rsi.average_loss = gains, losses
     if rsi.ready == 1:
-        moved = rsi.average_gain + rsi.average_loss
-        rsi.value = 100.0 * (rsi.average_gain / moved) if moved > 0.0 else 50.0
-
-
-def _fold_rsi(rsi: Rsi, age: int, change: float, period: int) -> None:
-    """Fold one change of the close."""
-    gain = change if change > 0.0 else 0.0
-    loss = -change if change < 0.0 else 0.0
-    if age > period:
-        rsi.average_gain = (rsi.average_gain * (period - 1) + gain) / period
-        rsi.average_loss = (rsi.average_loss * (period - 1) + loss) / period
-        return
-    rsi.average_gain += gain
-    rsi.average_loss += loss
-    if age == period:
-        rsi.average_gain = rsi.average_gain / period
-        rsi.average_loss = rsi.average_loss / period
-        rsi.ready = 1
+        moved = gains + losses
+        rsi.value = 100.0 * (gains / moved) if moved > 0.0 else 50.0
 
 
 def true_range(high: float, low: float, previous_close: float) -> float:
-    """Return the largest of high - low, |high - previous close| and |low - previous close|."""
-    return max(high - low, abs(high - previous_close), abs(low - previous_close))
+    """Return the range of a candle, extended to the close before it."""
+    top = high if high > previous_close else previous_close
+    return top - (low if low < previous_close else previous_close)
 
 
 def update_atr(atr: Atr, series: SeriesView, period: int) -> None:
     """Fold Wilder's average true range. Ready at candle `period + 1`; equals TA-Lib's ATR."""
-    start = next_row(atr, series, period)
-    if start < 0:
+    row = next_row(atr, series, period)
+    if row < 0:
         return
-    if start == atr.first:
-        begin_atr(atr)
-    bars = series.bars
+    first, last, bars = atr.first, atr.row, series.bars
     mask = len(bars) - 1
-    for row in range(start, atr.row + 1):
-        if row > atr.first:
-            bar = bars[row & mask]
-            fold_atr(atr, row - atr.first, true_range(bar.high, bar.low, bars[(row - 1) & mask].close), period)
+    if row == first:
+        begin_atr(atr)
+        row += 1
+    while row <= last:
+        bar = bars[row & mask]
+        fold_atr(atr, row - first, true_range(bar.high, bar.low, bars[(row - 1) & mask].close), period)
+        row += 1
 
 
 def begin_atr(atr: Atr) -> None:
@@ -82,7 +82,7 @@ def begin_atr(atr: Atr) -> None:
 def fold_atr(atr: Atr, age: int, span: float, period: int) -> None:
     """Fold the true range of one candle; `age` counts from 0 at the first candle, which has none."""
     if age > period:
-        atr.value = (atr.value * (period - 1) + span) / period
+        atr.value = (atr.value * (period - 1.0) + span) / period
         return
     atr.total += span
     if age == period:
@@ -96,18 +96,19 @@ def update_adx(adx: Adx, series: SeriesView, period: int) -> None:
     The indicators are ready at candle `period + 1`, the index at candle `2 * period`; they equal TA-Lib's PLUS_DI,
     MINUS_DI and ADX.
     """
-    start = next_row(adx, series, 2 * period)
-    if start < 0:
+    row = next_row(adx, series, 2 * period)
+    if row < 0:
         return
-    if start == adx.first:
-        begin_adx(adx)
-    bars = series.bars
+    first, last, bars = adx.first, adx.row, series.bars
     mask = len(bars) - 1
-    for row in range(start, adx.row + 1):
-        if row > adx.first:
-            bar, before = bars[row & mask], bars[(row - 1) & mask]
-            span = true_range(bar.high, bar.low, before.close)
-            fold_adx(adx, row - adx.first, bar.high - before.high, before.low - bar.low, span, period)
+    if row == first:
+        begin_adx(adx)
+        row += 1
+    while row <= last:
+        bar, before = bars[row & mask], bars[(row - 1) & mask]
+        span = true_range(bar.high, bar.low, before.close)
+        fold_adx(adx, row - first, bar.high - before.high, before.low - bar.low, span, period)
+        row += 1
 
 
 def begin_adx(adx: Adx) -> None:
@@ -119,28 +120,36 @@ def begin_adx(adx: Adx) -> None:
 
 def fold_adx(adx: Adx, age: int, up: float, down: float, span: float, period: int) -> None:
     """Fold the rise of the high, the fall of the low and the true range of one candle; `age` as in `fold_atr`."""
-    plus = up if up > down and up > 0.0 else 0.0
-    minus = down if down > up and down > 0.0 else 0.0
+    plus, minus = 0.0, 0.0
+    if up > down:
+        if up > 0.0:
+            plus = up
+    elif down > up and down > 0.0:
+        minus = down
     if age < period:
         adx.plus_sum += plus
         adx.minus_sum += minus
         adx.range_sum += span
         return
-    adx.plus_sum = adx.plus_sum - adx.plus_sum / period + plus
-    adx.minus_sum = adx.minus_sum - adx.minus_sum / period + minus
-    adx.range_sum = adx.range_sum - adx.range_sum / period + span
-    adx.plus_di = 100.0 * (adx.plus_sum / adx.range_sum) if adx.range_sum > 0.0 else 0.0
-    adx.minus_di = 100.0 * (adx.minus_sum / adx.range_sum) if adx.range_sum > 0.0 else 0.0
-    adx.di_ready = 1
-    total = adx.plus_di + adx.minus_di
-    dx = 100.0 * (abs(adx.plus_di - adx.minus_di) / total) if total > 0.0 else 0.0
+    ranges = adx.range_sum - adx.range_sum / period + span
+    plus += adx.plus_sum - adx.plus_sum / period
+    minus += adx.minus_sum - adx.minus_sum / period
+    adx.plus_sum, adx.minus_sum, adx.range_sum = plus, minus, ranges
+    if ranges > 0.0:
+        plus, minus = 100.0 * (plus / ranges), 100.0 * (minus / ranges)
+    else:
+        plus, minus = 0.0, 0.0
+    adx.plus_di, adx.minus_di = plus, minus
+    total = plus + minus
+    dx = 100.0 * (abs(plus - minus) / total) if total > 0.0 else 0.0
     if age < 2 * period:
+        adx.di_ready = 1
         adx.dx_sum += dx
         if age == 2 * period - 1:
             adx.value = adx.dx_sum / period
             adx.ready = 1
     elif total > 0.0:
-        adx.value = (adx.value * (period - 1) + dx) / period
+        adx.value = (adx.value * (period - 1.0) + dx) / period
 
 
 def update_keltner(keltner: Keltner, series: SeriesView, period: int, atr_period: int, width: float) -> None:
