@@ -26,6 +26,7 @@ from papertape.events.facts import (
     RunnerPaused,
     RunnerResumed,
     StrategyFailed,
+    Timing,
 )
 from papertape.events.log import Entry
 from papertape.events.memory_log import MemoryEventLog
@@ -179,7 +180,11 @@ def test_a_candle_without_a_question_is_counted_with_its_reason() -> None:
     for one in funnel_of(run.log).funnels:
         reasons.update(one.not_asked)
     assert set(reasons) >= {"not_ready", "late", "kill_switch", "position"}
-    paused = funnel_of(traded(Ear()).log, strategy="momentum")
+    run = traded(Ear())
+    paused = funnel_of(run.log, strategy="momentum")
+    candles = [item.event for item in run.log if isinstance(item.event, CandleClosed)]
+    closed = Counter(candle.symbol for candle in candles if candle.timing is not Timing.WARM_UP)
+    assert {one.symbol: one.candles for one in paused.funnels} == closed, "those before the start are not counted"
     assert sum(one.not_asked.get("paused", 0) for one in paused.funnels) > 10
     assert {one.strategy for one in paused.funnels} == {"momentum"}
 

@@ -99,6 +99,14 @@ def test_a_pending_exit_is_never_dropped() -> None:
     assert (closed.reason, closed.price_usdt, closed.at_ms) == ("told", 99.9, DAY_0_MS + 33 * MINUTE_MS)
 
 
+def test_an_exit_says_nothing_of_the_entry_s_plan() -> None:
+    scenario = Scenario()
+    scenario.enter()
+    placed = only(scenario.candle(100.0, LEAVE), OrderPlaced)
+    plan = (placed.stop_fraction, placed.target_fraction, placed.risk_usdt, placed.planned_price_usdt, placed.units)
+    assert (placed.action, plan, placed.score) == ("exit", (0.0,) * 5, 0.0)
+
+
 def test_a_late_candle_asks_for_no_entry_and_no_exit() -> None:
     scenario = Scenario()
     assert scenario.candle(100.0, BUY, timing=Timing.LATE) == []

@@ -67,6 +67,25 @@ def test_nothing_of_a_closed_position_is_left_for_the_next_question() -> None:
     assert position.targets.count == position.adds.count == 0
 
 
+@pytest.mark.parametrize(("told", "side"), [(BUY, 1), (SELL, -1)])
+def test_the_profit_after_costs_has_fees_slippage_and_funding(told: float, side: int) -> None:
+    risk = RiskSettings(maker_fee_percent=0.0, taker_fee_percent=0.1, slippage_percent=0.1)
+    scenario = Scenario(risk=risk, stop_percent=5.0, target_percent=9.0)
+    scenario.enter(told)
+    scenario.settle(2, 0.002)
+    scenario.candle(100.0 + side)
+    position = scenario.desk().position
+    q, entry = position.quantity_base, 100.0 + side * 0.1
+    left_at = (100.0 + side) * (1.0 - side * 0.001)
+    assert position.entry_price_usdt == pytest.approx(entry)
+    gross, fees, funding = (
+        side * q * (left_at - entry),
+        q * 0.001 * (entry + left_at),
+        -side * q * (100.0 + side) * 0.002,
+    )
+    assert position.profit_usdt == pytest.approx(gross - fees + funding)
+
+
 def test_a_symbol_knows_why_and_how_long_ago_it_left() -> None:
     scenario = Scenario()
     assert scenario.desk().candles_since_exit == -1, "there was no trade yet"

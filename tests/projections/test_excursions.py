@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from msgspec.structs import replace
 
@@ -9,6 +11,9 @@ from papertape.events.units import MINUTE_MS
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from tests.build import DAY_0_MS, candle, closed, configured, increased, opened, recorded, reduced
+
+if TYPE_CHECKING:
+    from papertape.events.facts import OrderKind, Side
 
 
 def ranging(minute: int, low: float, high: float, symbol: str = "BTCUSDT") -> object:
@@ -85,8 +90,28 @@ def test_of_a_candle_in_which_a_fill_changed_the_position_only_the_fill_and_the_
     assert (position.best_usdt, position.worst_usdt) == (2.0, -2.0), "the fill at 98, then the close at 100"
 
 
-def test_of_the_candle_of_a_limit_entry_inside_it_only_what_came_later_counts() -> None:
-    inside = opened(kind="limit", at_ms=DAY_0_MS + MINUTE_MS, candle_open_ms=DAY_0_MS)
-    portfolio, _ = folded(configured(), ranging(0, 90.0, 130.0), inside)
-    position = portfolio.positions()[0]
-    assert (position.best_usdt, position.worst_usdt) == (10.0, -10.0), "the high of 130 came before the fill"
+@pytest.mark.parametrize(
+    ("kind", "side", "price", "best", "worst"),
+    [
+        ("limit", "long", 100.0, 10.0, -10.0),
+        ("stop", "long", 100.0, 30.0, 0.0),
+        ("limit", "short", 120.0, 10.0, -10.0),
+        ("stop", "short", 120.0, 30.0, 0.0),
+    ],
+)
+def test_an_entry_inside_its_candle_was_reached_from_one_side(
+    kind: OrderKind, side: Side, price: float, best: float, worst: float
+) -> None:
+    """A candle from 90 to 130 that closes at 110: of the side from which the price came, only the close counts."""
+    inside = opened(kind=kind, side=side, price_usdt=price, at_ms=DAY_0_MS + MINUTE_MS, candle_open_ms=DAY_0_MS)
+    position = folded(configured(), ranging(0, 90.0, 130.0), inside)[0].positions()[0]
+    assert (position.best_usdt, position.worst_usdt) == (best, worst)
+
+
+def test_after_a_fill_at_the_open_the_whole_candle_counts() -> None:
+    at_open = opened(kind="limit", at_ms=DAY_0_MS)
+    position = folded(configured(), ranging(0, 90.0, 130.0), at_open)[0].positions()[0]
+    assert (position.best_usdt, position.worst_usdt) == (30.0, -10.0)
+    add = increased((1.0, 100.0), 1.0, 98.0, at_ms=DAY_0_MS + MINUTE_MS)
+    position = folded(configured(), ranging(0, 100.0, 100.0), opened(), ranging(1, 97.0, 103.0), add)[0].positions()[0]
+    assert (position.best_usdt, position.worst_usdt) == (8.0, -4.0), "2 at an average of 99"

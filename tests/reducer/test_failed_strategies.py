@@ -15,6 +15,7 @@ from papertape.engine.hook_overrun import ended_overruns
 from papertape.engine.kernel.codes import NO_ORDER
 from papertape.engine.kernel.strategy import strategy_from
 from papertape.engine.reducer.hook_guard import GUARD_CODE
+from papertape.engine.reducer.parking import warm_up_ms
 from papertape.engine.reducer.reducer import decide, fold, groups, is_decision
 from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
 from papertape.engine.reducer.state import new_state
@@ -29,6 +30,7 @@ from papertape.events.facts import (
     OrderPlaced,
     PositionClosed,
     RunnerConfigured,
+    RunnerPaused,
     RunnerResumed,
     StrategyFailed,
 )
@@ -171,11 +173,52 @@ def test_it_is_parked_again_with_one_more_event_if_it_still_fails() -> None:
     assert refolded(run) == state_of(run.world)
 
 
-def test_a_pause_by_hand_outlives_neither_parking_nor_warm_up() -> None:
+def test_a_configuration_does_not_let_it_go_on() -> None:
     run = running()
     told(run, 3, fragile.FAIL_OBSERVING)
     take(run.world, run.log, RunnerResumed(DAY_0_MS + 4 * 60_000, "fragile", "configuration", "named again"))
     assert run.world.runner("fragile").failure is not None
+
+
+def test_a_pause_by_hand_outlives_the_warm_up() -> None:
+    run = running()
+    told(run, 3, fragile.FAIL_OBSERVING)
+    take(run.world, run.log, RunnerResumed(DAY_0_MS + 4 * 60_000, "fragile", "anna", "mended"))
+    take(run.world, run.log, RunnerPaused(DAY_0_MS + 4 * 60_000, "fragile", "anna", "lunch"))
+    for number in range(4, 10):
+        assert "fragile" not in {event.strategy for event in told(run, number, fragile.BUY)}
+    assert refolded(run) == state_of(run.world)
+
+
+def test_a_state_is_warm_after_the_candles_that_each_of_its_series_needs() -> None:
+    both = replace(FRAGILE, series=("1m", "5m"), needs_filter_bars=7)
+    assert warm_up_ms(running({**BOTH, "fragile": both}).world.runner("fragile")) == 7 * 5 * 60_000
+    assert warm_up_ms(running().world.runner("fragile")) == fragile.NEEDS_BARS * 60_000
+    assert warm_up_ms(running().world.runner("scripted")) == 0, "it keeps no state"
+
+
+def test_a_file_that_cannot_be_used_cancels_what_it_ordered() -> None:
+    run = running()
+    told(run, 3, fragile.BUY)
+    gone = StrategyFailed(DAY_0_MS + 4 * 60_000, "fragile", "", "fragile.py", "there is no such file")
+    (cancelled,) = take(run.world, run.log, gone)
+    assert isinstance(cancelled, OrderCancelled)
+    assert (cancelled.strategy, cancelled.action, cancelled.reason) == ("fragile", "entry", "strategy_failed")
+    assert refolded(run) == state_of(run.world)
+
+
+def test_a_hook_that_is_recorded_to_have_failed_is_not_called_again() -> None:
+    run, heard = running(), list[float]()
+    told(run, 3, fragile.FAIL_OBSERVING)
+
+    def observe(view: View, _params: fragile.Parameters) -> None:
+        heard.append(view.candle.volume)
+
+    mended = replace(FRAGILE, hooks=replace(FRAGILE.hooks, observe=observe))
+    world = new_state({**BOTH, "fragile": mended})
+    for group in groups(run.log):
+        decide(world, group[0].event, group[0].seq, group[1:])
+    assert heard == [CALM] * 6
 
 
 def test_a_snapshot_of_a_parked_strategy_restores_it() -> None:

@@ -56,16 +56,19 @@ class Reading(Struct):
 
 def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Long for an even last digit, short for an odd one; none where it says leave."""
+    answer.reading.volume = view.candle.volume
     return entry(view.candle.volume, view.candle.close, params.absolute, answer)
 
 
 def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Out where the last digit is 3 or 8."""
+    answer.reading.volume = view.candle.volume
     return departure(view.candle.volume)
 
 
 def manage(view: View, params: Parameters, answer: Answer) -> None:
     """Whatever the digits say of stop, targets, adds, trailing and a reduction."""
+    answer.reading.volume = view.candle.volume
     change(view.candle.volume, view.candle.close, view.position.side, params.absolute, answer)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.oracle.rounding import Contract, Step
 from tests.oracle.settings import MINUTE
 
 from .answers import Answer
+from .comparison import check_alike
+from .scene_engine import engine_run
 from .simulate import Dictated, Outcome, simulate
+
+if TYPE_CHECKING:
+    from papertape.events.facts import Event
 
 X = Contract(tick=Step(1, 10), lot=Step(1, 1000))
 FREE = {
@@ -24,6 +29,7 @@ FREE = {
     "global_max_loss_percent": 100.0,
 }
 """Nothing costs, no switch trips, and there is capital enough for every size."""
+T = TypeVar("T")
 Bar = tuple[float, float, float, float]
 Fill = tuple[float, str, str, int, float, float]
 
@@ -47,27 +53,38 @@ class Scene:
 
     def play(self, side: int = 1) -> Outcome:
         """The run as a long, or mirrored about 100 as a short."""
+        return self.played_by_both(side)[0]
+
+    def decided(self, side: int = 1) -> list[Event]:
+        """The engine's decisions in the same run."""
+        return self.played_by_both(side)[1]
+
+    def played_by_both(self, side: int) -> tuple[Outcome, list[Event]]:
+        """The run of the oracle, and that of the engine, which must do the same."""
         rows = [
             (number * MINUTE, *mirrored_bar(bar, side), 1.0, number in self.late)
             for number, bar in enumerate([self.first, *self.bars])
             if number not in self.missing
         ]
         order = [row[0] // MINUTE for row in rows]
-        script = Dictated(
-            {("X", self.signal): mirrored(self.enter, side)},
-            {("X", order.index(number)): reason for number, reason in self.leaves.items()},
-            {("X", order.index(number)): mirrored(answer, side) for number, answer in self.manages.items()},
-        )
+        enters = {self.signal: mirrored(self.enter, side)}
+        leaves = {order.index(number): reason for number, reason in self.leaves.items()}
+        manages = {order.index(number): mirrored(answer, side) for number, answer in self.manages.items()}
         settings = {**FREE, **self.settings}
-        return simulate(
+        funding = [(minute * MINUTE, rate) for minute, rate in self.funding]
+        outcome = simulate(
             {"X": rows},
-            script,
+            Dictated(on_x(enters), on_x(leaves), on_x(manages)),
             contracts={"X": X},
             settings=settings,
             timeframe=self.timeframe,
             units_max=self.units_max,
-            funding={"X": [(minute * MINUTE, rate) for minute, rate in self.funding]},
+            funding={"X": funding},
+            strategy="dictated",
         )
+        world, events = engine_run(rows, enters, leaves, manages, settings, self.units_max, self.timeframe, funding)
+        check_alike(outcome, world, events)
+        return outcome, events
 
     def fills(self, side: int = 1) -> list[Fill]:
         """The fills as (minute, action, reason, rung, quantity, price); a short's prices are mirrored back."""
@@ -82,6 +99,11 @@ class Scene:
             )
             for fill in self.play(side).log.fills
         ]
+
+
+def on_x(told: Mapping[int, T]) -> dict[tuple[str, int], T]:
+    """What is told by the number of the bar, as a script of the one symbol has it."""
+    return {("X", number): one for number, one in told.items()}
 
 
 def mirrored_price(price: float, side: int) -> float:

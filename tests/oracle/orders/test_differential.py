@@ -15,22 +15,14 @@ from tests.build import FIVE_MINUTES_MS
 from tests.reducer.random_market import Recipe, recipes
 from tests.support import NO_LIMITS, examples
 
-from .engine_runs import (
-    cancellations_of,
-    engine_events,
-    fills_of,
-    moves_of,
-    payments_of,
-    refusals_of,
-    trades_of,
-)
+from .comparison import check_alike
+from .engine_runs import engine_events
 from .tapes import at_closes_of, dictated_market, oracle_run
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.risk_settings import RiskSettings
     from tests.reducer.random_market import RandomTape
 
-    from .holding import Record
     from .simulate import Outcome
 
 RISKS = {
@@ -50,31 +42,10 @@ RISKS = {
 
 
 def check_same(tape: RandomTape, risk: RiskSettings = NO_LIMITS, engine: str = "python", series: str = "1m") -> Outcome:
-    """Compare everything that both recorded; sums over parts may differ in the order of their additions."""
+    """Compare the engine's run of a tape with the oracle's."""
     outcome = oracle_run(tape, risk=risk, timeframe_ms=SERIES_MS[series])
-    world, events = engine_events(tape, risk, engine, series)
-    log = outcome.log
-    assert fills_of(events) == log.fills
-    assert refusals_of(events) == log.refusals
-    assert cancellations_of(events) == log.cancellations
-    assert moves_of(events) == [(move["symbol"], move["time"], move["what"]) for move in log.moves]
-    assert payments_of(events) == log.funding_payments
-    check_trades(trades_of(events), log.trades)
-    account = world.runner("dictated").account
-    assert (account.cash_usdt, account.equity_usdt) == (outcome.cash, outcome.final_equity)
+    check_alike(outcome, *engine_events(tape, risk, engine, series))
     return outcome
-
-
-def check_trades(ours: list[Record], theirs: list[Record]) -> None:
-    """Compare trades: one opening and one closing fill to the bit, more of them to 1e-9."""
-    assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
-        if other["parts"] == 1 and other["quantity_base"] == other["max_quantity_base"]:
-            assert one == other
-        else:
-            exact = {name: other[name] for name in ("quantity_base", "max_quantity_base")}
-            close = {k: pytest.approx(v, rel=1e-9, abs=1e-9) for k, v in other.items() if isinstance(v, float)}
-            assert one == other | close | exact
 
 
 def busy(seed: int) -> RandomTape:

@@ -139,6 +139,14 @@ def test_a_short_is_slipped_down() -> None:
     assert [f["price_usdt"] for f in scene.play(-1).log.fills] == [98.9, 101.2]
 
 
+@SIDES
+def test_a_stop_fraction_within_the_slippage_is_no_gap(side: int) -> None:
+    """E = 101, SL = 100.4 above the open of 100: hit inside, slipped to 99.3 (short: E = 99, SL = 99.5, 100.5)."""
+    enter = {"side": 1, "stop_fraction": 0.005, "quantity": 10.0}
+    fills = Scene(enter, [(100.0, 100.0, 99.8, 100.0)], settings={"slippage_percent": 1.0}).fills(side)
+    assert [(f[0], f[1], f[5]) for f in fills] == [(1, "open", 101.0), (2, "close", 99.3 if side == 1 else 99.5)]
+
+
 # ---------------------------------------------------------------- expiry and validity
 
 QUIET = (100.0, 100.0, 100.0, 100.0)
@@ -198,6 +206,14 @@ def test_prices_are_put_on_the_grid_away_from_the_market() -> None:
     assert (short.average, short.stop, short.rungs[0].price) == (101.0, 103.0, 98.9)
 
 
+@SIDES
+def test_a_stop_entry_is_put_on_the_grid_away_from_the_market(side: int) -> None:
+    scene = Scene(STOP | {"price": 100.95}, [(100.0, 100.9, 100.0, 100.5), (100.9, 101.0, 100.9, 101.0)])
+    assert scene.fills(side) == []
+    scene.enter = STOP | {"price": 100.95, "expires": 2}
+    assert [fill[5] for fill in scene.fills(side)] == [101.0]
+
+
 def test_the_real_entry_is_held_against_the_liquidation_price() -> None:
     """E is planned at 101, SL at 82; a gap to 112 puts the entry too far from its stop for the liquidation price."""
     enter = {"side": 1, "kind": "stop", "price": 101.0, "stop_price": 82.0, "quantity": 10.0}
@@ -209,7 +225,7 @@ def test_the_real_entry_is_held_against_the_liquidation_price() -> None:
 
 @pytest.mark.parametrize(("side", "bankruptcy"), [(1, 66.0), (-1, 101.0 + 101.0 / 3.0)])
 def test_a_gap_over_limit_and_liquidation_price(side: int, bankruptcy: float) -> None:
-    fills = Scene(LIMIT, [(60.0, 100.5, 59.0, 99.0)]).play(side).log.fills
+    fills = Scene(LIMIT, [(60.0, 100.5, 59.0, 99.0)], settings={"taker_fee_percent": 0.06}).play(side).log.fills
     assert [(f["action"], f["reason"], f["time_ms"]) for f in fills] == [
         ("open", "limit", 60_000),
         ("close", "liquidation", 60_000),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .scene import Bar, Scene, cancellations, reasons
+from .scene import Bar, Scene, cancellations, mirrored_price, reasons
 from .simulate import Outcome
 
 SIDES = pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
@@ -29,7 +29,7 @@ def managed(answer: dict[str, Any], bars: list[Bar] | None = None, side: int = 1
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "not a number": ({"stop_price": float("nan")}, "not_a_number"),
     "an infinite target": ({"targets": [(float("inf"), 1.0)]}, "not_a_number"),
-    "a reduce of nothing": ({"reduce": 0.0}, "not_a_number"),
+    "a negative reduce": ({"reduce": -0.5}, "not_a_number"),
     "a reduce of more than all": ({"reduce": 1.1}, "not_a_number"),
     "trailing by everything": ({"trailing": (1.0,)}, "not_a_number"),
     "trailing after a loss": ({"trailing": (0.1, -0.1)}, "not_a_number"),
@@ -61,11 +61,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a stop add at the close": ({"adds": [{"kind": "stop", "price": 100.0}]}, "ladder"),
     "a stop add at the last target that stands": ({"adds": [{"kind": "stop", "price": 104.0}]}, "ladder"),
     "a full ladder below the stop add that stands": ({"targets": [(102.0, 1.0)]}, "ladder"),
+    "a full ladder that ends at the stop add that stands": ({"targets": [(103.0, 1.0)]}, "ladder"),
     "a market add behind another": (
         {"adds": [{"kind": "limit", "price": 99.0}, {"kind": "market"}]},
         "ladder",
     ),
     "two market adds": ({"adds": [{"kind": "market"}, {"kind": "market"}]}, "ladder"),
+    "a bad ladder before too many units": ({"adds": [{"kind": "limit", "price": 100.0, "size": 3.0}]}, "ladder"),
     "too many units": ({"adds": [{"kind": "limit", "price": 98.0, "size": 2.1}]}, "units"),
 }
 
@@ -82,7 +84,7 @@ def test_an_answer_is_refused_whole(answer: dict[str, Any], reason: str, side: i
     assert (outcome.log.moves, holding.reduce) == ([], None)
 
 
-@pytest.mark.parametrize("answer", [{"stop_price": 0.0}, {"targets": [(-1.0, 1.0)]}])
+@pytest.mark.parametrize("answer", [{"stop_price": -1.0}, {"targets": [(0.0, 1.0)]}])
 def test_a_price_of_nothing_is_no_number(answer: dict[str, Any]) -> None:
     assert reasons(managed(answer)) == ["not_a_number"]
 
@@ -124,6 +126,45 @@ def test_equal_adds_and_targets_change_nothing(side: int) -> None:
     assert cancellations(outcome) == [(7, "add", 2, "expired")]
 
 
+LIMIT_99, STOP_103 = {"kind": "limit", "price": 99.0}, {"kind": "stop", "price": 103.0, "expires": 5}
+ALMOST_EQUAL: dict[str, list[dict[str, Any]]] = {
+    "another price": [LIMIT_99, STOP_103 | {"price": 103.1}],
+    "another size": [LIMIT_99, STOP_103 | {"size": 0.5}],
+    "another expiry": [LIMIT_99, STOP_103 | {"expires": 6}],
+    "no expiry": [LIMIT_99, {"kind": "stop", "price": 103.0}],
+    "another order": [STOP_103, LIMIT_99],
+    "fewer": [LIMIT_99],
+    "more": [LIMIT_99, STOP_103, {"kind": "limit", "price": 98.0}],
+}
+
+
+@SIDES
+@pytest.mark.parametrize("adds", ALMOST_EQUAL.values(), ids=ALMOST_EQUAL)
+def test_adds_that_differ_replace_those_that_rest(adds: list[dict[str, Any]], side: int) -> None:
+    outcome = managed({"adds": adds}, side=side)
+    assert cancellations(outcome) == [(2, "add", 1, "replaced"), (2, "add", 2, "replaced")]
+    assert [rests.number for rests in outcome.holdings["X"].adds] == [n + 1 for n in range(len(adds))]
+
+
+@SIDES
+def test_targets_with_other_parts_are_a_new_ladder(side: int) -> None:
+    outcome = managed({"targets": [(102.0, 0.4), (104.0, 0.6)]}, side=side)
+    assert [move["what"] for move in outcome.log.moves] == ["targets"]
+
+
+@SIDES
+def test_a_stop_is_put_on_the_grid_away_from_the_market(side: int) -> None:
+    outcome = managed({"stop_price": 97.05}, side=side)
+    assert mirrored_price(outcome.holdings["X"].stop, side) == 97.0
+
+
+def test_a_full_ladder_may_end_below_a_stop_add_that_has_filled() -> None:
+    bars = [QUIET, (100.0, 103.0, 100.0, 100.0)]
+    outcome = Scene(ENTER | {"targets": []}, bars, manages={2: {"targets": [(102.0, 1.0)]}}).play()
+    assert reasons(outcome) == []
+    assert [rung.price for rung in outcome.holdings["X"].rungs] == [102.0]
+
+
 def test_adds_that_rest_are_compared_without_those_that_filled() -> None:
     """The first add filled; naming the second alone is naming what rests."""
     fill = (100.0, 100.0, 98.0, 100.0)
@@ -162,6 +203,15 @@ def test_a_moved_stop_ends_the_reason_of_trailing() -> None:
     assert (further.holdings["X"].stop, further.holdings["X"].stop_reason) == (99.9, "trailing_stop")
 
 
+@pytest.mark.parametrize("numbers", [(0.4, 0.1, 0.2), (0.5, 0.0, 0.2), (0.5, 0.1, 0.3), (0.5, 0.1, 0.0)])
+def test_each_number_of_the_trailing_is_a_change(numbers: tuple[float, float, float]) -> None:
+    for told, moves in ((numbers, ["stop"]), ((0.5, 0.1, 0.2), [])):
+        outcome = managed({"trailing": told}, enter={"trailing": (0.5, 0.1, 0.2)})
+        assert [move["what"] for move in outcome.log.moves] == moves
+        trailing = outcome.holdings["X"].trailing
+        assert (trailing.fraction, trailing.after, trailing.breakeven) == told
+
+
 def test_trailing_that_is_turned_off_leaves_the_stop() -> None:
     enter = ENTER | {"trailing": (0.02,)}
     bars = [QUIET, (100.0, 101.9, 100.0, 101.0)]
@@ -197,6 +247,14 @@ def test_a_reduce_of_less_than_a_lot_is_cancelled() -> None:
     assert cancellations(outcome) == [(2, "reduce", 0, "below_minimum")]
 
 
+@SIDES
+@pytest.mark.parametrize("what", [{"late": frozenset({2})}, {"missing": frozenset({2})}], ids=["late", "missing"])
+def test_a_reduce_outlives_what_cancels_the_adds(what: dict[str, Any], side: int) -> None:
+    outcome = managed({"reduce": 0.5}, [QUIET] * 3, side, **what)
+    assert [c[1] for c in cancellations(outcome)] == ["add", "add"]
+    assert [(f["reason"], f["quantity_base"]) for f in outcome.log.fills[1:]] == [("reduced", 5.0)]
+
+
 def test_a_stopped_position_cancels_its_reduce() -> None:
     outcome = managed({"reduce": 0.5}, [QUIET, (94.0, 94.0, 94.0, 94.0)], enter={"adds": ()})
     assert cancellations(outcome) == [(2, "reduce", 0, "position_closed")]
@@ -219,3 +277,5 @@ def test_a_tripped_switch_drops_the_adds_and_takes_the_rest() -> None:
     run = outcome.play()
     assert reasons(run) == ["kill_switch"]
     assert (run.holdings["X"].stop, run.holdings["X"].adds) == (96.0, [])
+    outcome.manages = {2: {"adds": []}}
+    assert reasons(outcome.play()) == [], "to name none is no answer that a switch forbids"

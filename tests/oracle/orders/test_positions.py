@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from .scene import Bar, Fill, Scene, cancellations
+from papertape.events.facts import Closing, OrderPlaced, PositionIncreased, PositionReduced
+
+from .scene import Bar, Fill, Scene, cancellations, mirrored_price
 
 SIDES = pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
 QUIET = (100.0, 100.0, 100.0, 100.0)
@@ -86,6 +88,34 @@ def test_the_whole_order_at_one_open(side: int) -> None:
         (2, "reduce", "target_2", 2, 1.25, 101.5),
         (2, "increase", "market", 1, 10.0, 102.0),
         (2, "increase", "stop", 2, 5.0, 102.0),
+    ]
+
+
+@SIDES
+def test_one_candle_fills_all_that_may_rest(side: int) -> None:
+    """A reduction, four targets, four adds and the stop: 10 - 5 - 4*1 + 10 + 3*5 = 26."""
+    change = {
+        "reduce": 0.5,
+        "targets": [(101.0, 0.2), (101.2, 0.2), (101.4, 0.2), (101.6, 0.2)],
+        "adds": [{"kind": "market"}, *({"kind": "stop", "price": p, "size": 0.5} for p in (101.0, 101.5, 102.0))],
+    }
+    fills = carried({}, (102.0, 102.0, 95.0, 96.0), side, manages={1: change})
+    assert [(f[1], f[4]) for f in fills] == [
+        ("reduce", 5.0),
+        *[("reduce", 1.0)] * 4,
+        ("increase", 10.0),
+        *[("increase", 5.0)] * 3,
+        ("close", 26.0),
+    ]
+
+
+@SIDES
+def test_a_market_add_before_limit_adds_at_one_open(side: int) -> None:
+    """Both are filled at the open of 98; the limit add at its own price."""
+    change = {"adds": [{"kind": "market"}, {"kind": "limit", "price": 99.0}]}
+    assert carried({}, (98.0, 98.0, 98.0, 98.0), side, manages={1: change}) == [
+        (2, "increase", "market", 1, 10.0, 98.0),
+        (2, "increase", "limit", 2, 10.0, 99.0),
     ]
 
 
@@ -181,6 +211,34 @@ def test_inside(enter: dict[str, Any], bar: Bar, expected: list[Fill], ambiguous
 
 
 @SIDES
+@pytest.mark.parametrize(
+    "enter",
+    [
+        {"targets": [(102.0, 0.00001)], "adds": [{"kind": "limit", "price": 99.0}]},
+        {"targets": [(102.0, 0.5)], "adds": [{"kind": "limit", "price": 99.0, "size": 0.001}]},
+    ],
+    ids=["a target of less than a lot", "an add of less than 5 USDT"],
+)
+def test_a_candle_stays_ambiguous_if_one_of_both_could_not_fill(enter: dict[str, Any], side: int) -> None:
+    bars = [QUIET, (100.0, 102.1, 98.9, 101.0), (94.0, 94.0, 94.0, 94.0)]
+    outcome = Scene(ENTER | enter, bars).play(side)
+    assert [c[3] for c in cancellations(outcome)] == ["below_minimum"]
+    assert [(trade["reason"], trade["ambiguous"]) for trade in outcome.log.trades] == [("stop", 1)]
+
+
+@SIDES
+def test_every_fill_inside_an_ambiguous_candle_says_so(side: int) -> None:
+    """The target and the limit add; the stop after a stop add."""
+    for enter, bar, flags in (
+        (HALVES | LIMITS, (100.0, 102.1, 98.9, 101.0), [True, True]),
+        (STOPS, (100.0, 101.0, 95.0, 99.0), [True, True]),
+        (HALVES | LIMITS, (98.9, 102.1, 98.8, 101.0), [False, False]),
+    ):
+        events = Scene(ENTER | enter, [QUIET, bar]).decided(side)
+        assert [e.ambiguous for e in events if isinstance(e, PositionReduced | PositionIncreased | Closing)] == flags
+
+
+@SIDES
 def test_a_limit_add_at_or_below_the_stop_never_fills(side: int) -> None:
     """The stop is tightened to 98, above the second add at 97."""
     fills = carried(LIMITS, (99.5, 100.0, 96.0, 97.0), side, manages={1: {"stop_price": 98.0}})
@@ -191,6 +249,45 @@ def test_a_limit_add_at_or_below_the_stop_never_fills(side: int) -> None:
 def test_adds_of_an_entry_do_not_fill_in_its_candle(side: int) -> None:
     scene = Scene(ENTER | LIMITS, [(100.0, 100.0, 98.0, 100.0), (100.0, 100.0, 98.9, 100.0)])
     assert scene.fills(side) == [OPENED, (3, "increase", "limit", 1, 10.0, 99.0)]
+
+
+@SIDES
+def test_what_the_orders_of_a_plan_say(side: int) -> None:
+    """Units, expiry, and prices on the grid away from the market."""
+    adds = [
+        {"kind": "limit", "price": 99.05, "size": 1.5, "expires": 3},
+        {"kind": "stop", "price": 100.95, "size": 0.5},
+    ]
+    events = Scene(ENTER | {"adds": adds}, [QUIET]).decided(side)
+    entry, *orders = [event for event in events if isinstance(event, OrderPlaced)]
+    assert (entry.rung, entry.units, entry.quantity_base, entry.expires_at_ms) == (0, 3.0, 10.0, 0)
+    assert [(o.units, o.quantity_base, o.expires_at_ms, mirrored_price(o.price_usdt, side)) for o in orders] == [
+        (1.5, 15.0, 5 * 60_000, 99.0),
+        (0.5, 5.0, 0, 101.0),
+    ]
+
+
+def test_exit_reduce_and_adds_say_nothing_of_the_entry_s_plan() -> None:
+    plan = {
+        "kind": "limit",
+        "price": 99.0,
+        "expires": 2,
+        "targets": [(102.0, 1.0)],
+        "trailing": (0.5, 0.1, 0.2),
+        "adds": [{"kind": "stop", "price": 101.0}],
+    }
+    scene = Scene(ENTER | plan, [(100.0, 100.0, 98.0, 100.0), QUIET, QUIET], manages={1: {"reduce": 0.25}})
+    scene.leaves = {2: "told"}
+    orders = [event for event in scene.decided() if isinstance(event, OrderPlaced)]
+    assert [(o.action, o.price_usdt, o.units, o.quantity_base) for o in orders] == [
+        ("entry", 99.0, 2.0, 10.0),
+        ("add", 101.0, 1.0, 10.0),
+        ("reduce", 0.0, 0.0, 2.5),
+        ("exit", 0.0, 0.0, 7.5),
+    ]
+    for order in orders[1:]:
+        assert (order.stop_price_usdt, order.trail_fraction, order.expires_at_ms, order.risk_usdt) == (0.0,) * 4
+        assert (order.targets, order.adds) == ((), ())
 
 
 @SIDES
@@ -206,159 +303,6 @@ def test_a_position_that_ends_cancels_its_adds(side: int) -> None:
     assert cancellations(outcome) == [(3, "add", 2, "position_closed")]
 
 
-# ---------------------------------------------------------------- quantities
-
-
-def test_targets_grow_with_adds_and_shrink_with_reduces() -> None:
-    """10 + 10 from the add; half at target 1 is 10; reduced by half to 5; the last rung takes all."""
-    adds = {"adds": [{"kind": "limit", "price": 99.0}]}
-    bars = [QUIET, (100.0, 100.0, 98.0, 100.0), (100.0, 102.1, 100.0, 102.0), QUIET, (100.0, 104.1, 100.0, 104.0)]
-    fills = Scene(ENTER | HALVES | adds, bars, manages={3: {"reduce": 0.5}}).fills()
-    assert [(f[1], f[2], f[4]) for f in fills] == [
-        ("open", "market", 10.0),
-        ("increase", "limit", 10.0),
-        ("reduce", "target_1", 10.0),
-        ("reduce", "reduced", 5.0),
-        ("close", "target_2", 5.0),
-    ]
-
-
-def test_parts_are_fractions_of_what_the_ladder_had_left() -> None:
-    """Parts .2 .3 .3 of 10: 2, then 8*.3/.8 = 3, then 5*.3/.5 = 3; 2 stay, for the ladder is not full."""
-    enter = ENTER | {"targets": [(101.0, 0.2), (102.0, 0.3), (103.0, 0.3)]}
-    outcome = Scene(enter, [QUIET, (100.0, 110.0, 100.0, 100.0)]).play()
-    assert [f["quantity_base"] for f in outcome.log.fills] == pytest.approx([10.0, 2.0, 3.0, 3.0])
-    assert outcome.holdings["X"].quantity == 2.0
-
-
-def test_a_part_of_less_than_a_lot_is_cancelled_and_leaves_the_others_as_they_are() -> None:
-    """0.004 in quarters: one lot each; a tenth of 0.009 is nothing and F stays 1, so .5 takes floor(.0045)."""
-    enter = ENTER | {"quantity": 0.109, "targets": [(101.0, 0.001), (102.0, 0.5)]}
-    outcome = Scene(enter, [QUIET, (100.0, 110.0, 100.0, 100.0)]).play()
-    assert cancellations(outcome) == [(3, "target", 1, "below_minimum")]
-    assert [(f["reason"], f["quantity_base"]) for f in outcome.log.fills[1:]] == [("target_2", 0.054)]
-
-
-@SIDES
-def test_a_rest_of_less_than_five_usdt_is_taken_too(side: int) -> None:
-    """0.1 at 100 is 10 USDT; 0.06 at 101 would leave 4.04 USDT (0.04 at 99: 3.96)."""
-    enter = ENTER | {"quantity": 0.1, "targets": [(101.0, 0.6), (102.0, 0.4)]}
-    (trade,) = Scene(enter, [QUIET, (100.0, 101.1, 100.0, 100.0)]).play(side).log.trades
-    assert (trade["reason"], trade["parts"], trade["max_quantity_base"]) == ("target_1", 1, 0.1)
-
-
-def test_the_size_of_an_add_is_of_the_first_fill() -> None:
-    """Half was taken at 102; the add of size 1.5 is 15 nonetheless."""
-    enter = ENTER | {"targets": [(102.0, 0.5)], "adds": [{"kind": "limit", "price": 99.0, "size": 1.5}]}
-    outcome = Scene(enter, [QUIET, (100.0, 102.1, 100.0, 100.0), (100.0, 100.0, 98.0, 100.0)]).play()
-    holding = outcome.holdings["X"]
-    assert (holding.quantity, holding.sizes, holding.largest) == (20.0, 2.5, 20.0)
-    assert holding.average == pytest.approx((5 * 100.0 + 15 * 99.0) / 20.0)
-
-
-def test_r1_grows_with_each_add() -> None:
-    """The entry: 10*|100 - 95|, and 10*|99 - 95| of the add, without costs."""
-    outcome = Scene(ENTER | LIMITS, [QUIET, (100.0, 100.0, 98.0, 100.0)]).play()
-    assert outcome.holdings["X"].r1 == pytest.approx(50.0 + 40.0)
-
-
-# ---------------------------------------------------------------- the trade
-
-
-def test_a_trade_runs_from_flat_to_flat() -> None:
-    """10 at 100, 10 at 99; 10 at 102, 10 at 95: gross = 10*(102 - 99.5) + 10*(95 - 99.5) = -20."""
-    bars = [QUIET, (100.0, 100.0, 98.5, 100.0), (100.0, 102.1, 100.0, 100.0), (96.0, 96.0, 95.0, 95.0)]
-    enter = ENTER | HALVES | {"adds": [{"kind": "limit", "price": 99.0}]}
-    outcome = Scene(enter, bars, settings={"maker_fee_percent": 0.1, "taker_fee_percent": 0.2}).play()
-    (trade,) = outcome.log.trades
-    assert (trade["quantity_base"], trade["max_quantity_base"], trade["parts"]) == (20.0, 20.0, 2)
-    assert (trade["entry_price_usdt"], trade["exit_price_usdt"]) == (99.5, 98.5)
-    assert (trade["entry_time_ms"], trade["exit_time_ms"]) == (60_000, 5 * 60_000)
-    assert trade["gross_usdt"] == pytest.approx(-20.0)
-    fees = 1000.0 * 0.002 + 990.0 * 0.001 + 1020.0 * 0.001 + 950.0 * 0.002
-    assert trade["fees_usdt"] == pytest.approx(fees)
-    assert outcome.cash == pytest.approx(1_000_000.0 - 20.0 - fees)
-    assert outcome.log.fills[1]["average_usdt"] == 99.5
-    assert outcome.log.fills[3]["position_base"] == outcome.log.fills[3]["average_usdt"] == 0.0
-
-
-def test_open_fees_and_funding_go_with_the_parts() -> None:
-    """4 of 10 leave with 0.4 of the open fee and of the funding; the rest takes what is left."""
-    enter = ENTER | {"targets": [(102.0, 0.4), (104.0, 0.6)]}
-    bars = [QUIET, (100.0, 102.1, 100.0, 100.0), (100.0, 104.1, 100.0, 100.0)]
-    scene = Scene(enter, bars, settings={"taker_fee_percent": 0.1}, funding=[(2, 0.001)])
-    first, second = scene.play().log.parts
-    assert (first.fees, first.funding) == pytest.approx((0.4, -0.4))
-    assert (second.fees, second.funding) == pytest.approx((0.6, -0.6))
-    assert (first.gross, second.gross) == pytest.approx((8.0, 24.0))
-
-
-@pytest.mark.parametrize(("minute", "paid"), [(1, False), (2, True)])
-def test_a_fill_inside_a_candle_pays_from_its_end_on(minute: int, paid: bool) -> None:
-    """Filled inside the candle of minute 1: its time is its open, so it pays at minute 2 and not at minute 1."""
-    enter = {"side": 1, "kind": "limit", "price": 99.0, "stop_price": 95.0, "quantity": 10.0}
-    scene = Scene(enter, [(100.0, 100.0, 98.0, 100.0), QUIET, QUIET], funding=[(minute, 0.001)])
-    assert bool(scene.play().log.funding_payments) is paid
-
-
-def test_an_add_pays_with_the_whole() -> None:
-    scene = Scene(ENTER | LIMITS, [QUIET, (100.0, 100.0, 98.0, 100.0), QUIET], funding=[(3, 0.001)])
-    (payment,) = scene.play().log.funding_payments
-    assert payment["amount"] == pytest.approx(-20 * 100.0 * 0.001)
-
-
-# ---------------------------------------------------------------- checks of an add at its fill
-
-
-def test_an_add_below_the_minimum_is_cancelled() -> None:
-    enter = ENTER | {"quantity": 0.06, "adds": [{"kind": "limit", "price": 99.0, "size": 0.8}]}
-    outcome = Scene(enter, [QUIET, (100.0, 100.0, 98.0, 100.0)]).play()
-    assert cancellations(outcome) == [(3, "add", 1, "below_minimum")]
-
-
-def test_an_add_beyond_the_margin_is_cancelled() -> None:
-    """A first fill of 96 ties up 3,200 of 10,000 and 2,000 stay free; 144 at 99 tie up 4,752, at 110 5,280."""
-    settings = {"capital_usdt": 10_000.0, "max_concurrent_positions": 1}
-    for add, reason in (({"kind": "limit", "price": 99.0}, []), ({"kind": "stop", "price": 110.0}, ["margin"])):
-        enter = ENTER | {"quantity": 100.0, "adds": [add | {"size": 1.5}]}
-        bars = [QUIET, (100.0, 110.0, 98.0, 100.0)]
-        outcome = Scene(enter, bars, settings=settings, units_max=2.5).play()
-        assert outcome.log.fills[0]["quantity_base"] == 96.0
-        assert [c["reason"] for c in outcome.log.cancellations] == reason
-
-
-def test_an_add_whose_stop_is_beyond_liquidation_is_cancelled() -> None:
-    """SL 82 is 18 below E = 100, liquidation 32.7; a stop add at 120 makes E' = 110, 28 above SL, liquidation 35.9."""
-    enter = ENTER | {"stop_price": 82.0, "adds": [{"kind": "stop", "price": 120.0}]}
-    outcome = Scene(enter, [QUIET, (100.0, 120.0, 100.0, 110.0)]).play()
-    assert cancellations(outcome) == [(3, "add", 1, "stop_beyond_liquidation")]
-    assert outcome.holdings["X"].sizes == 1.0
-
-
-def test_adds_expire_from_the_close_that_placed_them() -> None:
-    """Placed at minute 2 with n = 1: alive in the bar of minute 2, dead at minute 3."""
-    enter = ENTER | {"adds": [{"kind": "limit", "price": 99.0, "expires": 1}]}
-    dip = (100.0, 100.0, 98.0, 100.0)
-    assert len(Scene(enter, [QUIET, dip]).fills()) == 2
-    outcome = Scene(enter, [QUIET, QUIET, dip]).play()
-    assert len(outcome.log.fills) == 1
-    assert cancellations(outcome) == [(3, "add", 1, "expired")]
-
-
-def test_a_hole_cancels_adds_and_leaves_stop_and_targets() -> None:
-    bars = [QUIET, QUIET, (100.0, 102.1, 98.0, 100.0)]
-    outcome = Scene(ENTER | HALVES | LIMITS, bars, missing=frozenset({2})).play()
-    reasons = [c[1:] for c in cancellations(outcome)]
-    assert reasons == [("add", 1, "next_candle_missing"), ("add", 2, "next_candle_missing")]
-    assert [f["reason"] for f in outcome.log.fills] == ["market", "target_1"]
-
-
-def test_a_trip_cancels_adds_at_once() -> None:
-    settings = {"max_session_loss_percent": 0.001}
-    outcome = Scene(ENTER | LIMITS, [QUIET, (98.9, 98.9, 98.5, 98.5)], settings=settings).play()
-    assert cancellations(outcome) == [(3, "add", 2, "kill_switch")]
-
-
 # ---------------------------------------------------------------- section 10: what the view offers
 
 
@@ -367,6 +311,12 @@ def test_the_age_counts_completions_after_the_first_fill() -> None:
     limit = {"side": 1, "kind": "limit", "price": 99.0, "stop_price": 95.0, "quantity": 10.0}
     for enter, bar, ages in ((ENTER, QUIET, [0, 1, 2]), (limit, (100.0, 100.0, 98.0, 100.0), [0, 0, 1])):
         assert [view["age_candles"] for view in Scene(enter, [bar, QUIET]).play().views] == ages
+
+
+def test_the_age_counts_candles_of_the_strategy_s_own_timeframe() -> None:
+    """Asked at minute 5 and filled at its open: the candles of minutes 10 and 15 count, of bars up to 16."""
+    scene = Scene(ENTER, [QUIET] * 16, timeframe=5 * 60_000, signal=4)
+    assert [view["age_candles"] for view in scene.play().views] == [0] * 9 + [1] * 5 + [2] * 3
 
 
 def test_candles_since_an_exit_count_from_its_time() -> None:
@@ -383,3 +333,10 @@ def test_the_result_in_r_has_parts_fees_and_what_is_open(side: int) -> None:
     outcome = Scene(ENTER | HALVES, [QUIET, (100.0, 102.1, 100.0, 101.0)]).play(side)
     assert outcome.views[-1]["result_r"] == pytest.approx(0.3)
     assert outcome.views[-1]["units"] == 1.0
+
+
+def test_the_result_in_r_has_all_fees_and_funding() -> None:
+    """R1 = 10*(5 + 0.001*(100 + 95)); 1 was paid to open, 1 of funding, half of either with the part that left."""
+    settings, funding = {"taker_fee_percent": 0.1}, [(2, 0.001)]
+    scene = Scene(ENTER | HALVES, [QUIET, (100.0, 102.1, 100.0, 101.0)], settings=settings, funding=funding)
+    assert scene.play().views[-1]["result_r"] == pytest.approx((10.0 + 5.0 - 1.0 - 1.0) / 51.95)

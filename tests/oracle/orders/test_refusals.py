@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from papertape.events.facts import OrderPlaced, OrderRejected
 from tests.oracle.exchange import Order, size_entry
 from tests.oracle.settings import RISK
 
 from .answers import entry_of
 from .refusals import planned_entry
 from .scene import FREE, Scene, X, reasons
+from .scene_engine import engine_run
 from .simulate import Outcome
 from .sizing import Plan, plan_entry
 
@@ -31,7 +33,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an expiry of nothing": (LIMIT | {"expires": 0}, "not_a_number"),
     "an expiry of 289": (LIMIT | {"expires": 289}, "not_a_number"),
     "trailing by everything": (MARKET | {"trailing": (1.0,)}, "not_a_number"),
-    "an add of five": (MARKET | {"adds": [{"kind": "limit", "price": 99.0, "size": 4.1}]}, "not_a_number"),
+    "trailing from a loss": (MARKET | {"trailing": (0.1, -0.1)}, "not_a_number"),
+    "break-even from a loss": (MARKET | {"trailing": (0.0, 0.0, -0.1)}, "not_a_number"),
+    "an add of more than four": (MARKET | {"adds": [{"kind": "limit", "price": 99.0, "size": 4.001}]}, "not_a_number"),
     "no number before a stop on the wrong side": (
         MARKET | {"stop_price": 101.0, "targets": [(NAN, 1.0)]},
         "not_a_number",
@@ -64,6 +68,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "ladder",
     ),
     "a stop add at the last target": (MARKET | {"targets": FULL, "adds": [{"kind": "stop", "price": 104.0}]}, "ladder"),
+    "a stop add at the only target, a fraction": (
+        MARKET | {"target_fractions": [(0.04, 1.0)], "adds": [{"kind": "stop", "price": 104.0}]},
+        "ladder",
+    ),
     "a bad ladder before too many units": (
         MARKET | {"adds": [{"kind": "market", "size": 4.0}]},
         "ladder",
@@ -110,6 +118,27 @@ def test_what_is_just_allowed(enter: dict[str, Any], side: int) -> None:
     assert reasons(asked(enter, side)) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"target_fractions": [(0.02, 1.0)], "targets": [(103.0, 0.5)]}, "ladder"),
+        ({"target_fractions": [(0.02, 0.3), (0.03, 0.3)], "targets": [(104.0, 0.3)]}, "ladder"),
+        ({"stop_fraction": 0.02}, "not_a_number"),
+    ],
+    ids=["a target of either kind", "targets of either kind", "two stops"],
+)
+def test_stop_and_targets_are_given_in_one_way(more: dict[str, Any], reason: str) -> None:
+    """The oracle's answers cannot say both."""
+    _, events = engine_run([(0, *QUIET, 1.0, False)], {0: MARKET | more}, {}, {}, FREE, 1.0, 60_000, ())
+    assert [event.reason for event in events if isinstance(event, OrderRejected)] == [reason]
+
+
+def test_sizes_that_add_up_in_tenths_are_not_too_many_units() -> None:
+    """1 + (0.1 + 1.3) is 2.4000000000000004."""
+    adds = [{"kind": "limit", "price": 99.5, "size": 0.1}, {"kind": "limit", "price": 99.0, "size": 1.3}]
+    assert reasons(Scene(MARKET | {"adds": adds}, [], units_max=2.4).play()) == []
+
+
 def test_a_limit_pays_less_to_its_stop() -> None:
     """99 to 98: 0.0002*99 + 0.0011*98 = 0.1276; a market order of 100 to 99 pays 0.0011*199 = 0.2189."""
     costs = {"maker_fee_percent": 0.02, "taker_fee_percent": 0.06, "slippage_percent": 0.05}
@@ -118,14 +147,27 @@ def test_a_limit_pays_less_to_its_stop() -> None:
     assert reasons(asked(MARKET | {"stop_price": 99.0}, 1, costs | {"max_cost_to_stop": 0.13})) == ["cost_to_stop"]
 
 
+def test_liquidation_before_costs() -> None:
+    """Costs of 0.3 are more than a thousandth of 10 and of 30; liquidation is 33 away, and 45 are asked for."""
+    limits = {"taker_fee_percent": 0.1, "slippage_percent": 0.05, "max_cost_to_stop": 0.001}
+    assert reasons(asked(MARKET | {"stop_price": 90.0}, 1, limits)) == ["cost_to_stop"]
+    assert reasons(asked(MARKET | {"stop_price": 70.0}, 1, limits)) == ["stop_beyond_liquidation"]
+
+
 def plan(answer: dict[str, Any], units_max: float = 1.0, close: float = 100.0, **settings: float) -> Plan:
-    """The plan for a signal with all capital free."""
+    """The plan for a signal with all capital free; the engine's order is the same."""
     values = {**RISK, **settings}
     entry = entry_of(answer, X.tick)
     assert entry is not None
     s, capital = values["slippage_percent"] / 100.0, values["capital_usdt"]
     planned = planned_entry(entry, close, s, X.tick)
-    return plan_entry(values, X, entry, planned, s, capital, capital, units_max)
+    ours = plan_entry(values, X, entry, planned, s, capital, capital, units_max)
+    row = (0, close, close, close, close, 1.0, False)
+    _, (placed,) = engine_run([row], {0: answer}, {}, {}, values, units_max, 60_000, ())
+    assert isinstance(placed, OrderPlaced)
+    theirs = (placed.quantity_base, placed.planned_price_usdt, placed.risk_usdt)
+    assert theirs == (ours.quantity, ours.price, ours.r1)
+    return ours
 
 
 def test_a_market_entry_is_sized_as_the_model_does_it() -> None:
@@ -154,6 +196,14 @@ def test_the_margin_is_not_shared() -> None:
     enter = {"side": 1, "stop_price": 90.0}
     assert plan(enter, **settings).quantity == pytest.approx(10_000.0 / (100.0 / 3.0 + 0.12), abs=1e-3)
     assert plan(enter, 17.0, **settings).quantity == pytest.approx(300.0 / 17.0, abs=1e-3)
+
+
+def test_the_margin_of_a_limit_order_knows_its_lower_fee() -> None:
+    """One slot, all margin at leverage 20: 10,000/(99/20 + 0.0008*99), where the slot would allow 2,020."""
+    settings = {"max_concurrent_positions": 1.0, "free_margin_percent": 0.0, "max_risk_per_trade_percent": 100.0}
+    enter = {"side": 1, "kind": "limit", "price": 99.0, "stop_price": 98.0}
+    quantity = plan(enter, leverage=20.0, **settings).quantity
+    assert quantity == pytest.approx(10_000.0 / (99.0 / 20.0 + 0.0008 * 99.0), abs=1e-3)
 
 
 def test_an_own_size_stays_under_the_caps() -> None:

@@ -37,6 +37,14 @@ def test_best_and_worst_of_the_entry_candle(side: int) -> None:
         assert (mirrored_price(holding.best, side), mirrored_price(holding.worst, side)) == (best, worst)
 
 
+@SIDES
+def test_the_best_of_the_entry_s_candle_may_lie_behind_the_slipped_entry(side: int) -> None:
+    """E = 100.1, and the whole candle stands at 100."""
+    holding = Scene(ENTER, [QUIET], settings={"slippage_percent": 0.05}).play(side).holdings["X"]
+    assert mirrored_price(holding.average, side) == 100.1
+    assert (holding.best, holding.worst) == (100.0, 100.0)
+
+
 def test_the_stop_follows_the_best_price() -> None:
     """1 % below 102 is 100.98, floored; it never goes back; the high of the entry's candle counts."""
     enter = ENTER | {"trailing": (0.01,)}
@@ -58,6 +66,19 @@ def test_trailing_begins_where_it_is_told_to(side: int) -> None:
     enter = ENTER | {"trailing": (0.005, 0.02)}
     assert stop_after(enter, [(100.0, 101.9, 100.0, 101.5)], side) == (95.0, "stop")
     assert stop_after(enter, [(100.0, 102.0, 100.0, 102.0)], side)[1] == "trailing_stop"
+
+
+@SIDES
+def test_without_a_beginning_it_trails_from_the_first_candle_on(side: int) -> None:
+    """E = 100.1, and the best price of 100 lies behind it."""
+    stop = stop_after(ENTER | {"trailing": (0.01,)}, [QUIET], side, settings={"slippage_percent": 0.05})
+    assert stop == (99.0, "trailing_stop")
+
+
+def test_trailing_comes_before_break_even_at_the_same_price() -> None:
+    """102*(1 - 0.0196) = 100.0008, floored to the entry price itself."""
+    enter = ENTER | {"trailing": (0.0196, 0.0, 0.01)}
+    assert stop_after(enter, [(100.0, 102.0, 100.0, 101.0)]) == (100.0, "trailing_stop")
 
 
 @SIDES
