@@ -101,6 +101,25 @@ def hold_words(reason: str, detail: str) -> str:
             return HOLDS.get(reason) or reason_words(reason)
 
 
+def plot_words(reason: str, detail: str) -> str:
+    """Describe why a chart shows no readings of a strategy, or no newer ones; empty if there are."""
+    match reason:
+        case "":
+            return ""
+        case "not_configured":
+            return "it does not run yet"
+        case "unusable":
+            return f"it cannot run: {detail}"
+        case "no_plot":
+            return "its file has no PLOT"
+        case "read_failed":
+            return f"its read failed at {detail}"
+        case "not_ready":
+            return "it has too few candles yet"
+        case _:
+            return hold_words(reason, detail)
+
+
 NOT_ASKED: dict[str, str] = {
     "not_ready": "candles missing",
     "no_signal": "signal missing",
