@@ -25,14 +25,14 @@ from papertape.projections.site.ports import (
     CandleView,
     ChartView,
     ConditionsView,
+    PlotLine,
+    PlotView,
     Progress,
     ReadinessView,
-    ReadingLine,
-    ReadingsView,
     SettlementView,
 )
 from papertape.projections.text.causes import cause_chain, explain_chain
-from papertape.projections.text.reasons import hold_words, plot_words
+from papertape.projections.text.reasons import hold_words, plot_note
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -131,24 +131,24 @@ class LogInspector:
         if strategy is None:
             return view
         if not chart.candles:
-            return replace(view, readings=ReadingsView(strategy, ()))
+            return replace(view, plot=PlotView(strategy, ()))
         opens_ms = tuple(one.open_time_ms for one in chart.candles)
         query = PlotQuery(strategy, symbol, timeframe_ms, asked_ms, opens_ms, seq, before_ms)
-        return replace(view, readings=await self._readings(query))
+        return replace(view, plot=await self._plot(query))
 
-    async def _readings(self, query: PlotQuery) -> ReadingsView:
+    async def _plot(self, query: PlotQuery) -> PlotView:
         """Return a strategy's readings; none yet if the log has to be read for longer than a page waits."""
         try:
             plot = await self._within_limit(query.seq, self._current_log().plots.plot(query))
         except LogBusy as busy:
-            return ReadingsView(query.strategy, (), f"{query.strategy}: {busy}", pending=True)
+            return PlotView(query.strategy, (), f"{query.strategy}: {busy}", pending=True)
         lines = tuple(
-            ReadingLine(name, place, values) for (name, place), values in zip(plot.places, plot.lines, strict=True)
+            PlotLine(name, place, values) for (name, place), values in zip(plot.places, plot.lines, strict=True)
         )
-        words = plot_words(plot.obstacle.reason, plot.obstacle.detail)
-        if not words and plot.is_cut:
-            words = f"older readings are not shown, because more than {PLOT_EVENTS_MAX:,} events lie between"
-        return ReadingsView(query.strategy, lines, f"{query.strategy}: {words}" if words else "")
+        note = plot_note(query.strategy, plot.obstacle.reason, plot.obstacle.detail)
+        if not note and plot.is_cut:
+            note = f"older readings are not shown, because more than {PLOT_EVENTS_MAX:,} events lie between"
+        return PlotView(query.strategy, lines, note)
 
     def _asked_ms(self, strategy: str) -> int:
         """Return the timeframe on whose closes a strategy is asked. Raise UsageError for an unknown one."""

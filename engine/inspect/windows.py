@@ -57,6 +57,9 @@ class KeptWindows(Generic[W]):
         self._subjects_max = subjects_max
         self._pairs: OrderedDict[Hashable, WindowPair[W]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._pairs)
+
     def of(self, subject: Hashable) -> WindowPair[W]:
         """Return the windows of a subject."""
         pair = self._pairs.setdefault(subject, WindowPair())

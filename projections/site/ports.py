@@ -199,7 +199,7 @@ class SettlementView(Struct, frozen=True):
     rate: float
 
 
-class ReadingLine(Struct, frozen=True):
+class PlotLine(Struct, frozen=True):
     """One number that a strategy reads, with one value per candle: the newest known at its close, None without one.
 
     `place` is where its strategy draws it: `price` is on the candles, `pane` and `pane:TITLE` are panes below.
@@ -210,15 +210,15 @@ class ReadingLine(Struct, frozen=True):
     values: tuple[float | None, ...]
 
 
-class ReadingsView(Struct, frozen=True):
-    """The readings of a strategy at the candles of a chart.
+class PlotView(Struct, frozen=True):
+    """The readings of a strategy that its `PLOT` names, at the candles of a chart.
 
     `note` says why there are none, no newer or no older ones; empty if nothing is missing. If they are `pending`, the
     log is being read up to there: ask again.
     """
 
     strategy: str
-    lines: tuple[ReadingLine, ...]
+    lines: tuple[PlotLine, ...]
     note: str = ""
     pending: bool = False
 
@@ -227,7 +227,7 @@ class ChartView(Struct, frozen=True):
     """Candles of one symbol, oldest first, with the kernel's own indicators.
 
     A series has one value per candle, None while the indicator is not ready. An interval with a gap in it yields no
-    candle, neither here nor for a strategy. `funding` are the settlements within the candles' time. `readings` are
+    candle, neither here nor for a strategy. `funding` are the settlements within the candles' time. `plot` has
     those of the strategy that was asked for, None without one.
     """
 
@@ -238,7 +238,7 @@ class ChartView(Struct, frozen=True):
     vwap: tuple[float | None, ...]
     rsi: tuple[float | None, ...]
     funding: tuple[SettlementView, ...]
-    readings: ReadingsView | None = None
+    plot: PlotView | None = None
 
 
 class Inspector(Protocol):

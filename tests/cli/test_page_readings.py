@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.events.log import Recorded
-    from papertape.projections.site.ports import ChartView, ReadingsView
+    from papertape.projections.site.ports import ChartView, PlotView
 
 STRATEGIES = load_strategies()
 FIFTEEN_MS, HOUR_MS = 3 * FIVE_MINUTES_MS, 12 * FIVE_MINUTES_MS
@@ -103,11 +103,11 @@ def inspected(
     asyncio.run(main())
 
 
-def readings_in(chart: ChartView) -> ReadingsView:
+def readings_in(chart: ChartView) -> PlotView:
     """Return the readings of a chart, which belong to its candles one by one."""
-    assert chart.readings is not None
-    assert all(len(line.values) == len(chart.candles) for line in chart.readings.lines)
-    return chart.readings
+    assert chart.plot is not None
+    assert all(len(line.values) == len(chart.candles) for line in chart.plot.lines)
+    return chart.plot
 
 
 def newest(chart: ChartView) -> dict[str, float | None]:
@@ -226,7 +226,7 @@ def test_a_chart_that_would_fold_too_much_begins_its_readings_later(db: Path, mo
         begins = next(place for place, (_, row) in enumerate(rows) if None not in row)
         assert 100 < begins < 350
         assert all(row == known[open_ms + FIVE_MINUTES_MS] for open_ms, row in rows[begins:])
-        assert "momentum: older readings are not shown, because more than" in readings_in(chart).note
+        assert "older readings are not shown, because more than" in readings_in(chart).note
 
     inspected(db, use)
 
@@ -247,7 +247,7 @@ def test_an_unknown_strategy_is_refused(db: Path) -> None:
     async def use(inspector: LogInspector) -> None:
         with pytest.raises(UsageError, match="no strategy 'nobody' runs; there are: vwap_rsi, momentum"):
             await inspector.chart(50, "AAA", FIVE_MINUTES_MS, 50, strategy="nobody")
-        assert (await inspector.chart(50, "AAA", FIVE_MINUTES_MS, 50)).readings is None
+        assert (await inspector.chart(50, "AAA", FIVE_MINUTES_MS, 50)).plot is None
         assert newest(await inspector.chart(50, "AAA", FIVE_MINUTES_MS, 50, strategy="momentum")) == {
             "highest": None,
             "lowest": None,
@@ -289,7 +289,7 @@ def test_a_parked_strategy_has_readings_until_it_failed_and_says_why(tmp_path: P
     db, strategies = log_of(tmp_path, 1.0, 2.0, 3.0, 7.0, 1.0, 1.0)
     chart = chart_of(db, strategies)
     place = OWN.splitlines().index("    answer.score = 1.0 / (view.candle.volume - 7.0)") + 1
-    assert readings_in(chart).note == f"own: it is parked: own.py:{place}: ZeroDivisionError: float division by zero"
+    assert readings_in(chart).note == f"own is parked: own.py:{place}: ZeroDivisionError: float division by zero"
     assert [line.values for line in readings_in(chart).lines] == [
         (100.0, 101.0, 102.0, None, None, None),
         (-1.0 / 8.0, -1.0 / 7.0, -1.0 / 6.0, None, None, None),
@@ -301,7 +301,7 @@ def test_a_read_that_fails_says_so_and_stops_nothing(tmp_path: Path) -> None:
     db, strategies = log_of(tmp_path, 1.0, 9.0, 3.0, 9.0)
     chart = chart_of(db, strategies)
     place = f"own.py:{OWN.splitlines().index('    reading.ratio = 1.0 / (view.candle.volume - 9.0)') + 1}"
-    assert readings_in(chart).note == f"own: its read failed at {place}: ZeroDivisionError: float division by zero"
+    assert readings_in(chart).note == f"own failed in read at {place}: ZeroDivisionError: float division by zero"
     assert readings_in(chart).lines[0].values == (100.0, None, 102.0, None)
 
 
@@ -309,11 +309,11 @@ def test_a_strategy_without_its_file_or_without_a_plot_says_so(tmp_path: Path) -
     db, strategies = log_of(tmp_path, 1.0, 2.0, 3.0)
     assert newest(chart_of(db, strategies)) == {"close": 102.0, "ratio": -1.0 / 6.0}
     missing = readings_in(chart_of(db, {name: one for name, one in strategies.items() if name != "own"}))
-    assert (missing.note, missing.lines) == ("own: it cannot run: its file is missing", ())
+    assert (missing.note, missing.lines) == ("own cannot run: its file is missing", ())
     plain = readings_in(chart_of(db, {"own": replace(strategies["own"], plot=())}))
-    assert (plain.note, plain.lines) == ("own: its file has no PLOT", ())
+    assert (plain.note, plain.lines) == ("own has no PLOT in its file", ())
     before = readings_in(chart_of(db, {"own": replace(strategies["own"], needs_bars=5)}))
-    assert (before.note, before.lines[0].values) == ("own: it has too few candles yet", (None, None, None))
+    assert (before.note, before.lines[0].values) == ("own has too few candles yet", (None, None, None))
 
 
 def test_readings_of_a_warm_up_are_shown_too(db: Path) -> None:

@@ -41,7 +41,7 @@
       resting: resting.joined(older.resting, newer.resting),
       chart: {
         ...newer.chart, candles: both("candles"), vwap: both("vwap"), rsi: both("rsi"),
-        readings: indicators.joined(older.chart, newer.chart, [begin, end]),
+        plot: indicators.joined(older.chart, newer.chart, [begin, end]),
         funding: [...older.chart.funding.filter((one) => one.settled_at_ms < firstMs), ...newer.chart.funding],
       },
     };
@@ -189,7 +189,7 @@
 
     function update(found) {
       clearTimeout(asking);
-      if (found.chart.readings?.pending) asking = setTimeout(askAgain, RETRY_MS);
+      if (found.chart.plot?.pending) asking = setTimeout(askAgain, RETRY_MS);
       const first = shown === null;
       show(first ? found : joined(shown, found));
       if (first) {
@@ -226,5 +226,6 @@
     return { update, remove };
   }
 
+  document.querySelectorAll(".tabs [aria-current]").forEach((one) => one.scrollIntoView({ inline: "center", block: "nearest" }));
   keepDrawn("candles-plot", "candles-data", ["part-picture"], draw);
 })();

@@ -10,8 +10,8 @@ const indicators = (() => {
   const nothing = (count) => Array.from({ length: count }, () => null);
 
   /** The lines of a chart: those of the chosen strategy, else VWAP and RSI. */
-  function of({ readings, vwap, rsi }) {
-    if (readings) return readings.lines;
+  function of({ plot, vwap, rsi }) {
+    if (plot) return plot.lines;
     return [
       { name: "VWAP", place: PRICE, values: vwap },
       { name: "RSI", place: "pane", values: rsi, range: [0, 100], levels: [30, 70], digits: 1 },
@@ -20,11 +20,11 @@ const indicators = (() => {
 
   /** Join the readings of some older candles, `[from, to]` of its list, in front of those of newer ones. */
   function joined(older, newer, [from, to]) {
-    if (!newer.readings) return newer.readings;
-    const known = (chart, name) => chart.readings.lines.find((one) => one.name === name)?.values ?? nothing(chart.candles.length);
-    const lines = newer.readings.lines.length ? newer.readings.lines : older.readings.lines;
+    if (!newer.plot) return newer.plot;
+    const known = (chart, name) => chart.plot.lines.find((one) => one.name === name)?.values ?? nothing(chart.candles.length);
+    const lines = newer.plot.lines.length ? newer.plot.lines : older.plot.lines;
     return {
-      ...newer.readings,
+      ...newer.plot,
       lines: lines.map((one) => ({ ...one, values: [...known(older, one.name).slice(from, to), ...known(newer, one.name)] })),
     };
   }
@@ -92,7 +92,7 @@ const indicators = (() => {
         lines.forEach((line, order) => {
           const digits = line.place === PRICE ? decimals : digitsOf(line);
           Object.assign(drawn[order], { line, digits });
-          drawn[order].series.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, digits), minMove: 10 ** -digits } });
+          drawn[order].series.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, line.range ? 0 : digits), minMove: 10 ** -digits } });
           drawn[order].series.setData(chart.candles.map((one, index) => point(seconds(one.open_time_ms), line.values, index)));
         });
       },
