@@ -71,8 +71,8 @@ class _PlotWindow(Struct):
 class PlotReader:
     """The readings of one log's strategies; `history` gives the states from which the windows begin."""
 
-    def __init__(self, thread: LogThread, history: StateHistory) -> None:
-        self._thread, self._history = thread, history
+    def __init__(self, thread: LogThread, history: StateHistory, events_max: int = PLOT_EVENTS_MAX) -> None:
+        self._thread, self._history, self._events_max = thread, history, events_max
         self._windows: KeptWindows[_PlotWindow] = KeptWindows(PLOTS_MAX)
 
     async def plot(self, query: PlotQuery) -> Plot:
@@ -96,7 +96,7 @@ class PlotReader:
 
     async def _begin(self, query: PlotQuery, seq: int) -> _PlotWindow:
         """Return a window at the last commit before the chart's first candle."""
-        first_seq, is_cut = await self._thread.run(partial(_first_seq, query.symbol, query.from_ms, seq))
+        first_seq, is_cut = await self._thread.run(partial(_first_seq, query, seq, self._events_max))
         state = await self._history.copy(first_seq)
         fold = PlotFold(state, query.strategy, query.symbol, query.timeframe_ms)
         return _PlotWindow(fold, query.from_ms, is_cut, first_seq, first_seq, first_seq)
@@ -105,10 +105,10 @@ class PlotReader:
 # ---------------------------------------------------------------- in the thread
 
 
-def _first_seq(symbol: str, from_ms: int, seq: int, reader: LogReader) -> tuple[int, bool]:
-    """Return the end of the last commit before a market time, or PLOT_EVENTS_MAX events ago and True."""
-    wanted_seq = seq_before(reader, symbol, from_ms, seq)
-    after_seq = max(wanted_seq, seq - PLOT_EVENTS_MAX)
+def _first_seq(query: PlotQuery, seq: int, events_max: int, reader: LogReader) -> tuple[int, bool]:
+    """Return the end of the last commit before the first readings, or of the one `events_max` events ago and True."""
+    wanted_seq = seq_before(reader, query.symbol, query.from_ms, seq)
+    after_seq = max(wanted_seq, seq - events_max)
     commit = next(iter(reader.commits(after_seq)), None)
     return after_seq if commit is None else min(after_seq, commit.seq - 1), after_seq > wanted_seq
 

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -46,7 +47,6 @@ from papertape.engine.kernel.signals import SIGNALS_MAX
 from papertape.engine.kernel.view import REFERENCES_MAX, SERIES_MAX, View
 from papertape.events.errors import ConfigError
 from papertape.events.facts import SIGNAL_NAME_PATTERN
-from papertape.events.names import close_matches
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ def _plot_error(module: ModuleType, text: str) -> ConfigError:
 
 def _nearest(name: str, names: Sequence[str]) -> str:
     """Return a hint at the most similar name, or all names."""
-    near = close_matches(name, names)
+    near = get_close_matches(name, names, 1)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from papertape.cli.service import page_inspector
 from papertape.cli.service.page_inspector import LogInspector
-from papertape.engine.inspect import plot_reader
 from papertape.engine.inspect.entry_conditions import has_completed, is_ready, reading_of
+from papertape.engine.inspect.plot_reader import PLOT_EVENTS_MAX, PlotQuery, PlotReader
+from papertape.engine.inspect.state_history import StateHistory
 from papertape.engine.kernel.strategy import PRICE, Strategy
 from papertape.engine.reducer.reducer import apply, groups
 from papertape.engine.reducer.state import new_state
@@ -23,9 +24,10 @@ from papertape.events.facts import CandleClosed, OrderPlaced, Timing
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.events.tail import make_tail
+from papertape.events.units import MINUTE_MS
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
-from tests.build import DAY_0_MS, FIVE_MINUTES_MS, MINUTE_MS, candle, listed
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 from tests.engine.logs import recorded
 from tests.engine.parts import Given, busy, live, settings
 from tests.reducer.random_market import Recipe
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from papertape.engine.inspect.plot_fold import Plot
     from papertape.events.log import Recorded
     from papertape.projections.site.ports import ChartView, PlotView
 
@@ -202,7 +205,8 @@ def test_pages_of_the_past_are_stretches_of_one_long_chart(db: Path) -> None:
 
     async def use(inspector: LogInspector) -> None:
         whole = by_candle(await inspector.chart(head_seq, "AAA", FIVE_MINUTES_MS, 1_000, strategy="vwap_rsi"))
-        before_ms, found = max(whole) + FIVE_MINUTES_MS, {}
+        before_ms = max(whole) + FIVE_MINUTES_MS
+        found: dict[int, tuple[float | None, ...]] = {}
         while True:
             chart = await inspector.chart(head_seq, "AAA", FIVE_MINUTES_MS, 70, before_ms, "vwap_rsi")
             if not chart.candles:
@@ -215,20 +219,22 @@ def test_pages_of_the_past_are_stretches_of_one_long_chart(db: Path) -> None:
     inspected(db, use)
 
 
-def test_a_chart_that_would_fold_too_much_begins_its_readings_later(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot_reader, "PLOT_EVENTS_MAX", 600)
-    head_seq = recorded(db)[-1].seq
+def test_a_chart_that_would_fold_too_much_begins_its_readings_later(db: Path) -> None:
+    head_seq, known = recorded(db)[-1].seq, whole_fold(db, "momentum", "AAA")
+    opens_ms = tuple(at_ms - FIVE_MINUTES_MS for at_ms in known)[-400:]
+    query = PlotQuery("momentum", "AAA", FIVE_MINUTES_MS, FIVE_MINUTES_MS, opens_ms, head_seq)
 
-    async def use(inspector: LogInspector) -> None:
-        chart = await inspector.chart(head_seq, "AAA", FIVE_MINUTES_MS, 400, strategy="momentum")
-        known = whole_fold(db, "momentum", "AAA")
-        rows = list(by_candle(chart).items())
-        begins = next(place for place, (_, row) in enumerate(rows) if None not in row)
-        assert 100 < begins < 350
-        assert all(row == known[open_ms + FIVE_MINUTES_MS] for open_ms, row in rows[begins:])
-        assert "older readings are not shown, because more than" in readings_in(chart).note
+    async def plot(events_max: int) -> Plot:
+        thread = LogThread(lambda: SqliteLogReader(db))
+        with closing(thread):
+            return await PlotReader(thread, StateHistory(thread, STRATEGIES, None), events_max).plot(query)
 
-    inspected(db, use)
+    cut, whole = asyncio.run(plot(600)), asyncio.run(plot(PLOT_EVENTS_MAX))
+    assert (cut.is_cut, whole.is_cut) == (True, False)
+    begins = next(place for place, value in enumerate(cut.lines[0]) if value is not None)
+    assert 100 < begins < 350
+    for short, long in zip(cut.lines, whole.lines, strict=True):
+        assert short[begins:] == long[begins:]
 
 
 def test_whoever_does_not_wait_is_told_to_ask_again(db: Path) -> None:
