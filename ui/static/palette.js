@@ -76,7 +76,7 @@ const palette = (() => {
     line.replaceChildren(...parts.map(([name, value, tone = "", tint = ""]) => {
       const part = document.createElement("span");
       const bold = document.createElement("b");
-      part.className = tint && "drawn";
+      part.className = tint && "tinted";
       if (tint) part.style.setProperty("--tint", `var(${tint})`);
       bold.className = tone;
       bold.textContent = value;
