@@ -220,6 +220,12 @@ def is_shipped(strategy: Strategy) -> bool:
 
 
 @cache
+def kernel_digest() -> str:
+    """Return a digest of kernel and reducer."""
+    return _kernel_digest().hexdigest()
+
+
+@cache
 def shipped_digest() -> str:
     """Return a digest of kernel, reducer and built-in strategies."""
     return code_digest(_shipped().values())

@@ -43,17 +43,15 @@ class Ladder(Struct, array_like=True):
     fourth: Rung = field(default_factory=Rung)
 
 
-class Answer(Struct, array_like=True):
-    """The answer of `enter` or `manage`; everything is 0 before the strategy is asked.
+class Plan(Struct, array_like=True):
+    """What the exchange reads of an answer of `enter` or `manage`; everything is 0 before the strategy is asked.
 
     An entry gives its stop as `stop_fraction` of the fill price or as `stop_price_usdt`. `target_fraction` is the short
     form of one target for the whole position. The quantity follows from the risk unless `size_usdt` or `risk_percent`
     asks for less. The stop trails `trail_fraction` behind the best price once that is `trail_after_fraction` beyond the
-    entry, and moves to break-even once it is `breakeven_after_fraction` beyond. `reading` holds the strategy's own
-    numbers.
+    entry, and moves to break-even once it is `breakeven_after_fraction` beyond.
     """
 
-    reading: Any = None
     kind: int = 0
     price_usdt: float = 0.0
     expires_candles: int = 0
@@ -70,6 +68,12 @@ class Answer(Struct, array_like=True):
     breakeven_after_fraction: float = 0.0
     targets: Ladder = field(default_factory=Ladder)
     adds: Ladder = field(default_factory=Ladder)
+
+
+class Answer(Plan, array_like=True):
+    """A strategy's answer: the plan, and behind it in memory the strategy's own numbers."""
+
+    reading: Any = None
 
 
 # ---------------------------------------------------------------- for strategies
@@ -149,7 +153,7 @@ def reduce_position(answer: Answer, fraction: float) -> None:
 # ---------------------------------------------------------------- for the kernel
 
 
-def clear_answer(answer: Answer) -> None:
+def clear_answer(answer: Plan) -> None:
     """Clear what earlier answers left, so that only what the strategy writes now counts."""
     answer.kind = 0
     answer.price_usdt = 0.0

@@ -41,13 +41,13 @@ from papertape.engine.kernel.plans import (
     sum_of_sizes,
     towards_loss,
 )
-from papertape.engine.kernel.strategy import clear_reading, copy_reading
+from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from papertape.engine.kernel.answers import Answer, Ladder
-    from papertape.engine.kernel.decision import Decision, Decisions
+    from papertape.engine.kernel.answers import Answer, Ladder, Plan
+    from papertape.engine.kernel.decision import Decision, Decisions, Notes
     from papertape.engine.kernel.state import Account, Contract, Fact, Market, Position, SymbolState
     from papertape.engine.kernel.view import MarketData
 
@@ -71,13 +71,20 @@ def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[
         contract: Contract,
         answer: Answer,
         out: Decisions,
+        notes: Notes,
         n: int,
     ) -> int:
-        clear_answer(answer)
+        plan, timeframe_ms, first = as_plan(answer), data.series[0].candle.timeframe_ms, n
+        clear_answer(plan)
         clear_reading(answer.reading)
         ask(fact.time_ms, data, state, account, desk, params, answer)
-        timeframe_ms = data.series[0].candle.timeframe_ms
-        return change_orders(answer, fact, timeframe_ms, units_max, data.market, desk, account, contract, out, n)
+        n = change_orders(plan, fact, timeframe_ms, units_max, data.market, desk, account, contract, out, n)
+        for k in range(first, n):
+            if out[k].kind == ORDER_REJECTED:
+                copy_reading(answer.reading, notes[k])
+            else:
+                clear_reading(notes[k])
+        return n
 
     return change
 
@@ -88,7 +95,7 @@ def keep_orders(*arguments: Any) -> int:
 
 
 def change_orders(
-    answer: Answer,
+    answer: Plan,
     fact: Fact,
     timeframe_ms: int,
     units_max: int,
@@ -104,11 +111,11 @@ def change_orders(
     barred = _bar(account, market)
     if answer.adds.named == 1 and answer.adds.count > 0 and barred != NO_REASON:
         answer.adds.named = 0
-        _refuse(barred, answer, fact, desk, out[n])
+        _refuse(barred, fact, desk, out[n])
         n += 1
     reason = _fault(answer, fact.close, units_max, position, contract)
     if reason != NO_REASON:
-        _refuse(reason, answer, fact, desk, out[n])
+        _refuse(reason, fact, desk, out[n])
         return n + 1
     if position.side * (answer.stop_price_usdt - position.stop_price_usdt) <= 0.0 or answer.stop_price_usdt == 0.0:
         answer.stop_price_usdt = position.stop_price_usdt
@@ -140,7 +147,7 @@ def _bar(account: Account, market: Market) -> int:
     return NOT_TRADABLE if market.suspended != 0 else NO_REASON
 
 
-def _refuse(reason: int, answer: Answer, fact: Fact, desk: SymbolState, decision: Decision) -> None:
+def _refuse(reason: int, fact: Fact, desk: SymbolState, decision: Decision) -> None:
     """Refuse a change; it has no score."""
     decision.kind = ORDER_REJECTED
     decision.symbol = fact.symbol
@@ -149,10 +156,9 @@ def _refuse(reason: int, answer: Answer, fact: Fact, desk: SymbolState, decision
     decision.side = desk.position.side
     decision.reason = reason
     decision.score = 0.0
-    copy_reading(answer.reading, decision.reading)
 
 
-def _fault(answer: Answer, close: float, units_max: int, position: Position, contract: Contract) -> int:
+def _fault(answer: Plan, close: float, units_max: int, position: Position, contract: Contract) -> int:
     """Return the reason that refuses an answer, 0 if it is valid; put its prices on the grid."""
     side = position.side
     if not _is_number(answer, close, side, contract):
@@ -187,7 +193,7 @@ def _has_farther_add(adds: Ladder, target: float, side: int) -> bool:
     return False
 
 
-def _is_number(answer: Answer, close: float, side: int, contract: Contract) -> bool:
+def _is_number(answer: Plan, close: float, side: int, contract: Contract) -> bool:
     """Return whether every number of an answer is finite and in its range; put its prices on the grid."""
     answer.reduce_fraction = answer.reduce_fraction * 1.0
     answer.stop_price_usdt = answer.stop_price_usdt * 1.0
@@ -212,7 +218,7 @@ def _is_number(answer: Answer, close: float, side: int, contract: Contract) -> b
 # ---------------------------------------------------------------- what is new
 
 
-def _moves_stop(answer: Answer, position: Position) -> bool:
+def _moves_stop(answer: Plan, position: Position) -> bool:
     return (
         answer.stop_price_usdt != position.stop_price_usdt
         or answer.trail_fraction != position.trail_fraction
@@ -250,7 +256,7 @@ def _are_adds(named: Ladder, standing: Ladder) -> bool:
     return k == named.count
 
 
-def _move_stop(answer: Answer, fact: Fact, desk: SymbolState, account: Account, decision: Decision) -> None:
+def _move_stop(answer: Plan, fact: Fact, desk: SymbolState, account: Account, decision: Decision) -> None:
     position = desk.position
     decision.kind = STOP_MOVED
     decision.symbol = fact.symbol
@@ -264,7 +270,7 @@ def _move_stop(answer: Answer, fact: Fact, desk: SymbolState, account: Account, 
     evolve(desk, account, decision)
 
 
-def _move_targets(answer: Answer, fact: Fact, desk: SymbolState, account: Account, decision: Decision) -> None:
+def _move_targets(answer: Plan, fact: Fact, desk: SymbolState, account: Account, decision: Decision) -> None:
     decision.kind = TARGETS_MOVED
     decision.symbol = fact.symbol
     decision.at_ms = fact.time_ms

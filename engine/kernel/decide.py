@@ -24,20 +24,20 @@ from papertape.engine.kernel.codes import (
 from papertape.engine.kernel.fills import book_funding
 from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
-from papertape.engine.kernel.matching import match_candle
+from papertape.engine.kernel.matching import is_quiet, match_candle
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.references import completed_any
 from papertape.engine.kernel.series import known_candles
 from papertape.engine.kernel.signals import have_arrived
 from papertape.engine.kernel.sizing import place_entry
-from papertape.engine.kernel.strategy import clear_reading, copy_reading, ignore_fact
+from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from papertape.engine.kernel.answers import Answer
-    from papertape.engine.kernel.decision import Decisions
+    from papertape.engine.kernel.decision import Decisions, Notes
     from papertape.engine.kernel.state import (
         Account,
         AccountRules,
@@ -125,13 +125,15 @@ def trade_candle(
     n: int,
 ) -> int:
     """Take a candle into day, orders and position: funding, fills, trailing stop, expiry. Return the new count."""
-    candle = data.series[0].candle
+    candle, market = data.series[0].candle, data.market
     if fact.open_time_ms >= account.day_end_ms:
         roll_day(account, fact.open_time_ms)
     if desk.position.side != 0 or desk.order.action != NO_ORDER:
-        turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
-        n = book_funding(data.market, data.settlements, fact, desk, account, out, n)
-        n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
+        if market.booked != market.due:
+            n = book_funding(market, data.settlements, fact, desk, account, out, n)
+        if not is_quiet(fact, desk):
+            turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
+            n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
     follow_symbol(fact, candle, desk, rules, contracts[fact.symbol])
     if rests(desk):
         n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
@@ -171,9 +173,9 @@ def make_decide(
 
     `decide` answers a candle that was observed and shown to the strategy. It reads the fact, what was observed of its
     symbol, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes its
-    decisions to `out[n:]`, applies each at once by `evolve`, and returns the new count. Apart from that it changes
-    only the account's day, equity and peak, and what follows from the candle alone: the symbol's mark, and the age,
-    the extremes, the value and the trailing stop of its position.
+    decisions to `out[n:]` and the readings behind them to `notes[n:]`, applies each at once by `evolve`, and returns
+    the new count. Apart from that it changes only the account's day, equity and peak, and what follows from the candle
+    alone: the symbol's mark, and the age, the extremes, the value and the trailing stop of its position.
 
     The strategy may enter if it is flat, nothing stops the runner, every series has the candles it needs, and every
     signal has arrived.
@@ -192,32 +194,36 @@ def make_decide(
         tiers: TierTables,
         answer: Answer,
         out: Decisions,
+        notes: Notes,
         n: int,
     ) -> int:
-        first, candle = n, data.series[0].candle
+        first, candle, plan = n, data.series[0].candle, as_plan(answer)
         desk, contract = desks[fact.symbol], contracts[fact.symbol]
         position, order = desk.position, desk.order
         n = trade_candle(fact, data, desk, desks, account, rules, contracts, tiers, out, n)
+        for k in range(first, n):
+            clear_reading(notes[k])
         acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and position.side != 0 and order.action == NO_ORDER:
-            clear_answer(answer)
+            clear_answer(plan)
             clear_reading(answer.reading)
             reason = leave(fact.time_ms, data, state, account, desk, params, answer)
             if reason is not None and reason != NO_REASON:
-                copy_reading(answer.reading, out[n].reading)
+                copy_reading(answer.reading, notes[n])
                 place_exit(fact.symbol, fact.time_ms, desk, account, exit_reason(reason, exit_reasons), out[n])
                 n += 1
             else:
-                n = change(fact, data, desk, state, params, account, contract, answer, out, n)
+                n = change(fact, data, desk, state, params, account, contract, answer, out, notes, n)
         mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
             n = mark_account(fact, account, desks, rules, out, n)
         if acting and may_enter(data, desk, account, needs, signals):
-            clear_answer(answer)
+            clear_answer(plan)
             clear_reading(answer.reading)
             side = enter(fact.time_ms, data, state, account, desk, params, answer)
             if side is not None and side != 0:
-                place_entry(side, answer, fact, candle, units_max, account, desks, rules, contracts, tiers, out[n])
+                copy_reading(answer.reading, notes[n])
+                place_entry(side, plan, fact, candle, units_max, account, desks, rules, contracts, tiers, out[n])
                 n += 1
         return n
 

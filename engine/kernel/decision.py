@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 class Decision(Struct, array_like=True):
     """One decision with all its numbers; the fields are named as in the events they become.
 
-    `fact` is the index of the fact it answers; `reading` holds the strategy's own numbers. `kind` is what was decided,
-    `order_kind` how an order is filled.
+    `fact` is the index of the fact it answers. `kind` is what was decided, `order_kind` how an order is filled.
     """
 
-    reading: Any = None
     fact: int = 0
     kind: int = 0
     symbol: int = 0
@@ -81,5 +79,12 @@ class Decision(Struct, array_like=True):
     adds: Ladder = field(default_factory=Ladder)
 
 
+class NotedDecision(Decision, array_like=True):
+    """A decision with the numbers that the strategy had before it."""
+
+    reading: Any = None
+
+
 if TYPE_CHECKING:
     Decisions = Sequence[Decision]
+    Notes = Sequence[Any]

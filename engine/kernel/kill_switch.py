@@ -49,8 +49,13 @@ def check_account_limits(
 ) -> int:
     """Trip the strategy's kill switch if a limit is reached, and cancel its pending entries."""
     reason = reached_loss_limit(account, rules)
-    if reason == NO_REASON:
-        return n
+    return n if reason == NO_REASON else trip_account(reason, at_ms, account, desks, rules, out, n)
+
+
+def trip_account(
+    reason: int, at_ms: int, account: Account, desks: Desks, rules: AccountRules, out: Decisions, n: int
+) -> int:
+    """Trip the strategy's kill switch for a loss, and cancel its pending entries; return the number of decisions."""
     decision = out[n]
     decision.kind = KILL_SWITCH_TRIPPED
     decision.symbol = 0

@@ -95,14 +95,14 @@ def match_candle(
     out: Decisions,
     n: int,
 ) -> int:
-    """Match orders and position with the candle; return the number of decisions so far."""
+    """Match orders and position with a candle that is not quiet; return the number of decisions so far."""
     slippage, contract = slippage_now(rules, turbulent), contracts[fact.symbol]
     position, step = desk.position, DONE
     if (fact.open_time_ms != desk.close_ms or fact.timing != ON_TIME) and rests(desk):
         reason = LATE_CANDLE if fact.open_time_ms == desk.close_ms else NEXT_CANDLE_MISSING
         n = cancel_orders(reason, fact.open_time_ms, fact.symbol, desk, account, out, n)
     if position.side != 0:
-        step = DONE if _is_quiet(fact, desk) else CARRIED
+        step = CARRIED
     elif desk.order.action == ENTRY:
         step, n = _fill_entry(fact, slippage, desk, desks, account, rules, contract, tiers[fact.symbol], out, n)
     if step != DONE:
@@ -114,14 +114,15 @@ def match_candle(
     return n
 
 
-def _is_quiet(fact: Fact, desk: SymbolState) -> bool:
-    """Return whether a candle certainly fills nothing of a carried position: most do not."""
+def is_quiet(fact: Fact, desk: SymbolState) -> bool:
+    """Return whether a candle certainly fills nothing of a carried position, and ends no order: most do not."""
     position = desk.position
     side, liquidation, target = position.side, position.liquidation_price_usdt, position.target_price_usdt
     adverse = fact.low if side > 0 else fact.high
     favourable = fact.high if side > 0 else fact.low
     return (
-        side * (adverse - position.stop_price_usdt) > 0.0
+        side != 0
+        and side * (adverse - position.stop_price_usdt) > 0.0
         and (target == 0.0 or side * (favourable - target) <= 0.0)
         and (liquidation == 0.0 or side * (fact.open - liquidation) > 0.0)
         and desk.order.action != EXIT

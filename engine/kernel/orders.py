@@ -23,7 +23,6 @@ from papertape.engine.kernel.codes import (
 )
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.rounding import quantity_down
-from papertape.engine.kernel.strategy import clear_reading
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.answers import Ladder
@@ -80,7 +79,6 @@ def place_reduce(
 ) -> None:
     """Order the end of a fraction of the position at the next open."""
     clear_plan(decision)
-    clear_reading(decision.reading)
     decision.kind = ORDER_PLACED
     decision.symbol = symbol
     decision.action = REDUCE
@@ -108,7 +106,6 @@ def place_adds(
     for k in range(planned.count):
         rung, decision = rung_at(planned, k), out[n]
         clear_plan(decision)
-        clear_reading(decision.reading)
         decision.kind = ORDER_PLACED
         decision.symbol = symbol
         decision.action = ADD

@@ -14,7 +14,7 @@ from papertape.engine.kernel.fills import FULL_LADDER
 from papertape.engine.kernel.rounding import fits_grid, price_down, price_up, target_price
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.answers import Answer, Ladder
+    from papertape.engine.kernel.answers import Ladder, Plan
     from papertape.engine.kernel.state import Contract
 
 EXPIRES_CANDLES_MAX = 288
@@ -42,7 +42,7 @@ def is_amount(value: float) -> bool:
     return value - value == 0.0 and value >= 0.0
 
 
-def has_valid_trailing(answer: Answer) -> bool:
+def has_valid_trailing(answer: Plan) -> bool:
     """Return whether the three numbers of the trailing and the break-even stop are in their ranges."""
     answer.trail_fraction = answer.trail_fraction * 1.0
     answer.trail_after_fraction = answer.trail_after_fraction * 1.0

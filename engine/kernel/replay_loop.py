@@ -41,7 +41,7 @@ def make_follow(update_strategy: Callable[..., None]) -> Callable[..., None]:
     return follow
 
 
-def make_replay(follow: Callable[..., None], show: Callable[..., None], digest: str) -> Callable[..., Any]:
+def make_replay(follow: Callable[..., None], show: Callable[..., None]) -> Callable[..., Any]:
     """Make the loop over a stretch of facts for one runner; each `recorded` decision names the fact it answers.
 
     `follow` is `make_follow`'s, bound by `with_data` to the numbers of series and references; `show` is `make_show`'s.
@@ -66,7 +66,7 @@ def make_replay(follow: Callable[..., None], show: Callable[..., None], digest: 
         contracts: Any,
         recorded: Any,
         equities: Any,
-    ) -> str:
+    ) -> None:
         account, n = accounts[0], 0
         others = (series, bars, markets, references)
         for f in range(len(facts)):
@@ -93,6 +93,5 @@ def make_replay(follow: Callable[..., None], show: Callable[..., None], digest: 
                 mark_symbol(fact, desks[s])
                 mark_to_market(account, desks)
             equities[f] = account.equity_usdt
-        return digest
 
     return replay_facts

@@ -55,10 +55,9 @@ from papertape.engine.kernel.plans import (
     towards_profit,
 )
 from papertape.engine.kernel.rounding import fits_grid, market_price, quantity_down, stop_price, target_price
-from papertape.engine.kernel.strategy import copy_reading
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.answers import Answer
+    from papertape.engine.kernel.answers import Plan
     from papertape.engine.kernel.decision import Decision
     from papertape.engine.kernel.state import (
         Account,
@@ -105,7 +104,7 @@ def exposure_refusal(side: int, symbol: int, desks: Desks, contracts: Contracts,
 
 def place_entry(
     side_answer: float,
-    answer: Answer,
+    answer: Plan,
     fact: Fact,
     candle: Series,
     units_max: int,
@@ -120,7 +119,6 @@ def place_entry(
 
     An invalid answer is refused before anything is computed with it.
     """
-    copy_reading(answer.reading, decision.reading)
     slippage = slippage_now(rules, candle.turbulent)
     side, contract = LONG if side_answer > 0 else SHORT, contracts[fact.symbol]
     clear_plan(decision)
@@ -150,7 +148,7 @@ def place_entry(
     evolve(desks[fact.symbol], account, decision)
 
 
-def _copy_ladders(answer: Answer, decision: Decision) -> None:
+def _copy_ladders(answer: Plan, decision: Decision) -> None:
     """Copy targets and adds, which are valid, into the order."""
     decision.targets.count = answer.targets.count
     for k in range(answer.targets.count):
@@ -176,7 +174,7 @@ def _fault(
     close: float,
     slippage: float,
     units_max: int,
-    answer: Answer,
+    answer: Plan,
     contract: Contract,
     decision: Decision,
 ) -> int:
@@ -211,9 +209,7 @@ def _fault(
     return UNITS if 1.0 + sum_of_sizes(answer.adds) > units_max + TOLERANCE else NO_REASON
 
 
-def _is_number(
-    side: int, close: float, slippage: float, answer: Answer, contract: Contract, decision: Decision
-) -> bool:
+def _is_number(side: int, close: float, slippage: float, answer: Plan, contract: Contract, decision: Decision) -> bool:
     """Return whether every number of an answer is finite and in its range; put its prices on the grid."""
     kind, price = answer.kind, answer.price_usdt * 1.0
     decision.order_kind = kind
@@ -262,7 +258,7 @@ def _size(
     symbol: int,
     slippage: float,
     units_max: int,
-    answer: Answer,
+    answer: Plan,
     account: Account,
     desks: Desks,
     rules: AccountRules,

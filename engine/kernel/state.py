@@ -253,8 +253,8 @@ class Position(Struct, array_like=True):
     `units` counts them in first fills. `target_price_usdt` is that of the nearest resting target, 0 if there is none;
     `targets_left` is 1 minus the parts of the targets filled. `stop_reason` is the reason of a stop at its present
     price. `best_usdt` and `worst_usdt` are the extremes since the fill, `age_candles` counts candles of the strategy's
-    timeframe. `profit_usdt` is the profit of leaving at the last close after all costs of the open part, `result_r` the
-    whole trade valued at that close, without costs of leaving, in multiples of its planned risk.
+    timeframe. `profit_usdt` is the profit of leaving at the last close of that timeframe after all costs of the open
+    part, `result_r` the whole trade valued at that close, without costs of leaving, in multiples of its planned risk.
     """
 
     side: int = 0

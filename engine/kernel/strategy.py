@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
+    from papertape.engine.kernel.answers import Answer, Plan
+
 SIGNAL_NAME = re.compile(SIGNAL_NAME_PATTERN)
 FORMER_NAMES = {
     "TIMEFRAME_MS": 'SERIES = ("5m",)',
@@ -313,6 +315,11 @@ def _hooks(module: ModuleType) -> Hooks:
         leave=getattr(module, "leave", never_leave),
         manage=getattr(module, "manage", None),
     )
+
+
+def as_plan(answer: Answer) -> Plan:
+    """Return the plan in an answer. The compiled loop's version is in `engine.research.numba_callees`."""
+    return answer
 
 
 def clear_reading(reading: Any) -> None:

@@ -1,7 +1,6 @@
 """The loop over a tape for one runner, and the one that shows totals to the global kill switch.
 
-Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled_kernel`). Besides
-functions they capture `digest`, which ties a compiled loop to the sources it was made from.
+Both are plain closures: CPython runs them as they are, numba compiles them (`engine.research.compiled_kernel`).
 
 The test `0 <= f` tells the compiler that no index counts from the end, which saves a tenth of the time; looking up once
 per run what stays the same in it saves a fifth.
@@ -47,6 +46,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
         tiers: Any,
         answer: Any,
         out: Any,
+        notes: Any,
         n: int,
         full: int,
         equities: Any,
@@ -64,7 +64,9 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
             update_strategy(fact, data, state, params)
             if trading:
                 before = n
-                n = decide(fact, data, desks, state, params, needs, account, rules, contracts, tiers, answer, out, n)
+                n = decide(
+                    fact, data, desks, state, params, needs, account, rules, contracts, tiers, answer, out, notes, n
+                )
                 for decided in range(before, n):
                     out[decided].fact = f
             equities[f - first] = account.equity_usdt
@@ -74,7 +76,7 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
     return run
 
 
-def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: bool, digest: str) -> Callable[..., Any]:
+def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: bool) -> Callable[..., Any]:
     """Make the loop over a stretch of tape for one runner; it stops early when `out` may run full.
 
     `run` is `make_run`'s, bound by `with_data`. A strategy that `refers` to others takes fact by fact, then `show`s it.
@@ -105,8 +107,9 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
         tiers: Any,
         answers: Any,
         out: Any,
+        notes: Any,
         equities: Any,
-    ) -> tuple[int, int, str]:
+    ) -> tuple[int, int]:
         n, full, f, others = 0, len(out) - room, first, (series, bars, markets, references)
         while 0 <= f < end and n < full:
             s = facts.symbol[f]
@@ -136,31 +139,28 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
                 tiers,
                 answers[0],
                 out,
+                notes,
                 n,
                 full,
                 equities,
             )
             show(scratch[0], others, settlements, readings, signals, states, params)
-        return f, n, digest
+        return f, n
 
     return advance
 
 
-def make_guard_watch(digest: str) -> Callable[..., Any]:
-    """Make the loop that shows totals to the global switch; it returns the fact on which it trips, or the end."""
-
-    def watch(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> tuple[int, str]:
-        guard = guards[0]
-        kinds, timings, times_ms = facts.kind, facts.timing, facts.time_ms
-        known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
-        for f in range(first, end):
-            total, at_ms = totals[f - first], times_ms[f]
-            if total == known_usdt and at_ms < hour_end_ms:
-                continue  # Nothing has changed since it was looked at last.
-            if can_decide(kinds[f], timings[f]):
-                if update_total(guard, maxima, total, at_ms):
-                    return f, digest
-                known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
-        return end, digest
-
-    return watch
+def watch_totals(facts: Any, first: int, end: int, totals: Any, guards: Any, maxima: Any) -> int:
+    """Show totals to the global switch; return the fact on which it trips, or the end."""
+    guard = guards[0]
+    kinds, timings, times_ms = facts.kind, facts.timing, facts.time_ms
+    known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
+    for f in range(first, end):
+        total, at_ms = totals[f - first], times_ms[f]
+        if total == known_usdt and at_ms < hour_end_ms:
+            continue  # Nothing has changed since it was looked at last.
+        if can_decide(kinds[f], timings[f]):
+            if update_total(guard, maxima, total, at_ms):
+                return f
+            known_usdt, hour_end_ms = guard.total_usdt, guard.hour_end_ms
+    return end

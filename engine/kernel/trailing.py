@@ -46,10 +46,11 @@ def follow_symbol(fact: Fact, main: Series, desk: SymbolState, rules: AccountRul
 
 
 def _follow_position(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
-    """Take a candle into the age, the extremes and the value of an open position, then trail its stop.
+    """Take a candle into the age and the extremes of an open position, value it, and trail its stop.
 
-    The extremes begin with the entry's own candle. An order filled inside it knows only one side of it: a limit order
-    saw no higher price before its fill, a stop order no lower one; the close counts for the other.
+    It is valued when the strategy may be asked, at the closes of its own timeframe. The extremes begin with the entry's
+    own candle. An order filled inside it knows only one side of it: a limit order saw no higher price before its fill,
+    a stop order no lower one; the close counts for the other.
     """
     position = desk.position
     side, entry = position.side, position.entry_price_usdt
@@ -67,16 +68,15 @@ def _follow_position(fact: Fact, main: Series, desk: SymbolState, rules: Account
         position.worst_usdt = worst
     if main.completed == 1 and fact.time_ms > position.entry_time_ms:
         position.age_candles += 1
-    _value_position(fact.close, slippage_now(rules, main.turbulent), position, rules)
-    if position.trail_fraction > 0.0:
-        _trail(position, contract)
-    if position.breakeven_after_fraction > 0.0:
-        _break_even(fact.close, position, rules, contract)
+    if main.completed == 1:
+        value_position(fact.close, main.turbulent, position, rules)
+    if position.trail_fraction > 0.0 or position.breakeven_after_fraction > 0.0:
+        tighten_stop(fact.close, position, rules, contract)
 
 
-def _value_position(close: float, slippage: float, position: Position, rules: AccountRules) -> None:
+def value_position(close: float, turbulent: int, position: Position, rules: AccountRules) -> None:
     """Value a position at a close: leaving there after all costs, and the whole trade in multiples of its risk."""
-    position.profit_usdt = profit_after_costs(position, close, slippage, rules)
+    position.profit_usdt = profit_after_costs(position, close, slippage_now(rules, turbulent), rules)
     closed = position.closed
     fees, funding = closed.fees_usdt + position.fee_usdt, closed.funding_usdt + position.funding_usdt
     gross = closed.gross_usdt + profit(position.side, position.quantity_base, position.entry_price_usdt, close)
@@ -89,6 +89,14 @@ def profit_after_costs(position: Position, close: float, slippage: float, rules:
     price = close * (1.0 - side * slippage)
     gross = quantity * side * (price - position.entry_price_usdt)
     return gross - position.fee_usdt + position.funding_usdt - quantity * price * rules.taker_fee
+
+
+def tighten_stop(close: float, position: Position, rules: AccountRules, contract: Contract) -> None:
+    """Move a trailing or break-even stop as far as the best price and the close let it."""
+    if position.trail_fraction > 0.0:
+        _trail(position, contract)
+    if position.breakeven_after_fraction > 0.0:
+        _break_even(close, position, rules, contract)
 
 
 def _has_gained(position: Position, fraction: float) -> bool:

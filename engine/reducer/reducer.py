@@ -33,6 +33,7 @@ from papertape.engine.kernel.observe import can_decide, observe_market
 from papertape.engine.kernel.orders import cancel_orders, place_exit, rests
 from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.state import Fact
+from papertape.engine.kernel.strategy import clear_reading
 from papertape.engine.reducer.applied import (
     apply_decision,
     apply_runner,
@@ -206,6 +207,7 @@ def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: Mar
         state.tiers,
         runner.answer,
         runner.out,
+        runner.notes,
         0,
     )
 
@@ -301,7 +303,7 @@ def _place_close(state: EngineState, event: CloseRequested, entries: list[Entry]
         return
     decision = runner.out[0]
     # The numbers of an earlier decision are in no snapshot, so they must not get into the log.
-    decision.reading = runner.strategy.reading()
+    clear_reading(decision.reading)
     place_exit(symbol, event.at_ms, runner.desks[symbol], runner.account, MANUAL, decision)
     record_decisions(state, runner, [decision], entries, seq)
 

@@ -16,7 +16,7 @@ from papertape.engine.kernel.answers import RUNGS_MAX, Answer
 from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
-from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.decision import NotedDecision
 from papertape.engine.kernel.indicators.progress import history_rows
 from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.references import make_own_update, make_reference_update
@@ -126,7 +126,8 @@ class Runner(Struct):
     signals: list[list[SignalValue]]
     active: list[bool]
     answer: Answer
-    out: list[Decision]
+    out: list[NotedDecision]
+    notes: list[Any]
     order_seq: list[list[int]]
     trip_seq: int = 0
     failure: StrategyFailed | None = None
@@ -331,6 +332,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         active=[],
         answer=Answer(reading=strategy.reading()),
         out=[],
+        notes=[],
         order_seq=[],
     )
 
@@ -342,7 +344,7 @@ def _replace_strategy(state: EngineState, runner: Runner, strategy: Strategy) ->
     runner.strategy, runner.guard, runner.series = strategy, fresh.guard, fresh.series
     runner.update_strategy, runner.decide = fresh.update_strategy, fresh.decide
     runner.update_by_reference, runner.references = fresh.update_by_reference, fresh.references
-    runner.exit_reasons, runner.answer, runner.out = fresh.exit_reasons, fresh.answer, []
+    runner.exit_reasons, runner.answer, runner.out, runner.notes = fresh.exit_reasons, fresh.answer, [], []
     runner.signals = [last_values(state.signals, symbol, strategy.signals) for symbol in state.symbols]
     restart_strategy(runner)
     for desk in runner.desks:
@@ -381,7 +383,8 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
         runner.needs.append(needs)
         runner.active.append(name in event.symbols)
     while len(runner.out) < (1 if state.bare else decisions_max(len(names))):
-        runner.out.append(Decision(reading=runner.strategy.reading()))
+        runner.notes.append(runner.strategy.reading())
+        runner.out.append(NotedDecision(reading=runner.notes[-1]))
 
 
 def _guard(state: EngineState, risk: RiskSettings) -> None:

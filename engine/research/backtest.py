@@ -26,12 +26,11 @@ from papertape.engine.research.engine_choice import (
     is_worth_importing,
     rows_about,
 )
-from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, make_walk, summarize_equity
+from papertape.engine.research.equity_curve import DAYS_MAX, EquitySummary, summarize_equity, walk_equity
 from papertape.engine.research.guarded import DecidedEvent, TapeEngine, run_tape
 from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.tape import Tape, fact_event, remember_signals, tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
-from papertape.engine.strategy_registry import shipped_digest
 from papertape.events.errors import UsageError
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -201,12 +200,12 @@ def _engine(world: EngineState, tape: Tape, engine: str, on_compiling: Callable[
 def _summaries(world: EngineState, tape_engine: TapeEngine, equities: list[Any]) -> list[EquitySummary]:
     """Return the summary of every runner's equity curve."""
     days: Any = array("d", bytes(8 * DAYS_MAX))
-    walk = make_walk(shipped_digest())
+    walk: Callable[..., Any] = walk_equity
     if tape_engine.name == "compiled":
         from papertape.engine.research.compiled_kernel import compiled_walk  # noqa: PLC0415 - belongs to an extra
         from papertape.engine.research.rows import floats  # noqa: PLC0415 - likewise
 
-        walk, days = compiled_walk(shipped_digest()), floats(days)
+        walk, days = compiled_walk(), floats(days)
     return [
         summarize_equity(walk, tape_engine.facts, equity, runner.rules.capital_usdt, days)
         for runner, equity in zip(world.runners, equities, strict=True)

@@ -1,8 +1,6 @@
 """The compiled kernel: one loop per strategy over a tape of facts, built from the functions that run live.
 
-The loop is a closure over plain functions, so that numba's disk cache can hold it. That cache does not notice a change
-inside functions of other files; therefore `digest`, a digest of all sources that may be part of it, belongs to the
-closure.
+The loop is a closure over plain functions, so that numba's disk cache can hold it.
 """
 
 from __future__ import annotations
@@ -43,23 +41,23 @@ import papertape.engine.kernel.signals
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.strategy
 import papertape.engine.kernel.trailing
-import papertape.engine.research.numba_callees
-import papertape.engine.research.own_parts
 from papertape.engine.kernel.changes import make_change
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.references import make_own_update, make_reference_update, make_show, with_data
 from papertape.engine.kernel.state import GlobalKillSwitch
-from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
+from papertape.engine.kernel.tape_loop import make_advance, make_run, watch_totals
 from papertape.engine.kernel.view import bind_hook, bind_observing, signal_part
+from papertape.engine.research import numba_callees, own_parts, shared_parts
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
-from papertape.engine.research.equity_curve import make_walk
+from papertape.engine.research.equity_curve import walk_equity
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
 from papertape.engine.research.own_parts import make_own_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
-from papertape.engine.strategy_registry import is_shipped, loop_digest, shipped_digest
+from papertape.engine.research.shared_parts import SHARED, load_shared, make_shared_known
+from papertape.engine.strategy_registry import is_shipped, kernel_digest, loop_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,10 +105,16 @@ def own_digest(strategy: Strategy) -> str:
 
 
 @cache
+def compiled_digest() -> str:
+    """Return a digest of everything that may change the machine code of the kernel's own functions."""
+    return kernel_digest() + _compiler_digest()
+
+
+@cache
 def _compiler_digest() -> str:
     """Return a digest of how functions are compiled: code from the cache must keep the same checks."""
     digest = hashlib.blake2b(digest_size=8)
-    for module in (papertape.engine.research.numba_callees, papertape.engine.research.own_parts):
+    for module in (numba_callees, own_parts, shared_parts):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
@@ -120,6 +124,7 @@ def make_known() -> None:
     """Register the kernel's plain functions with numba, once per process."""
     for module in KERNEL_MODULES:
         _make_known(vars(module), module.__name__)
+    make_shared_known(compiled_digest())
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
     make_overloads_known()
@@ -130,7 +135,7 @@ def _make_known(
 ) -> None:
     """Register every plain function among the names of a module that the module defines itself."""
     for _, function in sorted(names.items()):
-        if inspect.isfunction(function) and function.__module__ == module:
+        if inspect.isfunction(function) and function.__module__ == module and function not in SHARED:
             make(function)
 
 
@@ -146,9 +151,13 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
 
 
 def register_strategy(strategy: Strategy) -> None:
-    """Register the kernel's and a strategy's plain functions with numba. Raise ConfigError for one that prints."""
+    """Register the kernel's and a strategy's plain functions with numba, and load what all loops share.
+
+    Raise ConfigError for a strategy that prints.
+    """
     refuse_uncompilable(strategy)
     make_known()
+    load_shared(compiled_digest())
     enter: FunctionType = strategy.hooks.enter  # type: ignore[assignment]
     # Not the module by its name: a file that was loaded again has another one under that name.
     _make_known(enter.__globals__, enter.__module__, make_part if is_shipped(strategy) else make_own_part)
@@ -163,10 +172,10 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
     decide = make_part(make_decide(enter, leave, change, len(strategy.exit_reasons), units_max, len(names)))  # type: ignore[arg-type]
     run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
-    advance = make_advance(data_part(strategy, run), show_part(strategy), bool(strategy.references), digest)
+    advance = make_advance(data_part(strategy, run), show_part(strategy), bool(strategy.references))
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
-    return make_loop(advance)
+    return make_loop(advance, digest)
 
 
 def _view_of(strategy: Strategy) -> tuple[Any, ...]:
@@ -210,16 +219,16 @@ def show_part(strategy: Strategy) -> Any:
 
 
 @cache
-def guard_watch(digest: str) -> Callable[..., Any]:
+def guard_watch() -> Callable[..., Any]:
     """Return the compiled loop of the global kill switch."""
     make_known()
-    return make_loop(make_guard_watch(digest))
+    return make_loop(watch_totals, compiled_digest())
 
 
 @cache
-def compiled_walk(digest: str) -> Callable[..., Any]:
+def compiled_walk() -> Callable[..., Any]:
     """Return the compiled loop that computes an equity curve."""
-    return make_loop(make_walk(digest))
+    return make_loop(walk_equity, compiled_digest())
 
 
 class CompiledEngine:
@@ -229,7 +238,7 @@ class CompiledEngine:
 
     def __init__(self, world: EngineState, tape: Tape) -> None:
         self.facts = tape.arrays()
-        self.watch = guard_watch(shipped_digest())
+        self.watch = guard_watch()
         self.runners = [
             CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)), tape.signal_names)
             for runner in world.runners

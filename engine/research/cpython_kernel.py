@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import STRATEGY_FAILED
-from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.decision import NotedDecision
 from papertape.engine.kernel.kill_switch import cancel_entries, reset_global
 from papertape.engine.kernel.references import make_show, with_data
 from papertape.engine.kernel.signals import slots_of
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
-from papertape.engine.kernel.tape_loop import make_advance, make_guard_watch, make_run
+from papertape.engine.kernel.tape_loop import make_advance, make_run, watch_totals
 from papertape.engine.reducer.decision_events import event_of
 from papertape.engine.reducer.parking import failure_event
 from papertape.engine.reducer.state import decisions_max
@@ -39,9 +39,10 @@ class PlainRunner:
         series, references = len(runner.series), len(runner.references)
         run = with_data(series, references, make_run(runner.update_strategy, runner.decide))
         show = make_show(series, references, runner.update_by_reference)
-        self.loop = make_advance(run, show, references > 0, "")
+        self.loop = make_advance(run, show, references > 0)
         self.room = decisions_max(len(world.symbols))
-        self.out = [Decision(reading=runner.strategy.reading()) for _ in range(self.room + OUT_ROWS)]
+        self.notes = [runner.strategy.reading() for _ in range(self.room + OUT_ROWS)]
+        self.out = [NotedDecision(reading=reading) for reading in self.notes]
         self.scratch = [Fact()]
         self.answer = [Answer(reading=runner.strategy.reading())]
         self.world, self.symbols = world, list(world.symbols)
@@ -114,7 +115,7 @@ class PlainRunner:
         at = first
         while at < end:
             part = array("d", bytes(8 * (end - at)))
-            following, count, _ = self.loop(
+            following, count = self.loop(
                 facts,
                 self.scratch,
                 at,
@@ -139,6 +140,7 @@ class PlainRunner:
                 self.world.tiers,
                 self.answer,
                 self.out,
+                self.notes,
                 part,
             )
             equities[at - first : following - first] = part[: following - at]
@@ -146,7 +148,7 @@ class PlainRunner:
             at = following
         return events
 
-    def _event(self, decision: Decision) -> Event:
+    def _event(self, decision: NotedDecision) -> Event:
         strategy = self.runner.strategy
         return event_of(decision, strategy.name, self.symbols[decision.symbol], strategy.exit_reasons)
 
@@ -188,7 +190,7 @@ class PlainEngine:
 
     def __init__(self, world: EngineState, tape: Tape) -> None:
         self.facts = tape.columns()
-        self.watch = make_guard_watch("")
+        self.watch = watch_totals
         self.runners = [PlainRunner(world, runner, tape.signal_names) for runner in world.runners]
         self.guards = [copy.copy(world.guard)]
         self.maxima = list(world.maxima)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.answers import Rung
+from papertape.engine.kernel.answers import RUNGS_MAX, Rung
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.reducer.decision_events import (
     event_from,
@@ -15,53 +15,42 @@ from papertape.engine.reducer.decision_events import (
     sources_of,
     structured_fields,
 )
-from papertape.engine.research.records import dtype_of, leaf_reader
+from papertape.engine.research.records import dtype_of, leaf_reader, leaves_of
+
+RUNG_LEAVES = len(Rung.__struct_fields__)
+LADDER_LEAVES = 2 + RUNGS_MAX * RUNG_LEAVES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import numpy as np
-    from msgspec import Struct
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.research.records import Array
     from papertape.events.facts import Event
 
 
-@cache
-def decision_type(reading: type[Struct]) -> np.dtype[Any]:
-    """Return the record type of a strategy's decisions."""
-    return dtype_of(Decision, reading=dtype_of(reading))
+def events_of(rows: Array, notes: Array, strategy: Strategy, symbols: Sequence[str]) -> list[tuple[int, Event]]:
+    """Return the events that rows of decisions become, each with the index of the fact that it answers.
 
-
-def events_of(rows: Array, strategy: Strategy, symbols: Sequence[str]) -> list[tuple[int, Event]]:
-    """Return the events that rows of decisions become, each with the index of the fact that it answers."""
-    heads = zip(*(rows[name].tolist() for name in ("fact", "kind", "reason", "symbol")), strict=True)
-    packed, made = rows.tobytes(), []
-    for index, (fact, code, reason, symbol) in enumerate(heads):
+    `notes` holds the strategy's readings behind the decisions, row by row.
+    """
+    heads = zip(*(rows[name].tolist() for name in ("fact", "kind", "reason", "symbol")), leaves_of(notes), strict=True)
+    packed, names, made = rows.tobytes(), strategy.reading.__struct_fields__, []
+    for index, (fact, code, reason, symbol, numbers) in enumerate(heads):
         kind = event_kind(code, reason)
-        widths, take = _field_plan(kind, strategy.reading)
+        take = _leaf_reader(kind)
         values = list(take(packed, index))
         for place, name in structured_fields(kind):  # In order, so everything before it has become one value already.
-            leaves = values[place : place + widths[name]]
-            values[place : place + widths[name]] = [_field_value(name, leaves, strategy.reading)]
+            if name == "readings":
+                values.insert(place, readings_of(names, numbers[: len(names)]))
+            else:
+                leaves = values[place : place + LADDER_LEAVES]
+                rungs = (leaves[2 + k * RUNG_LEAVES : 2 + (k + 1) * RUNG_LEAVES] for k in range(leaves[0]))
+                values[place : place + LADDER_LEAVES] = [rungs_of(name, map(tuple, rungs))]
         made.append((fact, event_from(kind, values, strategy.name, symbols[symbol], strategy.exit_reasons)))
     return made
 
 
-def _field_value(name: str, leaves: list[Any], reading: type[Struct]) -> Any:
-    """Return a field of an event that is more than one number, given its leaves in a row."""
-    if name == "readings":
-        return readings_of(reading.__struct_fields__, leaves[: len(reading.__struct_fields__)])
-    width = len(Rung.__struct_fields__)
-    return rungs_of(name, (tuple(leaves[2 + k * width : 2 + (k + 1) * width]) for k in range(leaves[0])))
-
-
 @cache
-def _field_plan(
-    kind: type[Event], reading: type[Struct]
-) -> tuple[dict[str, int], Callable[[bytes, int], tuple[Any, ...]]]:
-    """Return how many leaves each structured field of an event has in a row, and a getter of all leaves."""
-    sources, row = sources_of(kind), decision_type(reading)
-    widths = {name: row[sources[place]].itemsize // 8 for place, name in structured_fields(kind)}
-    return widths, leaf_reader(row, sources)
+def _leaf_reader(kind: type[Event]) -> Callable[[bytes, int], tuple[Any, ...]]:
+    """Return a getter of all numbers that a row of decisions has for an event."""
+    return leaf_reader(dtype_of(Decision), [name for name in sources_of(kind) if name != "reading"])

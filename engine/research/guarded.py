@@ -152,7 +152,7 @@ class _GuardedRun:
         checkpoints = [runner.checkpoint() for runner in engine.runners]
         decided = self._advance(first, end)
         totals = engine.totals(self.equities, first, end)
-        tripped, _ = engine.watch(engine.facts, first, end, totals, engine.guards, engine.maxima)
+        tripped = engine.watch(engine.facts, first, end, totals, engine.guards, engine.maxima)
         if tripped == end:
             self.decided += decided
             return end

@@ -68,6 +68,14 @@ class LoopCache(FunctionCache):  # type: ignore[misc]
 
     _impl_class = LoopCacheImpl
 
+    def __init__(self, function: Callable[..., Any], digest: str) -> None:
+        super().__init__(function)
+        self._digest = digest
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        """Return numba's key of machine code, and the digest of the sources that it was made from."""
+        return (*super()._index_key(sig, codegen), self._digest)
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load machine code without registering numba's own functions, which takes 0.3 s and only compiling needs."""
         try:
@@ -103,10 +111,10 @@ def is_stored(loop: Any, arguments: tuple[Any, ...]) -> bool:
         return False
 
 
-def loop_cache(function: Callable[..., Any]) -> LoopCache | None:
-    """Return the disk cache of a loop, or None if no folder is writable."""
+def loop_cache(function: Callable[..., Any], digest: str) -> LoopCache | None:
+    """Return the disk cache of a loop that is made from sources with a digest, or None if no folder is writable."""
     try:
-        return LoopCache(function)
+        return LoopCache(function, digest)
     except RuntimeError:  # numba found no place, and neither did we.
         _warn_once("no folder takes it")
         return None

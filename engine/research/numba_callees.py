@@ -21,12 +21,15 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, _LowerResult
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import DumpParforDiagnostics, InlineOverloads, NativeLowering, NopythonRewrites
-from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable
+from numba.np.numpy_support import from_dtype
 
-from papertape.engine.kernel.strategy import clear_reading, copy_reading
+from papertape.engine.kernel.answers import Plan
+from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading
 from papertape.engine.kernel.view import as_view
 from papertape.engine.research.loop_cache import loop_cache
+from papertape.engine.research.records import dtype_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,37 +151,32 @@ def _number_apart() -> None:
 _number_apart()
 
 
-def make_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop over a tape at its first call, or load it from numba's disk cache."""
+def make_loop(function: Callable[..., Any], digest: str) -> Callable[..., Any]:
+    """Compile a function at its first call, or load it from numba's disk cache.
+
+    `digest` is that of all sources that may be part of it: numba's cache does not notice a change inside functions of
+    other files.
+    """
     loop = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=LoopCompiler)(function)
-    if (cache := loop_cache(function)) is not None:
+    if (cache := loop_cache(function, digest)) is not None:
         loop._cache = cache  # noqa: SLF001 - `cache=True` sets it likewise
     return loop  # type: ignore[no-any-return]
 
 
 CALLED = frozenset(
     {
-        "evolve",
-        "cancel_orders",
-        "cancel_order",
-        "place_adds",
-        "place_reduce",
-        "place_exit",
-        "place_entry",
-        "change_orders",
+        "_walk",
+        "_fill_entry",
         "open_position",
         "increase_position",
         "reduce_position",
         "close_position",
-        "_walk",
-        "_fill_entry",
-        "match_candle",
-        "check_account_limits",
+        "cancel_order",
+        "place_adds",
+        "place_reduce",
         "cancel_entries",
         "liquidation_price",
         "available_margin",
-        "follow_symbol",
-        "_follow_position",
         "_search_highest",
         "_search_lowest",
         "_renew_deviation",
@@ -227,7 +225,7 @@ def make_overloads_known() -> None:
     """Register with numba what CPython and compiled code do in ways of their own.
 
     Compiled code clears or copies a whole reading, CPython field by field. A view is a tuple with named fields:
-    compiled code only gives the tuple another type.
+    compiled code only gives the tuple another type, and likewise the plan that an answer begins with.
     """
 
     @overload(clear_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
@@ -248,6 +246,18 @@ def make_overloads_known() -> None:
             if isinstance(fields, types.UniTuple):  # Values of one type, such as signals, are an array.
                 return types.NamedUniTuple(fields.dtype, fields.count, view_type.instance_class)(*args)
             return types.NamedTuple(fields.types, view_type.instance_class)(*args)
+
+    @infer_global(as_plan)
+    class AsPlan(AbstractTemplate):  # type: ignore[misc]
+        """The type of the plan in an answer, which begins with it."""
+
+        def generic(self, args: Any, _: Any) -> Any:
+            """Return the signature."""
+            return signature(from_dtype(dtype_of(Plan)), *args)
+
+    @lower_builtin(as_plan, types.Record)  # type: ignore[untyped-decorator]
+    def _lower_plan(context: Any, builder: Any, call: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(call.return_type))
 
     @lower_builtin(as_view, types.Any, types.Any)  # type: ignore[untyped-decorator]
     def _lower(_: Any, __: Any, ___: Any, arguments: Any) -> Any:

@@ -23,13 +23,19 @@ from papertape.engine.reducer.decision_events import DECISION_KINDS, decision_of
 from papertape.engine.reducer.reducer import apply, fold, is_decision
 from papertape.engine.reducer.signals import remember_signal
 from papertape.engine.reducer.state import EngineState, exit_reason_code, new_state
-from papertape.engine.research.compiled_kernel import data_part, guard_watch, register_strategy, show_part, update_part
+from papertape.engine.research.compiled_kernel import (
+    data_part,
+    guard_watch,
+    register_strategy,
+    show_part,
+    update_part,
+)
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
 from papertape.engine.research.rows import columns_of_rows
 from papertape.engine.research.runner import CompiledRunner
-from papertape.engine.strategy_registry import loop_digest, shipped_digest
+from papertape.engine.strategy_registry import loop_digest
 from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
@@ -102,7 +108,7 @@ def _loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Return the compiled loop of one strategy; the digest identifies what numba must compile anew."""
     register_strategy(strategy)
     follow = make_part(make_follow(update_part(strategy)))  # type: ignore[arg-type]
-    return make_loop(make_replay(data_part(strategy, follow), show_part(strategy), digest))
+    return make_loop(make_replay(data_part(strategy, follow), show_part(strategy)), digest)
 
 
 class _ReplayBatch:
@@ -179,7 +185,7 @@ class _ReplayBatch:
         reason = getattr(event, "reason", "signal")
         if reason not in REASON_CODES:
             exit_reason_code(runner, reason)
-        decision = Decision(reading=runner.strategy.reading(), fact=len(self.facts) // PACKED.size - 1)
+        decision = Decision(fact=len(self.facts) // PACKED.size - 1)
         decision_of(event, symbol, runner.exit_reasons, decision)
         record_cause(runner, event, symbol, seq)
         self.decided.setdefault(name, []).append(decision)
@@ -206,7 +212,7 @@ class _ReplayBatch:
         columns = columns_of_rows(facts)
         at = 0
         while runners and at < len(facts):
-            at, _ = guard_watch(shipped_digest())(columns, at, len(facts), totals[at:], self.guards, self.maxima)
+            at = guard_watch()(columns, at, len(facts), totals[at:], self.guards, self.maxima)
             at += 1
         self.facts, self.decided = bytearray(), {}
 

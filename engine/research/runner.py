@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from papertape.engine.kernel.answers import Answer
+from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.signals import SignalValue, slots_of
 from papertape.engine.kernel.state import Account, Bar, Fact, Market, OpenInterest, Series, Settlement, SymbolState
 from papertape.engine.reducer.state import decisions_max
-from papertape.engine.research.decisions import decision_type, events_of
+from papertape.engine.research.decisions import events_of
 from papertape.engine.research.loop_cache import is_stored
 from papertape.engine.research.records import Array, dtype_of, records_of, struct_of, structs_of
 
@@ -42,9 +43,11 @@ class CompiledRunner:
         self.tiers = _table(world.tiers)
         self.settlements = _table(world.settlements)
         self.room = decisions_max(len(world.symbols))
-        self.out = np.zeros(OUT_ROWS + self.room, dtype=decision_type(runner.strategy.reading))
+        reading = dtype_of(runner.strategy.reading)
+        self.out = np.zeros(OUT_ROWS + self.room, dtype=dtype_of(Decision))
+        self.notes = np.zeros(len(self.out), dtype=reading)
         self.scratch = records_of([Fact()])
-        self.answer = np.zeros(1, dtype=dtype_of(Answer, reading=dtype_of(runner.strategy.reading)))
+        self.answer = np.zeros(1, dtype=dtype_of(Answer, reading=reading))
         self.state = {
             "markets": records_of(world.markets),
             "series": np.stack([records_of(one.series) for one in runner.series]),
@@ -65,8 +68,8 @@ class CompiledRunner:
         events: list[tuple[int, Event]] = []
         at = first
         while at < end:
-            following, count, _ = self._call(facts, at, end, equities[at - first :])
-            events += events_of(self.out[:count], self.runner.strategy, self.symbols)
+            following, count = self._call(facts, at, end, equities[at - first :])
+            events += events_of(self.out[:count], self.notes[:count], self.runner.strategy, self.symbols)
             at = following
         return events
 
@@ -109,7 +112,7 @@ class CompiledRunner:
                 self.needs,
                 s["accounts"],
             ),
-            *(self.rules, self.contracts, self.tiers, self.answer, self.out, equities),
+            *(self.rules, self.contracts, self.tiers, self.answer, self.out, self.notes, equities),
         )
 
     def replay_arguments(self) -> tuple[Any, ...]:

@@ -68,7 +68,7 @@ def _room(into: array[Any], count: int) -> Array:
 @cache
 def _loop() -> Callable[..., int]:
     """Return the compiled reader."""
-    return make_loop(_read)
+    return make_loop(_read, "")
 
 
 def _read(

@@ -72,7 +72,7 @@ def symbol() -> str:
     """The name numba gives the machine code of a loop that is compiled here."""
     from papertape.engine.research.numba_callees import make_loop  # noqa: PLC0415 - the other subjects do without numba
 
-    loop: Any = make_loop(_following)
+    loop: Any = make_loop(_following, "")
     assert loop(1) == 2
     (compiled,) = loop.overloads.values()
     return str(compiled.fndesc.llvm_func_name)

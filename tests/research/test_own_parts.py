@@ -27,7 +27,7 @@ def compiled(part: Any) -> Any:
         known(rows, index, number)
         return 0
 
-    made: Any = make_loop(loop)
+    made: Any = make_loop(loop, "")
     made._cache = NullCache()  # Machine code of an earlier run would say nothing about this one.
     return made
 

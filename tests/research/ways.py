@@ -6,6 +6,7 @@ import fcntl
 import os
 import tempfile
 from array import array
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from tests.reducer.random_market import Recipe, market
 from tests.support import DIGEST, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.guarded import TapeEngine, TapeRunResult
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
 from papertape.engine.research.compiled_kernel import CompiledEngine as CompiledEngine  # noqa: PLC0414
+from papertape.engine.research.compiled_kernel import register_strategy
 
 
 class Ending(Struct, frozen=True):
@@ -62,14 +64,23 @@ def compiled(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
 @cache
 def compile_once() -> None:
     """Compile every strategy, once for all processes that run tests: who comes second finds it on the disk."""
+    with _alone("shared"):
+        register_strategy(next(iter(STRATEGIES.values())))
     names = sorted(STRATEGIES, reverse=os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0")
     for name in names:
-        path = Path(tempfile.gettempdir()) / f"papertape-{DIGEST}-{name}.lock"
-        with path.open("w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _alone(name):
             tape = market(Recipe(0, candles=20, timeframe_ms=MINUTE_MS))
             world = configured_world(tape.contracts, {name: RunnerSettings()})
             run_tape(world, CompiledEngine(world, tape))
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Hold a lock that all processes that run tests know."""
+    path = Path(tempfile.gettempdir()) / f"papertape-{DIGEST}-{name}.lock"
+    with path.open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _ending(world: EngineState, engine: TapeEngine) -> Ending:

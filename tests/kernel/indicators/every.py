@@ -166,12 +166,12 @@ def update_every(every: Every, series: SeriesView, periods: Periods) -> None:
     update_bars_since(every.since, series, every.cross.value == 1)
 
 
-def make_run(update: Callable[..., None], digest: str) -> Callable[..., str]:
+def make_run(update: Callable[..., None]) -> Callable[..., None]:
     """Make the loop that folds candles and keeps the state after each; it begins at row `first`."""
 
     def run(
         mains: Any, bars: Any, columns: Any, first: int, end: int, states: Any, periods: Any, kept: Any, step: int
-    ) -> str:
+    ) -> None:
         opens, highs, lows, closes, volumes = columns
         candle, state = mains[0], states[0]
         for k in range(first, end):
@@ -186,7 +186,6 @@ def make_run(update: Callable[..., None], digest: str) -> Callable[..., str]:
             update(state, SeriesView(candle, bars), periods[0])
             if (k + 1) % step == 0:
                 kept[k // step] = state
-        return digest
 
     return run
 
@@ -202,10 +201,10 @@ class Copies:
 
 
 @cache
-def compiled_run() -> Callable[..., str]:
+def compiled_run() -> Callable[..., None]:
     """Return the compiled loop."""
     make_known()
-    return make_loop(make_run(make_part(update_every), shipped_digest()))  # type: ignore[arg-type]
+    return make_loop(make_run(make_part(update_every)), shipped_digest())  # type: ignore[arg-type]
 
 
 class Fold:
@@ -230,7 +229,7 @@ class Fold:
             return kept
         copies = Copies(end // step)
         lists = tuple(column.tolist() for column in columns)
-        plain = make_run(update_every, "")
+        plain = make_run(update_every)
         plain(self.mains, self.bars, lists, first, end, self.states, [self.periods], copies, step)
         return records_of(copies.rows)
 

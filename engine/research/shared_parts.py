@@ -1,0 +1,121 @@
+"""Kernel functions that are compiled once for all strategies, and called by the loop of each.
+
+A loop is compiled for one strategy, but most of the kernel is the same in all of them: the paper exchange, the ladder
+checks, the regime. Such a function becomes machine code of its own, kept in the disk cache under a digest of the
+kernel. A loop knows only its name; the process gives that name an address before it loads or compiles a loop.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import llvmlite.binding as llvm
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.np.numpy_support import from_dtype
+
+from papertape.engine.kernel import state
+from papertape.engine.kernel.answers import Plan
+from papertape.engine.kernel.changes import change_orders
+from papertape.engine.kernel.decision import Decision
+from papertape.engine.kernel.evolve import evolve
+from papertape.engine.kernel.fills import book_funding
+from papertape.engine.kernel.kill_switch import trip_account
+from papertape.engine.kernel.matching import match_candle
+from papertape.engine.kernel.orders import cancel_orders, place_exit
+from papertape.engine.kernel.series import observe_series
+from papertape.engine.kernel.sizing import place_entry
+from papertape.engine.kernel.trailing import tighten_stop, value_position
+from papertape.engine.research.numba_callees import make_loop
+from papertape.engine.research.records import dtype_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHARED: Final[tuple[Callable[..., Any], ...]] = (
+    evolve,
+    cancel_orders,
+    observe_series,
+    book_funding,
+    match_candle,
+    value_position,
+    tighten_stop,
+    trip_account,
+    place_exit,
+    place_entry,
+    change_orders,
+)
+"""The shared functions; each may call those before it."""
+SCALARS: Final = {"int": types.int64, "float": types.float64, "None": types.none}
+RECORDS: Final = {"Decision": Decision, "Plan": Plan, **vars(state)}
+ARRAYS: Final = {
+    "Bars": (state.Bar, 1),
+    "Contracts": (state.Contract, 1),
+    "Decisions": (Decision, 1),
+    "Desks": (state.SymbolState, 1),
+    "Readings": (state.OpenInterest, 1),
+    "Settlements": (state.Settlement, 1),
+    "TierTables": (state.Tier, 2),
+}
+
+
+@cache
+def compiled_type(annotation: str) -> Any:
+    """Return numba's type of what a kernel function declares: a number, a record, or an array of records."""
+    if annotation in SCALARS:
+        return SCALARS[annotation]
+    if annotation in ARRAYS:
+        struct, dimensions = ARRAYS[annotation]
+        return types.Array(compiled_type(struct.__name__), dimensions, "C")
+    return from_dtype(dtype_of(RECORDS[annotation]))
+
+
+def signature_of(function: Callable[..., Any]) -> Any:
+    """Return the signature that a kernel function has in compiled code, as its annotations say."""
+    *arguments, result = map(compiled_type, function.__annotations__.values())
+    return signature(result, *arguments)
+
+
+def symbol_of(function: Callable[..., Any], digest: str) -> str:
+    """Return the name of a shared function's machine code."""
+    return f"papertape.{function.__name__}.{digest}"
+
+
+def make_shared_known(digest: str) -> None:
+    """Register the shared functions with numba: a call of one becomes a call of the symbol."""
+    for function in SHARED:
+        _make_known(function, symbol_of(function, digest))
+
+
+def _make_known(function: Callable[..., Any], symbol: str) -> None:
+    own = signature_of(function)
+
+    @infer_global(function)
+    class Shared(ConcreteTemplate):  # type: ignore[misc]
+        """The type of a shared function: the one signature that it is compiled for."""
+
+        cases = [own]  # noqa: RUF012 - numba's way
+
+    @lower_builtin(function, *own.args)  # type: ignore[untyped-decorator]
+    def _lower(context: Any, builder: Any, call: Any, arguments: Any) -> Any:
+        convention = context.call_conv
+        type_ = convention.get_function_type(call.return_type, call.args)
+        callee = cgutils.get_or_insert_function(builder.module, type_, symbol)
+        status, result = convention.call_function(builder, callee, call.return_type, call.args, arguments)
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        return result
+
+
+@cache
+def load_shared(digest: str) -> None:
+    """Compile the shared functions, or load them from the disk cache, and give their names addresses."""
+    for function in SHARED:
+        loop: Any = make_loop(function, digest)
+        loop.compile(signature_of(function).args)
+        [compiled] = loop.overloads.values()
+        address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        llvm.add_symbol(symbol_of(function, digest), address)
