@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from papertape.events.log_thread import LogThread
 
 STEP_EVENTS_MAX: Final = 2_048
-"""Events folded in one turn of the thread, about 20 ms, before others get theirs."""
-PLOT_EVENTS_MAX: Final = 262_144
-"""No plot folds more of the log than this, about 3 s; the readings of a longer chart begin later."""
+"""Events folded in one turn of the thread, 30 to 80 ms, before others get theirs."""
+PLOT_EVENTS_MAX: Final = 131_072
+"""No plot folds more of the log than this, 2 to 5 s of work; the readings of a longer chart begin later."""
 PLOTS_MAX: Final = 8
 """Each window holds a state, a few hundred KB per symbol."""
 
