@@ -20,7 +20,10 @@ UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class ChartQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The last candles of a symbol and timeframe; with `before_ms`, the last ones that closed by that time."""
+    """The last candles of a symbol and timeframe; with `before_ms`, the last ones that closed by that time.
+
+    With `strategy`, the chart has the readings that its `PLOT` names.
+    """
 
     symbol: Name
     timeframe: Annotated[
@@ -28,6 +31,7 @@ class ChartQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = "1m"
     limit: Limit = LIMIT_DEFAULT
     before_ms: Annotated[int, Meta(ge=1, le=SEQ_MAX, description="UTC ms of market time.")] | None = None
+    strategy: Name | None = None
 
 
 class StrategySymbolQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -50,7 +54,7 @@ async def _candles(context: ViewContext, query: ChartQuery) -> CandlesView:
     positions = portfolio.positions()
     timeframe_ms = int(query.timeframe[:-1]) * UNITS_MS[query.timeframe[-1]]
     chart = await context.site.inspector.chart(
-        context.as_of.seq, query.symbol, timeframe_ms, query.limit, query.before_ms
+        context.as_of.seq, query.symbol, timeframe_ms, query.limit, query.before_ms, query.strategy
     )
     if not chart.candles:
         return CandlesView(chart, (), ())
@@ -68,7 +72,7 @@ async def _conditions(context: ViewContext, query: StrategySymbolQuery) -> tuple
 VIEWS = (
     ViewEndpoint(
         "candles/{symbol}",
-        "The last candles with indicators, fills and resting prices",
+        "The last candles with indicators, fills and resting prices, and with a strategy's readings",
         CandlesView,
         _candles,
         ChartQuery,

@@ -1,4 +1,4 @@
-"""The chart of one symbol: candles with indicators, fills, and open positions."""
+"""The chart of one symbol: candles with indicators or a strategy's readings, fills, and open positions."""
 
 from __future__ import annotations
 
@@ -37,19 +37,27 @@ class ChartPicture(Struct, frozen=True):
 
 
 class ChartPage(Struct, frozen=True):
-    """The context of the page. Without any candle `symbol` is empty; in `part=content` the picture is None."""
+    """The context of the page. Without any candle `symbol` is empty; in `part=content` the picture is None.
+
+    `strategy` is the one whose readings are drawn, empty for none; `strategies` are those that trade the symbol.
+    """
 
     symbol: str
     symbols: tuple[str, ...]
     timeframe: str
     timeframes: tuple[str, ...]
+    strategy: str
+    strategies: tuple[str, ...]
     picture: ChartPicture | None
     trades: tuple[TradeView, ...]
     positions: tuple[PositionView, ...]
 
 
 async def chart(request: PageRequest) -> ChartPage:
-    """Load the chart of a symbol, the first one by default. Raise UsageError for an unknown symbol or timeframe."""
+    """Load the chart of a symbol, the first one by default.
+
+    Raise UsageError for an unknown symbol, timeframe or strategy.
+    """
     views = request.views
     symbols = tuple(views.seen)
     symbol = request.path.get("symbol") or (symbols[0] if symbols else "")
@@ -62,9 +70,10 @@ async def chart(request: PageRequest) -> ChartPage:
     if timeframe not in timeframes:
         raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(timeframes)}")
     before_ms = request.number("before_ms", 0) or None
+    strategy, runners = request.parameter("strategy"), views.runners
     # Await first: the views advance while other tasks run.
     wants_picture = symbol and request.part != "content"
-    view = await _chart(request, symbol, CHART_TIMEFRAMES_MS[timeframe], before_ms) if wants_picture else None
+    view = await _chart(request, symbol, CHART_TIMEFRAMES_MS[timeframe], before_ms, strategy) if wants_picture else None
     trades = views.trades.closed(symbol=symbol)[::-1]
     positions = tuple(one for one in views.portfolio.positions() if one.symbol == symbol)
     return ChartPage(
@@ -72,6 +81,8 @@ async def chart(request: PageRequest) -> ChartPage:
         symbols=symbols,
         timeframe=timeframe,
         timeframes=timeframes,
+        strategy=strategy,
+        strategies=tuple(name for name, one in runners.items() if symbol in one.symbols or name == strategy),
         picture=_picture(request, view, _trades_in(view, trades, before_ms), positions) if view is not None else None,
         trades=trades[:TRADES_LISTED_MAX],
         positions=positions,
@@ -85,8 +96,11 @@ def timeframes_of(request: PageRequest, symbol: str) -> tuple[str, ...]:
     return tuple(name for name, ms in CHART_TIMEFRAMES_MS.items() if ms >= base_ms)
 
 
-async def _chart(request: PageRequest, symbol: str, timeframe_ms: int, before_ms: int | None) -> ChartView:
-    return await request.site.inspector.chart(request.seq, symbol, timeframe_ms, CANDLES_SHOWN_MAX, before_ms)
+async def _chart(
+    request: PageRequest, symbol: str, timeframe_ms: int, before_ms: int | None, strategy: str
+) -> ChartView:
+    inspector = request.site.inspector
+    return await inspector.chart(request.seq, symbol, timeframe_ms, CANDLES_SHOWN_MAX, before_ms, strategy or None)
 
 
 def _trades_in(view: ChartView, trades: Sequence[TradeView], before_ms: int | None) -> tuple[TradeView, ...]:

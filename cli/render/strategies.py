@@ -47,6 +47,7 @@ def _fields(strategy: Strategy) -> dict[str, Any]:
         "needs_bars": strategy.needs_bars,
         "needs_filter_bars": strategy.needs_filter_bars,
         "exit_reasons": strategy.exit_reasons,
+        "plot": dict(strategy.plot),
         "parameters": [_parameter(name, key) for name, key in _keys(strategy)],
         "parameters_schema": parameters_schema(strategy),
     }
@@ -63,7 +64,10 @@ def parameters_schema(strategy: Strategy) -> dict[str, Any]:
 
 def strategy_views(strategies: Mapping[str, Strategy]) -> tuple[StrategyView, ...]:
     """Return the strategies as the pages show them."""
-    return tuple(StrategyView(one.name, one.about, one.series, parameters_schema(one)) for one in strategies.values())
+    return tuple(
+        StrategyView(one.name, one.about, one.series, parameters_schema(one), dict(one.plot))
+        for one in strategies.values()
+    )
 
 
 def _keys(strategy: Strategy) -> list[tuple[str, ConfigKey]]:

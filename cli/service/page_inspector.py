@@ -11,6 +11,7 @@ from msgspec.structs import asdict, replace
 from papertape.cli.explainer import condition_views, make_explainer
 from papertape.engine.inspect.chart_reader import ChartReader
 from papertape.engine.inspect.entry_conditions import EntryConditions, entry_conditions
+from papertape.engine.inspect.plot_reader import PLOT_EVENTS_MAX, PlotQuery, PlotReader
 from papertape.engine.inspect.state_history import StateHistory
 from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.events.beside import sibling_path
@@ -18,20 +19,23 @@ from papertape.events.errors import LogBusy, LogReplaced, PapertapeError, UsageE
 from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.units import SERIES_MS
 from papertape.projections.site.last_evaluation import last_hold_reasons
 from papertape.projections.site.ports import (
     CandleView,
     ChartView,
     ConditionsView,
+    PlotLine,
+    PlotView,
     Progress,
     ReadinessView,
     SettlementView,
 )
 from papertape.projections.text.causes import cause_chain, explain_chain
-from papertape.projections.text.reasons import hold_words
+from papertape.projections.text.reasons import hold_words, plot_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from papertape.engine.inspect.chart_fold import Candle, Chart
@@ -58,6 +62,7 @@ class _InspectedLog:
         self.thread = LogThread(lambda: SqliteLogReader(db))
         snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
         self.history, self.charts = StateHistory(self.thread, strategies, snapshots), ChartReader(self.thread)
+        self.plots = PlotReader(self.thread, self.history)
 
 
 class LogInspector:
@@ -104,7 +109,13 @@ class LogInspector:
         )
 
     async def chart(
-        self, seq: int, symbol: str, timeframe_ms: int, candles: int, before_ms: int | None = None
+        self,
+        seq: int,
+        symbol: str,
+        timeframe_ms: int,
+        candles: int,
+        before_ms: int | None = None,
+        strategy: str | None = None,
     ) -> ChartView:
         """See `projections.site.ports.Inspector.chart`."""
         contract = self._contracts().get(symbol)
@@ -113,9 +124,39 @@ class LogInspector:
             raise UsageError(f"there is no symbol {symbol!r}; the log has: {symbols}")
         if not 1 <= seq <= self._timeline.head_seq:
             raise UsageError(f"there is no event {seq:,}: the log contains events 1 to {self._timeline.head_seq:,}")
+        asked_ms = 0 if strategy is None else self._asked_ms(strategy)
         charts = self._current_log().charts
         chart = await charts.chart(seq, symbol, contract.timeframe_ms, timeframe_ms, candles, before_ms)
-        return _chart_view(chart, symbol, timeframe_ms)
+        view = _chart_view(chart, symbol, timeframe_ms)
+        if strategy is None:
+            return view
+        if not chart.candles:
+            return replace(view, plot=PlotView(strategy, ()))
+        opens_ms = tuple(one.open_time_ms for one in chart.candles)
+        query = PlotQuery(strategy, symbol, timeframe_ms, asked_ms, opens_ms, seq, before_ms)
+        return replace(view, plot=await self._plot(query))
+
+    async def _plot(self, query: PlotQuery) -> PlotView:
+        """Return a strategy's readings; none yet if the log has to be read for longer than a page waits."""
+        try:
+            plot = await self._within_limit(query.seq, self._current_log().plots.plot(query))
+        except LogBusy as busy:
+            return PlotView(query.strategy, (), f"{query.strategy}: {busy}", pending=True)
+        lines = tuple(
+            PlotLine(name, place, values) for (name, place), values in zip(plot.places, plot.lines, strict=True)
+        )
+        note = plot_note(query.strategy, plot.obstacle.reason, plot.obstacle.detail)
+        if not note and plot.is_cut:
+            note = f"older readings are not shown, because more than {PLOT_EVENTS_MAX:,} events lie between"
+        return PlotView(query.strategy, lines, note)
+
+    def _asked_ms(self, strategy: str) -> int:
+        """Return the timeframe on whose closes a strategy is asked. Raise UsageError for an unknown one."""
+        configured = self._timeline.views.runners.get(strategy)
+        if configured is None:
+            there = ", ".join(self._timeline.views.runners)
+            raise UsageError(f"no strategy {strategy!r} runs; there are: {there or 'none yet'}")
+        return SERIES_MS[configured.series[0]] if configured.series else SERIES_MS["1h"]
 
     async def digest(self, seq: int) -> str:
         """See `projections.site.ports.Inspector.digest`."""
@@ -133,10 +174,14 @@ class LogInspector:
         self._log.thread.close()
 
     async def _query(self, seq: int, read: Callable[[EngineState], T]) -> T:
+        return await self._within_limit(seq, self._current_log().history.query(seq, read))
+
+    async def _within_limit(self, seq: int, answer: Awaitable[T]) -> T:
+        """Wait for an answer that needs the state as of an event. Raise LogBusy with the progress if it takes long."""
         history = self._current_log().history
         try:
             async with asyncio.timeout(self._query_s_max):
-                return await history.query(seq, read)
+                return await answer
         except TimeoutError:
             so_far = f"event {history.known_until(seq):,} of {seq:,}"
             raise LogBusy(f"the log is being read up to there for the first time: {so_far}; ask again") from None

@@ -6,14 +6,13 @@ and continued, so the same chart a moment later costs the new events only.
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from papertape.engine.inspect.chart_fold import CANDLES_MAX, WARM_UP_CANDLES, Chart, ChartFold
+from papertape.engine.inspect.windows import KeptWindows
 from papertape.events.errors import UsageError
 from papertape.events.facts import CandleClosed
 from papertape.events.log import READ_EVENTS_MAX
@@ -45,33 +44,12 @@ class _Window(Struct):
         return self.count >= candles and 0 <= seq - self.seq <= max(STEP_EVENTS_MAX, self.seq - self.first_seq)
 
 
-class _ChartWindows:
-    """The windows of one symbol and timeframe: one near the head, one wherever a reader last looked back."""
-
-    def __init__(self) -> None:
-        self.turn = asyncio.Lock()
-        self.front: _Window | None = None
-        self.back: _Window | None = None
-
-    def nearest(self, seq: int, candles: int) -> _Window | None:
-        """Return the window that is closest before an event."""
-        windows = [one for one in (self.front, self.back) if one is not None and one.can_continue(seq, candles)]
-        return max(windows, key=lambda one: one.seq, default=None)
-
-    def put(self, window: _Window) -> None:
-        """Keep a new window in place of the front or the back one."""
-        if self.front is None or window.seq >= self.front.seq:
-            self.front = window
-        else:
-            self.back = window
-
-
 class ChartReader:
     """The charts of one log."""
 
     def __init__(self, thread: LogThread) -> None:
         self._thread = thread
-        self._windows: OrderedDict[tuple[str, int], _ChartWindows] = OrderedDict()
+        self._windows: KeptWindows[_Window] = KeptWindows(CHARTS_MAX)
 
     async def chart(
         self,
@@ -89,15 +67,15 @@ class ChartReader:
         """
         _check(base_ms, timeframe_ms, candles)
         if before_ms is not None:
-            until_seq = await self._thread.run(partial(_seq_until, symbol, before_ms - before_ms % timeframe_ms, seq))
+            until_seq = await self._thread.run(partial(seq_until, symbol, before_ms - before_ms % timeframe_ms, seq))
             chart = await self._read(until_seq, symbol, base_ms, timeframe_ms, candles)
             return Chart(seq, tuple(one for one in chart.candles if one.complete), chart.funding)
         return await self._read(seq, symbol, base_ms, timeframe_ms, candles)
 
     async def _read(self, seq: int, symbol: str, base_ms: int, timeframe_ms: int, candles: int) -> Chart:
-        windows = self._windows_of(symbol, timeframe_ms)
+        windows = self._windows.of((symbol, timeframe_ms))
         async with windows.turn:
-            window = windows.nearest(seq, candles)
+            window = windows.nearest(lambda one: one.can_continue(seq, candles))
             if window is None:
                 count = min(CANDLES_MAX, _rounded_up(candles))
                 window = await self._thread.run(partial(_new_window, symbol, base_ms, timeframe_ms, count, seq))
@@ -105,15 +83,6 @@ class ChartReader:
             while not await self._thread.run(partial(_step, window, seq)):
                 pass
             return await self._thread.run(lambda _: window.fold.chart(seq, candles))
-
-    def _windows_of(self, symbol: str, timeframe_ms: int) -> _ChartWindows:
-        """Return the windows of a chart; the least recently used charts are dropped."""
-        key = symbol, timeframe_ms
-        windows = self._windows.setdefault(key, _ChartWindows())
-        self._windows.move_to_end(key)
-        while len(self._windows) > CHARTS_MAX:
-            self._windows.popitem(last=False)
-        return windows
 
 
 def _check(base_ms: int, timeframe_ms: int, candles: int) -> None:
@@ -186,7 +155,7 @@ def seq_before(reader: LogReader, symbol: str, open_ms: int, until_seq: int) -> 
     return low
 
 
-def _seq_until(symbol: str, open_ms: int, until_seq: int, reader: LogReader) -> int:
+def seq_until(symbol: str, open_ms: int, until_seq: int, reader: LogReader) -> int:
     """Return the seq before a symbol's first candle that opened at or after a time, else `until_seq`."""
     for commit in reader.commits(seq_before(reader, symbol, open_ms, until_seq)):
         for seq, event in enumerate(commit.events, commit.seq):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from papertape.engine.kernel.state import Market, Series
+    from papertape.engine.reducer.hook_guard import HookFailure
     from papertape.engine.reducer.state import EngineState, Runner
 
 
@@ -106,10 +107,17 @@ def reading_of(state: EngineState, runner: Runner, index: int) -> Any:
     """Return the strategy's numbers of this moment, None if it has no `read` or does not explain itself."""
     if runner.strategy.read is None or runner.strategy.explain is None:
         return None
-    reading = runner.strategy.reading()
-    guard = HookGuard(runner.strategy)
-    ask_now(state, runner, index, guard.guarded_hook("read", runner.strategy.read), reading)
-    return reading if guard.failure is None else None
+    reading, failure = read_now(state, runner, index, runner.strategy.read)
+    return reading if failure is None else None
+
+
+def read_now(
+    state: EngineState, runner: Runner, index: int, read: Callable[..., None]
+) -> tuple[Any, HookFailure | None]:
+    """Return the numbers that a strategy's `read` fills in now, and its error; then the numbers mean nothing."""
+    reading, guard = runner.strategy.reading(), HookGuard(runner.strategy)
+    ask_now(state, runner, index, guard.guarded_hook("read", read), reading)
+    return reading, guard.failure
 
 
 def ask_now(state: EngineState, runner: Runner, index: int, hook: Callable[..., Any], filled: Any) -> Any:

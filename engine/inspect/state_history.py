@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from papertape.engine.inspect.checkpoints import StateCheckpoints
+from papertape.engine.inspect.state_chunks import join_state, split_state
 from papertape.engine.recovery import from_snapshot
 from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.state import EngineState, new_state
@@ -101,6 +102,10 @@ class StateHistory:
                     pass
                 return await self._thread.run(partial(self._answer, walker, seq, ask))
 
+    async def copy(self, seq: int) -> EngineState:
+        """Return the state after an event, for whoever folds on from there; that of 0 is empty. Raise like `query`."""
+        return await self.query(seq, self._copy) if seq else new_state(self._strategies)
+
     async def prefold(self, seq: int) -> int:
         """Fold the log up to an event for its checkpoints, resting between the steps; return the seq that was reached.
 
@@ -116,6 +121,9 @@ class StateHistory:
         return self._prefolded_seq
 
     # ------------------------------------------------------------ in the thread
+
+    def _copy(self, state: EngineState) -> EngineState:
+        return join_state([partial(bytes, chunk) for chunk in split_state(state)], self._strategies)
 
     def _prefold_step(self, seq: int, reader: LogReader) -> bool:
         """Fold one step further; return whether the event is reached."""

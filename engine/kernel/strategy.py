@@ -20,6 +20,7 @@
 | `manage(view, params, answer)` | changes stop, targets and adds of a position that `leave` lets stay (optional) |
 | `UNITS_MAX` | how large a position may become, in first fills, 1 to 17 (1 by default) |
 | `read(view, params, reading)` | fills a `Reading` with the numbers of this moment, entry or not (optional) |
+| `PLOT` | the fields of `Reading` that a chart draws, by `read`: `{"vwap": "price", "rsi": "pane"}` (optional) |
 | `explain(reading, params, side) -> list[Condition]` | the conditions of an entry with their numbers (optional) |
 | `needs(params) -> candles` | in place of `NEEDS_BARS`, or a pair in place of both, from the parameters (optional) |
 | `holds(view, params) -> list[str]` | what else prevents an entry now, in words (optional) |
@@ -36,6 +37,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -48,7 +50,7 @@ from papertape.events.facts import SIGNAL_NAME_PATTERN
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
     from papertape.engine.kernel.answers import Answer, Plan
@@ -62,6 +64,13 @@ FORMER_NAMES = {
     "reset": "`on_gap`",
 }
 """Names of earlier versions, and what replaces them."""
+PLOT_LINES_MAX = 8
+PLOT_PANES_MAX = 3
+PRICE = "price"
+"""The place of a reading that is drawn on the candles."""
+PLOT_PLACES = (PRICE, "pane")
+PLOT_PLACE = re.compile(r"price|pane(:[A-Za-z0-9_ %/.-]{1,24})?")
+"""Where `PLOT` draws a reading: on the price, in the pane below it, or in a pane with a title, as in `pane:trend`."""
 SECTION_KEYS = ("of", "only_symbols", "symbols", "risk")
 """The keys of a strategy's section in the configuration that are no parameters."""
 SIGNATURES = {
@@ -130,6 +139,8 @@ class Strategy(Struct, frozen=True):
     """The strategy whose file it is, if it runs under a name of its own; else empty."""
     references: tuple[tuple[str, str], ...] = ()
     """The other symbols that it looks at: the name of each in its view, and the symbol."""
+    plot: tuple[tuple[str, str], ...] = ()
+    """The readings that a chart draws, and the place of each: `price`, `pane` or `pane:TITLE`."""
 
     @property
     def reference_names(self) -> tuple[str, ...]:
@@ -196,6 +207,7 @@ def strategy_from(module: ModuleType) -> Strategy:
         source=inspect.getsource(module),
         file=str(module.__file__),
         references=_references(module),
+        plot=_plot(module),
     )
 
 
@@ -250,6 +262,36 @@ def _references(module: ModuleType) -> tuple[tuple[str, str], ...]:
             f' field of the view nor a parameter, with their symbols, as in {{"leader": "BTCUSDT"}}, not {references!r}'
         )
     return tuple(references.items())
+
+
+def _plot(module: ModuleType) -> tuple[tuple[str, str], ...]:
+    """Return the readings that a chart draws, and where."""
+    plot = getattr(module, "PLOT", {})
+    if not isinstance(plot, dict):
+        raise _plot_error(module, f'must be a dict, as in {{"vwap": "price", "rsi": "pane"}}, not {plot!r}')
+    fields = module.Reading.__struct_fields__
+    for name, place in plot.items():
+        if name not in fields:
+            raise _plot_error(module, f"Reading has no field {name!r}; {_nearest(str(name), fields)}")
+        if not isinstance(place, str) or not PLOT_PLACE.fullmatch(place):
+            known = 'the places are "price", "pane" and "pane:TITLE"'
+            raise _plot_error(module, f"{name}: {known}, not {place!r}; {_nearest(str(place), PLOT_PLACES)}")
+    if plot and not hasattr(module, "read"):
+        raise _plot_error(module, "needs `read(view, params, reading)`, which fills in the numbers of any moment")
+    panes = {place for place in plot.values() if place != PRICE}
+    if len(plot) > PLOT_LINES_MAX or len(panes) > PLOT_PANES_MAX:
+        raise _plot_error(module, f"draws at most {PLOT_LINES_MAX} readings, in at most {PLOT_PANES_MAX} panes")
+    return tuple(plot.items())
+
+
+def _plot_error(module: ModuleType, text: str) -> ConfigError:
+    return ConfigError(f"strategy {module.__file__}: PLOT: {text}")
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    """Return a hint at the most similar name, or all names."""
+    near = get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
 
 
 def _exit_reasons(module: ModuleType) -> tuple[str, ...]:

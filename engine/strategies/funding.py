@@ -23,6 +23,7 @@ NAME = "funding"
 SERIES = ("15m",)
 EXIT_REASONS = ("funding_normal",)
 FUNDING_NORMAL = FIRST_EXIT_REASON
+PLOT = {"rate_percent": "pane"}
 RATE_AGE_MAX_MINUTES = 480.0
 RATE_AGE_MAX_MS = 480 * MINUTE_MS
 

@@ -25,6 +25,7 @@ SERIES = ("5m",)
 NEEDS_BARS = 48
 EXIT_REASONS = ("open_interest_fell",)
 OPEN_INTEREST_FELL = FIRST_EXIT_REASON
+PLOT = {"crowd_price": "price", "long_zone": "price", "short_zone": "price", "distance_percent": "pane"}
 LN_2 = 0.6931471805599453
 UNKNOWN_CHANGE = -2.0
 """Open interest cannot fall by more than 1, so no change is this one."""

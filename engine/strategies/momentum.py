@@ -33,6 +33,7 @@ NAME = "momentum"
 SERIES = ("5m", "15m")
 EXIT_REASONS = ("momentum_lost",)
 MOMENTUM_LOST = FIRST_EXIT_REASON
+PLOT = {"highest": "price", "lowest": "price", "adx_5m": "pane:ADX", "adx_15m": "pane:ADX"}
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):

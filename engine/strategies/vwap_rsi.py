@@ -43,6 +43,7 @@ EXIT_REASONS = ("rsi_exit", "regime_change")
 RSI_EXIT = FIRST_EXIT_REASON
 REGIME_CHANGE = FIRST_EXIT_REASON + 1
 STRONG_TREND_ADX = 20.0
+PLOT = {"vwap": "price", "rsi": "pane"}
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from papertape.engine.kernel.view import View
 NAME = "bollinger_steps"
 SERIES = ("15m",)
 NEEDS_BARS = 100
+PLOT = {"lower": "price", "upper": "price"}
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,12 +42,15 @@ def observe(view: View, params: Parameters) -> None:
     update_bollinger(view.state.bands, view.m15, params.period, params.width)
 
 
+def read(view: View, params: Parameters, reading: Reading) -> None:
+    """Fill in the numbers of this moment."""
+    reading.close, reading.lower, reading.upper = view.candle.close, view.state.bands.lower, view.state.bands.upper
+
+
 def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Enter against a close beyond a band; both targets are prices."""
     bands, close = view.state.bands, view.candle.close
-    answer.reading.close = close
-    answer.reading.lower = bands.lower
-    answer.reading.upper = bands.upper
+    read(view, params, answer.reading)
     side = 0
     if bands.ready == 1 and (close < bands.lower or close > bands.upper):
         side = 1 if close < bands.lower else -1

@@ -15,6 +15,7 @@ NAME = "follow_signals"
 SERIES = ("5m",)
 SIGNALS = ("trend",)
 EXIT_REASONS = ("signal_turned", "signal_old")
+PLOT = {"trend": "pane"}
 TURNED = FIRST_EXIT_REASON
 OLD = FIRST_EXIT_REASON + 1
 

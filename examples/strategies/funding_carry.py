@@ -12,6 +12,7 @@ from papertape.engine.kernel.view import View
 NAME = "funding_carry"
 SERIES = ("1h",)
 EXIT_REASONS = ("rate_fell",)
+PLOT = {"rate_percent": "pane"}
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,11 +29,16 @@ class Reading(Struct):
     rate_percent: float = 0.0
 
 
+def read(view: View, params: Parameters, reading: Reading) -> None:
+    """Fill in the rate of the last settlement."""
+    reading.rate_percent = view.market.rate * 100.0
+
+
 def enter(view: View, params: Parameters, answer: Answer) -> int:
     """Take the side that receives the funding."""
     market = view.market
     answer.stop_fraction = params.stop_percent / 100.0
-    answer.reading.rate_percent = market.rate * 100.0
+    read(view, params, answer.reading)
     if market.rate_time_ms < 0 or abs(market.rate) * 100.0 < params.enter_rate_percent:
         return 0
     return -1 if market.rate > 0.0 else 1
@@ -41,5 +47,5 @@ def enter(view: View, params: Parameters, answer: Answer) -> int:
 def leave(view: View, params: Parameters, answer: Answer) -> int:
     """Leave once the position is not paid enough any more."""
     received_percent = -view.position.side * view.market.rate * 100.0
-    answer.reading.rate_percent = view.market.rate * 100.0
+    read(view, params, answer.reading)
     return FIRST_EXIT_REASON if received_percent < params.leave_rate_percent else NO_REASON

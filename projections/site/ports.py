@@ -208,11 +208,36 @@ class SettlementView(Struct, frozen=True):
     rate: float
 
 
+class PlotLine(Struct, frozen=True):
+    """One number that a strategy reads, with one value per candle: the newest known at its close, None without one.
+
+    `place` is where its strategy draws it: `price` is on the candles, `pane` and `pane:TITLE` are panes below.
+    """
+
+    name: str
+    place: str
+    values: tuple[float | None, ...]
+
+
+class PlotView(Struct, frozen=True):
+    """The readings of a strategy that its `PLOT` names, at the candles of a chart.
+
+    `note` says why there are none, no newer or no older ones; empty if nothing is missing. If they are `pending`, the
+    log is being read up to there: ask again.
+    """
+
+    strategy: str
+    lines: tuple[PlotLine, ...]
+    note: str = ""
+    pending: bool = False
+
+
 class ChartView(Struct, frozen=True):
     """Candles of one symbol, oldest first, with the kernel's own indicators.
 
     A series has one value per candle, None while the indicator is not ready. An interval with a gap in it yields no
-    candle, neither here nor for a strategy. `funding` are the settlements within the candles' time.
+    candle, neither here nor for a strategy. `funding` are the settlements within the candles' time. `plot` has
+    those of the strategy that was asked for, None without one.
     """
 
     symbol: str
@@ -222,6 +247,7 @@ class ChartView(Struct, frozen=True):
     vwap: tuple[float | None, ...]
     rsi: tuple[float | None, ...]
     funding: tuple[SettlementView, ...]
+    plot: PlotView | None = None
 
 
 class Inspector(Protocol):
@@ -239,12 +265,18 @@ class Inspector(Protocol):
         """Return both sides' conditions for each symbol. Raises UsageError for an unknown name or seq."""
 
     async def chart(
-        self, seq: int, symbol: str, timeframe_ms: int, candles: int, before_ms: int | None = None
+        self,
+        seq: int,
+        symbol: str,
+        timeframe_ms: int,
+        candles: int,
+        before_ms: int | None = None,
+        strategy: str | None = None,
     ) -> ChartView:
         """Return the last candles as of an event, at most CANDLES_MAX, including the forming one.
 
-        With `before_ms`, only those that closed by that market time. Raises UsageError for an unknown symbol or
-        timeframe, or an invalid number of candles.
+        With `before_ms`, only those that closed by that market time; with `strategy`, also its readings. Raises
+        UsageError for an unknown symbol, timeframe or strategy, or an invalid number of candles.
         """
 
     async def digest(self, seq: int) -> str:
@@ -296,12 +328,16 @@ class SiteSettings(Struct, frozen=True):
 
 
 class StrategyView(Struct, frozen=True):
-    """An available strategy: what it does, the timeframes that it reads, and the JSON schema of its parameters."""
+    """An available strategy: what it does, the timeframes that it reads, and the JSON schema of its parameters.
+
+    `plot` names the readings that a chart draws, with the place of each.
+    """
 
     name: str
     about: str
     series: tuple[str, ...]
     parameters_schema: dict[str, Any]
+    plot: dict[str, str] = {}
 
 
 class Site(Struct):

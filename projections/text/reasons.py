@@ -101,6 +101,29 @@ def hold_words(reason: str, detail: str) -> str:
             return HOLDS.get(reason) or reason_words(reason)
 
 
+def plot_note(strategy: str, reason: str, detail: str) -> str:
+    """Say why a chart shows no readings of a strategy, or no newer ones; empty without a reason."""
+    match reason:
+        case "":
+            return ""
+        case "not_configured":
+            return f"{strategy} does not run yet"
+        case "unusable":
+            return f"{strategy} cannot run: {detail}"
+        case "inactive":
+            return f"{strategy} does not trade this symbol"
+        case "no_plot":
+            return f"{strategy} has no PLOT in its file"
+        case "parked":
+            return f"{strategy} is parked: {detail}"
+        case "read_failed":
+            return f"{strategy} failed in read at {detail}"
+        case "no_signal":
+            return f"{strategy} has not received its signal yet: {detail}"
+        case _:
+            return f"{strategy} has too few candles yet"
+
+
 NOT_ASKED: dict[str, str] = {
     "not_ready": "candles missing",
     "no_signal": "signal missing",

@@ -41,6 +41,25 @@ async def test_a_picture_of_the_past_holds_older_candles_and_the_trades_in_them(
     assert all(one["entry_time_ms"] < before_ms for one in older["trades"])
 
 
+@in_loop
+async def test_a_chart_draws_the_readings_of_the_chosen_strategy() -> None:
+    async with visiting() as client:
+        page = Elements((await client.get("/chart/BTCUSDT?tf=1m")).text)
+        offered = [one for one in page.of("a", "href") if "strategy=" in one and one.startswith("/chart/BTCUSDT")]
+        assert offered == [f"/chart/BTCUSDT?tf=1m&strategy={name}" for name in ("momentum", "vwap_rsi")]
+        picture = (await client.get("/chart/BTCUSDT?tf=1m&part=picture")).text
+        assert picture_of(picture)["chart"]["plot"] is None
+        chosen = Elements((await client.get("/chart/BTCUSDT?tf=1m&strategy=momentum")).text)
+        current = [attrs["href"] for tag, attrs in chosen.found if tag == "a" and "aria-current" in attrs]
+        assert "/chart/BTCUSDT?tf=1m&strategy=momentum" in current
+        assert "/chart/GALAUSDT?tf=1m&strategy=momentum" in chosen.of("a", "href"), "another symbol keeps it"
+        assert "/chart/BTCUSDT?tf=1m" in chosen.of("a", "href"), "back to VWAP and RSI"
+        picture = (await client.get("/chart/BTCUSDT?tf=1m&part=picture&strategy=momentum")).text
+    assert '<p class="note">as it is</p>' in picture
+    chart = picture_of(picture[picture.index('<div id="candles-data"') :])["chart"]
+    assert chart["plot"]["lines"][0]["values"] == [one["close"] for one in chart["candles"]]
+
+
 def picture_of(html: str) -> dict[str, Any]:
     """Return the data of the chart."""
     found: dict[str, Any] = json.loads(html[html.index(">") + 1 : html.rindex("</div>")])

@@ -31,6 +31,8 @@ from papertape.projections.site.ports import (
     ChartView,
     ConditionsView,
     EngineStatus,
+    PlotLine,
+    PlotView,
     Progress,
     Site,
     SiteSettings,
@@ -143,7 +145,13 @@ class TapeInspector:
         return tuple(ConditionsView(strategy, one, "long", seq, 0, True, met, (), ()) for one in symbols)
 
     async def chart(
-        self, seq: int, symbol: str, timeframe_ms: int, candles: int, before_ms: int | None = None
+        self,
+        seq: int,
+        symbol: str,
+        timeframe_ms: int,
+        candles: int,
+        before_ms: int | None = None,
+        strategy: str | None = None,
     ) -> ChartView:
         closed = [one.event for one in self._log[:seq] if isinstance(one.event, CandleClosed)]
         closed = [one for one in closed if before_ms is None or one.at_ms <= before_ms]
@@ -155,7 +163,8 @@ class TapeInspector:
             for one in own
         )
         nothing = (None,) * len(shown)
-        return ChartView(symbol, timeframe_ms, seq, shown, nothing, nothing, ())
+        plot = None if strategy is None else _closes_as_plot(strategy, shown)
+        return ChartView(symbol, timeframe_ms, seq, shown, nothing, nothing, (), plot)
 
     async def digest(self, seq: int) -> str:
         if not 0 < seq <= len(self._log):
@@ -168,6 +177,11 @@ class TapeInspector:
         if not 0 < seq <= len(self._log):
             raise UsageError(f"there is no event {seq}")
         return cause_chain(seq, lambda at: self._log[at - 1], contracts.by_symbol)
+
+
+def _closes_as_plot(strategy: str, candles: tuple[CandleView, ...]) -> PlotView:
+    """Return the closes as a strategy's only reading."""
+    return PlotView(strategy, (PlotLine("close", "price", tuple(one.close for one in candles)),), "as it is")
 
 
 class Absent:

@@ -238,7 +238,7 @@ async def first_of(url: str, headers: dict[str, str]) -> dict[str, Any]:
 
 
 def test_a_backtest_shows_no_other_configuration_and_no_engine_to_crash(tmp_path: Path) -> None:
-    lines = [f"{1735689600000 + 60_000 * at},100,101,99,{100 + at % 2},1" for at in range(60)]
+    lines = [f"{1735689600000 + 60_000 * at},100,{101 + at % 37},{99 - at % 41},{100 + at % 2},1" for at in range(500)]
     (tmp_path / "x.csv").write_text("\n".join(["open_time_ms,open,high,low,close,volume", *lines, ""]))
     ok(tmp_path, "backtest", "--candles", "XUSDT=x.csv", "--strategy", "momentum", "--db", "backtest.db",
        "--engine", "python")  # fmt: skip
@@ -247,6 +247,11 @@ def test_a_backtest_shows_no_other_configuration_and_no_engine_to_crash(tmp_path
         config = get(f"{url}/api/v1/config").json()["data"]
         assert (config["simulated"], config["commands_allowed"]) == (False, False)
         assert "seed" not in config["text"]
+        chart = get(f"{url}/api/v1/candles/XUSDT?timeframe=5m&strategy=momentum").json()["data"]["chart"]
+        drawn = {line["name"]: line["values"][-1] for line in chart["plot"]["lines"]}
+        range_of = chart["candles"][-21:-1]
+        assert drawn["highest"] == max(one["high"] for one in range_of)
+        assert drawn["lowest"] == min(one["low"] for one in range_of)
         for address in ("/", "/system"):
             assert "Crash me" not in get(f"{url}{address}").text
 

@@ -243,6 +243,16 @@ async def test_a_chart_carries_the_fills_of_its_symbol() -> None:
 
 
 @in_loop
+async def test_a_chart_carries_the_readings_of_the_strategy_that_is_asked_for() -> None:
+    async with client_of(site_of(list(LOG))) as client:
+        assert (await shown(client, "candles/BTCUSDT"))["chart"]["plot"] is None
+        chart = (await shown(client, "candles/BTCUSDT", strategy="momentum"))["chart"]
+        closes = [one["close"] for one in chart["candles"]]
+        line = {"name": "close", "place": "price", "values": closes}
+        assert chart["plot"] == {"strategy": "momentum", "lines": [line], "note": "as it is", "pending": False}
+
+
+@in_loop
 async def test_errors_are_problems_that_name_the_mistake() -> None:
     async def broken(_: Request) -> Response:
         raise ZeroDivisionError("secret details")

@@ -1,4 +1,4 @@
-// The chart of one symbol: candles, volume, VWAP, fills and resting prices; RSI and funding in panes of their own.
+// The chart of one symbol: candles, volume, indicators, fills and resting prices; funding in a pane of its own.
 (() => {
   "use strict";
   const { color, seconds, ordered, chart, title, number, utc, write, cursor, keepDrawn } = palette;
@@ -9,7 +9,7 @@
   const NARROW_PX = 600;
   const TITLED_MAX = 2;
   /** A line extends the price scale if it lies within this share of the candles' height above or below them. */
-  const NEAR_VWAP = 0.2;
+  const NEAR_LINE = 0.2;
   const NEAR_LEVEL = 1;
   /** The distance in bars from the left edge at which older candles are fetched, and the most candles kept. */
   const EDGE_BARS = 30;
@@ -41,6 +41,7 @@
       resting: resting.joined(older.resting, newer.resting),
       chart: {
         ...newer.chart, candles: both("candles"), vwap: both("vwap"), rsi: both("rsi"),
+        plot: indicators.joined(older.chart, newer.chart, [begin, end]),
         funding: [...older.chart.funding.filter((one) => one.settled_at_ms < firstMs), ...newer.chart.funding],
       },
     };
@@ -65,23 +66,7 @@
     });
     volume.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
     candles.priceScale().applyOptions({ scaleMargins: { top: 0.08, bottom: 0.18 } });
-    const vwap = made.addSeries(LightweightCharts.LineSeries, {
-      ...quiet, color: color("--series-3"), lineWidth: 1, autoscaleInfoProvider: () => null,
-    });
-    const rsi = made.addSeries(
-      LightweightCharts.LineSeries,
-      {
-        ...quiet, color: color("--series-1"), lineWidth: 1, priceFormat: { type: "custom", formatter: (value) => number(value, 0), minMove: 1 },
-        autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 100 } }),
-      },
-      1,
-    );
-    rsi.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.06 } });
-    for (const level of [30, 70]) {
-      rsi.createPriceLine({ price: level, color: color("--faint", 0.5), lineWidth: 1, lineStyle: 2, axisLabelVisible: false, title: "" });
-    }
-    made.panes()[1].setStretchFactor(0.36);
-    title(made.panes()[1], "RSI");
+    const lines = indicators.on(made);
     let funding = null;
     const signs = fills.on(element, made, candles);
     const rested = resting.on(made, candles);
@@ -95,8 +80,8 @@
       const within = (share) => (price) => price !== null && price !== undefined
         && price > minValue - room * share && price < maxValue + room * share;
       const range = made.timeScale().getVisibleLogicalRange();
-      const line = range ? shown.chart.vwap.slice(Math.max(Math.floor(range.from), 0), Math.max(Math.ceil(range.to), 0)) : [];
-      const kept = [...line.filter(within(NEAR_VWAP)), ...levels.map((one) => one.options().price).filter(within(NEAR_LEVEL))];
+      const line = range ? lines.prices(Math.max(Math.floor(range.from), 0), Math.max(Math.ceil(range.to), 0)) : [];
+      const kept = [...line.filter(within(NEAR_LINE)), ...levels.map((one) => one.options().price).filter(within(NEAR_LEVEL))];
       return { ...own, priceRange: { minValue: Math.min(minValue, ...kept), maxValue: Math.max(maxValue, ...kept) } };
     }
 
@@ -105,13 +90,6 @@
       const tint = rising ? "--up" : "--down";
       const dim = one.complete ? {} : { color: color(tint, 0.3), borderColor: color(tint, 0.55), wickColor: color(tint, 0.45) };
       return { time: seconds(one.open_time_ms), open: one.open, high: one.high, low: one.low, close: one.close, ...dim };
-    }
-
-    function series(values) {
-      return shown.chart.candles.map((one, index) => {
-        const time = seconds(one.open_time_ms);
-        return values[index] === null || values[index] === undefined ? { time } : { time, value: values[index] };
-      });
     }
 
     /** The average entry and the liquidation price of each position as lines, and a label for every resting price. */
@@ -135,11 +113,12 @@
       const found = made.addSeries(
         LightweightCharts.HistogramSeries,
         { ...quiet, base: 0, priceFormat: { type: "custom", formatter: (value) => `${number(value, 3)} %`, minMove: 0.001 } },
-        2,
+        made.panes().length,
       );
+      const pane = made.panes().at(-1);
       found.priceScale().applyOptions({ scaleMargins: { top: 0.3, bottom: 0.16 } });
-      made.panes()[2].setStretchFactor(0.24);
-      title(made.panes()[2], "Funding rate");
+      pane.setStretchFactor(0.24);
+      title(pane, "Funding rate");
       return found;
     }
 
@@ -153,9 +132,6 @@
       funding?.setData(ordered(points.map((one) => ({ ...one, time: Math.floor(one.time / step) * step })).filter((one) => known.has(one.time))));
     }
 
-    /** The newest value up to a candle: a forming candle has no indicators yet. */
-    const upTo = (values, index) => values.slice(0, index + 1).findLast((value) => value !== null && value !== undefined);
-
     function describe(time) {
       const all = shown.chart.candles;
       const index = time === undefined ? all.length - 1 : all.findIndex((one) => seconds(one.open_time_ms) === time);
@@ -166,9 +142,7 @@
         ["", utc(seconds(one.open_time_ms))], ["O", number(one.open, digits)], ["H", number(one.high, digits)], ["L", number(one.low, digits)],
         ["C", number(one.close, digits), one.close >= one.open ? "up" : "down"], ["Vol", number(one.volume, 1)],
       ];
-      const [line, strength] = [upTo(shown.chart.vwap, index), upTo(shown.chart.rsi, index)];
-      if (line !== undefined) parts.push(["VWAP", number(line, digits), "", "vwap"]);
-      if (strength !== undefined) parts.push(["RSI", number(strength, 1), "", "rsi"]);
+      parts.push(...lines.legend(index, !one.complete));
       const settled = shown.chart.funding.findLast((other) => other.settled_at_ms < one.open_time_ms + shown.chart.timeframe_ms);
       if (settled) parts.push(["Funding", `${number(settled.rate * 100, 4)} %`]);
       const state = [!one.complete && "forming", one.late && "late"].filter(Boolean).join(", ");
@@ -204,7 +178,18 @@
 
     made.timeScale().subscribeVisibleLogicalRangeChange(reach);
 
+    let asking = 0;
+
+    /** Ask again for readings for which the log is still being read. */
+    function askAgain() {
+      const address = new URL(window.location.href);
+      address.searchParams.set("part", "picture");
+      htmx.ajax("GET", `${address.pathname}${address.search}`, { target: "#part-picture", swap: "innerHTML" });
+    }
+
     function update(found) {
+      clearTimeout(asking);
+      if (found.chart.plot?.pending) asking = setTimeout(askAgain, RETRY_MS);
       const first = shown === null;
       show(first ? found : joined(shown, found));
       if (first) {
@@ -224,8 +209,7 @@
           time: seconds(one.open_time_ms), value: one.volume, color: color(one.close >= one.open ? "--up" : "--down", one.complete ? 0.28 : 0.14),
         })),
       );
-      vwap.setData(series(found.chart.vwap));
-      rsi.setData(series(found.chart.rsi));
+      lines.update(found.chart, found.decimals);
       drawFunding();
       describe(under);
       signs.update(found);
@@ -233,6 +217,7 @@
     }
 
     function remove() {
+      clearTimeout(asking);
       reader.remove();
       signs.remove();
       made.remove();
@@ -241,5 +226,6 @@
     return { update, remove };
   }
 
+  document.querySelectorAll(".tabs [aria-current]").forEach((one) => one.scrollIntoView({ inline: "center", block: "nearest" }));
   keepDrawn("candles-plot", "candles-data", ["part-picture"], draw);
 })();

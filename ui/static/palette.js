@@ -71,12 +71,13 @@ const palette = (() => {
   /** A UTC time to the minute, in the format of all pages. */
   const utc = (time) => new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ");
 
-  /** Write names and values into a line: [name, value, tone of the value, class of both]. */
+  /** Write names and values into a line: [name, value, tone of the value, colour of its line in the chart]. */
   function write(line, parts) {
-    line.replaceChildren(...parts.map(([name, value, tone = "", kind = ""]) => {
+    line.replaceChildren(...parts.map(([name, value, tone = "", tint = ""]) => {
       const part = document.createElement("span");
       const bold = document.createElement("b");
-      part.className = kind;
+      part.className = tint && "tinted";
+      if (tint) part.style.setProperty("--tint", `var(${tint})`);
       bold.className = tone;
       bold.textContent = value;
       part.append(name ? `${name} ` : "", bold);
