@@ -27,7 +27,7 @@ from papertape.engine.kernel.state import (
     SymbolState,
 )
 from papertape.engine.reducer.signals import SignalMemory
-from papertape.engine.reducer.state import configure_runner, lengthen_history, list_contract, new_state
+from papertape.engine.reducer.state import configure_runner, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
 from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
 
@@ -165,7 +165,7 @@ def restore_state(saved: SavedState, state: EngineState) -> EngineState:
         _fill_ring(ring, rows, market.settled - 1, SETTLEMENTS_MASK)
     for frame in saved.series:
         series = state.series[frame.timeframe_ms]
-        lengthen_history(state, series, frame.rows)
+        series.lengthen(frame.rows)
         series.replace(frame.series, series.bars)
     for runner, saved_runner in zip(state.runners, saved.runners, strict=True):
         _fill_runner(runner, saved_runner)

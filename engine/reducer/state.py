@@ -18,7 +18,6 @@ from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import NotedDecision
 from papertape.engine.kernel.indicators.progress import history_rows
-from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.references import make_own_update, make_reference_update
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.series import missing_max
@@ -49,15 +48,16 @@ from papertape.engine.kernel.view import (
     signal_part,
 )
 from papertape.engine.reducer.hook_guard import HookGuard
+from papertape.engine.reducer.series_set import SeriesSet
 from papertape.engine.reducer.signals import SignalMemory, last_values
 from papertape.engine.reducer.stand_in import strategy_for
 from papertape.events.errors import CommandRefused, ConfigError
 from papertape.events.units import MINUTE_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from papertape.engine.kernel.state import Bars, Readings
+    from papertape.engine.kernel.state import Readings
     from papertape.engine.kernel.strategy import Strategy
     from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
 
@@ -75,28 +75,6 @@ ORDER_SLOTS = RUNGS_MAX + 2
 def decisions_max(symbols: int) -> int:
     """Return the most decisions that one fact can lead to for a runner over so many symbols."""
     return symbols * DECISIONS_A_SYMBOL_MAX + DECISIONS_A_FACT_MAX
-
-
-class SeriesSet(Struct):
-    """One timeframe over all symbols: its series with their histories of `rows` bars, by symbol index."""
-
-    timeframe_ms: int
-    views: list[SeriesView]
-    rows: int = HISTORY_BARS_MIN
-
-    @property
-    def series(self) -> list[Series]:
-        """The series by symbol index."""
-        return [view.candle for view in self.views]
-
-    @property
-    def bars(self) -> list[Bars]:
-        """Their histories by symbol index."""
-        return [view.bars for view in self.views]
-
-    def replace(self, series: Iterable[Series], bars: Iterable[Bars]) -> None:
-        """Replace every series and its history."""
-        self.views[:] = map(SeriesView, series, bars)
 
 
 class Runner(Struct):
@@ -243,24 +221,6 @@ def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
     return state.series[timeframe_ms]
 
 
-def lengthen_history(state: EngineState, series: SeriesSet, rows: int) -> None:
-    """Make room for `rows` bars in every history of a timeframe, if there is less; none is ever shortened."""
-    if rows <= series.rows:
-        return
-    if not state.bare:
-        series.replace(series.series, [_longer_history(one.candle, one.bars, rows) for one in series.views])
-    series.rows = rows
-
-
-def _longer_history(series: Series, bars: Bars, rows: int) -> Bars:
-    """Return a history with room for `rows` bars that holds those of a shorter one; note the oldest in the series."""
-    longer = [Bar() for _ in range(rows)]
-    series.oldest_row = max(series.oldest_row, series.row - len(bars) + 1)
-    for row in range(series.oldest_row, series.row + 1):
-        longer[row & (rows - 1)] = bars[row & (len(bars) - 1)]
-    return longer
-
-
 # ---------------------------------------------------------------- runners
 
 
@@ -347,8 +307,13 @@ def _replace_strategy(state: EngineState, runner: Runner, strategy: Strategy) ->
     runner.signals = [last_values(state.signals, symbol, strategy.signals) for symbol in state.symbols]
     restart_strategy(runner)
     for desk in runner.desks:
-        if desk.order.reason >= FIRST_EXIT_REASON:
-            desk.order.reason = exit_reason_code(runner, before[desk.order.reason - FIRST_EXIT_REASON])
+        desk.order.reason = _reason_code_now(runner, desk.order.reason, before)
+        desk.last_exit_reason = _reason_code_now(runner, desk.last_exit_reason, before)
+
+
+def _reason_code_now(runner: Runner, code: int, before: tuple[str, ...]) -> int:
+    """Return the number of a reason, given its number and the strategy's own exit reasons of before."""
+    return exit_reason_code(runner, before[code - FIRST_EXIT_REASON]) if code >= FIRST_EXIT_REASON else code
 
 
 def restart_strategy(runner: Runner) -> None:
@@ -378,7 +343,7 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
         runner.params.append(params)
         needs = Needs(*runner.strategy.candles_needed(params))
         for order, series in enumerate(runner.series):
-            lengthen_history(state, series, history_rows(needs.filter_candles if order else needs.candles))
+            series.lengthen(history_rows(needs.filter_candles if order else needs.candles))
         runner.needs.append(needs)
         runner.active.append(name in event.symbols)
     while len(runner.out) < (1 if state.bare else decisions_max(len(names))):

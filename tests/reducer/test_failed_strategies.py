@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
-from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import asdict, replace
 
-from papertape.engine.hook_overrun import ended_overruns
 from papertape.engine.kernel.codes import NO_ORDER
-from papertape.engine.kernel.strategy import strategy_from
-from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.reducer.parking import warm_up_ms
 from papertape.engine.reducer.reducer import decide, fold, groups, is_decision
 from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
@@ -35,54 +28,21 @@ from papertape.events.facts import (
     StrategyFailed,
 )
 from papertape.events.upcast import RunnerConfigured1, without_names
-from tests.build import BTC, DAY_0_MS, GALA, candle, listed
+from tests.build import BTC, DAY_0_MS, GALA
 from tests.kernel.fragile import fragile
 from tests.kernel.scripted.scripted import SELL
+from tests.reducer.fragile_runs import ABSENT, BOTH, CALM, FILE, FRAGILE, failed, refolded, running, told
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import Run, begin
-from tests.support import NO_LIMITS, STRATEGIES, feed, state_of, take
+from tests.support import NO_LIMITS, feed, state_of, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from papertape.engine.kernel.answers import Answer
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.kernel.view import View
     from papertape.events.facts import Event
-
-FILE = Path(str(fragile.__file__))
-FRAGILE = strategy_from(fragile)
-BOTH: dict[str, Strategy] = {"fragile": FRAGILE, "scripted": STRATEGIES["scripted"]}
-ABSENT: dict[str, Strategy] = {"scripted": STRATEGIES["scripted"]}
-CALM = 5.0
-
-
-def running(strategies: Mapping[str, Strategy] = BOTH, symbols: tuple[str, ...] = (BTC, GALA)) -> Run:
-    """Both strategies on two symbols, three candles in, so that both may enter."""
-    runners = {name: RunnerSettings(risk=NO_LIMITS) for name in BOTH}
-    run = begin([listed(symbol) for symbol in symbols], runners, strategies)
-    for number in range(3):
-        for symbol in symbols:
-            told(run, number, CALM, symbol)
-    return run
-
-
-def told(run: Run, number: int, volume: float, symbol: str = BTC, price: float = 100.0) -> list[Any]:
-    """Deliver the candle of a minute whose volume tells the strategies what to do; return what followed."""
-    return take(run.world, run.log, candle(number, price, symbol, volume=volume))
-
-
-def failed(events: list[Event]) -> StrategyFailed:
-    """Return the failure among events."""
-    (one,) = [event for event in events if isinstance(event, StrategyFailed)]
-    return one
-
-
-def refolded(run: Run, strategies: Mapping[str, Strategy] = BOTH) -> bytes:
-    """Fold the run's log from its beginning; return the state."""
-    world = new_state(strategies)
-    fold(world, run.log)
-    return state_of(world)
 
 
 @pytest.mark.parametrize(
@@ -310,69 +270,6 @@ def test_a_log_whose_strategy_fails_only_now_is_folded() -> None:
     fold(world, run.log)
     assert world.runner("fragile").guard.failure is not None
     assert world.runner("fragile").desks == run.world.runner("fragile").desks
-
-
-@pytest.mark.parametrize("volume", [fragile.HANG, fragile.STUBBORN])
-def test_a_hook_that_does_not_end_is_stopped_and_named(volume: float) -> None:
-    run = running()
-    with ended_overruns(GUARD_CODE, 0.2):
-        failure = failed(told(run, 3, volume))
-    assert failure.error == "HookOverrun: it did not end within 0.2 s of processor time"
-    assert failure.hook == "enter"
-    assert refolded(run) == state_of(run.world)
-
-
-def sleep_as_told(view: View, params: fragile.Parameters, answer: Answer) -> int:  # noqa: ARG001 - likewise.
-    """Sleep when told so."""
-    if view.candle.volume == fragile.HANG:
-        time.sleep(600.0)
-    return 0
-
-
-def wait_as_told(view: View, params: fragile.Parameters, answer: Answer) -> int:  # noqa: ARG001 - likewise.
-    """Wait for a lock that nobody gives back when told so."""
-    lock = Lock()
-    lock.acquire()
-    return int(view.candle.volume == fragile.HANG and lock.acquire())
-
-
-def sleep_on_as_told(view: View, params: fragile.Parameters, answer: Answer) -> int:  # noqa: ARG001 - likewise.
-    """Sleep when told so, and swallow whatever could end it."""
-    while view.candle.volume == fragile.HANG:
-        with suppress(BaseException):
-            time.sleep(600.0)
-    return 0
-
-
-def work_as_told(view: View, params: fragile.Parameters, answer: Answer) -> int:  # noqa: ARG001 - likewise.
-    """Work for a while when told so, then answer."""
-    until_s = time.thread_time() + 0.5
-    while view.candle.volume == fragile.HANG and time.thread_time() < until_s:
-        view.market.rate + 0.0
-    return 0
-
-
-def entering(enter: Callable[..., int]) -> Run:
-    """Both strategies, one with another way to enter, three candles in."""
-    return running({**BOTH, "fragile": replace(FRAGILE, hooks=replace(FRAGILE.hooks, enter=enter))})
-
-
-@pytest.mark.parametrize("enter", [sleep_as_told, wait_as_told, sleep_on_as_told])
-def test_a_hook_that_sleeps_or_waits_is_stopped_and_named_too(enter: Callable[..., int]) -> None:
-    run = entering(enter)
-    with ended_overruns(GUARD_CODE, blocked_s=0.4):
-        failure = failed(told(run, 3, fragile.HANG))
-        assert (failure.strategy, failure.hook) == ("fragile", "enter")
-        assert failure.error == "HookOverrun: it slept or waited for 0.4 s and did not end"
-        before = time.monotonic()
-        time.sleep(1.0)
-        assert time.monotonic() - before >= 1.0, "only a hook is ended"
-
-
-def test_a_hook_that_works_for_longer_than_it_might_sleep_is_left_alone() -> None:
-    run = entering(work_as_told)
-    with ended_overruns(GUARD_CODE, blocked_s=0.2):
-        assert told(run, 3, fragile.HANG) == []
 
 
 def test_candles_go_on_after_a_failure() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from msgspec.structs import asdict, replace
 
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON
@@ -14,8 +13,8 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.facts import OrderPlaced, PositionClosed, RunnerResumed, SignalReceived, StrategyFailed
 from tests.build import BTC, DAY_0_MS, GALA, listed
 from tests.kernel.fragile import fragile
+from tests.reducer.fragile_runs import BOTH, CALM, FRAGILE, told
 from tests.reducer.runs import Run, begin
-from tests.reducer.test_failed_strategies import BOTH, CALM, FRAGILE, told
 from tests.support import NO_LIMITS, state_of, take
 
 if TYPE_CHECKING:
@@ -109,7 +108,6 @@ def test_a_pending_exit_keeps_its_reason() -> None:
         assert closed.reason == "told"
 
 
-@pytest.mark.xfail(reason="the number of the last exit's reason is kept, and stands for another reason from then on")
 def test_it_knows_its_last_exit_by_its_own_list_of_reasons() -> None:
     """As the log does that is folded with the new version alone."""
     run = running()

@@ -30,7 +30,7 @@ from tests.support import NO_LIMITS, configured_world, feed, take
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from papertape.engine.reducer.state import SeriesSet
+    from papertape.engine.reducer.series_set import SeriesSet
     from tests.reducer.random_market import RandomTape
 
 FOLDER = Path(__file__).parent / "long_window"
