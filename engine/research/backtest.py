@@ -191,7 +191,7 @@ def _engine(world: EngineState, tape: Tape, engine: str, on_compiling: Callable[
     from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
     compiled = CompiledEngine(world, tape)
-    if engine == "auto" and not is_worth_compiling(facts, runners, compiled.loops_to_compile()):
+    if engine == "auto" and not is_worth_compiling(facts, runners, compiled.compile_s()):
         return PlainEngine(world, tape)
     compiled.compile(on_compiling)
     return compiled

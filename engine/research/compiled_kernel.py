@@ -5,10 +5,8 @@ The loop is a closure over plain functions, so that numba's disk cache can hold 
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,16 +46,22 @@ from papertape.engine.kernel.references import make_own_update, make_reference_u
 from papertape.engine.kernel.state import GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_run, watch_totals
 from papertape.engine.kernel.view import bind_hook, bind_observing, signal_part
-from papertape.engine.research import numba_callees, own_parts, shared_parts
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
+from papertape.engine.research.engine_choice import COMPILE_S, SHARED_S
 from papertape.engine.research.equity_curve import walk_equity
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
 from papertape.engine.research.own_parts import make_own_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
-from papertape.engine.research.shared_parts import SHARED, load_shared, make_shared_known
-from papertape.engine.strategy_registry import is_shipped, kernel_digest, loop_digest
+from papertape.engine.research.shared_parts import (
+    SHARED,
+    compiled_digest,
+    compiler_digest,
+    is_shared_stored,
+    make_shared_known,
+)
+from papertape.engine.strategy_registry import is_shipped, loop_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,22 +105,7 @@ IGNORED = ("ignore_fact", "never_leave", "clip")
 
 def own_digest(strategy: Strategy) -> str:
     """Return a digest of everything that may change the machine code of a strategy's loop."""
-    return loop_digest(strategy) + _compiler_digest()
-
-
-@cache
-def compiled_digest() -> str:
-    """Return a digest of everything that may change the machine code of the kernel's own functions."""
-    return kernel_digest() + _compiler_digest()
-
-
-@cache
-def _compiler_digest() -> str:
-    """Return a digest of how functions are compiled: code from the cache must keep the same checks."""
-    digest = hashlib.blake2b(digest_size=8)
-    for module in (numba_callees, own_parts, shared_parts):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
+    return loop_digest(strategy) + compiler_digest()
 
 
 @cache
@@ -124,7 +113,7 @@ def make_known() -> None:
     """Register the kernel's plain functions with numba, once per process."""
     for module in KERNEL_MODULES:
         _make_known(vars(module), module.__name__)
-    make_shared_known(compiled_digest())
+    make_shared_known()
     for name in IGNORED:
         make_part(getattr(papertape.engine.kernel.strategy, name))
     make_overloads_known()
@@ -151,13 +140,9 @@ def compile_loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
 
 
 def register_strategy(strategy: Strategy) -> None:
-    """Register the kernel's and a strategy's plain functions with numba, and load what all loops share.
-
-    Raise ConfigError for a strategy that prints.
-    """
+    """Register the kernel's and a strategy's plain functions with numba. Raise ConfigError for one that prints."""
     refuse_uncompilable(strategy)
     make_known()
-    load_shared(compiled_digest())
     enter: FunctionType = strategy.hooks.enter  # type: ignore[assignment]
     # Not the module by its name: a file that was loaded again has another one under that name.
     _make_known(enter.__globals__, enter.__module__, make_part if is_shipped(strategy) else make_own_part)
@@ -248,9 +233,10 @@ class CompiledEngine:
         self.guards = records_of([world.guard])
         self.maxima: Array = np.array(world.maxima)
 
-    def loops_to_compile(self) -> int:
-        """Return how many loops are in no cache."""
-        return sum(not runner.is_compiled(self.facts) for runner in self.runners)
+    def compile_s(self) -> float:
+        """Return about how many seconds it takes to compile what is in no cache."""
+        missing = [runner for runner in self.runners if not runner.is_compiled(self.facts)]
+        return len(missing) * COMPILE_S + (SHARED_S if missing and not is_shared_stored() else 0.0)
 
     def compile(self, tell: Callable[[str], None]) -> None:
         """Compile every loop; `tell` receives a line about one that takes long. Raise ConfigError if one cannot be."""

@@ -20,6 +20,8 @@ IMPORT_S: Final = 0.6
 """The time to import the compiler and to load compiled code."""
 COMPILE_S: Final = 7.0
 """The time to compile the loop of one strategy."""
+SHARED_S: Final = 18.0
+"""The time to compile what all loops share, once for each version of papertape."""
 ROW_BYTES: Final = 45
 PACKED_ROW_BYTES: Final = 18
 """About the bytes of a candle in a text file and in a compressed one."""
@@ -50,9 +52,9 @@ def is_worth_importing(engine: str, facts: int, strategies: int, import_s: float
     return engine == "compiled" or (engine == "auto" and python_s(facts, strategies) > import_s)
 
 
-def is_worth_compiling(facts: int, strategies: int, loops: int) -> bool:
-    """Return whether a run is long enough to compile so many loops for it."""
-    return python_s(facts, strategies) > loops * COMPILE_S
+def is_worth_compiling(facts: int, strategies: int, compile_s: float) -> bool:
+    """Return whether a run is long enough to compile for so long before it."""
+    return python_s(facts, strategies) > compile_s
 
 
 def python_s(facts: int, strategies: int) -> float:

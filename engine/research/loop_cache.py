@@ -99,12 +99,16 @@ class LoopCache(FunctionCache):  # type: ignore[misc]
 
 def is_stored(loop: Any, arguments: tuple[Any, ...]) -> bool:
     """Return whether a loop is compiled for the types of these arguments, in memory or on disk."""
+    return bool(loop.overloads) or is_compiled_for(loop, tuple(map(loop.typeof_pyval, arguments)))
+
+
+def is_compiled_for(loop: Any, signature: tuple[Any, ...]) -> bool:
+    """Return whether a loop is compiled for these types, in memory or on disk."""
     if loop.overloads:
         return True
     cache = loop._cache  # noqa: SLF001 - numba has no question, only the answer
     if not isinstance(cache, LoopCache):
         return False
-    signature = tuple(map(loop.typeof_pyval, arguments))
     try:
         return cache.holds(signature, loop.targetctx.codegen())
     except UNREADABLE:

@@ -35,6 +35,7 @@ from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
 from papertape.engine.research.rows import columns_of_rows
 from papertape.engine.research.runner import CompiledRunner
+from papertape.engine.research.shared_parts import load_shared
 from papertape.engine.strategy_registry import loop_digest
 from papertape.events.facts import (
     GLOBAL_SCOPE,
@@ -107,6 +108,7 @@ class _HookFailed(Exception):
 def _loop(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Return the compiled loop of one strategy; the digest identifies what numba must compile anew."""
     register_strategy(strategy)
+    load_shared()
     follow = make_part(make_follow(update_part(strategy)))  # type: ignore[arg-type]
     return make_loop(make_replay(data_part(strategy, follow), show_part(strategy)), digest)
 

@@ -14,6 +14,7 @@ from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.decisions import events_of
 from papertape.engine.research.loop_cache import is_stored
 from papertape.engine.research.records import Array, dtype_of, records_of, struct_of, structs_of
+from papertape.engine.research.shared_parts import load_shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,8 +92,9 @@ class CompiledRunner:
         self._call(facts, 0, 0, np.empty(0))
 
     def _call(self, facts: FactColumns, at: int, end: int, equities: Array) -> Any:
-        """Call the compiled loop once."""
+        """Call the compiled loop once; what it shares with others must be there before it is loaded."""
         assert self.loop is not None
+        load_shared()
         return self.loop(*self._arguments(facts, at, end, equities))
 
     def _arguments(self, facts: FactColumns, at: int, end: int, equities: Array) -> tuple[Any, ...]:

@@ -7,7 +7,9 @@ kernel. A loop knows only its name; the process gives that name an address befor
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import llvmlite.binding as llvm
@@ -29,8 +31,11 @@ from papertape.engine.kernel.orders import cancel_orders, place_exit
 from papertape.engine.kernel.series import observe_series
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.trailing import tighten_stop, value_position
+from papertape.engine.research import numba_callees, own_parts
+from papertape.engine.research.loop_cache import is_compiled_for
 from papertape.engine.research.numba_callees import make_loop
 from papertape.engine.research.records import dtype_of
+from papertape.engine.strategy_registry import kernel_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,15 +84,30 @@ def signature_of(function: Callable[..., Any]) -> Any:
     return signature(result, *arguments)
 
 
-def symbol_of(function: Callable[..., Any], digest: str) -> str:
+@cache
+def compiler_digest() -> str:
+    """Return a digest of how functions are compiled: code from the cache must keep the same checks."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in (numba_callees.__file__, own_parts.__file__, __file__):
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def compiled_digest() -> str:
+    """Return a digest of everything that may change the machine code of the kernel's own functions."""
+    return kernel_digest() + compiler_digest()
+
+
+def symbol_of(function: Callable[..., Any]) -> str:
     """Return the name of a shared function's machine code."""
-    return f"papertape.{function.__name__}.{digest}"
+    return f"papertape.{function.__name__}.{compiled_digest()}"
 
 
-def make_shared_known(digest: str) -> None:
-    """Register the shared functions with numba: a call of one becomes a call of the symbol."""
+def make_shared_known() -> None:
+    """Register the shared functions with numba: a call of one becomes a call of its symbol."""
     for function in SHARED:
-        _make_known(function, symbol_of(function, digest))
+        _make_known(function, symbol_of(function))
 
 
 def _make_known(function: Callable[..., Any], symbol: str) -> None:
@@ -111,11 +131,22 @@ def _make_known(function: Callable[..., Any], symbol: str) -> None:
 
 
 @cache
-def load_shared(digest: str) -> None:
+def _loop_of(function: Callable[..., Any]) -> Any:
+    """Return a shared function as one that numba compiles, or finds in its cache."""
+    return make_loop(function, compiled_digest())
+
+
+def is_shared_stored() -> bool:
+    """Return whether the shared functions are compiled, in memory or on disk."""
+    return all(is_compiled_for(_loop_of(function), signature_of(function).args) for function in SHARED)
+
+
+@cache
+def load_shared() -> None:
     """Compile the shared functions, or load them from the disk cache, and give their names addresses."""
     for function in SHARED:
-        loop: Any = make_loop(function, digest)
+        loop = _loop_of(function)
         loop.compile(signature_of(function).args)
         [compiled] = loop.overloads.values()
         address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        llvm.add_symbol(symbol_of(function, digest), address)
+        llvm.add_symbol(symbol_of(function), address)

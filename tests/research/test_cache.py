@@ -66,3 +66,4 @@ def test_a_replay_from_the_cache_runs_beside_one_that_is_compiled_now(tmp_path: 
     assert asked([*subject, "quick"], environment) == [True]
     assert asked([*subject, "slow", "quick"], environment) == [True, True]
     assert len([*tmp_path.rglob("*make_replay*.nbc")]) == 2, "each is compiled once"
+    assert len([*tmp_path.rglob("*.evolve-*.nbc")]) == 1, "what they share is compiled once for both"

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.engine.research.engine_choice import (
+    COMPILE_S,
     IMPORT_S,
+    SHARED_S,
     check_engine,
     is_worth_compiling,
     is_worth_importing,
@@ -33,9 +35,10 @@ def test_a_day_of_candles_is_not_worth_the_import_of_the_compiler() -> None:
 
 
 def test_a_year_of_one_strategy_is_not_worth_a_compilation_but_three_years_are() -> None:
-    assert not is_worth_compiling(YEAR_OF_MINUTES, 1, loops=1)
-    assert is_worth_compiling(3 * YEAR_OF_MINUTES, 1, loops=1)
-    assert is_worth_compiling(YEAR_OF_MINUTES, 1, loops=0), "what is cached costs nothing"
+    assert not is_worth_compiling(YEAR_OF_MINUTES, 1, COMPILE_S)
+    assert is_worth_compiling(3 * YEAR_OF_MINUTES, 1, COMPILE_S)
+    assert not is_worth_compiling(3 * YEAR_OF_MINUTES, 1, COMPILE_S + SHARED_S), "nothing at all is cached"
+    assert is_worth_compiling(YEAR_OF_MINUTES, 1, 0.0), "what is cached costs nothing"
 
 
 def test_the_rows_of_files_are_estimated_by_their_size(tmp_path: Path) -> None:

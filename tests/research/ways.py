@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
 from papertape.engine.research.compiled_kernel import CompiledEngine as CompiledEngine  # noqa: PLC0414
-from papertape.engine.research.compiled_kernel import register_strategy
+from papertape.engine.research.compiled_kernel import make_known
+from papertape.engine.research.shared_parts import load_shared
 
 
 class Ending(Struct, frozen=True):
@@ -65,7 +66,8 @@ def compiled(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
 def compile_once() -> None:
     """Compile every strategy, once for all processes that run tests: who comes second finds it on the disk."""
     with _alone("shared"):
-        register_strategy(next(iter(STRATEGIES.values())))
+        make_known()
+        load_shared()
     names = sorted(STRATEGIES, reverse=os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0")
     for name in names:
         with _alone(name):
