@@ -4,12 +4,13 @@ Two timers look at the stack. One counts the processor time of the process: if t
 after `OVERRUN_S` of the thread's processor time, an exception raised inside the hook ends it. The other counts the
 wall-clock time in which a call sleeps or waits. It counts no more than its own ticks, and of those only the ones in
 which the thread got next to no work done: neither a busy machine nor one that was suspended makes it hit a hook that
-works. A hook that catches everything is struck again, more often.
+works. A hook that catches everything is struck again, more often, and where it goes on after it has caught something.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -54,6 +55,8 @@ class _OverrunWatch:
 
     def start(self) -> None:
         """Start the timer."""
+        if self._struck:
+            sys.settrace(None)
         self._struck = False
         signal.setitimer(self._timer, self._tick_s, self._tick_s)
 
@@ -71,7 +74,9 @@ class _OverrunWatch:
                 self.start()
             return
         if now_s - self._since_s >= self._limit_s and frame is not call:
-            if not self._struck:
+            if self._struck:
+                raise_where_it_goes_on(frame, call, self._text)
+            else:
                 self._struck = True
                 signal.setitimer(self._timer, STRIKE_AGAIN_S, STRIKE_AGAIN_S)
             raise HookOverrun(self._text)
@@ -91,6 +96,24 @@ class _WaitingTime:
             self._waited_s += self._tick_s
         self._worked_s = worked_s
         return self._waited_s
+
+
+def raise_where_it_goes_on(frame: FrameType | None, call: FrameType, text: str) -> None:
+    """Raise HookOverrun at the next line of each function between a frame and the guarded call.
+
+    A signal meets a sleeping function asleep, so what it raises always meets the same `except`; a line behind that does
+    not. Python itself ends the tracing as soon as it has raised.
+    """
+
+    def strike(_: FrameType, event: str, __: object) -> Callable[..., object]:
+        if event == "line":
+            raise HookOverrun(text)
+        return strike
+
+    while frame is not None and frame is not call:
+        frame.f_trace = strike
+        frame = frame.f_back
+    sys.settrace(lambda _, __, ___: None)
 
 
 def guarded_call(frame: FrameType | None, guards: Collection[CodeType]) -> FrameType | None:
