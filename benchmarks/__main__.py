@@ -17,6 +17,7 @@ from benchmarks.dashboard import dashboard
 from benchmarks.feed import feed
 from benchmarks.live import live
 from benchmarks.measure import Bench, Result, load, versions
+from benchmarks.own_strategies import editing, ladders
 from benchmarks.processes import process
 from benchmarks.recovery import recovery, replay
 from benchmarks.report import PATH, page, replace_sections, show
@@ -31,6 +32,8 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "backtesting": against_backtesting,
     "identical": identical,
     "process": process,
+    "editing": editing,
+    "ladders": ladders,
     "append": append_one,
     "eventsourcing": append_many,
     "recovery": recovery,

@@ -47,6 +47,7 @@ class MemoryFeed:
         self.candles = candles
         self.funding: dict[str, Any] = {}
         self.open_interest: dict[str, Any] = {}
+        self.signals: list[Any] = []
         self._contracts = list(contracts)
 
     def contracts(self) -> list[ContractListed]:

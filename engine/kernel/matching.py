@@ -127,8 +127,25 @@ def is_quiet(fact: Fact, desk: SymbolState) -> bool:
         and (liquidation == 0.0 or side * (fact.open - liquidation) > 0.0)
         and desk.order.action != EXIT
         and position.reduce_fraction == 0.0
-        and position.adds.count == 0
+        and (position.adds.count == 0 or _adds_are_quiet(fact, adverse, favourable, desk))
     )
+
+
+def _adds_are_quiet(fact: Fact, adverse: float, favourable: float, desk: SymbolState) -> bool:
+    """Return whether a candle certainly fills no add, and neither places nor cancels one."""
+    position = desk.position
+    if position.adds_due == 1 or fact.open_time_ms != desk.close_ms or fact.timing != ON_TIME:
+        return False
+    for k in range(position.adds.count):
+        rung = rung_at(position.adds, k)
+        if rung.live == 1:
+            if rung.kind == LIMIT_ORDER:
+                reached = position.side * (adverse - rung.price_usdt) <= 0.0
+            else:
+                reached = rung.kind == MARKET_ORDER or position.side * (favourable - rung.price_usdt) >= 0.0
+            if reached:
+                return False
+    return True
 
 
 # ---------------------------------------------------------------- entries

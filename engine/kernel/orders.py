@@ -161,6 +161,18 @@ def rests(desk: SymbolState) -> bool:
     return desk.order.action == ENTRY or (desk.position.side != 0 and desk.position.adds.count > 0)
 
 
+def expires_by(at_ms: int, desk: SymbolState) -> bool:
+    """Return whether an entry that waits, or an add that rests, expires by this time."""
+    if desk.order.action == ENTRY and 0 < desk.order.expires_ms <= at_ms:
+        return True
+    if desk.position.side != 0:
+        for k in range(min(desk.position.adds.count, RUNGS_MAX)):
+            rung = rung_at(desk.position.adds, k)
+            if rung.live == 1 and 0 < rung.expires_ms <= at_ms:
+                return True
+    return False
+
+
 def cancel_orders(
     reason: int, at_ms: int, symbol: int, desk: SymbolState, account: Account, out: Decisions, n: int
 ) -> int:
