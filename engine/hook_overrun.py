@@ -47,7 +47,7 @@ class _OverrunWatch:
         limit_s: float,
         text: str,
     ) -> None:
-        self._guards, self._timer, self._tick_s = guards, timer, tick_s
+        self._guards, self.timer, self._tick_s = guards, timer, tick_s
         self._measure, self._limit_s, self._text = measure, limit_s, text
         self._call: FrameType | None = None
         self._since_s = 0.0
@@ -58,11 +58,14 @@ class _OverrunWatch:
         if self._struck:
             sys.settrace(None)
         self._struck = False
-        signal.setitimer(self._timer, self._tick_s, self._tick_s)
+        signal.setitimer(self.timer, self._tick_s, self._tick_s)
 
     def stop(self) -> None:
         """Stop the timer."""
-        signal.setitimer(self._timer, 0.0)
+        signal.setitimer(self.timer, 0.0)
+        if self._struck:
+            sys.settrace(None)
+        self._struck = False
 
     def tick(self, _signal: int, frame: FrameType | None) -> None:
         """Look at the stack; raise HookOverrun inside a hook that has run for too long."""
@@ -78,12 +81,12 @@ class _OverrunWatch:
                 raise_where_it_goes_on(frame, call, self._text)
             else:
                 self._struck = True
-                signal.setitimer(self._timer, STRIKE_AGAIN_S, STRIKE_AGAIN_S)
+                signal.setitimer(self.timer, STRIKE_AGAIN_S, STRIKE_AGAIN_S)
             raise HookOverrun(self._text)
 
 
 class _WaitingTime:
-    """Counts the seconds in which the thread waited: a tick of a timer for each call between which it did no work."""
+    """Counts the seconds in which the thread waited: each call adds a tick if it did next to no work since the last."""
 
     def __init__(self, tick_s: float) -> None:
         self._tick_s = tick_s
@@ -101,8 +104,8 @@ class _WaitingTime:
 def raise_where_it_goes_on(frame: FrameType | None, call: FrameType, text: str) -> None:
     """Raise HookOverrun at the next line of each function between a frame and the guarded call.
 
-    A signal meets a sleeping function asleep, so what it raises always meets the same `except`; a line behind that does
-    not. Python itself ends the tracing as soon as it has raised.
+    A signal always finds a sleeping function asleep, so its exception always meets the same `except`; one raised at a
+    later line does not. Python itself ends the tracing as soon as it has raised.
     """
 
     def strike(_: FrameType, event: str, __: object) -> Callable[..., object]:
@@ -140,10 +143,11 @@ def ended_overruns(
 @contextmanager
 def _ticking(number: signal.Signals, watch: _OverrunWatch) -> Iterator[None]:
     """Let a watch tick on its signal while the block runs."""
-    before = signal.signal(number, watch.tick)
+    before, armed = signal.signal(number, watch.tick), signal.getitimer(watch.timer)
     watch.start()
     try:
         yield
     finally:
         watch.stop()
         signal.signal(number, before)
+        signal.setitimer(watch.timer, *armed)

@@ -201,7 +201,7 @@ def check(
     """Check that a strategy's file keeps its contract.
 
     Checks the source, then runs the strategy over a simulated market: both engines, a kill and a resume, no look-ahead,
-    speed. Warns if the configuration lists a symbol that the strategy looks at behind one that it trades. Exits with 1
+    speed. Warns if the configuration lists a symbol that the strategy looks at after one that it trades. Exits with 1
     if a promise is broken.
     """
     from papertape.cli.offline.check import show_check

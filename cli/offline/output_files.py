@@ -27,7 +27,7 @@ BESIDE_LOG: Final = (
     *("-wal", "-shm", "-journal", ".head", ".lock", ".proof", ".cursors", ".sock", ".told", ".replaying", ".stacks"),
     *(".alerts.log", ".snapshots", ".folds", RESTORING),
 )
-"""What an engine, its page and a restore keep beside a log, by the suffix of the log's name."""
+"""What an engine, its page and a restore keep beside a log, by what is appended to the log's name."""
 
 
 def check_output(option: str, path: Path, inputs: Iterable[Path], written: Iterable[Path] = ()) -> None:

@@ -137,12 +137,13 @@ async def _work(
     running.market_ended = not stop.is_set()
     if services is not None:
         services.market_ended = True
-    if options.fills is not None:
-        await asyncio.to_thread(write_fills, options.fills, db, stop.is_set)
-    why = "asked to stop" if stop.is_set() or not options.until_end else "the market ended"
-    if not options.until_end:
-        await stop.wait()
-    await running.finish(why)
+    try:
+        if options.fills is not None:
+            await asyncio.to_thread(write_fills, options.fills, db, stop.is_set)
+        if not options.until_end:
+            await stop.wait()
+    finally:
+        await running.finish("asked to stop" if stop.is_set() or not options.until_end else "the market ended")
 
 
 def _stop_on_signals(running: Engine) -> asyncio.Event:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def check_fills_file(path: Path, config: Config, config_path: Path | None, db: Path) -> None:
-    """Raise UsageError for a market that is not recorded, and for a file that cannot be written or is read."""
+    """Raise UsageError for a market that is not recorded, or a file that cannot be written or that the run reads."""
     if config.feed.kind != "file":
         raise UsageError(
-            f"--fills belongs to recorded candles; with the feed {config.feed.kind} use papertape trades --fills"
+            f"--fills needs recorded candles; with the feed {config.feed.kind}, use papertape trades --fills"
         )
     check_output("--fills", path, [*read_files(config, config_path), *log_files(db)])
 

@@ -147,7 +147,7 @@ class LogInspector:
         )
         note = plot_note(query.strategy, plot.obstacle.reason, plot.obstacle.detail)
         if not note and plot.is_cut:
-            note = f"older readings are not shown, because more than {PLOT_EVENTS_MAX:,} events lie between"
+            note = f"older readings are not shown: more than {PLOT_EVENTS_MAX:,} events would have to be read"
         return PlotView(query.strategy, lines, note)
 
     def _asked_ms(self, strategy: str) -> int:

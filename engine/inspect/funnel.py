@@ -71,9 +71,8 @@ class SideFunnel(Struct):
 class StrategyFunnel(Struct):
     """One strategy on one symbol: the candles of its timeframe that were completed, and at how many it was asked.
 
-    `not_asked` counts the others by reason: `not_ready`, `no_signal`, `late`, `kill_switch`, `parked`,
-    `paused`, `not_tradable`,
-    `position`, `order`. `explained` is False for a strategy that states no conditions.
+    `not_asked` counts the others by reason: `not_ready`, `no_signal`, `late`, `kill_switch`, `parked`, `paused`,
+    `not_tradable`, `position`, `order`. `explained` is False for a strategy that states no conditions.
     """
 
     strategy: str

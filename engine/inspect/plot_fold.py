@@ -48,7 +48,7 @@ class Plot(Struct, frozen=True):
     """A strategy's readings at the candles of a chart: the name and the place of each, and its value per candle.
 
     `places` and `lines` stand in the order of the strategy's `PLOT`. `is_cut` says that older candles have no value
-    because too many events lie between.
+    because too many events would have to be read.
     """
 
     places: tuple[tuple[str, str], ...]
@@ -120,6 +120,7 @@ class PlotFold:
         for open_ms in opens_ms:
             last = self._values.get(open_ms, last)
             rows.append((None,) * len(places) if last is None or len(last) != len(places) else last)
+        is_cut = is_cut and not before and opens_ms[0] not in self._values
         return Plot(places, tuple(zip(*rows, strict=True)), self._obstacle(runner, has_values=last is not None), is_cut)
 
     def _obstacle(self, runner: Runner | None, *, has_values: bool) -> PlotObstacle:

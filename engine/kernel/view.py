@@ -4,8 +4,8 @@ The kernel builds a view only when it calls a hook. It holds references to the s
 nothing in compiled code and little in CPython. Each strategy has view types of its own, because their fields are named
 after its series.
 
-All of it are Structs, as CPython reads their fields eight times as fast as those of a named tuple. For numba each is a
-tuple with the same names (`engine.research.numba_callees`).
+All of them are Structs, because CPython reads their fields eight times as fast as those of a named tuple. For numba
+each is a named tuple with the same fields (`engine.research.numba_callees`).
 """
 
 from __future__ import annotations

@@ -236,7 +236,7 @@ class CompiledEngine:
     def compile_s(self) -> float:
         """Return about how many seconds it takes to compile what is in no cache."""
         missing = [runner for runner in self.runners if not runner.is_compiled(self.facts)]
-        return len(missing) * COMPILE_S + (SHARED_S if missing and not is_shared_stored() else 0.0)
+        return len(missing) * COMPILE_S + (0.0 if is_shared_stored() else SHARED_S)
 
     def compile(self, tell: Callable[[str], None]) -> None:
         """Compile every loop; `tell` receives a line about one that takes long. Raise ConfigError if one cannot be."""

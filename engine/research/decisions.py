@@ -17,15 +17,15 @@ from papertape.engine.reducer.decision_events import (
 )
 from papertape.engine.research.records import dtype_of, leaf_reader, leaves_of
 
-RUNG_LEAVES = len(Rung.__struct_fields__)
-LADDER_LEAVES = 2 + RUNGS_MAX * RUNG_LEAVES
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.research.records import Array
     from papertape.events.facts import Event
+
+RUNG_LEAVES = len(Rung.__struct_fields__)
+LADDER_LEAVES = 2 + RUNGS_MAX * RUNG_LEAVES
 
 
 def events_of(rows: Array, notes: Array, strategy: Strategy, symbols: Sequence[str]) -> list[tuple[int, Event]]:

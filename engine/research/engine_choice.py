@@ -53,7 +53,7 @@ def is_worth_importing(engine: str, facts: int, strategies: int, import_s: float
 
 
 def is_worth_compiling(facts: int, strategies: int, compile_s: float) -> bool:
-    """Return whether a run is long enough to compile for so long before it."""
+    """Return whether a run is long enough to be worth `compile_s` seconds of compiling."""
     return python_s(facts, strategies) > compile_s
 
 

@@ -180,12 +180,6 @@ CALLED = frozenset(
         "cancel_entries",
         "liquidation_price",
         "available_margin",
-        "_search_highest",
-        "_search_lowest",
-        "_renew_deviation",
-        "_sum_turnover",
-        "_sum_volumes",
-        "_step_pivot",
     }
 )
 

@@ -26,6 +26,7 @@ from papertape.engine.reducer.state import EngineState, exit_reason_code, new_st
 from papertape.engine.research.compiled_kernel import (
     data_part,
     guard_watch,
+    own_digest,
     register_strategy,
     show_part,
     update_part,
@@ -36,7 +37,6 @@ from papertape.engine.research.records import dtype_of, records_of, struct_of, v
 from papertape.engine.research.rows import columns_of_rows
 from papertape.engine.research.runner import CompiledRunner
 from papertape.engine.research.shared_parts import load_shared
-from papertape.engine.strategy_registry import loop_digest
 from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
@@ -224,7 +224,7 @@ class _ReplayBatch:
         runner.take_signal_names(self.world.signals.names)
         decided = [values_of(decision) for decision in self.decided.get(strategy.name, [])]
         recorded = np.array(decided, dtype=runner.out.dtype).view(np.recarray)
-        loop = _loop(strategy, loop_digest(strategy))
+        loop = _loop(strategy, own_digest(strategy))
         loop(facts, *runner.replay_arguments(), recorded, equities)
 
     def _to_arrays(self) -> list[CompiledRunner]:

@@ -86,7 +86,7 @@ def signature_of(function: Callable[..., Any]) -> Any:
 
 @cache
 def compiler_digest() -> str:
-    """Return a digest of how functions are compiled: code from the cache must keep the same checks."""
+    """Return a digest of the compiler's own sources: code that others made may lack their checks."""
     digest = hashlib.blake2b(digest_size=8)
     for file in (numba_callees.__file__, own_parts.__file__, __file__):
         digest.update(Path(file).read_bytes())

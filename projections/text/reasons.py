@@ -117,7 +117,7 @@ def plot_note(strategy: str, reason: str, detail: str) -> str:
         case "parked":
             return f"{strategy} is parked: {detail}"
         case "read_failed":
-            return f"{strategy} failed in read at {detail}"
+            return f"{strategy} failed in read: {detail}"
         case "no_signal":
             return f"{strategy} has not received its signal yet: {detail}"
         case _:

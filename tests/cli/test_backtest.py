@@ -153,7 +153,7 @@ def test_the_fills_of_a_run_are_no_input_and_need_a_market_that_ends(tmp_path: P
     for name in ("x.csv", "log.db"):
         assert refused(tmp_path, 2, *run, "--fills", name) == f"error: --fills {name}: this file is also an input"
     line = refused(tmp_path, 2, "run", "--feed", "sim", "--db", "log.db", "--fills", "f.csv")
-    assert line == "error: --fills belongs to recorded candles; with the feed sim use papertape trades --fills"
+    assert line == "error: --fills needs recorded candles; with the feed sim, use papertape trades --fills"
     assert not (tmp_path / "log.db").exists()
 
 

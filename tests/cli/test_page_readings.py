@@ -307,7 +307,7 @@ def test_a_read_that_fails_says_so_and_stops_nothing(tmp_path: Path) -> None:
     db, strategies = log_of(tmp_path, 1.0, 9.0, 3.0, 9.0)
     chart = chart_of(db, strategies)
     place = f"own.py:{OWN.splitlines().index('    reading.ratio = 1.0 / (view.candle.volume - 9.0)') + 1}"
-    assert readings_in(chart).note == f"own failed in read at {place}: ZeroDivisionError: float division by zero"
+    assert readings_in(chart).note == f"own failed in read: {place}: ZeroDivisionError: float division by zero"
     assert readings_in(chart).lines[0].values == (100.0, None, 102.0, None)
 
 

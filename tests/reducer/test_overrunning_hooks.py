@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import suppress
 from threading import Lock
@@ -71,7 +72,7 @@ def entering(enter: Callable[..., int]) -> Run:
 
 @pytest.mark.parametrize("enter", [sleep_as_told, wait_as_told, sleep_on_as_told])
 def test_a_hook_that_sleeps_or_waits_is_stopped_and_named_too(enter: Callable[..., int]) -> None:
-    run = entering(enter)
+    run, traced = entering(enter), sys.gettrace()
     with ended_overruns(GUARD_CODE, blocked_s=0.4):
         failure = failed(told(run, 3, fragile.HANG))
         assert (failure.strategy, failure.hook) == ("fragile", "enter")
@@ -79,6 +80,7 @@ def test_a_hook_that_sleeps_or_waits_is_stopped_and_named_too(enter: Callable[..
         before = time.monotonic()
         time.sleep(1.0)
         assert time.monotonic() - before >= 1.0, "only a hook is ended"
+    assert sys.gettrace() is traced
 
 
 def test_a_hook_that_works_for_longer_than_it_might_sleep_is_left_alone() -> None:

@@ -81,7 +81,8 @@ def test_loops_are_kept_in_a_folder_of_the_users_own(installed: ReadOnly) -> Non
     before = {path: path.stat().st_mtime_ns for path in private.rglob("*.nbc")}
     assert before, "nothing was kept"
     for path in before:
-        path.write_bytes(path.read_bytes()[:100])  # What a power cut leaves.
+        if "advance" in path.name or "place_exit" in path.name:  # One that is the strategy's, one that all share.
+            path.write_bytes(path.read_bytes()[:100])  # What a power cut leaves.
     again = installed.backtest()
     assert (again.returncode, again.stderr) == (0, COMPILING), again.stderr
     assert all(path.stat().st_size > 100 for path in private.rglob("*.nbc")), "a torn one is made anew"

@@ -167,7 +167,8 @@
       if (!range || !shown?.chart.candles.length || range.from > EDGE_BARS || fetching || complete || shown.chart.candles.length >= KEPT_MAX) return;
       fetching = true;
       try {
-        const older = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
+        const found = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
+        const older = found?.chart.plot?.pending ? null : found;
         complete = older?.chart.candles.length === 0;
         if (older === null) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
         else if (!complete) show(joined(older, shown));
@@ -226,6 +227,5 @@
     return { update, remove };
   }
 
-  document.querySelectorAll(".tabs [aria-current]").forEach((one) => one.scrollIntoView({ inline: "center", block: "nearest" }));
   keepDrawn("candles-plot", "candles-data", ["part-picture"], draw);
 })();

@@ -36,7 +36,7 @@ def to_ms(unit: str) -> Callable[[str], str]:
 
 def unit_before(unit: str, text: str) -> str | None:
     """Return the unit of a time before the rule of `unit` converted it to `text`, or None if it was no time."""
-    number = text.removeprefix("?")  # So does the rule for ISO dates mark any other text.
+    number = text.removeprefix("?")  # The rule for ISO dates marks any other text with it.
     if unit in _PER_MS and number.isdecimal():
         number = str(round(int(number) * _PER_MS[unit]))
     return _unit(number)
