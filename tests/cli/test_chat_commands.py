@@ -36,7 +36,7 @@ LOOK_S = 0.02
 FOOT = r"#\d+ \d{4}-\d\d-\d\d \d\d:\d\d UTC$"
 
 REPLIES: dict[str, tuple[str, str]] = {
-    "status": ("/status", rf"USDT, (?:today|\d{4}-\d\d-\d\d) .*open positions 1.*active strategies 1 of 1.*{FOOT}"),
+    "status": ("/status", rf"USDT, (?:today|[-\d]+) .*open positions 1.*active strategies 1 of 1.*{FOOT}"),
     "positions": ("/positions", r"1 open.*scripted · X LONG.*/close \d+"),
     "profit": ("/profit", r"USDT, .*since inception.*scripted.*1 trade closed"),
     "arena": ("/arena", r"scripted leads with .*won \d of 1: too few trades for a verdict"),
