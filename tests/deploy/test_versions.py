@@ -54,11 +54,10 @@ def changed(folder: Path, event: str) -> Changed:
     old = shape.replace(f"class {event}(", f"class {event}1(")
     way = f"def with_venue(old: {event}1) -> {event}:\n    return {event}(**asdict(old))"
     table = "UPCASTERS: Mapping[type[Event], Upcaster] = {"
-    written = upcast.read_text().replace(
-        "from papertape.events.facts import ", f"from papertape.events.facts import {event}, "
-    )
+    name = f"from papertape.events.facts import {event}"
+    written = upcast.read_text()
     assert table in written
-    upcast.write_text(written.replace(table, f"{old}\n\n\n{way}\n\n\n{table}\n    {event}1: with_venue,"))
+    upcast.write_text(written.replace(table, f"{name}\n\n\n{old}\n\n\n{way}\n\n\n{table}\n    {event}1: with_venue,"))
     return Changed(event, folder)
 
 
