@@ -9,6 +9,7 @@ works. A hook that catches everything is struck again, more often, and where it 
 
 from __future__ import annotations
 
+import dis
 import signal
 import sys
 import time
@@ -29,6 +30,8 @@ BLOCKED_TICKS: Final = 8
 WORK_SHARE_MIN: Final = 0.01
 """A thread that got less of a tick than this was waiting."""
 STRIKE_AGAIN_S: Final = 0.01
+PUSH_EXC_INFO: Final = dis.opmap["PUSH_EXC_INFO"]
+"""The instruction with which Python begins to catch an exception."""
 
 
 class _OverrunWatch:
@@ -108,8 +111,10 @@ def raise_where_it_goes_on(frame: FrameType | None, call: FrameType, text: str) 
     later line does not. Python itself ends the tracing as soon as it has raised.
     """
 
-    def strike(_: FrameType, event: str, __: object) -> Callable[..., object]:
-        if event == "line":
+    def strike(at: FrameType, event: str, _: object) -> Callable[..., object]:
+        # Raised while an exception is being caught, it would leave that one behind as the one being handled.
+        catching = sys.exc_info()[1] is not None or at.f_code.co_code[at.f_lasti] == PUSH_EXC_INFO
+        if event == "line" and not catching:
             raise HookOverrun(text)
         return strike
 

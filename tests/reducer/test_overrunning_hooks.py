@@ -81,6 +81,7 @@ def test_a_hook_that_sleeps_or_waits_is_stopped_and_named_too(enter: Callable[..
         time.sleep(1.0)
         assert time.monotonic() - before >= 1.0, "only a hook is ended"
     assert sys.gettrace() is traced
+    assert sys.exc_info() == (None, None, None), "no exception is left behind as the one being handled"
 
 
 def test_a_hook_that_works_for_longer_than_it_might_sleep_is_left_alone() -> None:
