@@ -88,7 +88,7 @@ def test_loops_are_kept_in_a_folder_of_the_users_own(installed: ReadOnly) -> Non
     assert all(path.stat().st_size > 100 for path in private.rglob("*.nbc")), "a torn one is made anew"
 
 
-@pytest.mark.parametrize("open_to", ["others", "a link"])
+@pytest.mark.parametrize("open_to", [pytest.param("others", marks=pytest.mark.slow), "a link"])
 def test_a_folder_that_others_may_write_to_is_not_trusted(installed: ReadOnly, open_to: str) -> None:
     private = installed.temporary / PRIVATE
     if open_to == "others":

@@ -84,6 +84,7 @@ def test_it_trades_alike_compiled_and_in_cpython(tape: RandomTape) -> None:
     assert state_digest(compiled) == state_digest(python)
 
 
+@pytest.mark.slow
 def test_a_state_restored_at_any_time_goes_on_to_the_same_bits(tape: RandomTape) -> None:
     world, log = played(tape)
     assert sum(is_decision(item.event) for item in log) > 20
