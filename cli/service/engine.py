@@ -31,7 +31,7 @@ from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.startup import Engine, open_engine
 from papertape.engine.task_supervisor import supervise
 from papertape.events.beside import real_path
-from papertape.events.errors import ConfigError, PapertapeError
+from papertape.events.errors import ConfigError, PapertapeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -137,13 +137,16 @@ async def _work(
     running.market_ended = not stop.is_set()
     if services is not None:
         services.market_ended = True
-    try:
-        if options.fills is not None:
+    if options.fills is not None:
+        try:
             await asyncio.to_thread(write_fills, options.fills, db, stop.is_set)
-        if not options.until_end:
-            await stop.wait()
-    finally:
-        await running.finish("asked to stop" if stop.is_set() or not options.until_end else "the market ended")
+        except UsageError:
+            await running.finish("asked to stop" if stop.is_set() else "the market ended")
+            raise
+    why = "asked to stop" if stop.is_set() or not options.until_end else "the market ended"
+    if not options.until_end:
+        await stop.wait()
+    await running.finish(why)
 
 
 def _stop_on_signals(running: Engine) -> asyncio.Event:
