@@ -29,6 +29,7 @@ COPY api api
 COPY ui ui
 COPY cli cli
 COPY sandbox sandbox
+COPY studies studies
 COPY papertape papertape
 COPY papertape.toml demo.toml ./
 COPY tools/assets.py tools/build_pages.py tools/

@@ -122,6 +122,19 @@ def backtest(
         raise UsageError(f"--after-trip {after_trip}: there are {', '.join(AFTER_TRIP)}")
     check_engine(engine)
     tape = tape_of(feed, start_ms, end_ms)
+    return backtest_tape(tape, strategies, runners, engine, on_progress, after_trip, on_compiling)
+
+
+def backtest_tape(
+    tape: Tape,
+    strategies: Mapping[str, Strategy],
+    runners: Mapping[str, RunnerSettings],
+    engine: str = "auto",
+    on_progress: Callable[[int], None] = lambda _: None,
+    after_trip: str = "stop",
+    on_compiling: Callable[[str], None] = lambda _: None,
+) -> Backtest:
+    """Run the configured strategies over a tape; see `backtest`."""
     events = configuration(strategies, tape.contracts, runners)
     reset_by = RESET_BY if after_trip == "continue" else None
     started = time.perf_counter()
@@ -133,7 +146,7 @@ def backtest(
         if tape_engine.name == "python":
             raise
         # Compiled code does not say where it failed. CPython does, and parks the strategy there.
-        return backtest(feed, strategies, runners, "python", start_ms, end_ms, on_progress, after_trip)
+        return backtest_tape(tape, strategies, runners, "python", on_progress, after_trip)
     remember_signals(world, tape, tape_engine.facts)
     summaries = _summaries(world, tape_engine, outcome.equities)
     took_s = time.perf_counter() - started

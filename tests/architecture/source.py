@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ROOMS = ("events", "engine", "projections", "api", "ui", "cli", "sandbox")
+ROOMS = ("events", "engine", "projections", "api", "ui", "cli", "sandbox", "studies")
 PACKAGE = "papertape."
 
 

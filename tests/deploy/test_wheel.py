@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-SHADOWS = ("engine", "events", "projections", "api", "ui", "cli", "sandbox")
+SHADOWS = ("engine", "events", "projections", "api", "ui", "cli", "sandbox", "studies")
 MARKET = ("--feed", "sim", "--set", "feed.sim.days=1", "--set", "feed.sim.warm_up_days=1")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
