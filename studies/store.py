@@ -30,7 +30,8 @@ from papertape.events.head_file import LogLock
 from papertape.projections.studies.document import Document, StudyPlan
 from papertape.projections.studies.schema import FORMAT, RESULT_COLUMNS, TABLES
 from papertape.studies.day_selection import DaySelection
-from papertape.studies.tasks import TaskFailure, day_sharpe
+from papertape.studies.day_sharpes import day_sharpes
+from papertape.studies.tasks import TaskFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -141,8 +142,9 @@ class StudyStore:
         Raise StudyDiffers if one is stored with other figures, StudyWriteFailed if the disk refuses it.
         """
         span, numbers = outcome.span_id, outcome.numbers
-        capital_usdt = float(self.plan.risk["capital_usdt"])
-        sharpes = outcome.sharpes or [day_sharpe(capital_usdt, result.day_equities) for result in outcome.results]
+        sharpes = outcome.sharpes or day_sharpes(
+            float(self.plan.risk["capital_usdt"]), [result.day_equities for result in outcome.results]
+        )
         rows = [
             (span, number, *map(_plain, result[:-1]), value)
             for number, result, value in zip(numbers, outcome.results, sharpes, strict=True)

@@ -7,7 +7,6 @@ import platform
 import shutil
 import tempfile
 import time
-from array import array
 from collections import OrderedDict
 from functools import cache
 from importlib import metadata
@@ -24,8 +23,8 @@ from papertape.engine.research.set_runs import SetRunner
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import code_digest, load_strategies, load_strategy, with_instances
 from papertape.events.errors import WorkerRefused
-from papertape.projections.folds.metrics import daily_returns, sharpe
 from papertape.studies.day_selection import DaySelection
+from papertape.studies.day_sharpes import day_sharpes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,8 +106,7 @@ def run_task(task: StudyTask, tapes: TapeStore) -> TaskOutcome:
         results = runner.run(sets, task.span)
         took_s = time.perf_counter() - started
         long_way = dict(runner.long_way - before)
-    capital_usdt = task.settings.risk.capital_usdt
-    sharpes = [day_sharpe(capital_usdt, result.day_equities) for result in results]
+    sharpes = day_sharpes(task.settings.risk.capital_usdt, [result.day_equities for result in results])
     if task.days is not None:
         surplus = set(task.days.surplus(task.numbers, sharpes))
         results = [
@@ -124,11 +122,6 @@ def attempt(task: StudyTask, tapes: TapeStore) -> TaskOutcome | TaskFailure:
         return run_task(task, tapes)
     except HOOK_ERRORS as error:
         return TaskFailure(task.span_id, task.numbers, f"{type(error).__name__}: {error}")
-
-
-def day_sharpe(capital_usdt: float, day_equities: bytes) -> float | None:
-    """Return the annualised Sharpe ratio of the daily returns; None where it is not defined."""
-    return sharpe(daily_returns(capital_usdt, array("d", day_equities)))
 
 
 def versions() -> dict[str, str]:
