@@ -58,4 +58,5 @@ def _exact_sums(rows: NDArray[Any]) -> NDArray[Any]:
         back = summed - total
         error += (total - (summed - back)) + (row - back)
         total = summed
-    return total + error
+    exact: NDArray[Any] = total + error
+    return exact

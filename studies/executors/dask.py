@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LOST: Final = (CancelledError, CommClosedError, OSError, TimeoutError)
 """What a call of the client raises without its scheduler."""
 POLL_S: Final = 1.0
+LOGGERS: Final = ("distributed", "distributed.client", "tornado.application")
 RETRY_S: Final = 0.5
 CONNECT_S: Final = 5.0
 RESULT_S: Final = 60.0
@@ -73,7 +74,8 @@ class DaskCluster:
     """
 
     def __init__(self, tapes: TapeStore, address: str, patience_s: float = PATIENCE_S) -> None:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # It is told by name what is lost, once.
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # What is lost is run again, or raised by name.
         self._tapes, self._address, self._patience_s = tapes, address, patience_s
         self._threads, self._shipments = 1, dict[str, int]()
         self._client = self._connect()
