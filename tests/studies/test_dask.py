@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+import sys
 import time
 from contextlib import closing
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from msgspec.structs import replace
 
 from papertape.events.errors import SchedulerGone, WorkerRefused
@@ -24,6 +26,7 @@ from tests.studies.chores import SPANS, Deadly, small_tape, task
 from tests.studies.cluster import Cluster, begin_study, end_of, kill
 from tests.studies.study_process import SETS
 from tests.studies.study_process import run as run_study
+from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +111,21 @@ def test_a_scheduler_that_is_not_there_is_waited_for_then_named(tapes: TapeStore
     assert 1.0 <= time.monotonic() - began_s < 20.0
 
 
+@pytest.mark.slow
+def test_the_compose_file_starts_what_the_documentation_says() -> None:
+    found = yaml.safe_load((REPOSITORY / "deploy" / "dask" / "compose.yaml").read_text())
+    for name, service in found["services"].items():
+        command = [*service["entrypoint"], *service["command"]]
+        assert command[:2] == ["dask", name]
+        known = subprocess.run(
+            [sys.executable, "-m", f"distributed.cli.dask_{name}", "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        assert all(word.partition("=")[0] in known for word in command if word.startswith("--")), command
+        assert service["environment"]["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] == "1"
+        assert service["user"] != "0:0" and service["read_only"] and service["cap_drop"] == ["ALL"]
+        assert f"\nFROM base AS {service['build']['target']}\n" in (REPOSITORY / "Dockerfile").read_text()
+
+
 # ---------------------------------------------------------------- kills
 
 
@@ -157,6 +175,7 @@ def test_a_killed_worker_study_and_scheduler_change_no_result(folder: Path, undi
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2_400)
 def test_fifty_kills_at_random_moments_change_no_result(folder: Path, undisturbed: str, cluster: Cluster) -> None:
     random = Random(50)
     for number in range(50):
