@@ -92,6 +92,7 @@ def environment() -> Environment:
         "json_script": json_script,
         "segment": lambda text: quote(text, safe=""),
         "one_percent": _or_dash("{:.1f} %".format),
+        "parameters": dict,
         "figure": lambda value, unit: (
             _or_dash(formats.reading)(value) + (f" {unit}" if unit and value is not None else "")
         ),

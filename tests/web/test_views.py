@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from papertape.api.app import VIEWS
-from papertape.api.event_search import run_search
+from papertape.api.history import run_search
 from papertape.api.gate import Access
 from papertape.api.routes import GuardedRoute
 from papertape.events.log import Recorded
