@@ -13,7 +13,8 @@ from starlette.responses import Response
 from papertape.api.gate import Access
 from papertape.api.query import LIMIT_DEFAULT, NAME_CHARS_MAX, Limit, Seq, read
 from papertape.api.routes import GuardedRoute, Operation
-from papertape.projections.studies.reader import SetPage, SortColumn, StudySummary, StudyView
+from papertape.projections.studies.detail import StudyDetail, study_detail
+from papertape.projections.studies.reader import SetPage, SortColumn, StudySummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ def routes(site: Site) -> list[GuardedRoute]:
 
     async def study(request: Request) -> Response:
         query = read(StudyQuery, request)
-        return await _of_study(site, query.name, lambda folder: folder.study(query.name))
+        return await _of_study(site, query.name, lambda folder: study_detail(folder.study(query.name)))
 
     async def sets(request: Request) -> Response:
         query = read(SetsQuery, request)
@@ -84,7 +85,7 @@ def routes(site: Site) -> list[GuardedRoute]:
             study,
             Operation(
                 "One study: its plan, its verdict with the gates, and all conclusions",
-                StudyView,
+                StudyDetail,
                 StudyQuery,
                 refusals=(404, 422),
                 about="A file that cannot be read has a `problem`, and neither plan nor document.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, get_args
 from msgspec import Struct
 
 from papertape.events.errors import UsageError
-from papertape.projections.studies.commands import backtest_command, resume_command
+from papertape.projections.studies.commands import backtest_command, resume_command, show_log_command
 from papertape.projections.studies.heatmap import heat_maps
 from papertape.projections.studies.pictures import cost_bar, histogram, joined_curve, matrix_rows, scatter
 from papertape.projections.studies.reader import Measure
@@ -34,15 +34,18 @@ class StudiesPage(Struct, frozen=True):
 
 
 class StudyPage(Struct, frozen=True):
-    """The context of one study. `resume` is the command that continues it, `backtest` the one of its chosen set.
+    """The context of one study.
 
-    Pictures are None while the study has no conclusions: who watches the best set while it runs fits it to the data.
+    `resume` is the command that continues it, `backtest` the one that records its chosen set's trades, `show_log` the
+    one that shows them, empty before they are recorded. Pictures are None while the study has no conclusions: watching
+    the best set while a study runs is how one fits it to the data.
     """
 
     study: StudyView
     measure: Measure
     resume: str = ""
     backtest: str = ""
+    show_log: str = ""
     costs: CostBar | None = None
     distribution: Histogram | None = None
     maps: HeatMaps | None = None
@@ -73,18 +76,21 @@ def _load(folder: StudyFolder, name: str, request: PageRequest) -> StudyPage:
     found, measure = folder.study(name), _measure(request.parameter("by"))
     plan, document = found.plan, found.document
     if plan is None or document is None:
-        return StudyPage(found, measure, "" if plan is None else resume_command(plan))
+        return StudyPage(found, measure, resume_command(name))
     chosen, span = document.verdict.chosen_set, document.whole_span
     by_net = folder.measured(name, span, "net")
     ranked = by_net if measure == "net" else folder.measured(name, span, measure)
     held = {
-        axis.name: request.number(HOLD + axis.name, 0) for axis in plan.space.axes if request.parameter(HOLD + axis.name)
+        axis.name: request.number(HOLD + axis.name, 0)
+        for axis in plan.space.axes
+        if request.parameter(HOLD + axis.name)
     }
     return StudyPage(
         study=found,
         measure=measure,
-        resume=resume_command(plan),
-        backtest=backtest_command(found),
+        resume=resume_command(name),
+        backtest=backtest_command(name),
+        show_log=show_log_command(found.log) if found.log else "",
         costs=cost_bar(document.costs),
         distribution=histogram(by_net, chosen),
         maps=heat_maps(plan.space.axes, ranked, chosen, request.parameter("across"), request.parameter("up"), held),

@@ -55,7 +55,7 @@ def cost_bar(costs: Costs) -> CostBar:
     """Return the bar of fees, slippage and funding, and of what was left."""
     profitable = costs.gross_usdt > 0.0
     unexplained = costs.net_usdt - costs.gross_usdt + costs.fees_usdt + costs.slippage_usdt - costs.funding_usdt
-    open_usdt = unexplained if abs(unexplained) >= 0.01 else 0.0  # noqa: PLR2004 - a cent.
+    open_usdt = unexplained if abs(unexplained) >= 0.01 else 0.0
     amounts: list[tuple[Literal["loss", "fees", "slippage", "funding", "open", "net"], float]] = [
         ("loss", 0.0 if profitable else -costs.gross_usdt),
         ("fees", costs.fees_usdt),
@@ -106,7 +106,7 @@ class JoinedCurve(Struct, frozen=True):
 def joined_curve(document: Document, capital_usdt: float) -> JoinedCurve | None:
     """Return the curve, None with fewer than two points."""
     points = [(at_ms, equity) for at_ms, equity in document.joined if isfinite(equity)]
-    if len(points) < 2:  # noqa: PLR2004 - a line has two ends.
+    if len(points) < 2:
         return None
     points = list(thin_points(points, CURVE_POINTS_MAX))
     values = [equity for _, equity in points]
@@ -249,7 +249,9 @@ def histogram(sets: MeasuredSets, chosen: int | None) -> Histogram | None:
         bins=tuple(bins),
         x_ticks=tuple(Tick(scale.at(value), value) for value in ticks(edges[0], edges[-1], 6)),
         y_ticks=tuple(
-            Tick(round(WHOLE - WHOLE * value / most, 2), value) for value in ticks(0.0, float(most), 3) if value == int(value)
+            Tick(round(WHOLE - WHOLE * value / most, 2), value)
+            for value in ticks(0.0, float(most), 3)
+            if value == int(value)
         ),
         zero_x=scale.at(0.0) if edges[0] <= 0.0 <= edges[-1] else None,
         chosen=None if own is None else Tick(scale.at(own), own),
@@ -298,7 +300,7 @@ def _y_ticks(scale: PlotScale) -> tuple[Tick, ...]:
 def _edges(low: float, high: float) -> tuple[float, ...]:
     """Return the edges of the bins, on round numbers so that one of them is zero."""
     marks = ticks(low, high, BINS_MAX - 2)
-    if len(marks) < 2:  # noqa: PLR2004 - one value, or next to one.
+    if len(marks) < 2:
         width = max(abs(high) * 0.1, 1.0)
         return (low - width / 2.0, high + width / 2.0)
     step = marks[1] - marks[0]

@@ -12,11 +12,6 @@
     setTimeout(() => { label.textContent = text; }, 1500);
   });
 
-  document.addEventListener("change", (event) => {
-    const form = event.target.closest?.(".map-form");
-    if (form && event.target.matches("select")) form.requestSubmit();
-  });
-
   // ---------------------------------------------------------------- heat maps
 
   const readout = document.getElementById("readout");
