@@ -25,6 +25,7 @@ from papertape.events.facts import (
 )
 from papertape.events.units import DAY_MS
 from papertape.projections.text.formats import signed
+from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import Portfolio
 
 JUDGED_TRADES_MIN: Final = 10
-"""So many trades must be closed before the result and the costs are judged."""
+"""So many trades must be closed before they are judged; too few trades are noticed without any."""
 TRADES_PROBABILITY_MIN: Final = 0.01
 """A number of trades is off if one as far out, on either side, is less probable than this."""
 COST_RATIO_MAX: Final = 1.5
@@ -46,6 +47,11 @@ class Drift(Struct, frozen=True):
 
     kind: DriftKind
     text: str
+
+    @property
+    def words(self) -> str:
+        """Return the whole finding: `result below promise, -4.20 R after 12 trades ...`."""
+        return f"{reason_words(self.kind)}, {self.text}"
 
 
 class PromiseView(Struct, frozen=True):
@@ -79,7 +85,9 @@ class PromiseView(Struct, frozen=True):
     @property
     def words(self) -> str:
         """Return the promised and the actual result as the arena shows them: `+2.40 / -1.10 R`."""
-        return f"{signed(self.band.percent_50_r) if self.band else '–'} / {signed(self.result_r)} R"
+        if not self.trades:
+            return "no trade yet"
+        return f"{'none' if self.band is None else signed(self.band.percent_50_r)} / {signed(self.result_r)} R"
 
 
 class _Tally(Struct):
@@ -187,7 +195,8 @@ def _view(tally: _Tally) -> PromiseView:
 def _drifts(view: PromiseView) -> Iterator[Drift]:
     after = f"after {view.trades:,} trades of set {view.set_number:,} of {view.study}"
     band, result = view.band, f"{signed(view.result_r)} R"
-    if band is not None and view.trades >= JUDGED_TRADES_MIN and view.result_r < band.percent_5_r:
+    is_judged = view.trades >= JUDGED_TRADES_MIN
+    if is_judged and band is not None and view.result_r < band.percent_5_r:
         expected = f"{signed(band.percent_50_r)} R expected, below {signed(band.percent_5_r)} R in 5 % of all orders"
         text = f"{result} {after}; {expected}"
         if view.result_r < band.percent_1_r:
@@ -195,13 +204,13 @@ def _drifts(view: PromiseView) -> Iterator[Drift]:
             yield Drift("result_far_below_promise", worst)
         yield Drift("result_below_promise", text)
     expected_trades = view.promised_trades_per_day * view.days
-    if poisson_tail(view.trades, expected_trades) < TRADES_PROBABILITY_MIN / 2.0:
+    is_few = view.trades < expected_trades
+    if (is_few or is_judged) and poisson_tail(view.trades, expected_trades) < TRADES_PROBABILITY_MIN / 2.0:
         text = f"{view.trades:,} trades in {view.days:.1f} days; {expected_trades:,.1f} were expected"
         yield Drift("trades_off_promise", text)
     cost_r, promised_r = view.cost_per_trade_r, view.promised_cost_per_trade_r
-    if cost_r is not None and promised_r is not None and view.trades >= JUDGED_TRADES_MIN:
-        if cost_r > COST_RATIO_MAX * promised_r:
-            yield Drift("costs_above_promise", f"{cost_r:.3f} R a trade {after}; {promised_r:.3f} R was promised")
+    if is_judged and cost_r is not None and promised_r is not None and cost_r > COST_RATIO_MAX * promised_r:
+        yield Drift("costs_above_promise", f"{cost_r:.3f} R a trade {after}; {promised_r:.3f} R was promised")
 
 
 def band_at(bands: Sequence[PromisedBand], trades: int) -> PromisedBand | None:
