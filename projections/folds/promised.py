@@ -42,7 +42,7 @@ COST_RATIO_MAX: Final = 1.5
 DriftKind = Literal["result_far_below_promise", "result_below_promise", "trades_off_promise", "costs_above_promise"]
 
 
-class Drift(Struct, frozen=True):
+class DriftView(Struct, frozen=True):
     """One way in which a strategy does not do what its study promised."""
 
     kind: DriftKind
@@ -57,8 +57,8 @@ class Drift(Struct, frozen=True):
 class PromiseView(Struct, frozen=True):
     """A promise beside the result since `since_ms`; None means "not promised" or "no trade yet".
 
-    `band` is the promised result after as many trades. Results and costs are in R, net of all costs; `drifts` has the
-    worst first.
+    `promised_result_r` is the median after as many trades; 1, 5 and 95 % of all orders of the study's trades stay below
+    the three `below_..._r`. Results and costs are in R, results net of all costs; `drifts` has the worst first.
     """
 
     study: str
@@ -70,7 +70,10 @@ class PromiseView(Struct, frozen=True):
     days: float
     trades: int
     result_r: float
-    band: PromisedBand | None
+    promised_result_r: float | None
+    below_1_percent_r: float | None
+    below_5_percent_r: float | None
+    below_95_percent_r: float | None
     promised_trades_per_day: float
     trades_per_day: float | None
     promised_win_rate: float
@@ -80,14 +83,15 @@ class PromiseView(Struct, frozen=True):
     promised_cost_per_trade_r: float | None
     cost_per_trade_r: float | None
     drawdown_95_fraction: float | None
-    drifts: tuple[Drift, ...]
+    drifts: tuple[DriftView, ...]
 
     @property
     def words(self) -> str:
         """Return the promised and the actual result as the arena shows them: `+2.40 / -1.10 R`."""
         if not self.trades:
             return "no trade yet"
-        return f"{'none' if self.band is None else signed(self.band.percent_50_r)} / {signed(self.result_r)} R"
+        promised = "none" if self.promised_result_r is None else signed(self.promised_result_r)
+        return f"{promised} / {signed(self.result_r)} R"
 
 
 class _Tally(Struct):
@@ -167,6 +171,7 @@ def _close(tally: _Tally, event: Closing) -> None:
 
 def _view(tally: _Tally) -> PromiseView:
     promise, trades, days = tally.event, tally.trades, tally.traded_ms / DAY_MS
+    band = band_at(promise.bands, trades)
     view = PromiseView(
         study=promise.study,
         study_digest=promise.study_digest,
@@ -177,7 +182,10 @@ def _view(tally: _Tally) -> PromiseView:
         days=days,
         trades=trades,
         result_r=tally.result_r,
-        band=band_at(promise.bands, trades),
+        promised_result_r=None if band is None else band.percent_50_r,
+        below_1_percent_r=None if band is None else band.percent_1_r,
+        below_5_percent_r=None if band is None else band.percent_5_r,
+        below_95_percent_r=None if band is None else band.percent_95_r,
         promised_trades_per_day=promise.trades_per_day,
         trades_per_day=trades / days if days > 0.0 else None,
         promised_win_rate=promise.win_rate,
@@ -189,28 +197,28 @@ def _view(tally: _Tally) -> PromiseView:
         drawdown_95_fraction=promise.drawdown_95_fraction,
         drifts=(),
     )
-    return structs.replace(view, drifts=tuple(_drifts(view)))
+    return structs.replace(view, drifts=tuple(_drifts(view, band)))
 
 
-def _drifts(view: PromiseView) -> Iterator[Drift]:
+def _drifts(view: PromiseView, band: PromisedBand | None) -> Iterator[DriftView]:
     after = f"after {view.trades:,} trades of set {view.set_number:,} of {view.study}"
-    band, result = view.band, f"{signed(view.result_r)} R"
+    result = f"{signed(view.result_r)} R"
     is_judged = view.trades >= JUDGED_TRADES_MIN
     if is_judged and band is not None and view.result_r < band.percent_5_r:
         expected = f"{signed(band.percent_50_r)} R expected, below {signed(band.percent_5_r)} R in 5 % of all orders"
         text = f"{result} {after}; {expected}"
         if view.result_r < band.percent_1_r:
             worst = f"{text}, below {signed(band.percent_1_r)} R in 1 %"
-            yield Drift("result_far_below_promise", worst)
-        yield Drift("result_below_promise", text)
+            yield DriftView("result_far_below_promise", worst)
+        yield DriftView("result_below_promise", text)
     expected_trades = view.promised_trades_per_day * view.days
     is_few = view.trades < expected_trades
     if (is_few or is_judged) and poisson_tail(view.trades, expected_trades) < TRADES_PROBABILITY_MIN / 2.0:
         text = f"{view.trades:,} trades in {view.days:.1f} days; {expected_trades:,.1f} were expected"
-        yield Drift("trades_off_promise", text)
+        yield DriftView("trades_off_promise", text)
     cost_r, promised_r = view.cost_per_trade_r, view.promised_cost_per_trade_r
     if is_judged and cost_r is not None and promised_r is not None and cost_r > COST_RATIO_MAX * promised_r:
-        yield Drift("costs_above_promise", f"{cost_r:.3f} R a trade {after}; {promised_r:.3f} R was promised")
+        yield DriftView("costs_above_promise", f"{cost_r:.3f} R a trade {after}; {promised_r:.3f} R was promised")
 
 
 def band_at(bands: Sequence[PromisedBand], trades: int) -> PromisedBand | None:

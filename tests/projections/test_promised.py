@@ -59,7 +59,7 @@ def test_results_wins_and_costs_of_the_trades_since_are_counted() -> None:
 
 def test_without_a_trade_nothing_is_claimed() -> None:
     one = view()
-    assert (one.win_rate, one.mean_r, one.cost_per_trade_r, one.trades_per_day, one.band) == (None,) * 5
+    assert (one.win_rate, one.mean_r, one.cost_per_trade_r, one.trades_per_day, one.promised_result_r) == (None,) * 5
     assert (one.words, one.drifts) == ("no trade yet", ())
 
 
