@@ -209,9 +209,9 @@ def _show(promotion: Promotion, *, as_json: bool) -> None:
     console = stdout()
     of = f"set {promise.set_number:,} of the study {promise.study}, verdict {promise.verdict}"
     if not promotion.changes:
-        console.print(f"{promotion.file}: {promise.strategy} follows {of} already", markup=False)
+        console.print(f"{promotion.file}: {promise.strategy} follows {of} already", markup=False, soft_wrap=True)
     else:
-        console.print(f"{promotion.file}: {promise.strategy} follows {of}", markup=False)
+        console.print(f"{promotion.file}: {promise.strategy} follows {of}", markup=False, soft_wrap=True)
     for line in promotion.changes:
         shown = line if len(line) <= LINE_CHARS_MAX else f"{line[:LINE_CHARS_MAX]}…"
         console.print(shown, style=GOOD if line.startswith("+") else BAD, markup=False, soft_wrap=True)

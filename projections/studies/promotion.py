@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
+from papertape.events.errors import UsageError
 from papertape.events.facts import PromisedBand, StudyPromoted
 from papertape.events.units import DAY_MS
 
@@ -31,7 +33,7 @@ def promise_of(
     """Return the promise of a set, still without the parameters and the digest of the code as they are installed.
 
     The verdict's set promises what it did out of sample. Another set promises only the trades and wins of the whole
-    period, as the study found out nothing else about it.
+    period, as the study found out nothing else about it. Raise UsageError for a number that is not finite.
     """
     of_verdict = document.promise if figures.number == document.verdict.chosen_set else None
     days = max((plan.until_ms - plan.from_ms) / DAY_MS, 1.0)
@@ -77,4 +79,6 @@ def _share(part: int, whole: int) -> float:
 
 
 def _rounded(value: float) -> float:
+    if not isfinite(value):
+        raise UsageError("the study promises a number that is not finite; nothing can be compared with it")
     return round(float(value), DECIMALS)
