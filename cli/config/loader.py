@@ -53,8 +53,8 @@ _AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _GLOBAL = "global_"
 _OF = ConfigKey("text", "", may_be_empty=False, meaning="the strategy whose file it runs")
 _REFERENCE = ConfigKey("text", "", may_be_empty=False, meaning="another symbol that it looks at")
-_STUDY = ConfigKey("text", "", meaning="the digest of the study that it follows")
-_PROMISE = ConfigKey("text", "", meaning="what the study promises")
+_STUDY = ConfigKey("text", "", meaning="the digest of the study that it follows; written by `papertape promote`")
+_PROMISE = ConfigKey("text", "", meaning="what the study promises; written by `papertape promote`")
 _SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade only these symbols; empty: all")
 
 

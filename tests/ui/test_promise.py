@@ -79,9 +79,9 @@ async def test_the_api_has_the_promise_of_those_who_follow_a_study() -> None:
 def test_the_terminal_and_the_chat_show_promised_and_actual_side_by_side() -> None:
     folded = views(day())
     (column,) = [one for one in arena_columns(folded.arena.rows()) if one.title == "promised / actual"]
-    assert min(cell.plain for cell in column.cells) == "+6.00 / -18.99 R"
+    assert min(cell.plain for cell in column.cells) == "+6.00 / -14.93 R"
     assert {cell.plain for cell in column.cells} >= {"-"}
-    assert "promised / actual +6.00 / -18.99 R" in arena(folded)
+    assert "promised / actual +6.00 / -14.93 R" in arena(folded)
 
 
 @pytest.mark.parametrize("parameters", [{"breakout_lookback": 7}])
