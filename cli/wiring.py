@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from papertape.cli.config.instances import strategy_loader
+from papertape.cli.config.promises import with_promises
 from papertape.cli.config.sections import (
     bitget_settings,
     config_digest,
@@ -165,7 +166,7 @@ def make_engine_settings(
         db=db,
         version=version("papertape"),
         strategies=strategies,
-        runners=make_runners(config, strategies, base_ms, warn),
+        runners=with_promises(config, strategies, make_runners(config, strategies, base_ms, warn), warn),
         config_digest=config_digest(config),
         unusable=config.unusable,
         load=strategy_loader(config),
