@@ -1,0 +1,84 @@
+"""What chance explains, by the bootstraps of `arch`: the interval of the mean day, and the best of a family of sets.
+
+Without arch every result is undefined and says which extra brings it. Sources: White, "A Reality Check for Data
+Snooping" (2000); Hansen, "A Test for Superior Predictive Ability" (2005); Romano & Wolf (2005); Politis & Romano, "The
+Stationary Bootstrap" (1994); Patton, Politis & White (2009).
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from papertape.projections.folds.metrics import NOISE
+
+DAYS_MIN = 10
+REPETITIONS = 1_000
+INTERVAL_REPETITIONS = 2_000
+NEEDS_ARCH = "needs arch: pip install 'papertape[study]'"
+
+
+class Interval(Struct, frozen=True):
+    """The interval of the mean day and the mean length of the blocks it was drawn in; `why` if it is not defined."""
+
+    lower: float | None = None
+    upper: float | None = None
+    block_days: float | None = None
+    why: str = ""
+
+
+class FamilyTest(Struct, frozen=True):
+    """The probability that the best of sets without any edge looks this good, and the columns that survive.
+
+    `why` says why they are not defined.
+    """
+
+    p_value: float | None = None
+    survivors: tuple[int, ...] = ()
+    why: str = ""
+
+
+def mean_interval(returns: Any, size: float = 0.9, seed: int = 0) -> Interval:
+    """Return the stationary bootstrap interval of the mean of daily returns, with the best length of blocks."""
+    if len(returns) < DAYS_MIN:
+        return Interval(why=f"{len(returns)} days are too few for a bootstrap, it needs {DAYS_MIN}")
+    days = np.asarray(returns, float)
+    if np.ptp(days) <= NOISE:
+        return Interval(why="all days earned the same")
+    try:
+        from arch.bootstrap import StationaryBootstrap, optimal_block_length  # noqa: PLC0415 - belongs to an extra
+    except ImportError:
+        return Interval(why=NEEDS_ARCH)
+    best = float(optimal_block_length(days)["stationary"].iloc[0])
+    block_days = max(1.0, best) if isfinite(best) else 1.0
+    drawn = StationaryBootstrap(block_days, days, seed=seed)
+    lower, upper = drawn.conf_int(np.mean, INTERVAL_REPETITIONS, method="percentile", size=size)[:, 0]
+    return Interval(float(lower), float(upper), block_days)
+
+
+def family_test(returns: Any, level: float = 0.05, repetitions: int = REPETITIONS, seed: int = 0) -> FamilyTest:
+    """Test whether any column of a matrix of daily returns beats cash: Hansen's consistent p value, and who survives.
+
+    A column that never moved cannot beat cash and takes no part. The survivors are those of the step-down test.
+    """
+    if len(returns) < DAYS_MIN:
+        return FamilyTest(why=f"{len(returns)} days are too few for a bootstrap, it needs {DAYS_MIN}")
+    moving = np.flatnonzero(np.ptp(returns, axis=0) > NOISE)
+    if not len(moving):
+        return FamilyTest(why="no set moved")
+    try:
+        from arch.bootstrap import SPA, StepM  # noqa: PLC0415 - belongs to an extra
+    except ImportError:
+        return FamilyTest(why=NEEDS_ARCH)
+    cash, losses = np.zeros(len(returns)), -np.asarray(returns, float)[:, moving]
+    test = SPA(cash, losses, reps=repetitions, seed=seed)
+    test.compute()
+    p_value = float(test.pvalues["consistent"])
+    if p_value > level:
+        return FamilyTest(p_value)
+    steps = StepM(cash, losses, level, reps=repetitions, seed=seed)
+    steps.compute()
+    return FamilyTest(p_value, tuple(sorted(int(moving[column]) for column in steps.superior_models)))
