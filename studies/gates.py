@@ -15,6 +15,7 @@ from papertape.events.units import DAY_MS
 from papertape.projections.folds.metrics import YEAR_DAYS
 from papertape.projections.studies.document import GateResult
 from papertape.projections.text.formats import gain, money, percent, utc
+from papertape.studies.choice import CHOSEN_TRADES_MIN
 from papertape.studies.statistics.sharpe import (
     deflated_sharpe,
     luck_benchmark,
@@ -37,8 +38,6 @@ FAMILY_LEVEL: Final = 0.05
 PROFITABLE_NEIGHBOURS_MIN: Final = 0.6
 NEIGHBOUR_TO_CHOSEN_MIN: Final = 0.5
 DATED_DAYS_MAX: Final = 730
-CHOSEN_TRADES_MIN: Final = 10
-"""A set that traded less often in training is not chosen: its ratio is an accident."""
 NO_FOLDS: Final = "there was no walk-forward, so nothing is known out of sample"
 
 
@@ -245,7 +244,7 @@ def stress(evidence: Evidence) -> GateResult:
         return result.skip(found.why if found is not None and found.why else NO_FOLDS)
     text = (
         f"{gain(found.net_usdt)} USDT with fees x1.5 and slippage x2; in 95 % of 2,000 shuffles of the trades the"
-        f" account falls by less than {_share(found.drawdown_95)}, and the session limit is {_share(found.session_loss)}"
+        f" account falls by less than {_share(found.drawdown_95)}, the session limit is {_share(found.session_loss)}"
     )
     if found.net_usdt <= 0.0:
         return result.fail(found.net_usdt, 0.0, "USDT", text, "an edge that bears higher costs: fewer, larger trades")

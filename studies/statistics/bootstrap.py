@@ -21,7 +21,7 @@ INTERVAL_REPETITIONS = 2_000
 NEEDS_ARCH = "needs arch: pip install 'papertape[study]'"
 
 
-class Interval(Struct, frozen=True):
+class MeanInterval(Struct, frozen=True):
     """The interval of the mean day and the mean length of the blocks it was drawn in; `why` if it is not defined."""
 
     lower: float | None = None
@@ -41,22 +41,22 @@ class FamilyTest(Struct, frozen=True):
     why: str = ""
 
 
-def mean_interval(returns: Any, size: float = 0.9, seed: int = 0) -> Interval:
+def mean_interval(returns: Any, size: float = 0.9, seed: int = 0) -> MeanInterval:
     """Return the stationary bootstrap interval of the mean of daily returns, with the best length of blocks."""
     if len(returns) < DAYS_MIN:
-        return Interval(why=f"{len(returns)} days are too few for a bootstrap, it needs {DAYS_MIN}")
+        return MeanInterval(why=f"{len(returns)} days are too few for a bootstrap, it needs {DAYS_MIN}")
     days = np.asarray(returns, float)
     if np.ptp(days) <= NOISE:
-        return Interval(why="all days earned the same")
+        return MeanInterval(why="all days earned the same")
     try:
         from arch.bootstrap import StationaryBootstrap, optimal_block_length  # noqa: PLC0415 - belongs to an extra
     except ImportError:
-        return Interval(why=NEEDS_ARCH)
+        return MeanInterval(why=NEEDS_ARCH)
     best = float(optimal_block_length(days)["stationary"].iloc[0])
     block_days = max(1.0, best) if isfinite(best) else 1.0
     drawn = StationaryBootstrap(block_days, days, seed=seed)
     lower, upper = drawn.conf_int(np.mean, INTERVAL_REPETITIONS, method="percentile", size=size)[:, 0]
-    return Interval(float(lower), float(upper), block_days)
+    return MeanInterval(float(lower), float(upper), block_days)
 
 
 def family_test(returns: Any, level: float = 0.05, repetitions: int = REPETITIONS, seed: int = 0) -> FamilyTest:
@@ -70,15 +70,27 @@ def family_test(returns: Any, level: float = 0.05, repetitions: int = REPETITION
     if not len(moving):
         return FamilyTest(why="no set moved")
     try:
-        from arch.bootstrap import SPA, StepM  # noqa: PLC0415 - belongs to an extra
+        from arch.bootstrap import SPA  # noqa: PLC0415 - belongs to an extra
     except ImportError:
         return FamilyTest(why=NEEDS_ARCH)
-    cash, losses = np.zeros(len(returns)), -np.asarray(returns, float)[:, moving]
-    test = SPA(cash, losses, reps=repetitions, seed=seed)
+    losses = -np.asarray(returns, float)[:, moving]
+    test = SPA(np.zeros(len(losses)), losses, reps=repetitions, seed=seed)
     test.compute()
     p_value = float(test.pvalues["consistent"])
-    if p_value > level:
-        return FamilyTest(p_value)
-    steps = StepM(cash, losses, level, reps=repetitions, seed=seed)
-    steps.compute()
-    return FamilyTest(p_value, tuple(sorted(int(moving[column]) for column in steps.superior_models)))
+    return FamilyTest(p_value, tuple(int(column) for column in moving[_survivors(test, len(moving), level)]))
+
+
+def _survivors(test: Any, count: int, level: float) -> Any:
+    """Return the columns that beat the benchmark: step by step, without those that already did.
+
+    `arch.bootstrap.StepM` does the same, but draws again, and fails where every column beats the benchmark.
+    """
+    remaining = np.ones(count, bool)
+    while remaining.any():
+        test.subset(remaining)
+        test.compute()
+        better = test.better_models(level)
+        if not len(better):
+            break
+        remaining[better] = False
+    return np.flatnonzero(~remaining)

@@ -86,8 +86,8 @@ def _ratios(chosen: Any, days: Any, sums: Any, squares: Any) -> Any:
 
 def slope(inside: Any, outside: Any) -> float | None:
     """Return the slope of the straight line through the points by least squares; None without spread."""
-    x = np.asarray(inside, float)
-    if len(x) < 2 or np.ptp(x) <= NOISE:
+    x: Any = np.asarray(inside, float)
+    if len(x) < 2 or float(np.ptp(x)) <= NOISE:
         return None
     x = x - x.mean()
     return float(x @ np.asarray(outside, float) / (x @ x))

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from arch.bootstrap import StepM
 
 from papertape.studies.statistics.bootstrap import family_test, mean_interval
 
@@ -26,6 +27,18 @@ def test_the_set_with_an_edge_survives_alone() -> None:
     found = family_test(returns, seed=7)
     assert found.p_value == 0.0
     assert found.survivors == (17,)
+
+
+def test_the_survivors_are_those_of_arch() -> None:
+    returns = noise(sets=20) + np.linspace(-0.001, 0.003, 20)
+    steps = StepM(np.zeros(len(returns)), -returns, 0.05, reps=300, seed=3)
+    steps.compute()
+    assert 0 < len(steps.superior_models) < 20
+    assert family_test(returns, repetitions=300, seed=3).survivors == tuple(steps.superior_models)
+
+
+def test_all_sets_can_survive() -> None:
+    assert family_test(noise(sets=3) + 0.01, repetitions=100).survivors == (0, 1, 2)
 
 
 def test_columns_keep_their_numbers_beside_sets_that_never_moved() -> None:
