@@ -92,6 +92,9 @@ def environment() -> Environment:
         "json_script": json_script,
         "segment": lambda text: quote(text, safe=""),
         "one_percent": _or_dash("{:.1f} %".format),
+        "figure": lambda value, unit: (
+            _or_dash(formats.reading)(value) + (f" {unit}" if unit and value is not None else "")
+        ),
         "span": _or_dash(lambda span_ms: formats.duration(int(span_ms))),
         "value": lambda value: _or_dash(formats.reading if isinstance(value, float) else str)(value),
         "reading": _or_dash(formats.reading),
