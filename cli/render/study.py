@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich import box
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -80,8 +80,8 @@ def number_cell(value: float | None, unit: str) -> Text:
 
 def _show_headline(console: Console, plan: StudyPlan, document: Document) -> None:
     verdict = document.verdict
-    style = f"{HEADLINE} {OUTCOMES[verdict.outcome]}"
-    console.print(Text.assemble((verdict.outcome, style), (f": {verdict.headline}", HEADLINE)))
+    outcome, colon, reason = verdict.headline.partition(":")
+    console.print(Text.assemble((outcome, f"{HEADLINE} {OUTCOMES[verdict.outcome]}"), (colon + reason, HEADLINE)))
     folds = f"{len(document.folds)} {'fold' if len(document.folds) == 1 else 'folds'}" if document.folds else "no folds"
     windows = f" of {duration(document.train_ms)} + {duration(document.test_ms)}" if document.train_ms else ""
     market = f"{plan.strategy} on {', '.join(plan.symbols)} {duration(plan.timeframe_ms)}"
@@ -92,23 +92,21 @@ def _show_headline(console: Console, plan: StudyPlan, document: Document) -> Non
 
 
 def _show_gates(console: Console, gates: Sequence[GateResult]) -> None:
-    """Print each gate with its number, its limit and what would change the result."""
-    grid = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style=HEADLINE, expand=False
-    )
-    grid.add_column("", no_wrap=True)
-    grid.add_column("gate", no_wrap=True)
-    grid.add_column("number", justify="right", no_wrap=True)
-    grid.add_column("limit", justify="right", no_wrap=True)
-    grid.add_column("result", no_wrap=True)
-    grid.add_column("why, and what would change it", ratio=1)
-    for gate in gates:
+    """Print each gate with its number and its limit, below it why, and what would change the result."""
+    numbers = [number_cell(gate.number, gate.unit) for gate in gates]
+    limits = [number_cell(gate.limit, "") for gate in gates]
+    title_width = max((len(gate.title) for gate in gates), default=0)
+    number_width = max((cell.cell_len for cell in numbers), default=0)
+    for gate, number, limit in zip(gates, numbers, limits, strict=True):
         mark, style = GATE_MARKS[gate.state]
-        words = gate.text if gate.state == "passed" or not gate.change else f"{gate.text}; {gate.change}"
-        number, limit = number_cell(gate.number, gate.unit), number_cell(gate.limit, "")
-        row_style = QUIET if gate.state == "skipped" else ""
-        grid.add_row(Text(mark, style), gate.title, number, limit, Text(gate.state, style), words, style=row_style)
-    console.print(grid)
+        number.align("right", number_width)
+        compared = Text.assemble("  ", number, ("  limit ", QUIET), limit) if gate.limit is not None else Text("")
+        title = Text(gate.title.ljust(title_width), style=QUIET if gate.state == "skipped" else HEADLINE)
+        state = Text(f"  {gate.state:<7}", style=style)
+        console.print(Text.assemble((f"{mark} ", style), title, state, compared))
+        console.print(Padding(Text(gate.text, style=QUIET), (0, 0, 0, 4)))
+        if gate.change and gate.state != "passed":
+            console.print(Padding(Text.assemble("→ ", gate.change), (0, 0, 0, 4)))
     console.print()
 
 
