@@ -57,12 +57,12 @@ class Pace:
 
 
 class Estimate(Struct, frozen=True):
-    """What a study will do and has done, before it runs. `missing` counts runs of one set over one span."""
+    """What a study will do, before it does. `runs` are those of one set over one span, `stored` those of before."""
 
     sets: int
     folds: int
-    spans: int
-    missing: int
+    runs: int
+    stored: int
     seconds: float
     size_bytes: int
     trials: int
@@ -71,8 +71,7 @@ class Estimate(Struct, frozen=True):
     def words(self) -> str:
         """The estimate in one line: `600 sets x 5 folds, about 4 s, 12 MB; 1,200 trials so far`."""
         folds = f" x {self.folds:,} {'fold' if self.folds == 1 else 'folds'}" if self.folds else ""
-        total = self.sets * self.spans
-        rest = f", {total - self.missing:,} of {total:,} runs are stored" if self.missing < total else ""
+        rest = f", {self.stored:,} of {self.runs:,} runs are stored" if self.stored else ""
         work = f"{self.sets:,} {'set' if self.sets == 1 else 'sets'}{folds}{rest}"
         return f"{work}, about {_seconds(self.seconds)}, {file_size(self.size_bytes)}; {self.trials:,} trials so far"
 

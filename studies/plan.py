@@ -87,11 +87,11 @@ def plan_key(plan: StudyPlan) -> str:
 
 
 def plan_differences(ours: StudyPlan, theirs: StudyPlan) -> list[str]:
-    """Return what two plans differ in, in words: `space.links: none, the study has tp_percent = 2 * sl_percent`."""
+    """Return what two plans differ in, in words: `risk.leverage was 3.0, now 5.0`; `theirs` is the older one."""
     mine, other = _flat(_essence(ours)), _flat(_essence(theirs))
     names = [*mine, *(name for name in other if name not in mine)]
     return [
-        f"{name}: {_words(mine.get(name))}, the study has {_words(other.get(name))}"
+        f"{name} was {_words(other.get(name))}, now {_words(mine.get(name))}"
         for name in names
         if mine.get(name) != other.get(name)
     ]

@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
-from papertape.studies.tasks import StudyTask, TaskFailure, TaskOutcome, versions
 
 from papertape.engine.strategy_registry import is_shipped
 from papertape.studies.folds import spans_of
 from papertape.studies.pace import Estimate, Pace, size_bytes
 from papertape.studies.plan import stretch_of
+from papertape.studies.tasks import StudyTask, TaskFailure, TaskOutcome, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from papertape.studies.executors.port import Executor
-    from papertape.studies.ledger import Ledger
-    from papertape.studies.store import StudyStore
 
     from papertape.engine.research.set_result import TradedSpan
     from papertape.studies.folds import Fold
+    from papertape.studies.ledger import TrialLedger
     from papertape.studies.plan import Experiment
+    from papertape.studies.store import StudyStore
 
 MEASURED_SETS: Final = 62
 SLOW_SET_S: Final = 0.1
@@ -31,7 +31,7 @@ SLOW_SET_S: Final = 0.1
 class StudyRun:
     """A study with its file, and the folds whose spans it runs. Span 0 is the whole period."""
 
-    def __init__(self, experiment: Experiment, store: StudyStore, ledger: Ledger, folds: Sequence[Fold]) -> None:
+    def __init__(self, experiment: Experiment, store: StudyStore, ledger: TrialLedger, folds: Sequence[Fold]) -> None:
         self.experiment, self.store, self.ledger, self.folds = experiment, store, ledger, list(folds)
         self.pace = Pace(stretch_of(experiment))
         spans = spans_of(experiment.whole, folds)
@@ -39,6 +39,8 @@ class StudyRun:
         self.long_way: dict[str, int] = {}
         self._numbers = experiment.space.numbers()
         self._pattern = _pattern(experiment, store)
+        self._stored_before = len(self._numbers) * len(self.spans) - self.missing()
+        self._trials_before = ledger.count(store.plan.strategy, store.plan.tape_digest)
 
     def missing(self) -> int:
         """Return how many runs of one set over one span are not stored."""
@@ -62,18 +64,22 @@ class StudyRun:
 
     def estimate(self, jobs: int) -> Estimate:
         """Return what is left to do, by the pace that was measured."""
-        plan, sets = self.store.plan, len(self._numbers)
-        missing = {span_id: len(self.store.missing(span_id, self._numbers)) for span_id in self.spans}
-        set_days = sum(count * self.pace.days(self.spans[span_id]) for span_id, count in missing.items())
+        sets = len(self._numbers)
+        days = [self.pace.days(span) for span in self.spans.values()]
         return Estimate(
             sets=sets,
             folds=len(self.folds),
-            spans=len(self.spans),
-            missing=sum(missing.values()),
-            seconds=self.pace.seconds(set_days, jobs),
-            size_bytes=size_bytes(sets, [self.pace.days(span) for span in self.spans.values()]),
-            trials=self.ledger.count(plan.strategy, plan.tape_digest),
+            runs=sets * len(self.spans),
+            stored=self._stored_before,
+            seconds=self.seconds_left(jobs),
+            size_bytes=size_bytes(sets, days),
+            trials=self._trials_before,
         )
+
+    def seconds_left(self, jobs: int) -> float:
+        """Return how long the missing runs take in `jobs` processes, in seconds."""
+        missing = ((len(self.store.missing(span_id, self._numbers)), span) for span_id, span in self.spans.items())
+        return self.pace.seconds(sum(count * self.pace.days(span) for count, span in missing), jobs)
 
     def run(
         self,

@@ -13,10 +13,9 @@ from papertape.engine.research.long_way import run_long_way
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papertape.studies.store import StudyStore
-
     from papertape.engine.research.set_result import SetResult, TradedSpan
     from papertape.studies.plan import Experiment
+    from papertape.studies.store import StudyStore
 
 SHARE: Final = 100
 """One set in a hundred is run again."""

@@ -6,10 +6,9 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from papertape.studies.tasks import TaskFailure
-
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
+from papertape.studies.tasks import TaskFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from papertape.studies.store import StudyStore
-
     from papertape.studies.space import Space
+    from papertape.studies.store import StudyStore
 
 EXPORTED: Final = (".csv", ".parquet")
 BESIDE: Final = ("-wal", "-shm")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
-from papertape.studies.store import StudyStore
 
 from papertape.cli.studies.market import MarketOptions, configured, read_market
 from papertape.cli.studies.session import (
@@ -22,12 +21,14 @@ from papertape.cli.studies.session import (
 )
 from papertape.cli.wiring import note, warn
 from papertape.engine.research.engine_choice import check_engine
+from papertape.events.durable import make_folder
 from papertape.events.errors import UsageError
 from papertape.projections.studies.reader import LEDGER, StudyFolder
 from papertape.projections.text.formats import utc
 from papertape.studies.folds import default_windows, make_folds, warm_up_words
 from papertape.studies.plan import Experiment, make_plan, plan_key, stretch_of
 from papertape.studies.space import SpaceRequest, build_space
+from papertape.studies.store import StudyStore
 
 if TYPE_CHECKING:
     from papertape.projections.studies.document import StudyPlan
@@ -61,6 +62,7 @@ def sweep(options: SweepOptions) -> None:
     plan = _named(plan, options.study, places)
     for text in plan.warnings:
         warn(text)
+    make_folder(places.studies)
     with StudyStore.create(places.file(plan.name), plan, now_ms()) as store:
         conduct(OpenStudy(experiment, store, places, command_line(plan.name)), forward, options.running)
 

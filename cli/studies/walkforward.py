@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
-from papertape.studies.store import StudyStore
 
 from papertape.cli.config.overrides import load_config
 from papertape.cli.studies.market import known_strategy
@@ -34,6 +33,7 @@ from papertape.studies.folds import (
     warm_up_words,
 )
 from papertape.studies.plan import Experiment, experiment_of, stretch_of
+from papertape.studies.store import StudyStore
 
 if TYPE_CHECKING:
     from pathlib import Path
