@@ -1,4 +1,4 @@
-"""The size of a study's tasks, from how quickly the last ones ran, and what is left to do in words."""
+"""How quickly a study runs, and what it will take in words."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from papertape.engine.research.set_result import TradedSpan
     from papertape.studies.folds import Stretch
 
-TASK_S: Final = 1.0
-"""A task takes about a second: scheduling costs milliseconds, and a lost task is soon run again."""
-TASK_SETS_MAX: Final = 5_000
 ROW_BYTES: Final = 190
 DAY_BYTES: Final = 8
 DAYS_SETS_MAX: Final = 20_000
@@ -35,15 +32,9 @@ class Pace:
         return self._set_days_per_s > 0.0
 
     def learn(self, span: TradedSpan, sets: int, took_s: float) -> None:
-        """Take the last task as the measure of the next ones: the market is prepared, and the machine is as busy."""
+        """Take the last task as the measure: the market is prepared by then, and the machine is as busy."""
         if sets and took_s > 0.0:
             self._set_days_per_s = sets * self.days(span) / took_s
-
-    def task_sets(self, span: TradedSpan, sets: int, jobs: int) -> int:
-        """Return how many of the `sets` left over a span the next task runs, so that every process has some."""
-        fair = -(-sets // jobs)
-        wanted = int(self._set_days_per_s * TASK_S / self.days(span)) if self.is_known else 1
-        return max(1, min(wanted, fair, TASK_SETS_MAX))
 
     def seconds(self, set_days: float, jobs: int) -> float:
         """Return how long `set_days` take in `jobs` processes, in seconds."""

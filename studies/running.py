@@ -1,27 +1,26 @@
-"""Run a study: its sets over its spans, in tasks of about a second, each stored as it completes."""
+"""Run a study: announce what it takes, run its sets over its spans, and count every set as tried."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
-
+from papertape.engine.runner_settings import validate_parameters
 from papertape.engine.strategy_registry import is_shipped
+from papertape.studies.execution import execute
 from papertape.studies.folds import spans_of
 from papertape.studies.pace import Estimate, Pace, size_bytes
 from papertape.studies.plan import stretch_of
-from papertape.studies.tasks import StudyTask, TaskFailure, TaskOutcome, versions
+from papertape.studies.tasks import StudyTask, TaskFailure, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from papertape.studies.executors.port import Executor
-
-    from papertape.engine.research.set_result import TradedSpan
     from papertape.studies.folds import Fold
     from papertape.studies.ledger import TrialLedger
     from papertape.studies.plan import Experiment
     from papertape.studies.store import StudyStore
+    from papertape.studies.tasks import TaskOutcome
 
 MEASURED_SETS: Final = 62
 SLOW_SET_S: Final = 0.1
@@ -38,15 +37,18 @@ class StudyRun:
         self.spans = dict(zip(store.spans(spans), spans, strict=True))
         self.long_way: dict[str, int] = {}
         self._numbers = experiment.space.numbers()
-        self._pattern = _pattern(experiment, store)
+        self._template = _template(experiment, store)
         self._stored_before = len(self._numbers) * len(self.spans) - self.missing()
         self._trials_before = ledger.count(store.plan.strategy, store.plan.tape_digest)
+        count_trials(experiment, store, ledger)
 
     def missing(self) -> int:
         """Return how many runs of one set over one span are not stored."""
         return sum(len(self.store.missing(span_id, self._numbers)) for span_id in self.spans)
 
-    def measure(self, executor: Executor) -> None:
+    def measure(
+        self, executor: Executor, on_chunk: Callable[[TaskOutcome | TaskFailure], None] = lambda _: None
+    ) -> None:
         """Run the first missing sets of an unfinished span for the pace.
 
         The first one compiles the strategy and prepares the market, so a second one is measured and, if that is quick,
@@ -56,8 +58,7 @@ class StudyRun:
             missing = self.store.missing(span_id, self._numbers)
             if missing:
                 for first, last in ((0, 1), (1, 2), (2, 2 + MEASURED_SETS)):
-                    numbers = missing[first:last]
-                    self._run(iter([self._task(span_id, span, numbers)] if numbers else []), executor)
+                    self._execute(executor, [span_id], missing[first:last], on_chunk)
                     if first == 1 and self.pace.seconds(self.pace.days(span), 1) > SLOW_SET_S:
                         return
                 return
@@ -84,56 +85,53 @@ class StudyRun:
     def run(
         self,
         executor: Executor,
-        jobs: int,
         on_chunk: Callable[[TaskOutcome | TaskFailure], None] = lambda _: None,
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Run everything that is missing and store it; return whether all of it is stored.
+        """Run everything that is missing and store it; return whether nothing is missing then.
 
         Once `is_stopped` no task is started, and those in flight are stored. A task that fails is recorded, and the
         study goes on.
         """
-        self._run(self._tasks(jobs, is_stopped), executor, on_chunk)
+        self._execute(executor, list(self.spans), self._numbers, on_chunk, is_stopped)
         return self.missing() == 0
 
-    def _run(
+    def _execute(
         self,
-        tasks: Iterator[StudyTask],
         executor: Executor,
+        span_ids: Sequence[int],
+        numbers: Sequence[int],
         on_chunk: Callable[[TaskOutcome | TaskFailure], None] = lambda _: None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        for done in executor.run(tasks):
-            if isinstance(done, TaskFailure):
-                self.store.add_failure(done)
-            else:
-                self._add(done)
+        for done in execute(self.store, executor, self._template, span_ids, numbers, is_stopped):
+            if not isinstance(done, TaskFailure):
+                self._learn(done)
             on_chunk(done)
 
-    def _add(self, outcome: TaskOutcome) -> None:
-        """Count the sets as tried, then store their results: none is stored that the ledger does not know."""
-        plan, space = self.store.plan, self.experiment.space
-        source = self.experiment.strategy.source
-        self.ledger.add(plan.strategy, source, plan.tape_digest, map(space.values, outcome.numbers))
-        self.store.add(outcome)
+    def _learn(self, outcome: TaskOutcome) -> None:
+        """Count the sets as tried, and take their pace."""
+        add_trials(self.experiment, self.ledger, outcome.numbers)
         self.pace.learn(self.spans[outcome.span_id], len(outcome.numbers), outcome.took_s)
         for reason, count in outcome.long_way.items():
             self.long_way[reason] = self.long_way.get(reason, 0) + count
 
-    def _tasks(self, jobs: int, is_stopped: Callable[[], bool]) -> Iterator[StudyTask]:
-        """Yield tasks span by span, so that a process prepares few spans at a time."""
-        for span_id, span in self.spans.items():
-            missing = self.store.missing(span_id, self._numbers)
-            at = 0
-            while at < len(missing) and not is_stopped():
-                until = at + self.pace.task_sets(span, len(missing) - at, jobs)
-                yield self._task(span_id, span, missing[at:until])
-                at = until
 
-    def _task(self, span_id: int, span: TradedSpan, numbers: Sequence[int]) -> StudyTask:
-        return replace(self._pattern, span_id=span_id, span=span, numbers=tuple(numbers))
+def count_trials(experiment: Experiment, store: StudyStore, ledger: TrialLedger) -> int:
+    """Count all sets with a stored result as tried, also those of a run that was killed; return the trials so far."""
+    numbers = {number for span_id in store.all_spans() for number, *_ in store.rows(span_id)}
+    return add_trials(experiment, ledger, sorted(numbers))
 
 
-def _pattern(experiment: Experiment, store: StudyStore) -> StudyTask:
+def add_trials(experiment: Experiment, ledger: TrialLedger, numbers: Sequence[int]) -> int:
+    """Count sets, with the parameters that do not vary, as tried; return how many were tried so far."""
+    strategy = experiment.strategy
+    others = validate_parameters(strategy, experiment.settings.parameters)
+    sets = ({**others, **experiment.space.values(number)} for number in numbers)
+    return ledger.add(strategy.name, strategy.source, experiment.tape_digest, sets)
+
+
+def _template(experiment: Experiment, store: StudyStore) -> StudyTask:
     """Return a task of a study without sets."""
     strategy = experiment.strategy
     return StudyTask(

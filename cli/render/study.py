@@ -73,7 +73,7 @@ def day(at_ms: int) -> str:
 def number_cell(value: float | None, unit: str) -> Text:
     """Return the cell of a gate's number or limit: counts whole, other numbers with three digits."""
     if value is None:
-        return NOTHING
+        return NOTHING.copy()
     text = f"{value:,.0f}" if abs(value) >= 100.0 or float(value).is_integer() else f"{value:.3g}"
     return Text(f"{text} {unit}".strip())
 
@@ -229,17 +229,17 @@ def _show_yardsticks(console: Console, yardsticks: Sequence[Yardstick]) -> None:
 def _show_ways_on(console: Console, plan: StudyPlan, document: Document, path: Path) -> None:
     """Print doubts, and the commands that lead on."""
     notes(console, (f"warning: {text}" for text in plan.warnings))
-    notes(console, [long_way_words(document.long_way, plan.space.sets)])
+    notes(console, [long_way_words(document.long_way)])
     for line in _ways_on(plan, document, path):
         console.print(line, soft_wrap=True)
 
 
-def long_way_words(long_way: Mapping[str, int], sets: int) -> str:
-    """Return how many runs did not go the fast way, and why; an empty text if none."""
+def long_way_words(long_way: Mapping[str, int]) -> str:
+    """Return how many runs did not go the fast way, and why; an empty text if all did."""
     if not long_way:
         return ""
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in long_way.items())
-    return f"run fact by fact instead of the fast way: {reasons} ({sets:,} sets)"
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in long_way.items())
+    return f"{sum(long_way.values()):,} runs of a set went fact by fact instead of the fast way: {reasons}"
 
 
 def _ways_on(plan: StudyPlan, document: Document, path: Path) -> Iterator[Text]:

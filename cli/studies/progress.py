@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def study_progress(total: int, *, as_json: bool) -> Iterator[Report]:
-    """Yield a function that reports a chunk of `total` runs. Whoever watches the best result overfits: none is shown."""
+    """Yield a function that reports chunks of `total` runs. Watching the best result is overfitting: none is shown."""
     if as_json:
-        yield _emit_chunk
+        yield json_chunk
         return
     if not sys.stderr.isatty():
-        yield _warn_of_failure
+        yield warn_of_failure
         return
     with _bar(total) as advance:
 
         def report(done: TaskOutcome | TaskFailure) -> None:
-            _warn_of_failure(done)
+            warn_of_failure(done)
             advance(len(done.numbers))
 
         yield report
@@ -75,7 +75,8 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.advance(task, count)
 
 
-def _emit_chunk(done: TaskOutcome | TaskFailure) -> None:
+def json_chunk(done: TaskOutcome | TaskFailure) -> None:
+    """Print a stored chunk as a line of JSON."""
     place = {"span": done.span_id, "first": done.numbers[0], "last": done.numbers[-1], "sets": len(done.numbers)}
     if isinstance(done, TaskFailure):
         emit({"type": "failed", **place, "error": done.error})
@@ -84,6 +85,7 @@ def _emit_chunk(done: TaskOutcome | TaskFailure) -> None:
     sys.stdout.flush()
 
 
-def _warn_of_failure(done: TaskOutcome | TaskFailure) -> None:
+def warn_of_failure(done: TaskOutcome | TaskFailure) -> None:
+    """Warn of sets that cannot be run."""
     if isinstance(done, TaskFailure):
         warn(f"sets {done.numbers[0]:,} to {done.numbers[-1]:,} failed: {done.error}")

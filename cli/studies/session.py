@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -16,11 +16,12 @@ from papertape.cli import INTERRUPTED
 from papertape.cli.environment.streams import write_message
 from papertape.cli.render.console import emit, fields_of
 from papertape.cli.studies.interrupts import Interrupts
-from papertape.cli.studies.progress import status, study_progress
+from papertape.cli.studies.progress import json_chunk, status, study_progress, warn_of_failure
 from papertape.cli.wiring import note
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.errors import UsageError
 from papertape.projections.studies.reader import studies_folder
+from papertape.studies.conclusion import conclude_study
 from papertape.studies.executors.here import Here
 from papertape.studies.ledger import TrialLedger
 from papertape.studies.running import StudyRun
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from papertape.studies.conclusion import WalkForward
     from papertape.studies.executors.port import Executor
 
     from papertape.cli.config.sections import Config
     from papertape.projections.studies.document import Document
-    from papertape.studies.folds import Fold, Windows
+    from papertape.studies.pace import Estimate
     from papertape.studies.plan import Experiment
     from papertape.studies.store import StudyStore
 
@@ -88,16 +90,10 @@ class OpenStudy(Struct):
     resume: str
 
 
-class WalkForward(Struct):
-    """The folds of a study; `matrix` has those of other window lengths."""
-
-    windows: Windows | None
-    folds: list[Fold]
-    matrix: list[tuple[Windows, list[Fold]]] = []
-
-    def all_folds(self) -> list[Fold]:
-        """Return the folds of all window lengths."""
-        return [*self.folds, *(fold for _, folds in self.matrix for fold in folds)]
+def check_running(options: RunningOptions) -> None:
+    """Raise UsageError for options that exclude each other."""
+    if options.jobs is not None and options.scheduler is not None:
+        raise UsageError("--jobs is for this machine; with --scheduler the cluster's workers run the sets")
 
 
 def conduct(study: OpenStudy, forward: WalkForward, options: RunningOptions) -> None:
@@ -111,8 +107,7 @@ def conduct(study: OpenStudy, forward: WalkForward, options: RunningOptions) -> 
         if not _run_all(run, study.places.tape_store, options):
             raise KeyboardInterrupt
         with status("concluding"):
-            from papertape.projections.studies.document import Costs, Document, Verdict  # DEV
-            document = Document(Verdict("NO","NO: dev","",(),None,{},0),Costs(0,0,0,0,0,0))
+            document = conclude_study(run, forward)
         study.store.save_document(document, now_ms())
         study.store.set_state("complete", now_ms())
     show_document(study.store, document, as_json=options.as_json)
@@ -150,21 +145,30 @@ def _run_all(run: StudyRun, tapes: TapeStore, options: RunningOptions) -> bool:
     if find_spec("numba") is None and run.experiment.engine == "auto":
         note("numba is not installed: sets run in CPython, about 100 times slower; pip install 'papertape[research]'")
     with status(f"preparing the market, compiling {run.experiment.strategy.name} if need be"):
-        run.measure(Here(tapes))
-    if not options.as_json:
-        write_message(f"{run.estimate(jobs).words}\n", sys.stderr)
-    with (
-        closing(_executor(tapes, options, jobs, run.seconds_left(1))) as executor,
-        Interrupts() as interrupts,
-        study_progress(run.missing(), as_json=options.as_json) as report,
-    ):
-        return run.run(executor, jobs, report, interrupts.is_stopped)
+        run.measure(Here(tapes), json_chunk if options.as_json else warn_of_failure)
+    with Interrupts() as interrupts:
+        _announce(run.estimate(jobs), as_json=options.as_json)
+        executor = _executor(tapes, options, jobs, run.seconds_left(1))
+        with study_progress(run.missing(), as_json=options.as_json) as report:
+            complete = run.run(executor, report, interrupts.is_stopped)
+        executor.close()
+    return complete
+
+
+def _announce(estimate: Estimate, *, as_json: bool) -> None:
+    """Say what the study takes, in one line."""
+    if as_json:
+        emit({"type": "estimate", **fields_of(estimate)})
+        sys.stdout.flush()
+    else:
+        write_message(f"{estimate.words}\n", sys.stderr)
 
 
 def _jobs(options: RunningOptions) -> int:
-    if options.jobs is not None and options.scheduler is not None:
-        raise UsageError("--jobs is for this machine; with --scheduler the cluster's workers run the sets")
-    return options.jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    """Return the number of processes: the given one, else the cores that this process may use."""
+    if options.jobs is not None:
+        return options.jobs
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _executor(tapes: TapeStore, options: RunningOptions, jobs: int, alone_s: float) -> Executor:
@@ -189,4 +193,6 @@ def _resumable(study: OpenStudy) -> Iterator[None]:
         study.store.set_state("interrupted", now_ms())
         write_message(f"interrupted: what was run is stored in {study.store.path}\n", sys.stderr)
         write_message(f"resume with: {study.resume}\n", sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+        study.store.close()
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # Nobody waits for workers, which end with this process, or for an interrupted compiler.

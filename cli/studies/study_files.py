@@ -14,6 +14,7 @@ from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit, fields_of
 from papertape.cli.studies.session import StudyPlaces, show_document, study_places
 from papertape.cli.studies.walkforward import open_study, stored_experiment
+from papertape.cli.wiring import note
 from papertape.events.errors import UsageError
 from papertape.projections.studies.reader import StudyFolder
 from papertape.studies.verification import sampled_sets, verify_results
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from papertape.studies.store import StudyStore
 
 EXPORTED: Final = (".csv", ".parquet")
-BESIDE: Final = ("-wal", "-shm")
+BESIDE: Final = ("", "-wal", "-shm", ".lock")
 DIFFERENT: Final = 1
 
 
@@ -93,16 +94,15 @@ def export_study(name: str, out: Path, config_file: Path | None) -> None:
         frame.write_parquet(packed)
     with whole_file("--out", out) as file:
         file.buffer.write(packed.getbuffer())
+    note(f"{len(frame):,} rows, one for each set and window, in {out}")
 
 
 def forget_study(name: str, config_file: Path | None, *, as_json: bool) -> None:
     """Delete the file of a study; the ledger keeps counting its sets as tried."""
     places = _places(config_file)
     with open_study(places, name) as store:
-        plan = store.plan
+        plan, path = store.plan, store.path
         trials = places.ledger.count(plan.strategy, plan.tape_digest)
-        path = store.path
-        path.unlink()
     for suffix in BESIDE:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     if as_json:
@@ -118,7 +118,9 @@ def _places(config_file: Path | None) -> StudyPlaces:
 def _rows(store: StudyStore, space: Space) -> Iterator[dict[str, Any]]:
     """Yield a row for each set over each span: the span, the parameters, the figures."""
     for span_id, span in store.all_spans().items():
-        place = {"span": span_id, "from_ms": span.start_ms, "until_ms": span.end_ms}
+        from_ms = store.plan.from_ms if span.start_ms is None else span.start_ms
+        until_ms = store.plan.until_ms if span.end_ms is None else span.end_ms
+        place = {"span": span_id, "from_ms": from_ms, "until_ms": until_ms}
         for number, result, sharpe in store.rows(span_id):
             figures = result._asdict()
             del figures["day_equities"]

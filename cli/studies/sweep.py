@@ -13,7 +13,7 @@ from papertape.cli.studies.session import (
     OpenStudy,
     RunningOptions,
     StudyPlaces,
-    WalkForward,
+    check_running,
     command_line,
     conduct,
     now_ms,
@@ -25,6 +25,7 @@ from papertape.events.durable import make_folder
 from papertape.events.errors import UsageError
 from papertape.projections.studies.reader import LEDGER, StudyFolder
 from papertape.projections.text.formats import utc
+from papertape.studies.conclusion import WalkForward
 from papertape.studies.folds import default_windows, make_folds, warm_up_words
 from papertape.studies.plan import Experiment, make_plan, plan_key, stretch_of
 from papertape.studies.space import SpaceRequest, build_space
@@ -49,6 +50,7 @@ class SweepOptions(Struct, frozen=True):
 
 def sweep(options: SweepOptions) -> None:
     """Run the study to its verdict; see `conduct` for how it ends."""
+    check_running(options.running)
     check_name(options.study)
     check_engine(options.market.engine)
     config = configured(options.market)

@@ -13,7 +13,7 @@ from papertape.cli.studies.session import (
     OpenStudy,
     RunningOptions,
     StudyPlaces,
-    WalkForward,
+    check_running,
     command_line,
     conduct,
     study_places,
@@ -23,6 +23,7 @@ from papertape.engine.research.engine_choice import check_engine
 from papertape.events.errors import UsageError
 from papertape.events.names import unknown_name_text
 from papertape.projections.studies.reader import StudyFolder
+from papertape.studies.conclusion import WalkForward
 from papertape.studies.folds import (
     Stretch,
     Windows,
@@ -56,6 +57,7 @@ def walk_forward(
     name: str, lengths: WindowOptions, config_file: Path | None, engine: str, options: RunningOptions
 ) -> None:
     """Add the folds to a study, run what is missing, and conclude; see `conduct` for how it ends."""
+    check_running(options)
     check_engine(engine)
     config = load_config(config_file)
     places = study_places(config)
