@@ -76,7 +76,7 @@ def read_market(config: Config, options: MarketOptions) -> RecordedMarket:
     with import_ahead(options.engine, read, 1) as quick:
         whole = replace(config, feed=replace(config.feed, file=replace(files, start="", end="")))
         feed = file_feed(whole, SystemClock(), quick)
-    check_period(feed, start_ms, end_ms)
+    check_period(list(feed.candles.values()), start_ms, end_ms)
     report_files(feed, start_ms, end_ms, warn)
     strategies = strategies_of(config)
     [name] = enabled_names(config) or ()
