@@ -122,9 +122,7 @@ def is_quiet(fact: Fact, desk: SymbolState) -> bool:
     favourable = fact.high if side > 0 else fact.low
     return (
         side != 0
-        and touches_nothing(
-            side, position.stop_price_usdt, target, liquidation, fact.open, adverse, favourable
-        )
+        and touches_nothing(side, position.stop_price_usdt, target, liquidation, fact.open, adverse, favourable)
         and desk.order.action != EXIT
         and position.reduce_fraction == 0.0
         and (position.adds.count == 0 or _adds_are_quiet(fact, adverse, favourable, desk))

@@ -109,8 +109,8 @@ class LoopCompiler(Compiler):  # type: ignore[misc]
     def compile_extra(self, func: FunctionType) -> Any:
         """Compile with the garbage collector at rest: it would traverse all of the compiler's objects repeatedly.
 
-        The loop vectorizer rests too: with it, the machine code of a loop as large as that over sets of parameters calls
-        an address that is 0 (AVX-512, numba 0.68.1). No loop of the kernel is slower without it.
+        The loop vectorizer rests too: with it, the machine code of a loop as large as that over sets of parameters
+        calls an address that is 0 (AVX-512, numba 0.68.1). No loop of the kernel is slower without it.
         """
         collecting, vectorizing, succeeded = gc.isenabled(), config.LOOP_VECTORIZE, False
         gc.disable()

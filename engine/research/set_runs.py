@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -22,7 +22,7 @@ from papertape.engine.kernel.indicators.progress import history_rows
 from papertape.engine.kernel.state import Needs
 from papertape.engine.reducer.reducer import decide
 from papertape.engine.reducer.state import new_state
-from papertape.engine.research.engine_choice import check_engine
+from papertape.engine.research.engine_choice import check_engine, import_s, python_s
 from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.long_way import run_long_way
 from papertape.engine.research.sets.plain_kit import PlainKit
@@ -39,12 +39,16 @@ if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.set_result import SetResult, TradedSpan
     from papertape.engine.research.sets.kit import Kit
+    from papertape.engine.research.sets.plan import SetPlan
     from papertape.engine.research.sets.prepared import Extent
     from papertape.engine.research.tape import Tape
     from papertape.engine.runner_settings import RunnerSettings
 
+K = TypeVar("K", bound="Hashable")
 GRID_MAX = 1 << 21
 """The most closes that are noted at once for all groups of sets together: 8 MB."""
+SETS_AT_ONCE = 8
+"""How many sets CPython trades over a prepared market in the time of one run."""
 MARKETS_MAX = 2
 """Prepared markets that are kept; another length of history needs another one."""
 
@@ -108,7 +112,7 @@ class SetRunner:
         needs = [Needs(*strategy.candles_needed(one)) for one in params]
         lengths = [history_rows(max(one.candles, one.filter_candles)) for one in needs]
         for length, members in _groups(range(len(params)), lengths.__getitem__).items():
-            market = self._market(strategy, length, params[members[0]], len(params))
+            market = self._market(strategy, length, params)
             extent = market.extent(span)
             if extent is None:
                 return "the span ends inside a candle"
@@ -116,24 +120,26 @@ class SetRunner:
                 results.update(dict.fromkeys(members, untraded(self._settings.risk.capital_usdt)))
                 continue
             run = _MarketRun(market, extent, params, needs)
-            for _, same in _groups(members, _values_of(params, market.plan.observing)).items():
+            for same in _groups(members, _values_of(params, market.plan.observing)).values():
                 found = run.trade(same)
                 if market.kit.failed():
                     return "a hook failed"
                 results.update(zip(same, found, strict=True))
         return ""
 
-    def _market(self, strategy: Strategy, length: int, params: Struct, sets: int) -> PreparedMarket:
+    def _market(self, strategy: Strategy, length: int, params: list[Struct]) -> PreparedMarket:
         """Return the market with histories of a length, prepared now or before."""
         if length not in self._markets:
             while len(self._markets) >= MARKETS_MAX:
                 del self._markets[next(iter(self._markets))]
             plan, tape = plan_of(strategy), replace(self._tape, start_ms=None, end_ms=None)
-            kit = self._kit(self._world(strategy, length), plan, sets)
+            states = len({*map(_values_of(params, plan.observing), range(len(params)))})
+            work = python_s(tape.total(), 1 + states) + python_s(tape.total(), len(params)) / SETS_AT_ONCE
+            kit = self._kit(self._world(length), plan, work)
             self._markets[length] = PreparedMarket(kit, plan, tape, strategy.series_ms)
         return self._markets[length]
 
-    def _world(self, strategy: Strategy, length: int) -> EngineState:
+    def _world(self, length: int) -> EngineState:
         """Return a state that took the configuration, with histories of a length."""
         events = configuration(self._strategies, self._tape.contracts, {self._name: self._settings})
         world = new_state(self._strategies)
@@ -143,13 +149,19 @@ class SetRunner:
             series.lengthen(length)
         return world
 
-    def _kit(self, world: EngineState, plan: Any, sets: int) -> Kit:
+    def _kit(self, world: EngineState, plan: SetPlan, work: float) -> Kit:
         """Return the way to run the passes: compiled, or by CPython where that takes less time."""
-        if self._engine == "python":
-            return PlainKit(world, plan, self._tape.signal_names)
-        from papertape.engine.research.sets.compiled_kit import CompiledKit  # noqa: PLC0415 - belongs to an extra
+        signals, printing = self._tape.signal_names, "print(" in world.runners[0].strategy.source
+        if self._engine == "python" or (self._engine == "auto" and printing):
+            return PlainKit(world, plan, signals)
+        if self._engine == "auto" and work <= import_s():
+            return PlainKit(world, plan, signals)
+        from papertape.engine.research.sets.compiled_kit import CompiledKit, compile_s  # noqa: PLC0415 - belongs to an extra
 
-        return CompiledKit(world, plan, self._tape.signal_names)
+        strategy = world.runners[0].strategy
+        if self._engine == "auto" and work <= compile_s(strategy, plan):
+            return PlainKit(world, plan, signals)
+        return CompiledKit(world, plan, signals)
 
 
 class _MarketRun:
@@ -191,9 +203,9 @@ class _MarketRun:
         return Found(found, counts, longs, shorts)
 
 
-def _groups(members: Iterable[int], key: Callable[[int], Hashable]) -> dict[Hashable, list[int]]:
+def _groups(members: Iterable[int], key: Callable[[int], K]) -> dict[K, list[int]]:
     """Return members by a key, in the order in which its values come first."""
-    groups: dict[Hashable, list[int]] = {}
+    groups: dict[K, list[int]] = {}
     for k in members:
         groups.setdefault(key(k), []).append(k)
     return groups

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Figures(Struct, array_like=True):
     """The figures of one set, and below them what they are made of.
 
-    `curve_peak_usdt` is the highest equity at a close so far, `under_ms` since when the equity has been below it (-1: it
-    is not), `day_end_ms` the end of the present day, and `days` the number of days that ended before.
+    `curve_peak_usdt` is the highest equity at a close so far, `under_ms` since when the equity has been below it, -1 if
+    it is not, `day_end_ms` the end of the present day, and `days` the number of days that ended before.
     """
 
     end_equity_usdt: float = 0.0
@@ -68,6 +68,12 @@ def take_equity(figures: Figures, equity_usdt: float, before_ms: int, at_ms: int
         return
     if figures.under_ms < 0:
         figures.under_ms = before_ms
+    deepen(figures, equity_usdt)
+
+
+def deepen(figures: Figures, equity_usdt: float) -> None:
+    """Take an equity below the peak into the deepest drawdown."""
+    peak = figures.curve_peak_usdt
     if peak > 0.0:
         figures.max_drawdown_fraction = max(figures.max_drawdown_fraction, (peak - equity_usdt) / peak)
 

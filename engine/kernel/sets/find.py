@@ -72,7 +72,8 @@ def make_would_leave(leave: Callable[..., Any]) -> Callable[..., bool]:
 def make_find(answers: Callable[..., bool], *, renew: bool) -> Callable[..., int]:
     """Make the pass that writes the closes at which a hook answers, by their number: `found[m][:counts[m]]`.
 
-    Member `m` is the set `members[m]`. `answers` is bound by `with_rows`; `renew` is for a hook that reads its own answer.
+    Member `m` is the set `members[m]`. `answers` is bound by `with_rows`, and `renew` is for a hook that reads what it
+    wrote to its answer.
     """
 
     def find(

@@ -14,11 +14,13 @@ from papertape.engine.kernel.references import completed_any
 from papertape.engine.kernel.series import note_bar
 from papertape.engine.kernel.state import READINGS_MASK
 from papertape.engine.kernel.view import MarketData
+from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from papertape.engine.kernel.sets.tables import MarketRows
+    from papertape.engine.kernel.sets.tables import CandleTable, MarketRows
+    from papertape.engine.kernel.state import FactColumns
 
 
 def store_row(rows: MarketRows, n: int, f: int, data: MarketData) -> None:
@@ -36,11 +38,12 @@ def store_state(states: Any, r: int, state: Any) -> None:
     states[r] = state
 
 
-def make_prepare(note_row: Callable[..., None]) -> Callable[..., int]:
-    """Make the pass over a tape of one symbol that fills the tables; it returns the number of rows.
+def make_prepare(note_row: Callable[..., None]) -> Callable[..., tuple[int, int]]:
+    """Make the pass over a tape of one symbol that fills the tables; it returns the numbers of rows and closes.
 
-    `note_row(rows, n, f, data)` keeps what was observed at the fact `f`. `desks` and `accounts` hold nothing and know no
-    end of the day, so that a whole candle of a series is taken at once; `shown` says by kind which other facts have rows.
+    `note_row(rows, n, f, data)` keeps what was observed at the fact `f`. `desks` and `accounts` hold nothing and know
+    no end of the day, so that a whole candle of a series is taken at once. `shown` says by kind which other facts have
+    rows.
     """
 
     def prepare(
@@ -91,6 +94,19 @@ def make_prepare(note_row: Callable[..., None]) -> Callable[..., int]:
         return n, a
 
     return prepare
+
+
+def fill_pauses(candles: FactColumns, table: CandleTable) -> int:
+    """Write the next candle, from each on, that begins a day or has funding due; return how many there are."""
+    opens_ms, count = candles.open_time_ms, 0
+    at = len(opens_ms)
+    for i in range(len(opens_ms) - 1, -1, -1):
+        begins = i == 0 or opens_ms[i] // DAY_MS != opens_ms[i - 1] // DAY_MS
+        if begins or table.booked[i] != table.due[i]:
+            at = i
+            count += 1
+        table.pause[i] = at
+    return count
 
 
 def make_update_row(update_strategy: Callable[..., None]) -> Callable[..., None]:

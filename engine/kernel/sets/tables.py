@@ -29,20 +29,43 @@ class CandleTable(NamedTuple):
     """What the trading of every candle needs besides its prices.
 
     `ask` counts the closes of the strategy's timeframe before it, `turbulent` is the regime's flag at its open, and
-    settlements `booked` to `due` - 1 are due there.
+    settlements `booked` to `due` - 1 are due there. `pause` is the next candle, from this one on, that begins a day or
+    has something due.
     """
 
     ask: Any
     turbulent: Any
     booked: Any
     due: Any
+    pause: Any
 
 
 class Asks(NamedTuple):
-    """The closes of the strategy's timeframe: the index of the candle and of the row; the last one is behind the end."""
+    """The closes of the strategy's timeframe: the index of candle and row. One more stands behind the last candle."""
 
     candle: Any
     row: Any
+
+
+class Tables(NamedTuple):
+    """A prepared market: candles with their table, closes, rows, and all settlements by their number."""
+
+    candles: Any
+    table: Any
+    asks: Any
+    rows: Any
+    due: Any
+
+
+class Exchange(NamedTuple):
+    """What an account trades by, and where its decisions are written."""
+
+    rules: Any
+    contracts: Any
+    tiers: Any
+    answers: Any
+    out: Any
+    notes: Any
 
 
 def with_rows(count: int, act: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,11 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.codes import ENTRY, LIMIT_ORDER, MARKET_ORDER, NO_ORDER, NO_REASON, ON_TIME
-from papertape.engine.kernel.decide import mark_symbol, mark_to_market
+from papertape.engine.kernel.decide import mark_to_market
 from papertape.engine.kernel.fast_forward import load_fact
 from papertape.engine.kernel.kill_switch import reached_loss_limit
 from papertape.engine.kernel.matching import touches_nothing
-from papertape.engine.kernel.sets.figures import begin_figures, close_days, end_figures, take_decisions, take_equity
+from papertape.engine.kernel.sets.figures import (
+    begin_figures,
+    close_days,
+    deepen,
+    end_figures,
+    take_decisions,
+    take_equity,
+)
 from papertape.engine.kernel.state import SETTLEMENTS_MASK
 from papertape.engine.kernel.strategy import copy_record
 from papertape.engine.kernel.trailing import widen_extremes
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.sets.figures import Figures
     from papertape.engine.kernel.sets.tables import CandleTable
-    from papertape.engine.kernel.state import Account, AccountRules, Desks, Fact, FactColumns, SymbolState
+    from papertape.engine.kernel.state import Account, AccountRules, Desks, FactColumns, SymbolState
 
 
 def make_decide_row(decide: Callable[..., int]) -> Callable[..., int]:
@@ -52,9 +59,7 @@ def make_decide_row(decide: Callable[..., int]) -> Callable[..., int]:
         notes: Any,
     ) -> int:
         data = MarketData(market, views, settlements, readings, signals, ())
-        return decide(
-            fact, data, desks, state, params, needs, account, rules, contracts, tiers, answer, out, notes, 0
-        )
+        return decide(fact, data, desks, state, params, needs, account, rules, contracts, tiers, answer, out, notes, 0)
 
     return decide_row
 
@@ -72,37 +77,98 @@ def hold(
 ) -> int:
     """Pass over candles on which nothing happens to a position without orders; return the first that is left.
 
-    No candle from `i` to `until` - 1 asks the strategy anything that it answers. The account is marked at each, as
-    `decide` does.
+    No candle from `i` to `until` - 1 asks the strategy anything that it answers. A candle that touches a price of the
+    position, begins a day, or has funding due is left to `decide`, and so is a position that does more than rest.
     """
-    position, side = desk.position, desk.position.side
+    position, side, first = desk.position, desk.position.side, i
     stop, target, liquidation = position.stop_price_usdt, position.target_price_usdt, position.liquidation_price_usdt
     if position.adds.count > 0 or position.reduce_fraction != 0.0 or position.breakeven_after_fraction > 0.0:
         return i
-    trails = position.trail_fraction > 0.0
+    until = min(until, table.pause[i])
+    if i >= until:
+        return i
+    highs, lows, opens, closes = candles.high, candles.low, candles.open, candles.close
+    trails, known = position.trail_fraction > 0.0, position.best_usdt
+    best, worst, gain, loss = known, position.worst_usdt, closes[i], closes[i]
     while 0 <= i < until:
-        high, low = candles.high[i], candles.low[i]
-        best, worst = (high, low) if side > 0 else (low, high)
-        if (
-            candles.open_time_ms[i] >= account.day_end_ms
-            or table.booked[i] != table.due[i]
-            or not touches_nothing(side, stop, target, liquidation, candles.open[i], worst, best)
-            or (trails and side * (best - position.best_usdt) > 0.0)
-        ):
+        favourable, adverse = (highs[i], lows[i]) if side > 0 else (lows[i], highs[i])
+        if not touches_nothing(side, stop, target, liquidation, opens[i], adverse, favourable):
             break
-        desk.mark_usdt = candles.close[i]
-        mark_to_market(account, desks)
-        if account.tripped == 0 and reached_loss_limit(account, rules) != NO_REASON:
-            break
-        widen_extremes(best, worst, position)
-        desk.close_ms = candles.time_ms[i]
-        take_equity(figures, account.equity_usdt, candles.time_ms[i - 1], candles.time_ms[i])
+        if side * (favourable - best) > 0.0:
+            if trails:
+                break
+            best = favourable
+        if side * (adverse - worst) < 0.0:
+            worst = adverse
+        close = closes[i]
+        if side * (close - gain) > 0.0:
+            gain = close
+        if side * (close - loss) < 0.0:
+            loss = close
         i += 1
+    if i > first:
+        i = _value(candles, first, i, gain, loss, desk, desks, account, rules, figures)
+        widen_extremes(best, worst, position)
     return i
 
 
+def _value(
+    candles: FactColumns,
+    first: int,
+    i: int,
+    gain: float,
+    loss: float,
+    desk: SymbolState,
+    desks: Desks,
+    account: Account,
+    rules: AccountRules,
+    figures: Figures,
+) -> int:
+    """Value the account at the closes of the candles `first` to `i` - 1, of which `gain` and `loss` are the extremes.
+
+    Equity rises and falls with the close, so the extremes decide whether a limit was reached, and the drawdown. Only a
+    new peak, and the begin of a drawdown, need every close. Return `i`, or the candle at which a limit is reached.
+    """
+    desk.mark_usdt = loss
+    mark_to_market(account, desks)
+    lowest = account.equity_usdt
+    if account.tripped != 0 or reached_loss_limit(account, rules) == NO_REASON:
+        desk.mark_usdt = gain
+        mark_to_market(account, desks)
+        last = i - 1
+        if figures.under_ms >= 0 and account.equity_usdt < figures.curve_peak_usdt:
+            desk.mark_usdt = candles.close[last]
+            mark_to_market(account, desks)
+            deepen(figures, lowest)
+            figures.end_equity_usdt = account.equity_usdt
+            desk.close_ms = candles.time_ms[last]
+            return i
+    return _value_each(candles, first, i, desk, desks, account, rules, figures)
+
+
+def _value_each(
+    candles: FactColumns,
+    first: int,
+    end: int,
+    desk: SymbolState,
+    desks: Desks,
+    account: Account,
+    rules: AccountRules,
+    figures: Figures,
+) -> int:
+    """Value the account at every close, as `decide` does, up to the one at which a limit is reached."""
+    for i in range(first, end):
+        desk.mark_usdt = candles.close[i]
+        mark_to_market(account, desks)
+        if account.tripped == 0 and reached_loss_limit(account, rules) != NO_REASON:
+            return i
+        desk.close_ms = candles.time_ms[i]
+        take_equity(figures, account.equity_usdt, candles.time_ms[i - 1], candles.time_ms[i])
+    return end
+
+
 def rest(candles: FactColumns, i: int, until: int, desk: SymbolState, account: Account) -> int:
-    """Pass over candles that neither fill nor end the resting entry of a flat account; return the first that is left."""
+    """Pass over candles that neither fill nor end the resting entry of a flat account; return the first one left."""
     order = desk.order
     price, side = order.price_usdt, order.side
     if order.action != ENTRY or order.kind == MARKET_ORDER or account.tripped != 0:
@@ -139,16 +205,12 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
     """
 
     def trade_set(
-        candles: Any,
-        table: Any,
-        asks: Any,
-        rows: Any,
+        tables: Any,
         idle: int,
         first: int,
         end: int,
         bars: Any,
         rings: Any,
-        due: Any,
         found: Any,
         count: int,
         longs: Any,
@@ -159,12 +221,13 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
         needs: Any,
         desks: Any,
         account: Any,
-        rules: Any,
         exchange: Any,
         figures: Any,
         days: Any,
     ) -> None:
-        desk, c, i = desks[0], 0, first
+        candles, table, asks, rows, due = tables
+        all_rules, contracts, tiers, answers, out, notes = exchange
+        desk, rules, answer, c, i = desks[0], all_rules[0], answers[0], 0, first
         order, position, between, resting = desk.order, desk.position, rows.series[0][idle], rows.markets[idle]
         while 0 <= i < end:
             a = table.ask[i]
@@ -189,16 +252,16 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
             if asks.candle[b] != i:
                 r = idle
                 between.turbulent_at_open = table.turbulent[i]
-                resting.booked = table.booked[i]
-                resting.due = table.due[i]
+                resting.booked, resting.due = table.booked[i], table.due[i]
             for s in range(table.booked[i], table.due[i]):
                 copy_record(due[s], rings[0][s & SETTLEMENTS_MASK])
             load_fact(fact, candles, i)
             close_days(figures, fact.open_time_ms, days)
             seen = rows.markets[r], *rings, rows.signals[r]
             own = states[r], params, needs
-            n = decide_row(rows.series, bars, r, *seen, fact, desks, *own, account, rules, *exchange)
-            take_decisions(figures, exchange[3], n)
+            traded = account, rules, contracts, tiers, answer, out, notes
+            n = decide_row(rows.series, bars, r, *seen, fact, desks, *own, *traded)
+            take_decisions(figures, out, n)
             before_ms = candles.time_ms[i - 1] if i > first else fact.open_time_ms
             take_equity(figures, account.equity_usdt, before_ms, fact.time_ms)
             i += 1
@@ -213,17 +276,13 @@ def make_trade_sets(trade_set: Callable[..., None]) -> Callable[..., int]:
     """
 
     def trade_sets(
-        candles: Any,
-        table: Any,
-        asks: Any,
-        rows: Any,
+        tables: Any,
         idle: int,
         first: int,
         end: int,
         bars: Any,
         settlements: Any,
         readings: Any,
-        due: Any,
         found: Any,
         counts: Any,
         longs: Any,
@@ -239,50 +298,22 @@ def make_trade_sets(trade_set: Callable[..., None]) -> Callable[..., int]:
         fresh_accounts: Any,
         desks: Any,
         accounts: Any,
-        rules: Any,
-        contracts: Any,
-        tiers: Any,
-        answers: Any,
-        out: Any,
-        notes: Any,
+        exchange: Any,
         figures: Any,
         days: Any,
     ) -> int:
-        rings, exchange = (settlements[0], readings[0]), (contracts, tiers, answers[0], out, notes)
-        account, desk, opens_ms = accounts[0], desks[0], candles.open_time_ms
+        rings, account, desk = (settlements[0], readings[0]), accounts[0], desks[0]
+        opens_ms, until_ms, market = tables.candles.open_time_ms, tables.candles.time_ms[end - 1], (idle, first, end)
         for m in range(len(members)):
             j, g, e, own = members[m], entries[m], exits[m], figures[m]
             copy_record(fresh_desks[0], desk)
             copy_record(fresh_accounts[0], account)
             begin_figures(own, account.cash_usdt, opens_ms[first] // DAY_MS * DAY_MS + DAY_MS)
-            trade_set(
-                candles,
-                table,
-                asks,
-                rows,
-                idle,
-                first,
-                end,
-                bars,
-                rings,
-                due,
-                found[g],
-                counts[g],
-                longs[e],
-                shorts[e],
-                scratch[0],
-                states,
-                params[j],
-                needs[j],
-                desks,
-                account,
-                rules[0],
-                exchange,
-                own,
-                days[m],
-            )
+            answers, known = (found[g], counts[g], longs[e], shorts[e]), (states, params[j], needs[j])
+            held = desks, account, exchange, own, days[m]
+            trade_set(tables, *market, bars, rings, *answers, scratch[0], *known, *held)
             close_days(own, opens_ms[end - 1], days[m])
-            end_figures(own, account, desk, candles.time_ms[end - 1], days[m])
+            end_figures(own, account, desk, until_ms, days[m])
         return len(members)
 
     return trade_sets

@@ -1,4 +1,4 @@
-"""The passes over sets of parameters compiled by numba: records in arrays, and loops in the disk cache like all others."""
+"""The passes over sets of parameters, compiled by numba: records in arrays, and loops in the disk cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import numpy as np
 
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_enter, make_would_leave
-from papertape.engine.kernel.sets.prepare import make_follow_rows, make_prepare, make_update_row, store_row, store_state
+from papertape.engine.kernel.sets.prepare import (
+    fill_pauses,
+    make_follow_rows,
+    make_prepare,
+    make_update_row,
+    store_row,
+    store_state,
+)
 from papertape.engine.kernel.sets.tables import Asks, CandleTable, MarketRows, with_rows
 from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_set, make_trade_sets
 from papertape.engine.kernel.state import FactColumns, Market, Series
@@ -22,11 +29,15 @@ from papertape.engine.research.compiled_kernel import (
     register_strategy,
     update_part,
 )
+from papertape.engine.research.engine_choice import SHARED_S
 from papertape.engine.research.loop_cache import is_compiled
 from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, leaves_of, records_of
 from papertape.engine.research.runner import CompiledRunner
-from papertape.engine.research.shared_parts import compiled_digest, load_shared
+from papertape.engine.research.shared_parts import compiled_digest, is_shared_stored, load_shared
+
+LOOP_S = 3.0
+"""The time to compile one of the loops over sets."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -87,13 +98,17 @@ class CompiledKit:
         """Return a table of whole numbers."""
         return np.zeros((rows, columns), dtype=np.int32)
 
+    def counting(self, columns: int) -> Array:
+        """Return a table of one row, 0 1 2 and so on."""
+        return np.arange(columns, dtype=np.int32).reshape(1, columns)
+
     def floats(self, rows: int, columns: int) -> Array:
         """Return a table of numbers."""
         return np.zeros((rows, columns))
 
     def table(self, candles: int) -> tuple[CandleTable, Asks]:
         """Return the empty tables of candles and of closes."""
-        kinds = (np.int32, np.int8, np.int32, np.int32)
+        kinds = (np.int32, np.int8, np.int32, np.int32, np.int32)
         table = CandleTable(*(np.zeros(candles + 1, dtype=kind) for kind in kinds))
         return table, Asks(np.zeros(candles + 1, dtype=np.int32), np.zeros(candles + 1, dtype=np.int32))
 
@@ -143,6 +158,11 @@ class CompiledKit:
         return prepare_loop(len(self.strategy.series))
 
     @property
+    def fill_pauses(self) -> Callable[..., int]:
+        """The function that ends the table of candles."""
+        return table_loop(fill_pauses)
+
+    @property
     def follow(self) -> Callable[..., int]:
         """The second pass."""
         return self._loops["follow"]
@@ -160,7 +180,7 @@ class CompiledKit:
     @property
     def fill_following(self) -> Callable[..., int]:
         """The function that makes exits easy to look up."""
-        return following_loop()
+        return table_loop(fill_following)
 
     @property
     def trade(self) -> Callable[..., int]:
@@ -176,9 +196,9 @@ def prepare_loop(count: int) -> Callable[..., tuple[int, int]]:
 
 
 @cache
-def following_loop() -> Callable[..., int]:
-    """Return `fill_following`, compiled."""
-    return make_loop(fill_following, compiled_digest())
+def table_loop(function: Callable[..., int]) -> Callable[..., int]:
+    """Return a function over tables, compiled; it is the same for all strategies."""
+    return make_loop(function, compiled_digest())
 
 
 _LOOPS: dict[tuple[str, str, str, SetPlan], dict[str, Callable[..., Any]]] = {}
@@ -190,18 +210,22 @@ def set_loops(strategy: Strategy, plan: SetPlan) -> dict[str, Callable[..., Any]
     key = (strategy.name, strategy.source, digest, plan)
     if key not in _LOOPS:
         register_strategy(strategy)
-        _LOOPS[key] = {name: _loop(made, f"{name}.{strategy.name}", digest) for name, made in _made(strategy, plan)}
+        _LOOPS[key] = {
+            name: _loop(made, f"{name}.{strategy.name}", digest) for name, made in loop_functions(strategy, plan)
+        }
     return _LOOPS[key]
 
 
-def _made(strategy: Strategy, plan: SetPlan) -> Iterator[tuple[str, Callable[..., Any]]]:
+def loop_functions(strategy: Strategy, plan: SetPlan) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield the loops of a strategy before they are compiled."""
     count, hooks = len(strategy.series), strategy.hooks
     yield "follow", make_follow_rows(_on_rows(count, make_update_row(update_part(strategy))), make_part(store_state))  # type: ignore[arg-type]
-    would_enter = make_would_enter(bound_hook(strategy, hooks.enter), len(strategy.signals))
-    yield "enter", make_find(_on_rows(count, would_enter), renew=plan.renews)
-    would_leave = make_would_leave(bound_hook(strategy, hooks.leave))
-    yield "leave", make_find(_on_rows(count, would_leave), renew=plan.renews_exit)
+    if plan.finds:
+        would_enter = make_would_enter(bound_hook(strategy, hooks.enter), len(strategy.signals))
+        yield "enter", make_find(_on_rows(count, would_enter), renew=plan.renews)
+    if plan.skips:
+        would_leave = make_would_leave(bound_hook(strategy, hooks.leave))
+        yield "leave", make_find(_on_rows(count, would_leave), renew=plan.renews_exit)
     decide_row = _on_rows(count, make_decide_row(decide_part(strategy)))
     yield "trade", make_trade_sets(make_part(make_trade_set(decide_row, skip_asks=plan.skips)))  # type: ignore[arg-type]
 
@@ -217,7 +241,8 @@ def _loop(function: Callable[..., Any], name: str, digest: str) -> Callable[...,
     return make_loop(function, digest)
 
 
-def missing_loops(strategy: Strategy, plan: SetPlan) -> int:
-    """Return how many loops have to be compiled before the sets of a strategy can run."""
+def compile_s(strategy: Strategy, plan: SetPlan) -> float:
+    """Return about how many seconds it takes to compile what is in no cache."""
     loops = [*set_loops(strategy, plan).values(), prepare_loop(len(strategy.series))]
-    return sum(not is_compiled(loop) for loop in loops)
+    missing = sum(not is_compiled(loop) for loop in loops)
+    return missing * LOOP_S + (0.0 if is_shared_stored() else SHARED_S)

@@ -50,6 +50,9 @@ class Kit(Protocol):
     def grid(self, rows: int, columns: int) -> Any:
         """Return a table of whole numbers."""
 
+    def counting(self, columns: int) -> Any:
+        """Return a table of one row, 0 1 2 and so on."""
+
     def floats(self, rows: int, columns: int) -> Any:
         """Return a table of numbers."""
 
@@ -83,6 +86,10 @@ class Kit(Protocol):
     @property
     def prepare(self) -> Callable[..., tuple[int, int]]:
         """The first pass."""
+
+    @property
+    def fill_pauses(self) -> Callable[..., int]:
+        """What ends the table of candles."""
 
     @property
     def follow(self) -> Callable[..., int]:

@@ -13,7 +13,7 @@ from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.decision import NotedDecision
 from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_enter, make_would_leave
-from papertape.engine.kernel.sets.prepare import make_follow_rows, make_prepare, make_update_row
+from papertape.engine.kernel.sets.prepare import fill_pauses, make_follow_rows, make_prepare, make_update_row
 from papertape.engine.kernel.sets.tables import Asks, CandleTable, MarketRows, with_rows
 from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_set, make_trade_sets
 from papertape.engine.kernel.signals import slots_of
@@ -83,20 +83,24 @@ class PlainKit:
         """Return a table of whole numbers."""
         return [array("i", bytes(4 * columns)) for _ in range(rows)]
 
+    def counting(self, columns: int) -> Any:
+        """Return a table of one row, 0 1 2 and so on."""
+        return [array("i", range(columns))]
+
     def floats(self, rows: int, columns: int) -> Any:
         """Return a table of numbers."""
         return [array("d", bytes(8 * columns)) for _ in range(rows)]
 
     def table(self, candles: int) -> tuple[CandleTable, Asks]:
         """Return the empty tables of candles and of closes."""
-        columns = (array("q", bytes(8 * (candles + 1))) for _ in range(6))
-        return CandleTable(*(next(columns) for _ in range(4))), Asks(*columns)
+        columns = (array("q", bytes(8 * (candles + 1))) for _ in range(7))
+        return CandleTable(*(next(columns) for _ in range(5))), Asks(*columns)
 
     def rows(self, total: int) -> MarketRows:  # noqa: ARG002 - lists grow
         """Return rows to be filled."""
         return MarketRows([], [[] for _ in range(self._count)], [], [])
 
-    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...]) -> None:  # noqa: ARG002 - lists grow
+    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...]) -> None:
         """Append the row of the candles between closes, at which nothing completes."""
         markets, series, *_, signals = observed
         append_row(rows, n, 0, _Last(markets[0], series, signals[0]))
@@ -133,6 +137,11 @@ class PlainKit:
     def prepare(self) -> Callable[..., tuple[int, int]]:
         """The first pass."""
         return with_series(self._count, make_prepare(append_row))
+
+    @property
+    def fill_pauses(self) -> Callable[..., int]:
+        """The function that ends the table of candles."""
+        return fill_pauses
 
     @cached_property
     def follow(self) -> Callable[..., int]:

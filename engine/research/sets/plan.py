@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -40,10 +40,22 @@ class SetPlan(Struct, frozen=True):
     asks_side: bool
     shown: tuple[int, ...]
     """By kind, whether a fact that is no candle is shown to the strategy."""
+    unfit: str
+    """What keeps its hooks from being asked over rows, empty if nothing does."""
+
+
+_PLANS: dict[tuple[str, str, tuple[Any, ...]], SetPlan] = {}
 
 
 def plan_of(strategy: Strategy) -> SetPlan:
-    """Return how the sets of a strategy are traded."""
+    """Return how the sets of a strategy are traded; it is found out once."""
+    key = strategy.name, strategy.source, strategy.references
+    if key not in _PLANS:
+        _PLANS[key] = _plan(strategy)
+    return _PLANS[key]
+
+
+def _plan(strategy: Strategy) -> SetPlan:
     hooks, names, safe = strategy.hooks, strategy.parameters.__struct_fields__, never_zero(strategy)
     enter, leave = reads_of(hooks.enter, safe), reads_of(hooks.leave, safe)
     finds = not any(enter.reads(VIEW, part) for part in OWN)
@@ -61,6 +73,7 @@ def plan_of(strategy: Strategy) -> SetPlan:
         renews_exit=leave.reads(ANSWER),
         asks_side=leave.reads(*SIDE),
         shown=tuple(shown),
+        unfit=next(filter(None, map(_unfit, (enter, leave, reads_of(hooks.manage)))), ""),
     )
 
 
@@ -76,13 +89,7 @@ def long_way_reason(strategy: Strategy, settings: RunnerSettings, tape: Tape) ->
         return "parameters by symbol"
     if settings.symbols is not None and len(settings.symbols) != 1:
         return "no symbol"
-    return next(filter(None, map(_unfit, _deciding(strategy))), "")
-
-
-def _deciding(strategy: Strategy) -> list[Reads]:
-    """Return what the hooks that decide read and write."""
-    hooks = strategy.hooks
-    return [reads_of(hook) for hook in (hooks.enter, hooks.leave, hooks.manage)]
+    return plan_of(strategy).unfit
 
 
 def _unfit(reads: Reads) -> str:
@@ -91,6 +98,6 @@ def _unfit(reads: Reads) -> str:
         return "a deciding hook writes to its view"
     if any(path[0] == VIEW and path[-1] in ("bars", "readings") for path in reads.paths):
         return "a deciding hook reads the history"
-    if any(path == (VIEW,) or (len(path) == 2 and path[1][-1:].isdigit()) for path in reads.paths):  # noqa: PLR2004 - the view's own fields
+    if any(path == (VIEW,) or (len(path) == 2 and path[1][-1:].isdigit()) for path in reads.paths):
         return "a deciding hook reads the history"
     return ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papertape.engine.kernel.codes import CANDLE, FUNDING
 from papertape.engine.kernel.sets.figures import FIGURES, Figures
-from papertape.engine.kernel.sets.tables import Asks
+from papertape.engine.kernel.sets.tables import Asks, Exchange, Tables
 from papertape.engine.kernel.state import Account, Position, Settlement, SymbolState
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.engine.research.set_result import SetResult
@@ -59,6 +59,7 @@ class PreparedMarket:
         scratch, shown = kit.facts_scratch, kit.ints(plan.shown)
         filled = kit.prepare(series, bars, 0, self.facts, scratch, *rings, *idle, shown, self.table, asks, self.rows)
         self.total, self.closes = int(filled[0]), int(filled[1])
+        kit.fill_pauses(self.candles, self.table)
         kit.add_idle(self.rows, self.total, observed)
         asks.candle[self.closes], asks.row[self.closes] = self.candles.total, self.total
         self.asks = Asks(asks.candle[: self.closes + 1], asks.row[: self.closes + 1])
@@ -119,9 +120,7 @@ class PreparedMarket:
     def all_closes(self) -> Found:
         """Return every close as one at which any set may enter, and leave."""
         kit = self.kit
-        entries = kit.grid(1, self.closes + 1)
-        for a in range(self.closes):
-            entries[0][a] = a
+        entries = kit.counting(self.closes + 1)
         return Found(entries, kit.ints([self.closes]), entries, entries)
 
     def find_entries(self, states: Any, params: Any, needs: Any, members: Sequence[int]) -> tuple[Any, Any]:
@@ -158,42 +157,16 @@ class PreparedMarket:
         kit, count = self.kit, len(members)
         _, _, bars, settlements, readings, _ = kit.observed()
         figures, days = kit.records([Figures()] * count), kit.floats(count, extent.days)
-        kit.trade(
-            self.candles,
-            self.table,
-            self.asks,
-            self.rows,
-            self.total,
-            extent.first,
-            extent.end,
-            bars,
-            settlements,
-            readings,
-            self.due,
-            *found,
-            *map(kit.ints, groups),
-            kit.ints(members),
-            kit.facts_scratch,
-            states,
-            params,
-            needs,
-            kit.desks,
-            kit.accounts,
-            kit.twin(kit.desks),
-            kit.twin(kit.accounts),
-            kit.rules,
-            kit.contracts,
-            kit.tiers,
-            kit.answers,
-            kit.out,
-            kit.notes,
-            figures,
-            days,
-        )
+        tables = Tables(self.candles, self.table, self.asks, self.rows, self.due)
+        span = self.total, extent.first, extent.end
+        sets = kit.ints(members), kit.facts_scratch, states, params, needs
+        accounts = kit.desks, kit.accounts, kit.twin(kit.desks), kit.twin(kit.accounts)
+        exchange = Exchange(kit.rules, kit.contracts, kit.tiers, kit.answers, kit.out, kit.notes)
+        rings = bars, settlements, readings
+        kit.trade(tables, *span, *rings, *found, *map(kit.ints, groups), *sets, *accounts, exchange, figures, days)
         ends = kit.rows_bytes(days)
         return [
-            SetResult._make((*leaves[:FIGURES], 0, end))
-            for leaves, end in zip(kit.leaves(figures), ends, strict=True)
+            SetResult._make((*leaves[:FIGURES], 0, end)) for leaves, end in zip(kit.leaves(figures), ends, strict=True)
         ]
 
 

@@ -32,7 +32,7 @@ PURE = (abs, max, min)
 
 
 class Reads(Struct, frozen=True):
-    """What decides the outcome of a hook: paths such as `("view", "position", "side")`; a short path is all below it."""
+    """What decides the answer of a hook: paths such as `("view", "position", "side")`; a short one is all below it."""
 
     paths: frozenset[ReadPath]
     writes: frozenset[ReadPath] = frozenset()
@@ -133,7 +133,7 @@ class _Reader:
         """Remember what a local name stands for."""
         for name, value in _assignments(statement):
             paths = self._paths(value)
-            if paths:
+            if paths and not isinstance(statement, ast.AugAssign):
                 self.names[name] = self.names.get(name, frozenset()) | paths
 
     def _paths(self, node: ast.expr) -> frozenset[ReadPath]:
@@ -224,13 +224,19 @@ class _Reader:
                     self.written |= self._paths(target) or {(VIEW,)}
         if not decides:
             return
-        aliases = {id(value) for _, value in _assignments(statement) if self._paths(value)}
+        named = [] if isinstance(statement, ast.AugAssign) else _assignments(statement)
+        aliases = {id(value) for _, value in named if self._paths(value)}
         for expression in _own_expressions(statement):
             self._read(expression, aliases)
 
     def _read(self, node: ast.AST, aliases: set[int]) -> None:
         """Note the paths that an expression reads."""
         if id(node) in aliases:
+            if isinstance(node, ast.IfExp):
+                aliases |= {id(node.body), id(node.orelse)}
+                self._read(node.test, aliases)
+                self._read(node.body, aliases)
+                self._read(node.orelse, aliases)
             return
         if isinstance(node, ast.Attribute | ast.Name):
             if isinstance(node.ctx, ast.Load) and (paths := self._paths(node)):
@@ -297,8 +303,8 @@ def _parts(target: ast.expr) -> list[ast.expr]:
 def _assignments(statement: ast.stmt) -> list[tuple[str, ast.expr]]:
     """Return the local names that a statement sets, each with the expression that it is set to."""
     if isinstance(statement, ast.AugAssign | ast.AnnAssign):
-        target, value = statement.target, statement.value
-        return [(target.id, value)] if isinstance(target, ast.Name) and value is not None else []
+        own, given = statement.target, statement.value
+        return [(own.id, given)] if isinstance(own, ast.Name) and given is not None else []
     if not isinstance(statement, ast.Assign):
         return []
     found: list[tuple[str, ast.expr]] = []
