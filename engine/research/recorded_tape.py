@@ -69,6 +69,11 @@ class RecordedTape(Tape):
         """The names of the events, by their number; a change of a contract has none."""
         return [getattr(event, "name", "") for event in self.events]
 
+    @property
+    def disorder(self) -> str:
+        """Say that the facts of a log may be late, out of order, or change a contract."""
+        return "the recorded order of a log"
+
     def columns(self) -> FactColumns:
         """Return plain arrays in the recorded order."""
         integers, floats = memoryview(self.rows).cast("q"), memoryview(self.rows).cast("d")
@@ -212,7 +217,7 @@ class _Recording:
         if not self._wanted or event.symbol in self._wanted:
             self._numbers[event.symbol] = len(self._numbers)
             self._contracts[event.symbol] = event
-            self._candles.append(CandleColumns("log", event.timeframe_ms))
+            self._candles.append(CandleColumns("", event.timeframe_ms))
             self._warm_ups.append(0)
 
     def _take_candle(self, event: CandleClosed, number: int) -> None:
