@@ -112,6 +112,7 @@ def conclude(source: StudyResults, folds: Sequence[Fold], context: StudyContext)
         test_ms=windows.test_ms if windows is not None else 0,
         embargo_ms=windows.embargo_ms if windows is not None else 0,
         anchored=windows is not None and windows.anchored,
+        warnings=context.plan.warnings,
     )
 
 

@@ -75,9 +75,11 @@ def enough_data(evidence: Evidence) -> GateResult:
         return result.skip(NO_FOLDS, "walk the study forward: papertape walkforward NAME --train 90d --test 30d")
     trades = f"{outside.trades:,} out-of-sample trades of at least {TRADES_MIN}"
     ratio = outside.sharpe
-    if ratio is None or ratio.ratio <= 0.0:
+    needed: float | None = 0.0
+    if ratio is None:
+        text = f"{trades}, over {outside.days:,} days"
+    elif ratio.ratio <= 0.0:
         text = f"{trades}; the mean day is not above zero, which no number of days would turn into an edge"
-        needed: float | None = 2.0
     else:
         needed = minimum_track_record(ratio, confidence=CONFIDENCE)
         text = f"{trades}, and {outside.days:,} days"
@@ -118,8 +120,8 @@ def costs(evidence: Evidence) -> GateResult:
     ratio, gross, cost = outside.cost_to_stop, outside.gross_usdt, outside.cost_usdt
     earned = f"earns {money(gross)}" if gross >= 0.0 else f"loses {money(-gross)}"
     text = (
-        f"half of the trades cost more than {_share(ratio)} of what they lose at their stop, at most"
-        f" {_share(COST_TO_STOP_MAX)}; the mean trade {earned} USDT before costs of {money(cost)} USDT, at least"
+        f"the median trade pays {_share(ratio)} of its stop distance in fees and slippage, at most"
+        f" {_share(COST_TO_STOP_MAX)}; the mean trade {earned} USDT before costs of {money(cost)} USDT, and should earn"
         f" {GROSS_TO_COST_MIN:g} times its costs"
     )
     if gross < GROSS_TO_COST_MIN * cost:
