@@ -181,7 +181,7 @@ def _no_numpy(source: StudyResults) -> Family:
 
 def _plateau(chosen: int | None, records: dict[int, SetRecord], context: StudyContext) -> Plateau | None:
     """Return what the neighbours of the chosen set earned in the tests; None without neighbours."""
-    if chosen is None:
+    if chosen is None or chosen not in records:
         return None
     around = (number for number in context.space.neighbours(chosen) if number in records)
     return plateau(records[chosen].net_usdt, [records[number].net_usdt for number in around])

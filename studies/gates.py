@@ -38,6 +38,8 @@ FAMILY_LEVEL: Final = 0.05
 PROFITABLE_NEIGHBOURS_MIN: Final = 0.6
 NEIGHBOUR_TO_CHOSEN_MIN: Final = 0.5
 DATED_DAYS_MAX: Final = 730
+P_MIN: Final = 0.001
+"""The smallest probability that a thousand draws tell from 0."""
 NO_FOLDS: Final = "there was no walk-forward, so nothing is known out of sample"
 
 
@@ -211,7 +213,7 @@ def family_wise(evidence: Evidence) -> GateResult:
     if family.p_value is None:
         return result.skip(family.family_why, family.family_why if "pip install" in family.family_why else "")
     text = (
-        f"with a probability of {_share(family.p_value)} the best of {family.sets:,} sets without an edge is as good,"
+        f"with a probability of {_p_share(family.p_value)} the best of {family.sets:,} sets without an edge is as good,"
         f" at most {_share(FAMILY_LEVEL)}; {family.survivors:,} sets beat cash on their own"
     )
     if family.p_value > FAMILY_LEVEL:
@@ -262,6 +264,11 @@ def stress(evidence: Evidence) -> GateResult:
 
 def _share(fraction: float) -> str:
     return percent(100.0 * fraction)
+
+
+def _p_share(p_value: float) -> str:
+    """Format a probability that was counted in draws."""
+    return _share(p_value) if p_value >= P_MIN else f"less than {_share(P_MIN)}"
 
 
 def _annual(ratio_per_day: float) -> str:
