@@ -42,10 +42,10 @@ def follow_symbol(fact: Fact, main: Series, desk: SymbolState, rules: AccountRul
     if main.completed == 1 and desk.candles_since_exit >= 0 and fact.time_ms > desk.exited_ms:
         desk.candles_since_exit += 1
     if desk.position.side != 0:
-        _follow_position(fact, main, desk, rules, contract)
+        follow_position(fact, main, desk, rules, contract)
 
 
-def _follow_position(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
+def follow_position(fact: Fact, main: Series, desk: SymbolState, rules: AccountRules, contract: Contract) -> None:
     """Take a candle into the age and the extremes of an open position, value it, and trail its stop.
 
     It is valued when the strategy may be asked, at the closes of its own timeframe. The extremes begin with the entry's

@@ -64,6 +64,7 @@ def test_every_declared_page_is_visited() -> None:
         "/funnel/{name}": "/funnel/momentum",
         "/chart/{symbol}": "/chart/GALAUSDT",
         "/events/{seq}": "/events/9",
+        "/studies/{name}": "/studies/momentum-btc",
     }
     assert {named.get(page.path, page.path) for page in DECLARED} <= visited
 
