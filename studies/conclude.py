@@ -92,16 +92,14 @@ def conclude(source: StudyResults, folds: Sequence[Fold], context: StudyContext)
         chance.effective_trials if chance is not None else None,
         chance.survivors if chance is not None else (),
     )
-    windows = context.windows
+    windows, symbols = context.windows, context.plan.traded_symbols or context.plan.symbols
     return Document(
         verdict=verdict,
         costs=_costs(tests.trades),
         folds=fold_results(tests.steps, context),
         matrix=tuple(matrix_cell(source, other, others, context) for other, others in context.matrix),
         joined=equity_of(tests.joined, context.capital_usdt),
-        yardsticks=tuple(
-            yardsticks(context.tape, context.plan.symbols, [fold.test for fold in folds], context.capital_usdt)
-        ),
+        yardsticks=tuple(yardsticks(context.tape, symbols, [fold.test for fold in folds], context.capital_usdt)),
         pairs=pairs,
         slope=evidence.family.slope,
         statistics=_statistics(evidence, tests, chance),
