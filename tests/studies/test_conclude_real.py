@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,10 +83,8 @@ def test_holding_is_shown_beside_the_result(study: RealStudy, folds: list[Fold],
     [table] = study.tape.candles
     growth = 1.0
     for fold in folds:
-        rows = [
-            row for row, time_ms in enumerate(table.open_time_ms) if fold.test.start_ms <= time_ms < fold.test.end_ms
-        ]  # type: ignore[operator]
-        growth *= table.close[rows[-1]] / table.open[rows[0]]
+        first, end = (bisect_left(table.open_time_ms, time_ms or 0) for time_ms in fold.test)
+        growth *= table.close[end - 1] / table.open[first]
     assert held.net_usdt == pytest.approx(RISK.capital_usdt * (growth - 1.0))
     assert held.sharpe is not None and held.max_drawdown_fraction > 0.0
 
