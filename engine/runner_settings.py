@@ -15,7 +15,7 @@ from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.strategy import Strategy
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import ConfigError
-from papertape.events.facts import ContractListed, Event, RunnerConfigured
+from papertape.events.facts import ContractListed, Event, RunnerConfigured, StudyPromoted
 from papertape.events.units import TIMEFRAME_NAMES
 
 if TYPE_CHECKING:
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 
 class RunnerSettings(Struct, frozen=True):
-    """The owner's settings of one strategy: its symbols, risk, and the parameters that differ from the defaults."""
+    """The owner's settings of one strategy: its symbols, risk, and the parameters that differ from the defaults.
+
+    `promise` is that of the study whose parameters these are; a log records it, a backtest does not.
+    """
 
     parameters: dict[str, int | float] = {}
     symbol_parameters: dict[str, dict[str, int | float]] = {}
     symbols: tuple[str, ...] | None = None
     risk: RiskSettings = RiskSettings()
+    promise: StudyPromoted | None = None
 
 
 def split_by_timeframe(

@@ -111,6 +111,12 @@ def backtest(
     funding: Funding = None,
     open_interest: OpenInterest = None,
     signals: Signals = None,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Run over the market in this log instead of files.")
+    ] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option(metavar="SYMBOL...", help="Only these symbols of the log.")
+    ] = None,
     strategy: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="Only these strategies.")] = None,
     sets: SetOption = None,
     start: Annotated[
@@ -118,7 +124,7 @@ def backtest(
         typer.Option("--from", metavar="TIME", help="The start of trading, UTC; earlier candles only warm up."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the files).")
+        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the data).")
     ] = None,
     engine: Annotated[
         str, typer.Option(metavar="auto|python|compiled", help="How to compute; every choice gives the same result.")
@@ -147,6 +153,7 @@ def backtest(
 ) -> None:
     """Run strategies over recorded candles with the kernel of the live engine, and show the results.
 
+    The candles come from files, or with --log from an event log, which an engine may be writing at the same time.
     TIME is 2025-01-31, 20250131, 2025-01-31T12:00 in UTC, or seconds (10 digits) or milliseconds (13) since 1970.
     """
     from papertape.cli.offline.backtest import BacktestOptions, show  # noqa: PLC0415 - likewise.
@@ -155,6 +162,8 @@ def backtest(
     options = BacktestOptions(
         *(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, fills),
         signals=signals or [],
+        log=log,
+        symbols=symbol or [],
     )
     show(options, as_json=as_json)
 

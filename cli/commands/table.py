@@ -20,6 +20,7 @@ from papertape.cli.commands.inspect import (
     why,
     whynot,
 )
+from papertape.cli.commands.promote import promote
 from papertape.cli.commands.run import backtest, replay, run, up, verify
 from papertape.cli.commands.serve import token, ui
 from papertape.cli.commands.twins import bitget, telegram
@@ -44,6 +45,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("replay", replay, "papertape replay --at 2025-01-03T12:00"),
         Verb("verify", verify, "papertape verify --db data/demo.db"),
     ),
+    "Research": (Verb("promote", promote, "papertape promote momentum-btc --to papertape.toml"),),
     "Control an engine, running or not": (
         Verb("pause", pause, 'papertape pause momentum --why "news at 14:30"'),
         Verb("resume", resume, 'papertape resume momentum --why "the news is out"'),

@@ -71,7 +71,7 @@ PRICE = "price"
 PLOT_PLACES = (PRICE, "pane")
 PLOT_PLACE = re.compile(r"price|pane(:[A-Za-z0-9_ %/.-]{1,24})?")
 """Where `PLOT` draws a reading: on the price, in the pane below it, or in a pane with a title, as in `pane:trend`."""
-SECTION_KEYS = ("of", "only_symbols", "symbols", "risk")
+SECTION_KEYS = ("of", "only_symbols", "symbols", "risk", "study", "promise")
 """The keys of a strategy's section in the configuration that are no parameters."""
 SIGNATURES = {
     **dict.fromkeys(("observe", "on_funding", "on_open_interest", "on_gap", "holds"), ("view", "params")),

@@ -223,7 +223,7 @@ class CompiledEngine:
     name = "compiled"
 
     def __init__(self, world: EngineState, tape: Tape) -> None:
-        self.facts = tape.arrays()
+        self.tape, self.facts = tape, tape.arrays()
         self.watch = guard_watch()
         self.runners = [
             CompiledRunner(world, runner, compile_loop(runner.strategy, own_digest(runner.strategy)), tape.signal_names)

@@ -137,7 +137,7 @@ class PromisedResult(Struct, frozen=True):
     """What the chosen set promises, from its out-of-sample trades.
 
     `bands_r` has, for trade 1, 2, ..., the 5, 25, 50, 75 and 95 % quantiles of the cumulative result in R over shuffled
-    trades. `cost_per_trade_r` is fees and slippage of a trade in R.
+    trades, and `lowest_r` the 1 % quantiles. `cost_per_trade_r` is fees and slippage of a trade in R.
     """
 
     trades_per_day: float
@@ -146,6 +146,7 @@ class PromisedResult(Struct, frozen=True):
     cost_per_trade_r: float
     drawdown_95_fraction: float
     bands_r: tuple[tuple[float, float, float, float, float], ...]
+    lowest_r: tuple[float, ...] = ()
 
 
 class Document(Struct, frozen=True):
