@@ -26,7 +26,8 @@ COVERED = """() => [...document.querySelectorAll(".graph svg text")].filter((one
     const apart = (other) => box.right <= other.left + 1 || other.right <= box.left + 1
         || box.bottom <= other.top + 1 || other.bottom <= box.top + 1;
     const others = [...one.parentElement.querySelectorAll("text")].filter((other) => other !== one);
-    return box.width && others.map((other) => other.getBoundingClientRect()).some((other) => other.width && !apart(other));
+    const boxes = others.map((other) => other.getBoundingClientRect());
+    return box.width && boxes.some((other) => other.width && !apart(other));
 }).map((one) => one.textContent)"""
 """Finds labels of an axis that lie on one another."""
 
