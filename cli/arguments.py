@@ -11,9 +11,14 @@ if TYPE_CHECKING:
 
 TABLE_TRADES = 30
 """So many trades are shown in a table without --limit."""
-SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--signals", "--strategy", "--symbols"})
+SEVERAL = frozenset(
+    {
+        *("--candles", "--funding", "--open-interest", "--set", "--signals", "--strategy", "--symbols"),
+        *("--vary", "--link", "--where"),
+    }
+)
 SIGNAL_VERB = "signal"
-SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "doctor", "twin"})
+SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "sweep", "doctor", "twin"})
 
 
 def expand(arguments: Sequence[str]) -> list[str]:

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
 from papertape.cli.config.instances import strategy_loader
@@ -29,7 +28,7 @@ from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
-from papertape.engine.runner_settings import no_runnable_strategy_text, split_by_timeframe
+from papertape.engine.runner_settings import history_ms, no_runnable_strategy_text, split_by_timeframe
 from papertape.engine.startup import EngineSettings
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
@@ -122,15 +121,8 @@ def warm_up_ms(config: Config) -> int:
     strategies, spans_ms = strategies_of(config), [0]
     for name, settings in runner_settings(config, strategies).items():
         by_symbol = [settings.parameters | changed for changed in settings.symbol_parameters.values()]
-        spans_ms += [_history_ms(strategies[name], parameters) for parameters in (settings.parameters, *by_symbol)]
+        spans_ms += [history_ms(strategies[name], parameters) for parameters in (settings.parameters, *by_symbol)]
     return max(spans_ms) * 3 // 2
-
-
-def _history_ms(strategy: Strategy, parameters: dict[str, int | float]) -> int:
-    """Return the duration of the candles that a strategy needs with these parameters."""
-    needed, filter_needed = strategy.candles_needed(msgspec.convert(parameters, strategy.parameters))
-    main_ms, *filters_ms = strategy.series_ms
-    return max(needed * main_ms, *(filter_needed * filter_ms for filter_ms in filters_ms), 0)
 
 
 def make_runners(

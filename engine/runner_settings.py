@@ -162,3 +162,10 @@ def validate_parameters(strategy: Strategy, parameters: Mapping[str, int | float
         return asdict(msgspec.convert({**asdict(strategy.parameters()), **parameters}, strategy.parameters))
     except msgspec.ValidationError as error:
         raise ConfigError(f"{strategy.name}: {error}") from error
+
+
+def history_ms(strategy: Strategy, parameters: Mapping[str, int | float]) -> int:
+    """Return the duration of the candles that a strategy needs with these parameters."""
+    needed, filter_needed = strategy.candles_needed(msgspec.convert(parameters, strategy.parameters))
+    main_ms, *filters_ms = strategy.series_ms
+    return max(needed * main_ms, *(filter_needed * filter_ms for filter_ms in filters_ms), 0)

@@ -13,7 +13,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
-from msgspec.structs import asdict, replace
 
 from papertape.engine.research.set_result import SetResult, TradedSpan
 from papertape.events.errors import (
@@ -31,6 +30,7 @@ from papertape.projections.studies.document import Document, StudyPlan
 from papertape.projections.studies.schema import FORMAT, RESULT_COLUMNS, TABLES
 from papertape.studies.day_selection import DaySelection
 from papertape.studies.day_sharpes import day_sharpes
+from papertape.studies.plan import plan_differences, plan_key
 from papertape.studies.tasks import TaskFailure
 
 if TYPE_CHECKING:
@@ -46,11 +46,6 @@ _INSERT_RESULT: Final = (
 )
 _SELECT_RESULTS: Final = f"SELECT number, {_FIGURES}, sharpe FROM result WHERE span = ?"  # noqa: S608 - likewise
 _NEW_STUDY: Final = "INSERT INTO study VALUES (1, ?, ?, ?, 'running', ?, ?)"
-
-
-def plan_key(plan: StudyPlan) -> str:
-    """Return the digest of everything in a plan that determines results: all but the study's name and warnings."""
-    return blake2b(_encoded(replace(plan, name="", warnings=())).encode(), digest_size=16).hexdigest()
 
 
 class StudyStore:
@@ -269,9 +264,7 @@ class StudyStore:
         """Raise StudyDiffers, with both keys and what differs, if this is the study of another plan."""
         key = plan_key(plan)
         if key != self.key:
-            old, new = asdict(self.plan), asdict(plan)
-            names = [name for name in old if old[name] != new[name] and name not in ("name", "warnings")]
-            differences = "; ".join(f"{name} was {old[name]}, now {new[name]}" for name in names)
+            differences = "; ".join(plan_differences(plan, self.plan))
             raise StudyDiffers(
                 f"{self.path} holds the study {self.key}, this one is {key}: {differences}. Give this one another name"
             )

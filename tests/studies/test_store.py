@@ -106,8 +106,8 @@ def test_the_digest_depends_on_results_alone_not_on_chunks_their_order_or_the_ma
     [
         (plan(code="c" * 32), "code_digest was .*, now c{32}"),
         (plan(tape="u" * 32), "tape_digest was t{32}, now u{32}"),
-        (plan(sets=41), "space was"),
-        (plan(risk=5_000.0), "risk was"),
+        (plan(sets=41), "space.sets was 40, now 41"),
+        (plan(risk=5_000.0), "risk.capital_usdt was 10000.0, now 5000.0"),
     ],
 )
 def test_a_study_of_other_code_or_data_is_not_resumed(store: StudyStore, other: object, named: str) -> None:
