@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from papertape.cli.commands.options import ConfigOption, JsonOption, SetOption
-from papertape.cli.commands.run import Candles, Funding, OpenInterest, Signals
+from papertape.cli.commands.run import Candles, Funding, LogOption, LogSymbolOption, OpenInterest, Signals
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="The name of the study.")]
 EngineOption = Annotated[
@@ -46,6 +46,8 @@ def sweep(
     funding: Funding = None,
     open_interest: OpenInterest = None,
     signals: Signals = None,
+    log: LogOption = None,
+    symbol: LogSymbolOption = None,
     strategy: Annotated[
         str | None, typer.Option(metavar="NAME", help="The strategy (default: the only enabled one).")
     ] = None,
@@ -55,7 +57,7 @@ def sweep(
         typer.Option("--from", metavar="TIME", help="The start of trading, UTC; earlier candles only warm up."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the files).")
+        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the data).")
     ] = None,
     study: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name (default: strategy and date).")
@@ -78,7 +80,7 @@ def sweep(
     from papertape.studies.space import SpaceRequest
 
     files = (candles or [], funding or [], open_interest or [], signals or [])
-    market = MarketOptions(config, *files, strategy, sets or [], start, end, engine)
+    market = MarketOptions(config, *files, strategy, sets or [], start, end, engine, log, tuple(symbol or ()))
     space = SpaceRequest(tuple(vary or ()), tuple(link or ()), tuple(where or ()), draw, seed)
     run(SweepOptions(market, space, study, RunningOptions(jobs, scheduler, as_json)))
 

@@ -18,7 +18,7 @@ from papertape.cli.config.sections import Config
 from papertape.cli.offline.backtest_log import write_log
 from papertape.engine.research.backtest import Backtest, backtest_tape
 from papertape.engine.research.excerpt import excerpt
-from papertape.engine.research.recorded_tape import tape_of_log
+from papertape.engine.research.recorded_tape import RecordedTape, tape_of_log
 from papertape.engine.verify import verify
 from papertape.events.errors import LogMissing, UsageError
 from papertape.events.facts import (
@@ -39,6 +39,7 @@ from papertape.events.units import DAY_MS, HOUR_MS, MINUTE_MS
 from papertape.projections.folds.coverage import Coverage
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.host import fold
+from papertape.studies.tape_store import TapeStore
 from tests.build import DAY_0_MS, FIVE_MINUTES_MS, candle, listed, settled
 from tests.engine.logs import recorded, story, write
 from tests.engine.parts import Given, live, settings
@@ -238,3 +239,15 @@ async def test_the_owner_s_commands_are_counted_and_not_repeated(tmp_path: Path)
     await write(tmp_path / "log.db", [Entry(one) for one in (listed("A"), candle(0, 1.0, "A"), *commands, *own)])
     tape = tape_of_log(tmp_path / "log.db")
     assert (tape.commands, tape.total()) == (2, 1)
+
+
+def test_a_stored_tape_of_a_log_comes_back_as_it_was(tmp_path: Path) -> None:
+    runners = eager(["scripted"], SESSIONS)
+    recipe = Recipe(4, 3, candles=240, holes=2, late_share=0.1, told_of=0.1, warm_up=60)
+    tape, store = tape_of_log(paper(tmp_path, recipe, runners)), TapeStore(tmp_path)
+    again = store.get(store.put(tape))
+    assert isinstance(again, RecordedTape)
+    for name in ("contracts", "rows", "events", "warm_ups", "commands"):
+        assert getattr(again, name) == getattr(tape, name)
+    decided = [backtest_tape(one, STRATEGIES, runners, "python").decided for one in (tape, again)]
+    assert decided[0] == decided[1] != []
