@@ -53,6 +53,8 @@ def make_verdict(
 def _deciding(gates: Sequence[GateResult]) -> GateResult | None:
     """Return the gate that decides, None if all passed."""
     *hard, stress = gates
+    if hard[0].state != "passed":  # Without enough data out of sample the others judge too little.
+        return hard[0]
     failed = (gate for gate in hard if gate.state == "failed")
     skipped = (gate for gate in hard if gate.state == "skipped")
     return next(failed, None) or next(skipped, None) or (stress if stress.state != "passed" else None)

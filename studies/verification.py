@@ -76,9 +76,9 @@ def _run(experiment: Experiment, number: int, span: TradedSpan) -> SetResult:
 def _compare(span_id: int, number: int, stored: SetResult, again: SetResult) -> list[ResultDifference]:
     """Return the figures that differ; which way a set was run is not one of them."""
     return [
-        ResultDifference(span_id, number, name, old, new)
-        for name, old, new in zip(stored._fields, stored, again, strict=True)
-        if name not in ("long_way", "day_equities") and old != new
+        ResultDifference(span_id, number, name, getattr(stored, name), getattr(again, name))
+        for name in stored._fields
+        if name not in ("long_way", "day_equities") and getattr(stored, name) != getattr(again, name)
     ]
 
 
