@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from papertape.__main__ import main
+from papertape.cli.__main__ import main
 
 PRELOADED = (
     *("papertape.cli.app", "papertape.cli.service.engine", "papertape.cli.offline.verify"),
