@@ -19,7 +19,7 @@ REASONS: Final[dict[str, str]] = {
     "overfitting": "the best set changes with the days it is chosen on",
     "family": "no set beats cash by more than chance",
     "plateau": "a peak, not a plateau",
-    "stress": "it bears neither higher costs nor bad luck",
+    "stress": "it does not stand the stress test",
 }
 """What a failed gate says about the strategy, by its name."""
 

@@ -31,7 +31,7 @@ def executor(tapes: TapeStore, name: str) -> Executor:
         return Processes(tapes, 2)
     from papertape.studies.executors.dask import DaskCluster  # noqa: PLC0415 - belongs to an extra
 
-    return DaskCluster(tapes, name, patience_s=20.0)
+    return DaskCluster(tapes, name, patience_s=120.0)
 
 
 def run(folder: Path, name: str, executor_name: str) -> str:

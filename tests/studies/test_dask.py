@@ -18,7 +18,6 @@ import yaml
 from msgspec.structs import replace
 
 from papertape.events.errors import SchedulerGone, WorkerRefused
-from papertape.studies.executors.dask import DaskCluster
 from papertape.studies.executors.here import Here
 from papertape.studies.tape_store import TapeStore
 from papertape.studies.tasks import TaskFailure, TaskOutcome
@@ -31,6 +30,15 @@ from tests.support import REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from papertape.studies.executors.dask import DaskCluster
+
+
+def connect(tapes: TapeStore, address: str, patience_s: float = 60.0) -> DaskCluster:
+    """An executor. Its library is imported here: not every worker of the tests needs it."""
+    from papertape.studies.executors.dask import DaskCluster  # noqa: PLC0415
+
+    return DaskCluster(tapes, address, patience_s)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +63,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def executor(tapes: TapeStore, cluster: Cluster) -> Iterator[DaskCluster]:
     """The executor on them."""
-    made = DaskCluster(tapes, cluster.address)
+    made = connect(tapes, cluster.address)
     yield made
     made.close()
 
@@ -107,7 +115,7 @@ def test_a_task_that_kills_its_workers_is_run_alone_reported_and_the_others_are_
 def test_a_scheduler_that_is_not_there_is_waited_for_then_named(tapes: TapeStore) -> None:
     began_s = time.monotonic()
     with pytest.raises(SchedulerGone, match=r"the scheduler tcp://127\.0\.0\.1:9 did not answer for 1 s"):
-        DaskCluster(tapes, "tcp://127.0.0.1:9", patience_s=1.0)
+        connect(tapes, "tcp://127.0.0.1:9", patience_s=1.0)
     assert 1.0 <= time.monotonic() - began_s < 20.0
 
 
@@ -194,3 +202,18 @@ def test_fifty_kills_at_random_moments_change_no_result(folder: Path, undisturbe
         code, lines = end_of(study)
         assert (code, lines[-1]) == (0, undisturbed), (number, killed, lines)
         check_file(folder / f"{number}.db")
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_come_back_ends_the_study_by_name(
+    tapes: TapeStore, digest: str, tmp_path: Path
+) -> None:
+    with Cluster(tmp_path) as own:
+        executor = connect(tapes, own.address, patience_s=2.0)
+        running = executor.run([task(digest, range(at, at + 2), 2, SETS) for at in range(0, SETS, 2)])
+        assert isinstance(next(running), TaskOutcome)
+        kill(own.scheduler)
+        with pytest.raises(SchedulerGone, match=f"the scheduler {own.address} did not answer for 2 s"):
+            for _ in running:
+                pass
+        executor.close()
