@@ -342,9 +342,9 @@ class StrategyView(Struct, frozen=True):
 
 
 class Site(Struct):
-    """Everything that routes may use. `comparer` is None without a second log, `funnels` where none can be counted,
-    `studies` without a folder for them.
+    """Everything that routes may use.
 
+    `comparer` is None without a second log, `funnels` where none can be counted, `studies` without a folder for them.
     `settings` and `strategies` are replaced when the engine's configuration changes.
 
     `unlogged` returns the owner's messages that the log does not hold. `outage` returns why the supervised engine is

@@ -34,7 +34,7 @@ CAPITAL_DEFAULT_USDT: Final = 10_000.0
 StudyState = Literal["running", "interrupted", "complete", "failed", "newer", "unreadable"]
 """`newer`: the file's format is newer than this version; `unreadable`: it is broken, or not a study's file."""
 Measure = Literal["net", "sharpe", "drawdown"]
-"""What sets are compared by: the result in USDT, the annualised Sharpe ratio, or the largest drawdown (smallest first)."""
+"""What sets are ranked by: the result in USDT, the annualised Sharpe ratio, or the largest drawdown (small is good)."""
 SortColumn = Literal[
     "number",
     "net_usdt",
@@ -72,12 +72,15 @@ class StudySummary(Struct, frozen=True):
     """The out-of-sample result."""
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    progress: StudyProgress | None = None
+    """None for a complete study."""
 
 
 class StudyView(Struct, frozen=True):
     """A study's file. `plan`, `document` and `progress` are None if the file does not have them.
 
-    `log` is the file of the chosen set's backtest, None if there is none.
+    `updated_at_ms` is when the file was last written; `log` is the file of the chosen set's backtest, None if there is
+    none.
     """
 
     name: str
@@ -148,19 +151,19 @@ class StudyFolder:
 
     def summaries(self) -> tuple[StudySummary, ...]:
         """Return all studies, the newest first; files that cannot be read are last."""
-        found = [summary_of(_read(name, path, with_progress=False)) for name, path in self._files().items()]
+        found = [summary_of(_read(name, path)) for name, path in self._files().items()]
         return tuple(sorted(found, key=lambda one: (-one.created_at_ms, one.name)))
 
     def study(self, name: str) -> StudyView:
         """Return a study. Raise UsageError for an unknown name."""
-        return _read(name, self._file(name), with_progress=True)
+        return _read(name, self._file(name))
 
     def sets(self, name: str, span: int, sort: SortColumn, after: int, limit: int, *, descending: bool) -> SetPage:
-        """Return at most `limit` sets after the first `after` ones. Raise UsageError for an unknown or unreadable study.
+        """Return at most `limit` sets after the first `after` ones; those without the sorted figure come last.
 
-        Sets without a value of the sorted column come last.
+        Raise UsageError for an unknown or unreadable study.
         """
-        study, path = self.study(name), self._file(name)
+        study, path = self._readable(name)
         order = "number" if sort == "number" else f"{sort} IS NULL, {sort} {'DESC' if descending else 'ASC'}, number"
         if sort == "number" and descending:
             order = "number DESC"
@@ -178,7 +181,7 @@ class StudyFolder:
 
     def set_figures(self, name: str, span: int, number: int) -> SetFigures | None:
         """Return one set over a span, None if it has no result. Raise UsageError for an unknown or unreadable study."""
-        study, path = self.study(name), self._file(name)
+        study, path = self._readable(name)
         columns = f"number, sharpe, end_equity_usdt - {study.capital_usdt!r}, {', '.join(RESULT_COLUMNS)}"
         query = f"SELECT {columns} FROM result WHERE span = ? AND number = ?"  # noqa: S608 - see `sets`.
         try:
@@ -190,7 +193,7 @@ class StudyFolder:
 
     def measured(self, name: str, span: int, measure: Measure) -> MeasuredSets:
         """Return one number of every set, larger is better; sets without it are left out. Raise like `sets`."""
-        study, path = self.study(name), self._file(name)
+        study, path = self._readable(name)
         value = {
             "net": f"end_equity_usdt - {study.capital_usdt!r}",
             "sharpe": "sharpe",
@@ -206,6 +209,14 @@ class StudyFolder:
         except _FAULTS as error:
             raise UsageError(f"the results of study {name!r} cannot be read: {_why(error)}") from error
         return MeasuredSets(numbers, values, array("d", sorted(values)))
+
+    def _readable(self, name: str) -> tuple[StudyView, Path]:
+        """Return a study with its file. Raise UsageError for an unknown or unreadable one."""
+        path = self._file(name)
+        study = _read(name, path)
+        if study.problem:
+            raise UsageError(f"the results of study {name!r} cannot be read: {study.problem}")
+        return study, path
 
     def _files(self) -> dict[str, Path]:
         try:
@@ -259,6 +270,7 @@ def summary_of(study: StudyView) -> StudySummary:
         net_usdt=None if document is None else document.costs.net_usdt,
         created_at_ms=study.created_at_ms,
         updated_at_ms=study.updated_at_ms,
+        progress=study.progress if study.state != "complete" else None,
     )
 
 
@@ -282,7 +294,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
 
 
-def _read(name: str, path: Path, *, with_progress: bool) -> StudyView:
+def _read(name: str, path: Path) -> StudyView:
     log = path.with_name(f"{name}{LOG_SUFFIX}")
     try:
         with closing(connect(path)) as connection:
@@ -303,9 +315,9 @@ def _read(name: str, path: Path, *, with_progress: bool) -> StudyView:
                 row.key,
                 plan,
                 None if concluded is None else msgspec.json.decode(concluded[1], type=Document),
-                _progress(connection, plan) if with_progress else None,
+                _progress(connection, plan),
                 row.created_at_ms,
-                row.updated_at_ms,
+                max(row.updated_at_ms, _written_at_ms(path)),
                 None if concluded is None else int(concluded[0]),
                 str(log) if log.is_file() else None,
             )
@@ -317,6 +329,12 @@ def _study_row(connection: sqlite3.Connection) -> _StudyRow | None:
     names = _StudyRow.__struct_fields__
     row = connection.execute(f"SELECT {', '.join(names)} FROM study").fetchone()  # noqa: S608 - names of our own fields.
     return None if row is None else msgspec.convert(dict(zip(names, row, strict=True)), _StudyRow)
+
+
+def _written_at_ms(path: Path) -> int:
+    """Return when the file or its write-ahead log was last written, in UTC ms."""
+    beside = path.with_name(f"{path.name}-wal")
+    return max(one.stat().st_mtime_ns for one in (path, beside) if one.exists()) // 1_000_000
 
 
 def _progress(connection: sqlite3.Connection, plan: StudyPlan) -> StudyProgress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import schemathesis
 from schemathesis.checks import not_a_server_error
+from schemathesis.generation.meta import TestPhase
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -21,13 +23,16 @@ from papertape.api.app import api_routes
 from papertape.api.openapi import description
 from papertape.api.streams import Streams
 from tests.patience import PATIENCE_S
-from tests.support import examples
+from tests.support import PROVING, examples
+from tests.ui.site_pages import example_studies
 from tests.web.site import BEARER, gate_of, served, site_of
 from tests.web.test_commands import trading
 
 ENDLESS = "/api/v1/stream"
 LOGIN = "/log(in|out)"
 EXAMPLES_MAX = 15
+COVERED_EVERY = 1 if PROVING else 3
+"""The coverage phase makes nine tenths of all cases; a short run tries every third of them."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
@@ -48,6 +53,7 @@ def in_a_thread() -> Iterator[str]:
 
     async def main() -> None:
         site, _ = trading()
+        site.studies = example_studies()
         async with served(site) as address:
             at.append(address)
             ready.set()
@@ -70,8 +76,21 @@ def server() -> Iterator[str]:
         yield address
 
 
+COVERED: Counter[str] = Counter()
+
+
+def is_left_out(case: schemathesis.Case[Any]) -> bool:
+    """Return whether a short run leaves a case out: the same ones of an operation in every run."""
+    if case.meta is None or case.meta.phase.name is not TestPhase.COVERAGE:
+        return False
+    COVERED[case.operation.label] += 1
+    return COVERED[case.operation.label] % COVERED_EVERY != 0
+
+
 @SCHEMA.parametrize()
 @examples(EXAMPLES_MAX)
 def test_every_answer_matches_the_description(case: schemathesis.Case[Any], server: str) -> None:
+    if is_left_out(case):
+        return
     response = case.call(base_url=server, headers=BEARER)
     case.validate_response(response, checks=CHECKS)
