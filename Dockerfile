@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# The live engine with its pages (target `runtime`, the default), and the same with the compiled kernel (`research`).
+# The live engine with its pages (target `runtime`, the default), the same with the compiled kernel (`research`), and
+# with everything for studies, on one machine or on a cluster (`study`).
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 ARG NODE_IMAGE=docker.io/library/node:20-bookworm-slim
 # Digests (@sha256:...) pin both to the same bytes for good; without them a build takes the tags' newest images.
@@ -42,6 +43,10 @@ FROM build AS build-research
 RUN uv pip install --python /opt/papertape/bin/python --require-hashes -r requirements/research.lock \
     && rm -f /opt/papertape/.lock
 
+FROM build AS build-study
+RUN uv pip install --python /opt/papertape/bin/python --require-hashes -r requirements/study.lock \
+    && rm -f /opt/papertape/.lock
+
 # ---------------------------------------------------------------- what runs
 FROM ${PYTHON_IMAGE}${PYTHON_DIGEST} AS base
 ARG VERSION=0.1.0
@@ -71,6 +76,9 @@ CMD ["up", "--feed", "bitget", "--host", "0.0.0.0", "--db", "/data/papertape.db"
 
 FROM base AS research
 COPY --from=build-research /opt/papertape /opt/papertape
+
+FROM base AS study
+COPY --from=build-study /opt/papertape /opt/papertape
 
 FROM base AS runtime
 COPY --from=build /opt/papertape /opt/papertape

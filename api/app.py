@@ -20,6 +20,7 @@ from papertape.api import (
     openapi,
     signals,
     stream_routes,
+    studies,
     trades,
     trading,
 )
@@ -59,6 +60,7 @@ def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
         *stream_routes.routes(streams, site.timeline),
         *commands.routes(site),
         signals.route(site),
+        *studies.routes(site),
         *login.routes(),
     ]
     version = site.settings.version

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import time
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
-from papertape.api.event_search import SEARCH_S_MAX, run_search
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
 from papertape.api.view_handler import ViewEndpoint
+from papertape.events.errors import LogReplaced
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, UNMATCHED_EVENTS_MAX, EventFilter, Search
 from papertape.projections.site.messages import Message, messages
@@ -18,7 +19,10 @@ from papertape.projections.text.event_views import TYPE_NAMES, ChainView, EventV
 if TYPE_CHECKING:
     from papertape.api.view_handler import ViewContext
     from papertape.projections.site.event_query import SearchResult
+    from papertape.projections.site.ports import Timeline
 
+SEARCH_S_MAX: Final = 3.0
+"""The time limit of a request without a hit; its `next` continues the search."""
 ABOUT_MESSAGES = (
     "As in the chat, or as they would be with a Telegram token: the last 50 alerts, faults, and the last heartbeat."
 )
@@ -89,6 +93,17 @@ async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
     )
     items = tuple(event_view(one, contracts) for one in result.events)
     return EventsFound(items, _next(result, backward=backward), result.from_seq, result.to_seq)
+
+
+async def run_search(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:
+    """Read the pages that a search asks for, at least one. Raise LogReplaced if the log has shrunk."""
+    ends_s = time.monotonic() + search_s_max
+    while (page := search.page) is not None and not (search.without_match and time.monotonic() >= ends_s):
+        events = await timeline.events(*page)
+        if not events:
+            raise LogReplaced("the log was replaced; try again")
+        search.take(events)
+    return search.result
 
 
 def _next(result: SearchResult, *, backward: bool) -> int | None:

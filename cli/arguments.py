@@ -11,9 +11,14 @@ if TYPE_CHECKING:
 
 TABLE_TRADES = 30
 """So many trades are shown in a table without --limit."""
-SEVERAL = frozenset({"--candles", "--funding", "--open-interest", "--set", "--signals", "--strategy", "--symbols"})
+SEVERAL = frozenset(
+    {
+        *("--candles", "--funding", "--open-interest", "--set", "--signals", "--strategy", "--symbols"),
+        *("--vary", "--link", "--where"),
+    }
+)
 SIGNAL_VERB = "signal"
-SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "doctor", "twin"})
+SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "sweep", "doctor", "twin"})
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
@@ -55,6 +60,11 @@ def moment_ms(text: str, option: str) -> int:
     if time_ms is None:
         raise UsageError(f"{option} {text!r}: not a time; write {formats.MOMENT_FORMS}")
     return time_ms
+
+
+def optional_moment_ms(text: str | None, option: str) -> int | None:
+    """Return `moment_ms` of a time, None without one."""
+    return None if text is None else moment_ms(text, option)
 
 
 def speed_of(text: str | None) -> float | None:

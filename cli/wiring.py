@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
 from papertape.cli.config.instances import strategy_loader
+from papertape.cli.config.promises import with_promises
 from papertape.cli.config.sections import (
     bitget_settings,
     config_digest,
@@ -28,15 +28,16 @@ from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
-from papertape.engine.runner_settings import no_runnable_strategy_text, split_by_timeframe
+from papertape.engine.runner_settings import history_ms, no_runnable_strategy_text, split_by_timeframe
 from papertape.engine.startup import EngineSettings
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from papertape.cli.config.sections import Config
+    from papertape.engine.feeds.files.columns import CandleColumns
     from papertape.engine.feeds.files.csv_reader import QuickReader
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.clock import Clock
@@ -81,18 +82,19 @@ def file_feed(config: Config, clock: Clock, quick: QuickReader = csv_polars.cand
         raise UsageError("--feed file needs candles: name files with --candles FILE... or feed.file.candles")
     settings = file_settings(config)
     feed = FileFeed(settings, clock, quick)
-    check_period(feed, settings.start_ms, settings.end_ms)
+    check_period(list(feed.candles.values()), settings.start_ms, settings.end_ms)
     return feed
 
 
-def check_period(feed: FileFeed, start_ms: int | None, end_ms: int | None) -> None:
+def check_period(candles: Sequence[CandleColumns], start_ms: int | None, end_ms: int | None) -> None:
     """Raise UsageError with the range of the candles if no candle opens in the period."""
-    first_ms = min(table.open_time_ms[0] for table in feed.candles.values())
-    until_ms = max(table.open_time_ms[-1] + table.timeframe_ms for table in feed.candles.values())
+    tables = [table for table in candles if table.open_time_ms]
+    first_ms = min(table.open_time_ms[0] for table in tables)
+    until_ms = max(table.open_time_ms[-1] + table.timeframe_ms for table in tables)
     covered = f"the candles cover {utc(first_ms)} to {utc(until_ms)} UTC"
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
         raise UsageError(f"the period {_words(start_ms, end_ms)} ends before it begins; {covered}")
-    for table in feed.candles.values():
+    for table in tables:
         first = 0 if start_ms is None else bisect_left(table.open_time_ms, start_ms)
         if first < len(table.open_time_ms) and (end_ms is None or table.open_time_ms[first] < end_ms):
             return
@@ -119,15 +121,8 @@ def warm_up_ms(config: Config) -> int:
     strategies, spans_ms = strategies_of(config), [0]
     for name, settings in runner_settings(config, strategies).items():
         by_symbol = [settings.parameters | changed for changed in settings.symbol_parameters.values()]
-        spans_ms += [_history_ms(strategies[name], parameters) for parameters in (settings.parameters, *by_symbol)]
+        spans_ms += [history_ms(strategies[name], parameters) for parameters in (settings.parameters, *by_symbol)]
     return max(spans_ms) * 3 // 2
-
-
-def _history_ms(strategy: Strategy, parameters: dict[str, int | float]) -> int:
-    """Return the duration of the candles that a strategy needs with these parameters."""
-    needed, filter_needed = strategy.candles_needed(msgspec.convert(parameters, strategy.parameters))
-    main_ms, *filters_ms = strategy.series_ms
-    return max(needed * main_ms, *(filter_needed * filter_ms for filter_ms in filters_ms), 0)
 
 
 def make_runners(
@@ -163,7 +158,7 @@ def make_engine_settings(
         db=db,
         version=version("papertape"),
         strategies=strategies,
-        runners=make_runners(config, strategies, base_ms, warn),
+        runners=with_promises(config, strategies, make_runners(config, strategies, base_ms, warn), warn),
         config_digest=config_digest(config),
         unusable=config.unusable,
         load=strategy_loader(config),

@@ -15,7 +15,7 @@ from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.strategy import Strategy
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import ConfigError
-from papertape.events.facts import ContractListed, Event, RunnerConfigured
+from papertape.events.facts import ContractListed, Event, RunnerConfigured, StudyPromoted
 from papertape.events.units import TIMEFRAME_NAMES
 
 if TYPE_CHECKING:
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 
 class RunnerSettings(Struct, frozen=True):
-    """The owner's settings of one strategy: its symbols, risk, and the parameters that differ from the defaults."""
+    """The owner's settings of one strategy: its symbols, risk, and the parameters that differ from the defaults.
+
+    `promise` is that of the study whose parameters these are; a log records it, a backtest does not.
+    """
 
     parameters: dict[str, int | float] = {}
     symbol_parameters: dict[str, dict[str, int | float]] = {}
     symbols: tuple[str, ...] | None = None
     risk: RiskSettings = RiskSettings()
+    promise: StudyPromoted | None = None
 
 
 def split_by_timeframe(
@@ -150,11 +154,23 @@ def _symbols(name: str, symbols: tuple[str, ...], settings: RunnerSettings) -> t
 
 def validate_parameters(strategy: Strategy, parameters: Mapping[str, int | float]) -> dict[str, int | float]:
     """Return all parameters of a strategy: `parameters`, checked against their ranges, and defaults for the rest."""
+    return asdict(valid_parameters(strategy, parameters))
+
+
+def valid_parameters(strategy: Strategy, parameters: Mapping[str, int | float]) -> Struct:
+    """Return the same as the Struct that its hooks get. Raise ConfigError for a name or a value that does not fit."""
     names = strategy.parameters.__struct_fields__
     for name in parameters:
         if name not in names:
             raise ConfigError(f"{strategy.name}.{name} is unknown; {strategy.name} has {', '.join(names)}")
     try:
-        return asdict(msgspec.convert({**asdict(strategy.parameters()), **parameters}, strategy.parameters))
+        return msgspec.convert({**asdict(strategy.parameters()), **parameters}, strategy.parameters)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{strategy.name}: {error}") from error
+
+
+def history_ms(strategy: Strategy, parameters: Mapping[str, int | float]) -> int:
+    """Return the duration of the candles that a strategy needs with these parameters."""
+    needed, filter_needed = strategy.candles_needed(msgspec.convert(parameters, strategy.parameters))
+    main_ms, *filters_ms = strategy.series_ms
+    return max(needed * main_ms, *(filter_needed * filter_ms for filter_ms in filters_ms), 0)

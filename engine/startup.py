@@ -38,6 +38,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
+    StudyPromoted,
 )
 from papertape.events.proof import record_damage
 from papertape.events.snapshots import SnapshotStore
@@ -216,6 +217,7 @@ def configuration_changes(
     unconfigured = unconfigured_positions(state, symbols)
     for configured in runner_configurations(settings.strategies, symbols, at_ms, settings.runners):
         own = tuple(symbol for symbol, names in unconfigured.items() if configured.strategy in names)
+        events += _new_promise(state, settings.runners[configured.strategy].promise, at_ms)
         events += _runner_changes(state, replace(configured, symbols=(*configured.symbols, *own)))
     for runner in state.runners:
         name = runner.strategy.name
@@ -224,6 +226,15 @@ def configuration_changes(
         if name not in settings.runners and is_usable and runner.account.paused in (0, PAUSED_TO_WARM_UP):
             events.append(RunnerPaused(at_ms, name, CONFIGURATION, NOT_ENABLED))
     return [*events, *strategy_failures(state, settings.strategies, settings.unusable, settings.runners)]
+
+
+def _new_promise(state: EngineState, promise: StudyPromoted | None, at_ms: int) -> list[Event]:
+    """Return the promise of a runner's study, unless the log holds it already."""
+    if promise is None:
+        return []
+    known = state.promises.get(promise.strategy)
+    promoted = replace(promise, at_ms=at_ms if known is None else known.at_ms)
+    return [] if promoted == known else [replace(promise, at_ms=at_ms)]
 
 
 def unconfigured_positions(state: EngineState, watched: Sequence[str]) -> dict[str, list[str]]:

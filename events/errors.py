@@ -27,6 +27,15 @@ PapertapeError
 │   ├── LogDiffers           the code decides differently from the log                      exit 1
 │   ├── SequenceConflict     an append expected another head                                exit 1
 │   └── LogWriteFailed       it is unknown whether the commit happened: stop, replay        exit 1
+├── StudyError               an operation on a study failed                                 exit 1
+│   ├── StudyHeld            another process writes the study                               exit 3
+│   ├── StudyMissing         there is no study at this path                                 exit 2
+│   ├── StudyForeign         the file at this path is no study that this version reads      exit 2
+│   ├── StudyDiffers         code, data or a result is not that of the study                exit 1
+│   ├── StudyWriteFailed     a result could not be stored; those before it are              exit 1
+│   ├── TapeDamaged          a stored or shipped tape is not what its digest says           exit 1
+│   ├── WorkerRefused        a worker has other code or libraries than the study            exit 1
+│   └── SchedulerGone        the scheduler of a cluster does not answer                     exit 1
 ├── StrategyFault            a strategy failed in a run; the other strategies finished       exit 1
 ├── SnapshotRefused          a snapshot is torn or foreign; an older one or the log is used exit 1
 └── EngineFault              a bug or a broken invariant stopped the engine at a seq        exit 1
@@ -174,6 +183,48 @@ class SequenceConflict(LogError):
 
 class LogWriteFailed(LogError):
     """It is unknown whether the commit happened: the only remedy is to stop and replay."""
+
+
+class StudyError(PapertapeError):
+    """An operation on a study failed."""
+
+
+class StudyHeld(StudyError):
+    """Another process writes the study."""
+
+    exit_code = 3
+
+
+class StudyMissing(StudyError):
+    """There is no study at this path."""
+
+    exit_code = 2
+
+
+class StudyForeign(StudyError):
+    """The file is not a study, or a newer version wrote it; it was left untouched."""
+
+    exit_code = 2
+
+
+class StudyDiffers(StudyError):
+    """Code, data or a result is not that of the study; the text names both digests and what differs."""
+
+
+class StudyWriteFailed(StudyError):
+    """A result could not be stored, for example on a full disk; all earlier ones are stored."""
+
+
+class TapeDamaged(StudyError):
+    """A tape is not what its digest says: damaged on the disk or on its way."""
+
+
+class WorkerRefused(StudyError):
+    """A worker has other code or libraries than the study; the text names both."""
+
+
+class SchedulerGone(StudyError):
+    """The scheduler of a cluster does not answer; the study can be resumed."""
 
 
 class StrategyFault(PapertapeError):

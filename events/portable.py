@@ -21,7 +21,7 @@ from papertape.events.facts import EVENT_TYPES, Event, FeedLost
 from papertape.events.log import COMMIT_EVENTS_MAX, Commit, Entry, Head
 
 REDACTED = "redacted"
-PERSONAL = ("who", "why", "detail", "newest")
+PERSONAL = ("who", "why", "detail", "newest", "against_advice")
 """Fields with free text written by people and machines: names, reasons, addresses."""
 KEPT = frozenset({"configuration"})
 """Values that the engine itself writes into these fields and evaluates."""

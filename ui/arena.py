@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.limits import LimitView
     from papertape.projections.folds.performance import Performance
     from papertape.projections.folds.portfolio import AccountView, PositionView
+    from papertape.projections.folds.promised import PromiseView
     from papertape.projections.folds.trades import TradeView
     from papertape.projections.site.ports import Progress, StrategyView
     from papertape.projections.site.views import RejectedSignal
@@ -84,6 +85,7 @@ class StrategyPage(Struct, frozen=True):
     trades: tuple[TradeView, ...]
     parts: BreakdownView
     coverage: CoverageView
+    promise: PromiseView | None
     early_ends: tuple[DataView, ...]
     limits: tuple[LimitView, ...]
     refusals: Mapping[str, RejectedSignal]
@@ -113,6 +115,7 @@ async def strategy(request: PageRequest) -> StrategyPage:
         trades=closed[: -TRADES_SHOWN_MAX - 1 : -1],
         parts=views.arena.breakdown(name),
         coverage=views.coverage.of(name),
+        promise=views.promised.of(name),
         early_ends=tuple(data for data in views.coverage.early_ends() if data.symbol in runner.symbols),
         limits=views.limits.of(name),
         refusals={symbol: refusal for (owner, symbol), refusal in views.refusals.items() if owner == name},

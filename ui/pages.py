@@ -23,6 +23,7 @@ from papertape.ui.overview import overview
 from papertape.ui.page_handler import PageDefinition, PageHandler
 from papertape.ui.rendering import ASSETS, STATIC
 from papertape.ui.risk import risk
+from papertape.ui.studies import studies, study
 from papertape.ui.trades import trades
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ PAGES: Final = (
     PageDefinition("/messages", "messages", "Messages", messages),
     PageDefinition("/system", "health", "Health", health),
     PageDefinition("/compare", "compare", "Compare", compare, moves=False),
+    PageDefinition("/studies", "studies", "Studies", studies, moves=False),
+    PageDefinition("/studies/{name}", "study", "Study", study, moves=False),
 )
 
 

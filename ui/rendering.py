@@ -92,6 +92,7 @@ def environment() -> Environment:
         "json_script": json_script,
         "segment": lambda text: quote(text, safe=""),
         "one_percent": _or_dash("{:.1f} %".format),
+        "figure": figure,
         "span": _or_dash(lambda span_ms: formats.duration(int(span_ms))),
         "value": lambda value: _or_dash(formats.reading if isinstance(value, float) else str)(value),
         "reading": _or_dash(formats.reading),
@@ -192,6 +193,11 @@ def _address(path: str, query: Mapping[str, object]) -> str:
 def _or_dash(write: Any) -> Any:
     """Return a formatter that writes None as a dash, never as a zero."""
     return lambda value: "–" if value is None else write(value)  # noqa: RUF001 - an en dash, on purpose.
+
+
+def figure(value: float | None, unit: str) -> str:
+    """Format a number with its unit, or a dash."""
+    return "–" if value is None else f"{formats.reading(value)} {unit}".rstrip()  # noqa: RUF001
 
 
 @pass_context

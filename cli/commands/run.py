@@ -41,6 +41,13 @@ Seed = Annotated[
     int | None, typer.Option(metavar="N", help="The seed of the simulated market (default: feed.sim.seed).")
 ]
 
+LogOption = Annotated[
+    Path | None, typer.Option("--log", metavar="FILE", help="Run over the market in this log instead of files.")
+]
+LogSymbolOption = Annotated[
+    list[str] | None, typer.Option("--symbol", metavar="SYMBOL...", help="Only these symbols of the log.")
+]
+
 
 def run(
     config: ConfigOption = None,
@@ -111,6 +118,8 @@ def backtest(
     funding: Funding = None,
     open_interest: OpenInterest = None,
     signals: Signals = None,
+    log: LogOption = None,
+    symbol: LogSymbolOption = None,
     strategy: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="Only these strategies.")] = None,
     sets: SetOption = None,
     start: Annotated[
@@ -118,7 +127,7 @@ def backtest(
         typer.Option("--from", metavar="TIME", help="The start of trading, UTC; earlier candles only warm up."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the files).")
+        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the data).")
     ] = None,
     engine: Annotated[
         str, typer.Option(metavar="auto|python|compiled", help="How to compute; every choice gives the same result.")
@@ -147,6 +156,7 @@ def backtest(
 ) -> None:
     """Run strategies over recorded candles with the kernel of the live engine, and show the results.
 
+    The candles come from files, or with --log from an event log, which an engine may be writing at the same time.
     TIME is 2025-01-31, 20250131, 2025-01-31T12:00 in UTC, or seconds (10 digits) or milliseconds (13) since 1970.
     """
     from papertape.cli.offline.backtest import BacktestOptions, show  # noqa: PLC0415 - likewise.
@@ -155,6 +165,8 @@ def backtest(
     options = BacktestOptions(
         *(config, *files, strategy or [], sets or [], start, end, engine, trades, db, after_trip, funnel, fills),
         signals=signals or [],
+        log=log,
+        symbols=symbol or [],
     )
     show(options, as_json=as_json)
 

@@ -20,6 +20,16 @@ from papertape.cli.commands.inspect import (
     why,
     whynot,
 )
+from papertape.cli.commands.promote import promote
+from papertape.cli.commands.research import (
+    study_export,
+    study_forget,
+    study_list,
+    study_show,
+    study_verify,
+    sweep,
+    walkforward,
+)
 from papertape.cli.commands.run import backtest, replay, run, up, verify
 from papertape.cli.commands.serve import token, ui
 from papertape.cli.commands.twins import bitget, telegram
@@ -43,6 +53,20 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("backtest", backtest, "papertape backtest --candles BTCUSDT=btc.csv.gz --strategy momentum"),
         Verb("replay", replay, "papertape replay --at 2025-01-03T12:00"),
         Verb("verify", verify, "papertape verify --db data/demo.db"),
+    ),
+    "Research": (
+        Verb(
+            "sweep",
+            sweep,
+            "papertape sweep --strategy momentum --candles BTCUSDT=btc.csv.gz --vary sl_percent=0.2:1.2:0.1",
+        ),
+        Verb("walkforward", walkforward, "papertape walkforward momentum-btc --train 90d --test 30d --embargo 1d"),
+        Verb("study list", study_list, "papertape study list"),
+        Verb("study show", study_show, "papertape study show momentum-btc"),
+        Verb("study verify", study_verify, "papertape study verify momentum-btc"),
+        Verb("study export", study_export, "papertape study export momentum-btc --out sets.parquet"),
+        Verb("study forget", study_forget, "papertape study forget momentum-btc"),
+        Verb("promote", promote, "papertape promote momentum-btc --to papertape.toml"),
     ),
     "Control an engine, running or not": (
         Verb("pause", pause, 'papertape pause momentum --why "news at 14:30"'),
@@ -86,5 +110,9 @@ VERBS: dict[str, tuple[Verb, ...]] = {
     ),
 }
 """The commands by heading. The first of two words names a group."""
-GROUPS = {"twin": "Serve a local stand-in for Bitget or Telegram.", "config": "Check the configuration."}
+GROUPS = {
+    "twin": "Serve a local stand-in for Bitget or Telegram.",
+    "config": "Check the configuration.",
+    "study": "Show, check, export or delete what a sweep has found.",
+}
 """The help of each group."""

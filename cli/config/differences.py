@@ -56,7 +56,10 @@ class Difference(Struct, frozen=True):
 
 
 def differences(before: Config, after: Config, strategies: Mapping[str, Strategy]) -> list[Difference]:
-    """Return every key that differs, sections in their order. A key that one of them omits has its default there."""
+    """Return every key that differs, sections in their order. A key that one of them omits has its default there.
+
+    What a study promises is left out: it follows from the study's digest and is a long text.
+    """
     old, new = dict(_leaves(tree_of(before))), dict(_leaves(tree_of(after)))
     found = []
     for path in [*old, *(path for path in new if path not in old)]:
@@ -64,7 +67,7 @@ def differences(before: Config, after: Config, strategies: Mapping[str, Strategy
             leaves[path] if path in leaves else _default(path, config, strategies)
             for leaves, config in ((old, before), (new, after))
         ]
-        if pair[0] != pair[1]:
+        if pair[0] != pair[1] and not (path[0] == "strategies" and path[-1] == "promise"):
             found.append(Difference(path, *pair))
     return found
 
@@ -87,6 +90,8 @@ def _default(path: tuple[str, ...], config: Config, strategies: Mapping[str, Str
             return getattr(config.risk, key)
         case ("strategies", _, "only_symbols"):
             return ()
+        case ("strategies", _, "study"):
+            return ""
         case ("strategies", name, key) if name in strategies and key in strategies[name].reference_names:
             return dict(strategies[name].references)[key]
         case ("strategies", name, *_, key) if name in strategies:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.instances import faulty_instances, strategy_sections, with_sections
+from papertape.cli.config.promises import promise_problems
 from papertape.cli.config.schema import ConfigKey, ConfigTable, table_of, value_text
 from papertape.cli.config.sections import (
     ALL_STRATEGIES,
@@ -52,6 +53,8 @@ _AT_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _GLOBAL = "global_"
 _OF = ConfigKey("text", "", may_be_empty=False, meaning="the strategy whose file it runs")
 _REFERENCE = ConfigKey("text", "", may_be_empty=False, meaning="another symbol that it looks at")
+_STUDY = ConfigKey("text", "", meaning="the digest of the study that it follows; written by `papertape promote`")
+_PROMISE = ConfigKey("text", "", meaning="what the study promises; written by `papertape promote`")
 _SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade only these symbols; empty: all")
 
 
@@ -98,7 +101,8 @@ def _strategy_table(strategy: Strategy) -> ConfigTable:
     own: dict[str, ConfigKey | ConfigTable] = {"only_symbols": _SYMBOLS, "symbols": by_symbol, "risk": _own_risk()}
     references = {name: replace(_REFERENCE, default=symbol) for name, symbol in strategy.references}
     instance = {"of": _OF} if strategy.of else {}
-    return ConfigTable({**parameters.keys, **references, **instance, **own}, "parameter")
+    promoted = {"study": _STUDY, "promise": _PROMISE}
+    return ConfigTable({**parameters.keys, **references, **instance, **own, **promoted}, "parameter")
 
 
 def _own_risk() -> ConfigTable:
@@ -108,7 +112,11 @@ def _own_risk() -> ConfigTable:
 
 def read_config(path: Path) -> Config:
     """Read the configuration in a file. Raise ConfigError."""
-    text = _text(path)
+    return parse_config(path, read_text(path))
+
+
+def parse_config(path: Path, text: str) -> Config:
+    """Return the configuration that a text would be in the file at `path`. Raise ConfigError."""
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -122,7 +130,8 @@ def plain(path: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(part.partition("[")[0] for part in path)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a configuration file. Raise ConfigError."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -225,6 +234,7 @@ def _misfits(tree: Tree, strategies: Mapping[str, Strategy | None]) -> Iterable[
             ("feed", "file", "end"), f'= "{files["end"]}": must be later than start, "{files["start"]}"'
         )
     yield from _unwatched(tree.get("strategies", {}), strategies, watched)
+    yield from promise_problems(strategy_sections(tree))
 
 
 def _unknown_names(enabled: Iterable[str], strategies: Iterable[str]) -> Iterable[ConfigProblem]:
@@ -296,6 +306,8 @@ def _strategy_section(table: Tree, strategy: Strategy) -> StrategySection:
         symbols={symbol: _typed(own, strategy.parameters) for symbol, own in table.get("symbols", {}).items() if own},
         only_symbols=tuple(table.get("only_symbols", ())),
         risk=_typed(table.get("risk", {}), RiskSettings),
+        study=table.get("study", ""),
+        promise=table.get("promise", ""),
     )
 
 

@@ -68,8 +68,9 @@ def tree_of(config: Config) -> Tree:
     del tree["file"], tree["unusable"]
     for name, section in tree["strategies"].pop("by_name").items():
         tree["strategies"][name] = {**section.pop("parameters"), **section.pop("references"), **section}
-        if not section["of"]:
-            del tree["strategies"][name]["of"]
+        for key in ("of", "study", "promise"):
+            if not section[key]:
+                del tree["strategies"][name][key]
     return tree
 
 

@@ -231,8 +231,8 @@ class LogsSection(Struct, frozen=True):
 class StrategySection(Struct, frozen=True):
     """The section of one strategy: parameters that differ from their defaults, and parameters of single symbols.
 
-    An empty `only_symbols` means all. `risk` overrides keys of `[risk]` for this strategy. `of` names the strategy
-    whose file it runs, if it has none of its own; `references` are the symbols that it looks at instead of the file's.
+    An empty `only_symbols` means all. `risk` overrides keys of `[risk]`. `of` names the strategy whose file it runs.
+    `references` replace symbols that the file looks at. `papertape promote` writes `study` and `promise`.
     """
 
     of: str = ""
@@ -241,6 +241,8 @@ class StrategySection(Struct, frozen=True):
     symbols: dict[str, dict[str, int | float]] = {}
     only_symbols: tuple[Symbol, ...] = ()
     risk: dict[str, int | float] = {}
+    study: str = ""
+    promise: str = ""
 
 
 class StrategiesSection(Struct, frozen=True):

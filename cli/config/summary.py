@@ -42,6 +42,7 @@ def summary_rows(config: Config, log: str) -> Iterator[tuple[str, str]]:
         ]
         changed += [f"risk.{key} = {value:g}" for key, value in section.risk.items()]
         changed += [f"only {', '.join(section.only_symbols)}"] if section.only_symbols else []
+        changed += [f"study {section.study}"] if section.study else []
         yield name, ", ".join(changed)
 
 
@@ -60,7 +61,7 @@ def _market(config: Config) -> str:
 def warnings(config: Config) -> Iterator[str]:
     """Yield warnings about values that are valid but probably not meant."""
     if config.feed.kind != "file":
-        watched = _symbols(config)
+        watched = configured_symbols(config)
         for symbol in config.groups:
             if symbol not in watched:
                 yield f"groups.{symbol} groups a symbol that is not watched"
@@ -84,10 +85,10 @@ def order_warnings(config: Config, strategies: Iterable[Strategy]) -> Iterator[s
     sections = config.strategies.by_name
     for strategy in strategies:
         only = sections[strategy.name].only_symbols if strategy.name in sections else ()
-        yield from late_references(strategy, _symbols(config), only or None)
+        yield from late_references(strategy, configured_symbols(config), only or None)
 
 
-def _symbols(config: Config) -> tuple[str, ...]:
+def configured_symbols(config: Config) -> tuple[str, ...]:
     """Return the symbols of the configured market in their order; those of a recorded one by its files of candles."""
     feed = config.feed
     if feed.kind != "file":

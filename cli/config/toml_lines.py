@@ -18,9 +18,13 @@ _MARK = re.compile(r"""\"""|'''|"(?:\\.|[^"\\])*"|'[^']*'|[\[\]{}#]""")
 
 
 class TomlLocations(Struct):
-    """The lines of all tables and keys, duplicate keys, and the line of a value that never ends (0 if none)."""
+    """The lines of all tables and keys, duplicate keys, and the line of a value that never ends (0 if none).
+
+    `headers` has the lines of the tables that have one of their own.
+    """
 
     lines: dict[Path, int] = field(default_factory=dict)
+    headers: dict[Path, int] = field(default_factory=dict)
     duplicates: list[tuple[Path, int]] = field(default_factory=list)
     unclosed: int = 0
     text: list[str] = field(default_factory=list)
@@ -84,12 +88,25 @@ def locate_keys(text: str) -> TomlLocations:
         path = path if header else table + path
         table = path if header else table
         _note(locations, named, path, number)
-        if not header:
+        if header:
+            locations.headers.setdefault(path, number)
+        else:
             extent.feed(rest)
             locations.unclosed = number if extent.open else 0
     if not extent.open:
         locations.unclosed = 0
     return locations
+
+
+def value_extent(line: str) -> tuple[int, int]:
+    """Return where the value of a key on one line begins and ends, without the comment behind it."""
+    start = line.index("=", len(line) - len(_key(line)[1])) + 1
+    start += len(line[start:]) - len(line[start:].lstrip())
+    end = start
+    while (mark := _MARK.search(line, end)) is not None and mark[0] != "#":
+        end = mark.end()
+    end = len(line) if mark is None else mark.start()
+    return start, len(line[:end].rstrip())
 
 
 def _key(text: str) -> tuple[Path, str]:

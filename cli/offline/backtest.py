@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.cli.arguments import moment_ms
+from papertape.cli.arguments import optional_moment_ms
 from papertape.cli.config.overrides import load_config
 from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.backtest_trades import open_path, write_trades
 from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_file, whole_log
+from papertape.cli.offline.recorded_market import check_source, log_tape
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
 from papertape.cli.render.console import emit, fields_of
@@ -22,9 +23,9 @@ from papertape.cli.wiring import check_period, file_feed, make_runners, note, re
 from papertape.engine.hook_overrun import ended_overruns
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.reducer.hook_guard import GUARD_CODE
-from papertape.engine.research.backtest import Backtest, import_ahead
-from papertape.engine.research.backtest import backtest as run_backtest
+from papertape.engine.research.backtest import Backtest, backtest_tape, import_ahead
 from papertape.engine.research.excerpt import excerpt
+from papertape.engine.research.tape import tape_of
 from papertape.engine.runner_settings import late_reference_warnings
 from papertape.engine.startup import make_folder
 from papertape.events.errors import StrategyFault, UsageError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from papertape.engine.inspect.funnel import FunnelReport
     from papertape.engine.reducer.state import Runner
     from papertape.engine.research.equity_curve import EquitySummary
+    from papertape.engine.research.tape import Tape
 
 SPARKLINE_POINTS = 60
 
@@ -76,6 +78,8 @@ class BacktestOptions(Struct, frozen=True):
     funnel: bool = False
     fills: Path | None = None
     signals: list[str] = []
+    log: Path | None = None
+    symbols: list[str] = []
 
 
 def show(options: BacktestOptions, *, as_json: bool) -> None:
@@ -86,7 +90,7 @@ def show(options: BacktestOptions, *, as_json: bool) -> None:
     if options.db is not None:
         admit_log(options.db, config, way_on=ANOTHER)
     _check_outputs(options, config)
-    result, feed = _run(config, options)
+    result, refused_rows = _run(config, options)
     final = _final_state(result)
     if options.trades is not None:
         marked_at_ms = {data.symbol: data.until_ms for data in final.coverage.data()}
@@ -98,16 +102,16 @@ def show(options: BacktestOptions, *, as_json: bool) -> None:
             write_fills_csv(file, final.trades.fills())
     if options.db is not None:
         _write(result, options.db, config)
-    _show_results(result, feed, final, options, as_json=as_json)
+    _show_results(result, refused_rows, final, options, as_json=as_json)
     if result.failures:
         raise StrategyFault("\n".join(f"{one.strategy}: {failure_words(one)}" for one in result.failures))
 
 
 def _show_results(
-    result: Backtest, feed: FileFeed, final: FinalState, options: BacktestOptions, *, as_json: bool
+    result: Backtest, refused_rows: int, final: FinalState, options: BacktestOptions, *, as_json: bool
 ) -> None:
     """Print the results of a run."""
-    summary = _summary(result, feed, final)
+    summary = _summary(result, refused_rows, final)
     funnel = _funnel(result, final) if options.funnel else None
     if as_json:
         emit(summary if funnel is None else {**fields_of(summary), "funnel": fields_of(funnel)})
@@ -131,7 +135,7 @@ def _funnel(result: Backtest, final: FinalState) -> FunnelReport:
 def _check_outputs(options: BacktestOptions, config: Config) -> None:
     """Raise UsageError for outputs that cannot be written, before anything is computed."""
     log, *beside = log_files(config.database)
-    inputs = [*read_files(config, options.config), *beside]
+    inputs = [*read_files(config, options.config), *beside, *([] if options.log is None else log_files(options.log))]
     if options.db is not None:
         make_folder(options.db)
         check_output("--db", options.db, inputs)
@@ -148,6 +152,7 @@ def _check_outputs(options: BacktestOptions, config: Config) -> None:
 
 def _configured(options: BacktestOptions) -> Config:
     """Return the configuration with the command line's options applied."""
+    check_source(options)
     loaded = load_config(options.config, options.sets)
     config = with_files(loaded, options.candles, options.funding, options.open_interest, options.signals)
     files = config.feed.file
@@ -159,28 +164,39 @@ def _configured(options: BacktestOptions) -> Config:
     return replace(config, feed=replace(config.feed, kind="file", file=files), strategies=strategies)
 
 
-def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, FileFeed]:
+def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, int]:
+    """Read the market and run the strategies over it; return also how many rows of it were refused."""
+    if options.log is None:
+        return _run_files(config, options)
+    start_ms, end_ms = optional_moment_ms(options.start, "--from"), optional_moment_ms(options.end, "--to")
+    tape = log_tape(options.log, options.symbols, start_ms, end_ms)
+    return _run_tape(tape, config, options), 0
+
+
+def _run_files(config: Config, options: BacktestOptions) -> tuple[Backtest, int]:
     """Read the files and run the strategies over them."""
     files = config.feed.file
-    start_ms = moment_ms(files.start, "--from") if files.start or options.start is not None else None
-    end_ms = moment_ms(files.end, "--to") if files.end or options.end is not None else None
+    start_ms = optional_moment_ms((files.start or None) if options.start is None else options.start, "--from")
+    end_ms = optional_moment_ms((files.end or None) if options.end is None else options.end, "--to")
     names = enabled_names(config)
     strategies = strategies_of(config)
     read = (*files.candles, *files.funding, *files.open_interest)
     with import_ahead(options.engine, read, len(strategies if names is None else names)) as quick:
         feed = _feed(config, quick)
-    check_period(feed, start_ms, end_ms)
+    check_period(list(feed.candles.values()), start_ms, end_ms)
     report_files(feed, start_ms, end_ms, warn)
-    base_ms = next(iter(feed.candles.values())).timeframe_ms
-    runners = make_runners(config, strategies, base_ms, warn)
-    for line in late_reference_warnings(strategies, runners, list(feed.candles)):
+    return _run_tape(tape_of(feed, start_ms, end_ms), config, options), feed.refusals.total
+
+
+def _run_tape(tape: Tape, config: Config, options: BacktestOptions) -> Backtest:
+    """Run the strategies over a tape."""
+    strategies, symbols = strategies_of(config), [contract.symbol for contract in tape.contracts]
+    runners = make_runners(config, strategies, tape.contracts[0].timeframe_ms, warn)
+    for line in late_reference_warnings(strategies, runners, symbols):
         warn(line)
-    candles = sum(len(table.open_time_ms) for table in feed.candles.values())
+    candles = sum(len(table.open_time_ms) for table in tape.candles)
     with progress_bar("backtest", candles) as progress, ended_overruns(GUARD_CODE):
-        result = run_backtest(
-            feed, strategies, runners, options.engine, start_ms, end_ms, progress, options.after_trip, note
-        )
-    return result, feed
+        return backtest_tape(tape, strategies, runners, options.engine, progress, options.after_trip, note)
 
 
 def _feed(config: Config, quick: QuickReader) -> FileFeed:
@@ -197,14 +213,14 @@ def _final_state(result: Backtest) -> FinalState:
     return FinalState(portfolio, trades, coverage)
 
 
-def _summary(result: Backtest, feed: FileFeed, final: FinalState) -> BacktestResult:
+def _summary(result: Backtest, refused_rows: int, final: FinalState) -> BacktestResult:
     runners = zip(result.world.runners, result.summaries, result.equities, strict=True)
     return BacktestResult(
         engine=result.engine,
         facts=result.facts.total,
         seconds=result.took_s,
         symbols=tuple(contract.symbol for contract in result.tape.contracts),
-        refused_rows=feed.refusals.total,
+        refused_rows=refused_rows,
         requested_from_ms=result.tape.start_ms,
         requested_until_ms=result.tape.end_ms,
         resets=result.resets,

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from papertape.cli.log_reader import fold_log
 from papertape.cli.render.console import (
+    BAD,
     FEW_TRADES_NOTE,
     NOTHING,
     QUIET,
@@ -28,6 +29,7 @@ from papertape.cli.render.console import (
 )
 from papertape.projections.folds.arena import Arena, ArenaRow
 from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.promised import Promised
 from papertape.projections.folds.trades import Trades
 from papertape.projections.text.formats import gain, introduced, money, utc
 
@@ -42,8 +44,9 @@ SPARKLINE_COLUMNS = 16
 def show_arena(reader: SqliteLogReader, *, as_json: bool) -> None:
     """Show the arena at the head of the log."""
     portfolio, trades = Portfolio(), Trades()
-    head = fold_log(reader, [portfolio, trades])
-    rows = Arena(portfolio, trades).rows()
+    promised = Promised(portfolio)
+    head = fold_log(reader, [portfolio, trades, promised])
+    rows = Arena(portfolio, trades, promised).rows()
     if as_json:
         emit([fields_of(row) for row in rows])
         return
@@ -55,7 +58,8 @@ def show_arena(reader: SqliteLogReader, *, as_json: bool) -> None:
     hidden = print_table(arena_columns(rows), console, f"Arena{at}, seq {head.seq:,}")
     few = FEW_TRADES_NOTE if any(row.few_trades for row in rows) else ""
     of = [f"{introduced(row.strategy, row.of)}: the same file under a name of its own" for row in rows if row.of]
-    notes(console, [*of, *(f"{row.strategy}: {row.why}" for row in rows if row.why), few, hidden])
+    drifts = [f"{row.strategy}: {drift.words}" for row in rows if row.promise for drift in row.promise.drifts]
+    notes(console, [*of, *(f"{row.strategy}: {row.why}" for row in rows if row.why), *drifts, few, hidden])
 
 
 def arena_columns(rows: Sequence[ArenaRow]) -> list[Column]:
@@ -79,7 +83,15 @@ def arena_columns(rows: Sequence[ArenaRow]) -> list[Column]:
         Column("slippage", plain(money(row.slippage_usdt) for row in rows), rank=8),
         Column("open", plain(row.open_positions for row in rows), rank=3),
         Column("equity", [sparkline(row.sparkline, SPARKLINE_COLUMNS) for row in rows], rank=4, justify="left"),
+        *([Column("promised / actual", [_promise(row) for row in rows])] if any(row.promise for row in rows) else []),
     ]
+
+
+def _promise(row: ArenaRow) -> Text:
+    """Return the promised and the actual result, in the colour of an alarm if the strategy has drifted."""
+    if not row.promise:
+        return NOTHING
+    return Text(row.promise.words, style=BAD if row.promise.drifts else "")
 
 
 def _profit_factor(row: ArenaRow) -> Text:

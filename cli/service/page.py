@@ -47,6 +47,7 @@ from papertape.events.sqlite_file import holds_log
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.site.ports import Site, SiteSettings
 from papertape.projections.site.readiness import BACKTEST_ENDED
+from papertape.projections.studies.reader import StudyFolder, studies_folder
 from papertape.ui.pages import not_found_page, pages
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ async def _serve(settings: PageServerSettings) -> None:
             unlogged.read,
             (lambda: "") if board is None else (lambda: board.read("outage")),
             funnels,
+            StudyFolder(studies_folder(db)),
         )
         streams = Streams(timeline, web.streams_max)
         hosts = AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts)

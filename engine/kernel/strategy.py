@@ -71,7 +71,7 @@ PRICE = "price"
 PLOT_PLACES = (PRICE, "pane")
 PLOT_PLACE = re.compile(r"price|pane(:[A-Za-z0-9_ %/.-]{1,24})?")
 """Where `PLOT` draws a reading: on the price, in the pane below it, or in a pane with a title, as in `pane:trend`."""
-SECTION_KEYS = ("of", "only_symbols", "symbols", "risk")
+SECTION_KEYS = ("of", "only_symbols", "symbols", "risk", "study", "promise")
 """The keys of a strategy's section in the configuration that are no parameters."""
 SIGNATURES = {
     **dict.fromkeys(("observe", "on_funding", "on_open_interest", "on_gap", "holds"), ("view", "params")),
@@ -332,6 +332,16 @@ def copy_reading(source: Any, target: Any) -> None:
     """Copy every number of a reading. The compiled loop's version is in `engine.research.numba_callees`."""
     for name in source.__struct_fields__:
         setattr(target, name, getattr(source, name))
+
+
+def copy_record(source: Any, target: Any) -> None:
+    """Copy every number of a tree of Structs. The compiled loop's version is in `engine.research.numba_callees`."""
+    for name in source.__struct_fields__:
+        value = getattr(source, name)
+        if isinstance(value, Struct):
+            copy_record(value, getattr(target, name))
+        else:
+            setattr(target, name, value)
 
 
 def clip(value: float) -> float:

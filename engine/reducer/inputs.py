@@ -33,6 +33,7 @@ from papertape.events.facts import (
     RunnerResumed,
     SignalReceived,
     StrategyFailed,
+    StudyPromoted,
     SymbolResumed,
     SymbolSuspended,
 )
@@ -48,6 +49,9 @@ def apply_input(state: EngineState, event: Event, seq: int) -> None:
             list_contract(state, event)
         case RunnerConfigured():
             configure_runner(state, event)
+            _end_other_promise(state, event)
+        case StudyPromoted():
+            state.promises[event.strategy] = event
         case FeedConnected():
             state.anchor = event
         case RunnerPaused():
@@ -86,6 +90,13 @@ def _apply_signal(state: EngineState, event: SignalReceived) -> None:
         if event.name in runner.strategy.signals:
             place = runner.strategy.signals.index(event.name)
             note_signal(runner.signals[symbol][place], event.value, event.at_ms)
+
+
+def _end_other_promise(state: EngineState, event: RunnerConfigured) -> None:
+    """Forget what a study promised for other parameters than those that apply now."""
+    promise = state.promises.get(event.strategy)
+    if promise is not None and promise.parameters != event.parameters:
+        del state.promises[event.strategy]
 
 
 def _set_tradable(state: EngineState, symbol: str, tradable: int) -> None:

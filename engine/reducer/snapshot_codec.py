@@ -1,7 +1,7 @@
 """The state as bytes: for snapshots, for copies, and for the digest that compares two states.
 
 Rings are encoded without their dead rows, so equal states have equal bytes, whatever their rings held before. The
-digest leaves out everything that only points into a particular log.
+digest leaves out everything that only points into a particular log, and what studies promise: it decides nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from papertape.engine.kernel.state import (
 from papertape.engine.reducer.signals import SignalMemory
 from papertape.engine.reducer.state import configure_runner, list_contract, new_state
 from papertape.events.errors import SnapshotRefused
-from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
+from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed, StudyPromoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +76,7 @@ class SavedState(Struct, array_like=True):
     signals: SignalMemory
     guard_trip_seq: int
     anchor: FeedConnected | None
+    promises: dict[str, StudyPromoted]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -120,6 +121,7 @@ def to_snapshot_without_rings(state: EngineState) -> SavedState:
         signals=state.signals,
         guard_trip_seq=state.guard_trip_seq,
         anchor=state.anchor,
+        promises=state.promises,
     )
 
 
@@ -170,7 +172,7 @@ def restore_state(saved: SavedState, state: EngineState) -> EngineState:
     for runner, saved_runner in zip(state.runners, saved.runners, strict=True):
         _fill_runner(runner, saved_runner)
     state.guard, state.maxima = saved.guard, saved.maxima
-    state.guard_trip_seq, state.anchor = saved.guard_trip_seq, saved.anchor
+    state.guard_trip_seq, state.anchor, state.promises = saved.guard_trip_seq, saved.anchor, saved.promises
     return state
 
 
@@ -204,5 +206,5 @@ def state_digest(state: EngineState) -> str:
         saved.runners[position] = replace(runner, order_seq=[], trip_seq=0, failed_seq=0)
     saved.listed = [replace(event, at_ms=0) for event in saved.listed]
     saved.configured = [replace(event, at_ms=0, code_digest="") for event in saved.configured]
-    saved.guard_trip_seq, saved.anchor = 0, None
+    saved.guard_trip_seq, saved.anchor, saved.promises = 0, None, {}
     return hashlib.blake2b(_encode(saved), digest_size=16).hexdigest()

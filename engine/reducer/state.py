@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from papertape.engine.kernel.answers import RUNGS_MAX, Answer
 from papertape.engine.kernel.changes import make_change
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.state import Readings
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed
+    from papertape.events.facts import ContractListed, FeedConnected, RunnerConfigured, StrategyFailed, StudyPromoted
 
 GAP_RESET_MS = 240 * MINUTE_MS
 SYMBOLS_MAX = 512
@@ -116,6 +116,7 @@ class Runner(Struct):
 class EngineState(Struct):
     """Everything the engine knows. Lists are in the order in which the symbols were listed.
 
+    `promises` are those of the studies whose parameters apply, by strategy. No decision depends on them.
     A `bare` state is being restored: it allocates no rings, and its runners have no room for decisions.
     """
 
@@ -137,6 +138,7 @@ class EngineState(Struct):
     base_ms: int = 0
     anchor: FeedConnected | None = None
     bare: bool = False
+    promises: dict[str, StudyPromoted] = field(default_factory=dict)
 
     def runner(self, name: str) -> Runner:
         """Return the runner of a strategy. Raise CommandRefused if there is none."""

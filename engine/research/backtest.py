@@ -118,9 +118,6 @@ def backtest(
     ConfigError for settings that do not fit, and for a strategy that cannot be compiled or whose hook fails; raise
     UsageError if the compiled engine is requested without numba. `on_compiling` receives a line if that takes long.
     """
-    if after_trip not in AFTER_TRIP:
-        raise UsageError(f"--after-trip {after_trip}: there are {', '.join(AFTER_TRIP)}")
-    check_engine(engine)
     tape = tape_of(feed, start_ms, end_ms)
     return backtest_tape(tape, strategies, runners, engine, on_progress, after_trip, on_compiling)
 
@@ -135,6 +132,9 @@ def backtest_tape(
     on_compiling: Callable[[str], None] = lambda _: None,
 ) -> Backtest:
     """Run the configured strategies over a tape; see `backtest`."""
+    if after_trip not in AFTER_TRIP:
+        raise UsageError(f"--after-trip {after_trip}: there are {', '.join(AFTER_TRIP)}")
+    check_engine(engine)
     events = configuration(strategies, tape.contracts, runners)
     reset_by = RESET_BY if after_trip == "continue" else None
     started = time.perf_counter()

@@ -167,10 +167,11 @@ class PlainRunner:
         """Return whether its kill switch is tripped."""
         return bool(self.moving[-1][0].tripped != 0)
 
-    def load(self) -> None:
-        """Reload account and symbols from the runner's Structs."""
-        *market, _, states, _ = self.moving
-        self.moving = (*market, deep_copy(self.runner.desks), states, [deep_copy(self.runner.account)])
+    def load(self, world: EngineState) -> None:
+        """Reload account and symbols from the runner's Structs, markets from the state; contracts are the state's."""
+        _, *rings, _, states, _ = self.moving
+        accounts = [deep_copy(self.runner.account)]
+        self.moving = (deep_copy(world.markets), *rings, deep_copy(self.runner.desks), states, accounts)
 
     def write_back(self, world: EngineState) -> None:
         """Write the state into the Structs."""
@@ -189,7 +190,7 @@ class PlainEngine:
     name = "python"
 
     def __init__(self, world: EngineState, tape: Tape) -> None:
-        self.facts = tape.columns()
+        self.tape, self.facts = tape, tape.columns()
         self.watch = watch_totals
         self.runners = [PlainRunner(world, runner, tape.signal_names) for runner in world.runners]
         self.guards = [copy.copy(world.guard)]

@@ -10,14 +10,14 @@ from bisect import bisect_left
 from heapq import merge
 from typing import TYPE_CHECKING
 
-from papertape.engine.kernel.codes import CANDLE, STOP
+from papertape.engine.kernel.codes import STOP
 from papertape.engine.research.tape import fact_event
 from papertape.events.facts import KillSwitchReset, KillSwitchTripped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from papertape.engine.kernel.state import FactColumns, Position
+    from papertape.engine.kernel.state import Position
     from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.backtest import Backtest
     from papertape.engine.research.tape import Tape
@@ -34,20 +34,22 @@ def excerpt(run: Backtest) -> Iterator[Event]:
 
 
 def _indices(run: Backtest) -> set[int]:
-    """Return the indices of facts at which a kill switch tripped or was reset, and of the candles from `_rows`."""
+    """Return the indices of facts at which a kill switch tripped or was reset, and of the candles from `_rows`.
+
+    The facts that change a contract or its status belong to the excerpt, too.
+    """
     switched = (item.fact for item in run.decided if isinstance(item.event, KillSwitchTripped | KillSwitchReset))
     candles = (
-        _index_of(run.facts, symbol, run.tape.candles[symbol].open_time_ms[row] + contract.timeframe_ms)
-        for symbol, contract in enumerate(run.tape.contracts)
-        for row in _rows(run.tape, run.world, symbol)
+        run.tape.places(run.facts, symbol, _rows(run.tape, run.world, symbol))
+        for symbol in range(len(run.tape.contracts))
     )
-    return {*switched, *candles}
+    return {*switched, *run.tape.changes(run.facts)}.union(*candles)
 
 
 def _rows(tape: Tape, world: EngineState, symbol: int) -> set[int]:
     """Return the rows of a symbol's first, first traded and last candle, and of those that its open positions need."""
     table = tape.candles[symbol]
-    count, warm_up = tape.count_rows(table.open_time_ms)
+    count, warm_up = tape.count_candles(symbol)
     if count == 0:
         return set()
     rows = {0, min(warm_up, count - 1), count - 1}
@@ -72,11 +74,3 @@ def _follows_every_candle(position: Position) -> bool:
         or position.closed.parts > 0
         or position.entry_time_ms != position.candle_open_ms
     )
-
-
-def _index_of(facts: FactColumns, symbol: int, close_ms: int) -> int:
-    """Return the index of the candle of a symbol that closes at `close_ms`."""
-    index = bisect_left(facts.time_ms, close_ms)
-    while facts.kind[index] != CANDLE or facts.symbol[index] != symbol:
-        index += 1
-    return index

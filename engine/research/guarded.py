@@ -19,13 +19,15 @@ from papertape.engine.kernel.evolve import reset_account
 from papertape.engine.kernel.kill_switch import cancel_entries, trip_global
 from papertape.engine.kernel.state import FactColumns, GlobalKillSwitch
 from papertape.engine.reducer.decision_events import event_of
-from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset
+from papertape.engine.reducer.reducer import decide
+from papertape.events.facts import GLOBAL_SCOPE, Event, KillSwitchReset, KillSwitchTripped
 from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableSequence, Sequence
 
     from papertape.engine.reducer.state import EngineState, Runner
+    from papertape.engine.research.tape import Tape
 
 STRETCH_FACTS = 131_072
 GLOBAL_RUNNER = -1
@@ -66,8 +68,8 @@ class TapeRunner(Protocol):
     def tripped(self) -> bool:
         """Return whether its kill switch is tripped."""
 
-    def load(self) -> None:
-        """Reload account and symbols from the runner's Structs."""
+    def load(self, world: EngineState) -> None:
+        """Reload account and symbols from the runner's Structs, markets and contracts from the state."""
 
     def write_back(self, world: EngineState) -> None:
         """Write the state into the Structs."""
@@ -77,6 +79,7 @@ class TapeEngine(Protocol):
     """The way to run a tape: CPython over Structs, or compiled loops over arrays."""
 
     name: str
+    tape: Tape
     facts: FactColumns
     watch: Callable[..., Any]
     guards: Any
@@ -119,11 +122,17 @@ def run_tape(
 
     With `reset_by` (who resets, and why), tripped kill switches are reset at the next UTC day.
     """
-    run = _GuardedRun(world, engine)
+    run, tape = _GuardedRun(world, engine), engine.tape
+    changes = tape.changes(engine.facts)
     at, end, base_ms = 0, engine.facts.total if engine.runners else 0, world.base_ms
+    stops = [*sorted(changes), end]
     while at < end:
-        until = end if reset_by is None else _day_end(engine.facts, at, base_ms)
-        at = run.stretch(at, min(until, at + STRETCH_FACTS))
+        until = end if reset_by is None else _day_end(tape, engine.facts, at, base_ms)
+        if at in changes:
+            run.change(at, changes[at])
+            at += 1
+        else:
+            at = run.stretch(at, min(until, stops[bisect_left(stops, at)], at + STRETCH_FACTS))
         if reset_by is not None and at == until < end:
             run.reset(at - 1, *reset_by)
         on_progress(at)
@@ -132,10 +141,10 @@ def run_tape(
     return TapeRunResult(run.decided, run.equities)
 
 
-def _day_end(facts: FactColumns, first: int, base_ms: int) -> int:
+def _day_end(tape: Tape, facts: FactColumns, first: int, base_ms: int) -> int:
     """Return the index of the first fact that may be a candle of the UTC day after the fact at `first`."""
     day_ms = int(facts.time_ms[first]) - base_ms
-    return bisect_left(facts.time_ms, day_ms - day_ms % DAY_MS + DAY_MS + base_ms, first)
+    return tape.first_at(facts, day_ms - day_ms % DAY_MS + DAY_MS + base_ms, first)
 
 
 class _GuardedRun:
@@ -188,7 +197,20 @@ class _GuardedRun:
         runner.account.tripped = GLOBAL_LOSS
         count = cancel_entries(KILL_SWITCH, at_ms, runner.account, runner.desks, runner.out, 0)
         self.decided += [DecidedEvent(fact, index, self._event(runner, decision)) for decision in runner.out[:count]]
-        tape_runner.load()
+        tape_runner.load(self.world)
+
+    def change(self, fact: int, event: Event) -> None:
+        """Change a contract or its status as the live engine does, and take in what follows from it."""
+        for tape_runner in self.engine.runners:
+            tape_runner.write_back(self.world)
+        places = {one.runner.strategy.name: index for index, one in enumerate(self.engine.runners)}
+        for entry in decide(self.world, event, 0)[1:]:
+            decided: Any = entry.event
+            name = decided.scope if isinstance(decided, KillSwitchTripped) else decided.strategy
+            self.decided.append(DecidedEvent(fact, places[name], decided))
+        for tape_runner, equities in zip(self.engine.runners, self.equities, strict=True):
+            tape_runner.load(self.world)
+            equities[fact] = tape_runner.runner.account.equity_usdt
 
     def reset(self, fact: int, who: str, why: str) -> None:
         """Reset every tripped switch after `fact`, the last fact of a UTC day."""
@@ -205,7 +227,7 @@ class _GuardedRun:
             if account.tripped != GLOBAL_LOSS:
                 self.decided.append(DecidedEvent(fact, index, KillSwitchReset(at_ms, name, 0, who, why)))
             reset_account(account)
-            tape_runner.load()
+            tape_runner.load(self.world)
 
     def _event(self, runner: Runner, decision: Decision) -> Event:
         symbol = self.world.listed[decision.symbol].symbol

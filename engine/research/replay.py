@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import takewhile
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from papertape.engine.research.compiled_kernel import (
 )
 from papertape.engine.research.guarded import STRETCH_FACTS
 from papertape.engine.research.numba_callees import make_loop, make_part
+from papertape.engine.research.recorded_tape import ROW
 from papertape.engine.research.records import dtype_of, records_of, struct_of, values_of
 from papertape.engine.research.rows import columns_of_rows
 from papertape.engine.research.runner import CompiledRunner
@@ -64,8 +64,6 @@ if TYPE_CHECKING:
     from papertape.events.log import LogReader
 
 FACT_TYPE = dtype_of(Fact)
-PACKED = Struct("=5q5d")
-"""A fact as the bytes of its row: five whole numbers, five floats."""
 STATELESS = (EngineStarted, EngineStopped, EpochBegan, FeedLost, GapFilled, GapFound, DataRefused)
 
 
@@ -126,9 +124,9 @@ class _ReplayBatch:
 
     def take_all(self, events: Sequence[Event], seq: int) -> None:
         """Collect the events of one commit, which begins at `seq`. Most are candles, so these cost no call."""
-        if len(self.facts) >= STRETCH_FACTS * PACKED.size:
+        if len(self.facts) >= STRETCH_FACTS * ROW.size:
             self.run()
-        symbols, pack = self.world.symbols, PACKED.pack
+        symbols, pack = self.world.symbols, ROW.pack
         for offset, event in enumerate(events):
             if type(event) is CandleClosed:
                 at_ms = event.at_ms
@@ -170,13 +168,13 @@ class _ReplayBatch:
     def _reading(self, kind: int, event: FundingRateSettled | OpenInterestObserved, value: float) -> None:
         """Collect a settlement or an open-interest reading as a packed fact."""
         symbol = self.world.symbols[event.symbol]
-        self.facts += PACKED.pack(kind, symbol, 0, event.at_ms, event.at_ms, 0.0, 0.0, 0.0, value, 0.0)
+        self.facts += ROW.pack(kind, symbol, 0, event.at_ms, event.at_ms, 0.0, 0.0, 0.0, value, 0.0)
 
     def _signal(self, event: SignalReceived) -> None:
         """Remember a signal, and collect it as a packed fact with the number of its name."""
         remember_signal(self.world.signals, event)
         symbol, number = self.world.symbols[event.symbol], self.world.signals.names.index(event.name)
-        self.facts += PACKED.pack(EXTERNAL_SIGNAL, symbol, 0, number, event.at_ms, 0.0, 0.0, 0.0, event.value, 0.0)
+        self.facts += ROW.pack(EXTERNAL_SIGNAL, symbol, 0, number, event.at_ms, 0.0, 0.0, 0.0, event.value, 0.0)
 
     def _decision(self, event: Any, seq: int) -> None:
         """Collect a recorded decision, linked to the fact that it answers."""
@@ -187,7 +185,7 @@ class _ReplayBatch:
         reason = getattr(event, "reason", "signal")
         if reason not in REASON_CODES:
             exit_reason_code(runner, reason)
-        decision = Decision(fact=len(self.facts) // PACKED.size - 1)
+        decision = Decision(fact=len(self.facts) // ROW.size - 1)
         decision_of(event, symbol, runner.exit_reasons, decision)
         record_cause(runner, event, symbol, seq)
         self.decided.setdefault(name, []).append(decision)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
-from papertape.engine.kernel.state import FactColumns
+from papertape.engine.kernel.state import Fact, FactColumns
+from papertape.engine.research.records import dtype_of
 
 if TYPE_CHECKING:
     from array import array
@@ -43,6 +44,20 @@ def columns_of_rows(rows: Array) -> FactColumns:
     *columns, _ = FactColumns._fields
     made = [np.ascontiguousarray(rows[name], narrow.get(name)) for name in columns]
     return FactColumns._make([*made, _run_ends(*made[:3])])
+
+
+def columns_of_bytes(rows: bytes, start_ms: int | None, end_ms: int | None) -> FactColumns:
+    """Return the same as `RecordedTape.columns`, from the same bytes."""
+    facts = np.frombuffer(rows, dtype=dtype_of(Fact))
+    candles, opens_ms = facts["kind"] == CANDLE, facts["open_time_ms"]
+    if end_ms is not None:
+        kept = np.where(candles, opens_ms, facts["time_ms"]) < end_ms
+        facts, candles, opens_ms = facts[kept], candles[kept], opens_ms[kept]
+    columns = columns_of_rows(facts)
+    if start_ms is None:
+        return columns
+    columns.timing[candles & (opens_ms < start_ms)] = WARM_UP
+    return columns._replace(run_end=_run_ends(*columns[:3]))
 
 
 def columns_of(tape: Tables) -> FactColumns:

@@ -78,8 +78,10 @@ class CompiledRunner:
         """Return whether its kill switch is tripped."""
         return bool(self.state["accounts"][0]["tripped"] != 0)
 
-    def load(self) -> None:
-        """Reload account and symbols from the runner's Structs, after something other than a fact changed them."""
+    def load(self, world: EngineState) -> None:
+        """Reload account, symbols, markets and contracts, after something other than a fact changed them."""
+        self.contracts, self.tiers = records_of(world.contracts), _table(world.tiers)
+        self.state["markets"][...] = records_of(world.markets)
         self.state["accounts"][...] = records_of([self.runner.account])
         self.state["desks"][...] = records_of(self.runner.desks)
 

@@ -25,12 +25,14 @@ from papertape.engine.kernel.changes import change_orders
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import book_funding
-from papertape.engine.kernel.kill_switch import trip_account
+from papertape.engine.kernel.kill_switch import check_account_limits, roll_day, trip_account
+from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import match_candle
-from papertape.engine.kernel.orders import cancel_orders, place_exit
-from papertape.engine.kernel.series import observe_series
+from papertape.engine.kernel.observe import observe_market
+from papertape.engine.kernel.orders import cancel_orders, expires_by, place_exit
+from papertape.engine.kernel.series import complete_candle, observe_series
 from papertape.engine.kernel.sizing import place_entry
-from papertape.engine.kernel.trailing import tighten_stop, value_position
+from papertape.engine.kernel.trailing import follow_position, tighten_stop, value_position
 from papertape.engine.research import numba_callees, own_parts
 from papertape.engine.research.loop_cache import is_compiled_for
 from papertape.engine.research.numba_callees import make_loop
@@ -43,18 +45,25 @@ if TYPE_CHECKING:
 SHARED: Final[tuple[Callable[..., Any], ...]] = (
     evolve,
     cancel_orders,
+    observe_market,
+    complete_candle,
     observe_series,
     book_funding,
     match_candle,
     value_position,
     tighten_stop,
+    follow_position,
     trip_account,
+    equity,
+    check_account_limits,
+    roll_day,
+    expires_by,
     place_exit,
     place_entry,
     change_orders,
 )
 """The shared functions; each may call those before it."""
-SCALARS: Final = {"int": types.int64, "float": types.float64, "None": types.none}
+SCALARS: Final = {"bool": types.boolean, "int": types.int64, "float": types.float64, "None": types.none}
 RECORDS: Final = {"Decision": Decision, "Plan": Plan, **vars(state)}
 ARRAYS: Final = {
     "Bars": (state.Bar, 1),

@@ -15,8 +15,8 @@ from papertape.engine.reducer.signals import remember_signal
 from papertape.events.facts import (
     CandleClosed,
     ContractListed,
+    Event,
     FundingRateSettled,
-    MarketFact,
     OpenInterestObserved,
     SignalReceived,
     Timing,
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from papertape.engine.feeds.files.feed import FileFeed
     from papertape.engine.feeds.files.signals_csv import SignalSeries
     from papertape.engine.reducer.state import EngineState
+
+
+MARKET_CHANGE = 4
+"""The kind of a fact that no loop sees: it changes a contract or its status. Its number is in `open_time_ms`."""
 
 
 class Tape(Struct):
@@ -50,6 +54,11 @@ class Tape(Struct):
         """The names of the series of signals, by their number."""
         return [series.name for series in self.signals]
 
+    @property
+    def disorder(self) -> str:
+        """Why sets cannot be traded over this tape without walking it fact by fact; empty for files."""
+        return ""
+
     def columns(self) -> FactColumns:
         """Return plain arrays: candles by their close in the symbols' order, funding, open interest, signals."""
         parts = list(self._parts())
@@ -59,12 +68,33 @@ class Tape(Struct):
         places = list(zip(joined.time_ms, joined.kind, joined.symbol, strict=True))
         order = sorted(range(joined.total), key=places.__getitem__)
         *sorted_, _ = (array(column.typecode, map(column.__getitem__, order)) for column in joined)
-        return FactColumns._make([*sorted_, _run_ends(*sorted_[:3])])
+        return FactColumns._make([*sorted_, run_ends(*sorted_[:3])])
 
     def total(self) -> int:
         """Return the number of facts."""
         series = (one.time_ms for one in (*self.funding, *self.open_interest) if one is not None)
         return sum(self.count_rows(times_ms)[0] for times_ms in (*(one.open_time_ms for one in self.candles), *series))
+
+    def count_candles(self, symbol: int) -> tuple[int, int]:
+        """Return how many candles of a symbol count, and how many warm-up candles it begins with."""
+        return self.count_rows(self.candles[symbol].open_time_ms)
+
+    def places(self, facts: FactColumns, symbol: int, rows: set[int]) -> set[int]:
+        """Return the indices, in the tape's facts, of rows of a symbol's candles."""
+        table = self.candles[symbol]
+        return {_index_of(facts, symbol, table.open_time_ms[row] + table.timeframe_ms) for row in rows}
+
+    def first_at(self, facts: FactColumns, time_ms: int, first: int) -> int:
+        """Return the index of the first fact from `first` on that is not before a time, the number of facts if none."""
+        return bisect_left(facts.time_ms, time_ms, first)
+
+    def changes(self, facts: FactColumns) -> dict[int, Event]:  # noqa: ARG002 - files hold none
+        """Return what changes a contract or its status in the course of the tape, by the index of its fact."""
+        return {}
+
+    def event_at(self, number: int, time_ms: int, value: float) -> Event:
+        """Return the event of a fact that is a signal, or that `changes` names; `number` is its open time."""
+        return self.signals[number].event_of(time_ms, value)
 
     def structs(self) -> list[Fact]:
         """Return the facts as Structs."""
@@ -119,7 +149,7 @@ class Tape(Struct):
         return count, 0 if self.start_ms is None else min(count, bisect_left(times_ms, self.start_ms))
 
 
-def _run_ends(kinds: array[int], symbols: array[int], timings: array[int]) -> array[int]:
+def run_ends(kinds: array[int], symbols: array[int], timings: array[int]) -> array[int]:
     """Compute `FactColumns.run_end`."""
     ends = array("i")
     warm_ups = map(WARM_UP.__eq__, timings)
@@ -152,10 +182,18 @@ def tape_of(feed: FileFeed, start_ms: int | None = None, end_ms: int | None = No
     )
 
 
-def fact_event(tape: Tape, fact: Fact) -> MarketFact | SignalReceived:
+def _index_of(facts: FactColumns, symbol: int, close_ms: int) -> int:
+    """Return the index of the candle of a symbol that closes at `close_ms`, in facts sorted by time."""
+    index = bisect_left(facts.time_ms, close_ms)
+    while facts.kind[index] != CANDLE or facts.symbol[index] != symbol:
+        index += 1
+    return index
+
+
+def fact_event(tape: Tape, fact: Fact) -> Any:
     """Return a fact of a tape as the event that a log holds."""
-    if fact.kind == EXTERNAL_SIGNAL:
-        return tape.signals[int(fact.open_time_ms)].event_of(int(fact.time_ms), float(fact.close))
+    if fact.kind in (EXTERNAL_SIGNAL, MARKET_CHANGE):
+        return tape.event_at(int(fact.open_time_ms), int(fact.time_ms), float(fact.close))
     contract, at_ms = tape.contracts[int(fact.symbol)], int(fact.time_ms)
     if fact.kind == FUNDING:
         return FundingRateSettled(at_ms, contract.symbol, float(fact.close))
@@ -167,7 +205,7 @@ def fact_event(tape: Tape, fact: Fact) -> MarketFact | SignalReceived:
 
 def remember_signals(state: EngineState, tape: Tape, facts: FactColumns) -> None:
     """Let the state remember the signals of a tape, as it does when they arrive one by one."""
-    if tape.signals:
+    if tape.signal_names:
         for index in range(facts.total):
             if facts.kind[index] == EXTERNAL_SIGNAL:
                 event = fact_event(tape, facts.at(index))

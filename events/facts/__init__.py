@@ -44,11 +44,13 @@ from papertape.events.facts.operation import (
     EngineStarted,
     EngineStopped,
     EpochBegan,
+    PromisedBand,
     RepairTried,
     RunnerConfigured,
     RunnerPaused,
     RunnerResumed,
     StrategyFailed,
+    StudyPromoted,
 )
 from papertape.events.facts.risk import KillSwitchReset, KillSwitchTripped
 from papertape.events.facts.trading import (
@@ -113,6 +115,7 @@ __all__ = [
     "PositionIncreased",
     "PositionOpened",
     "PositionReduced",
+    "PromisedBand",
     "RejectionReason",
     "RepairTried",
     "RunnerConfigured",
@@ -123,6 +126,7 @@ __all__ = [
     "StopMoved",
     "StopReason",
     "StrategyFailed",
+    "StudyPromoted",
     "SymbolResumed",
     "SymbolSuspended",
     "Target",

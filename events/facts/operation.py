@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import field
+from msgspec import Struct, field
 
 from papertape.events.facts.base import Event
 
@@ -67,6 +67,49 @@ class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.2"):
     readings: tuple[str, ...] = ()
     of: str = ""
     references: dict[str, str] = field(default_factory=dict)
+
+
+class PromisedBand(Struct, frozen=True, array_like=True):
+    """The quantiles of a strategy's cumulative result in R after so many trades, over shuffled trades of its study."""
+
+    trades: int
+    percent_1_r: float
+    percent_5_r: float
+    percent_25_r: float
+    percent_50_r: float
+    percent_75_r: float
+    percent_95_r: float
+
+
+class StudyPromoted(Event, frozen=True, tag="StudyPromoted.1"):
+    """A strategy begins to run with the parameters of a study; what it promises is compared with what it does.
+
+    `study` is the study's name, `study_digest` the key that determines its results, `results_digest` that of the
+    results themselves, `code_digest` that of the code which computed them. `against_advice` is why the owner promoted
+    it although the verdict advises against it, else empty. The promise holds until the strategy is configured with
+    other `parameters`.
+
+    `bands` has each of the first 20 trades, then ever larger steps up to trade 500; values between two bands lie on
+    the line between them. It is empty, and figures are None, for a set to which the verdict does not refer.
+    `cost_per_trade_r` is fees and slippage of a trade in R; one R is the amount that the trade put at risk.
+    """
+
+    strategy: str
+    study: str
+    study_digest: str
+    results_digest: str
+    set_number: int
+    symbols: tuple[str, ...]
+    parameters: dict[str, int | float]
+    code_digest: str
+    verdict: str
+    against_advice: str
+    trades_per_day: float
+    win_rate: float
+    mean_r: float | None
+    cost_per_trade_r: float | None
+    drawdown_95_fraction: float | None
+    bands: tuple[PromisedBand, ...]
 
 
 class StrategyFailed(Event, frozen=True, tag="StrategyFailed.1"):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from papertape.projections.folds import metrics
 from papertape.projections.folds.breakdown import BreakdownView, breakdown
 from papertape.projections.folds.kill_switches import State
 from papertape.projections.folds.performance import Performance, TradeFigures, performance, trade_figures
+from papertape.projections.folds.promised import PromiseView
 
 if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import AccountView, Portfolio
+    from papertape.projections.folds.promised import Promised
     from papertape.projections.folds.trades import Trades
 
 
@@ -21,7 +23,7 @@ class ArenaRow(Struct, frozen=True):
 
     The expectancy has a 95 % interval. Fees, funding and slippage include open positions. `few_trades` marks fewer than
     30 trades: show counts then, not verdicts. `sparkline` is the equity at evenly spaced times. `of` is the strategy
-    whose file it runs, empty if it has its own.
+    whose file it runs, empty if it has its own. `promise` is that of the study it follows; without one it is absent.
     """
 
     rank: int
@@ -47,15 +49,17 @@ class ArenaRow(Struct, frozen=True):
     few_trades: bool
     sparkline: tuple[float, ...]
     of: str = ""
+    promise: PromiseView | UnsetType = UNSET
 
 
 class Arena:
-    """A view over two folds. Figures that depend on closed trades alone are recomputed only after a close."""
+    """A view over three folds. Figures that depend on closed trades alone are recomputed only after a close."""
 
-    def __init__(self, portfolio: Portfolio, trades: Trades) -> None:
-        """Read two folds that their owner folds."""
+    def __init__(self, portfolio: Portfolio, trades: Trades, promised: Promised | None = None) -> None:
+        """Read folds that their owner folds; without `promised` no row has a promise."""
         self._portfolio = portfolio
         self._trades = trades
+        self._promised = promised
         self._figures: dict[str, TradeFigures] = {}
         self._parts: dict[str, BreakdownView] = {}
 
@@ -119,6 +123,7 @@ class Arena:
             few_trades=closed.few_trades,
             sparkline=curve.sparkline(),
             of=account.of,
+            promise=(self._promised and self._promised.of(account.strategy)) or UNSET,
         )
 
     def _closed(self, strategy: str) -> TradeFigures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
@@ -73,6 +74,18 @@ def columns(
 def _column(x: float, value: float, zero: float, width: float, height: float) -> PlotBar:
     y = zero - height if value > 0.0 else zero
     return PlotBar(_short(x), _short(y), _short(max(width, 0.5)), _short(height), value)
+
+
+def ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
+    """Return at most `most` + 1 round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    if not math.isfinite(high - low) or high <= low:
+        return (low,) if math.isfinite(low) else ()
+    raw = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1.0, 2.0, 5.0, 10.0) if power * factor >= raw * (1.0 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    places = max(0, -math.floor(math.log10(step)))
+    return tuple(round(one * step, places) + 0.0 for one in range(first, last + 1))
 
 
 def thin_points(points: Sequence[Point], most: int) -> tuple[Point, ...]:

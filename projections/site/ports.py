@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.log_diff import Comparison
     from papertape.projections.site.funnel import FunnelRequest, FunnelView
     from papertape.projections.site.views import Views
+    from papertape.projections.studies.reader import StudyFolder
     from papertape.projections.text.causes import CauseChain
 
 
@@ -341,8 +342,9 @@ class StrategyView(Struct, frozen=True):
 
 
 class Site(Struct):
-    """Everything that routes may use. `comparer` is None without a second log, `funnels` where none can be counted.
+    """Everything that routes may use.
 
+    `comparer` is None without a second log, `funnels` where none can be counted, `studies` without a folder for them.
     `settings` and `strategies` are replaced when the engine's configuration changes.
 
     `unlogged` returns the owner's messages that the log does not hold. `outage` returns why the supervised engine is
@@ -358,3 +360,4 @@ class Site(Struct):
     unlogged: Callable[[], UnloggedContents] = UnloggedContents
     outage: Callable[[], str] = str
     funnels: FunnelSource | None = None
+    studies: StudyFolder | None = None

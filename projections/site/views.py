@@ -30,6 +30,7 @@ from papertape.projections.folds.coverage import Coverage
 from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.marks import EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.promised import Promised
 from papertape.projections.folds.resting_prices import RestingPrices
 from papertape.projections.folds.signals import Signals
 from papertape.projections.folds.trades import Trades
@@ -82,7 +83,8 @@ class Views:
         self.portfolio = Portfolio()
         self.trades = Trades(self.portfolio.excursions)
         self.days = Days(self.portfolio, self.trades)
-        self.arena = Arena(self.portfolio, self.trades)
+        self.promised = Promised(self.portfolio)
+        self.arena = Arena(self.portfolio, self.trades, self.promised)
         self.contracts = Contracts()
         self.limits = Limits(self.portfolio)
         self.coverage = Coverage(self.portfolio)
@@ -149,6 +151,7 @@ class Views:
             self.portfolio.apply(recorded)
             self.resting.apply(recorded)
             self.coverage.apply(recorded)
+            self.promised.apply(recorded)
             if event.timing is not Timing.WARM_UP:
                 self._fold_candle(event, recorded.recorded_at_ms)
         else:
@@ -158,6 +161,7 @@ class Views:
             self.trades.apply(recorded)
             self.limits.apply(recorded)
             self.coverage.apply(recorded)
+            self.promised.apply(recorded)
             self.marks.apply(recorded)
             self.signals.apply(recorded)
             self.resting.apply(recorded)

@@ -32,7 +32,11 @@ class SpaceView(Struct, frozen=True):
 
 
 class StudyPlan(Struct, frozen=True):
-    """Everything that determines the results of a study. Its digest is the study's key."""
+    """Everything that determines the results of a study. Its digest is the study's key.
+
+    `from_ms` to `until_ms` are the candles that are traded, `start_ms` and `end_ms` the period as it was asked for, if
+    it was. `name`, `warnings` and `files`, where the data came from, do not belong to the key.
+    """
 
     name: str
     strategy: str
@@ -47,6 +51,13 @@ class StudyPlan(Struct, frozen=True):
     parameters: dict[str, int | float]
     risk: dict[str, int | float]
     warnings: tuple[str, ...] = ()
+    of: str = ""
+    references: dict[str, str] = {}
+    symbol_parameters: dict[str, dict[str, int | float]] = {}
+    traded_symbols: tuple[str, ...] = ()
+    start_ms: int | None = None
+    end_ms: int | None = None
+    files: tuple[str, ...] = ()
 
 
 class GateResult(Struct, frozen=True):
@@ -137,7 +148,7 @@ class PromisedResult(Struct, frozen=True):
     """What the chosen set promises, from its out-of-sample trades.
 
     `bands_r` has, for trade 1, 2, ..., the 5, 25, 50, 75 and 95 % quantiles of the cumulative result in R over shuffled
-    trades. `cost_per_trade_r` is fees and slippage of a trade in R.
+    trades, and `lowest_r` the 1 % quantiles. `cost_per_trade_r` is fees and slippage of a trade in R.
     """
 
     trades_per_day: float
@@ -146,10 +157,14 @@ class PromisedResult(Struct, frozen=True):
     cost_per_trade_r: float
     drawdown_95_fraction: float
     bands_r: tuple[tuple[float, float, float, float, float], ...]
+    lowest_r: tuple[float, ...] = ()
 
 
 class Document(Struct, frozen=True):
-    """The conclusions of a study; `joined` is the equity of the test folds one after the other, by the end of a day."""
+    """The conclusions of a study; `joined` is the equity of the test folds one after the other, by the end of a day.
+
+    `warnings` are those of the plan: what makes the results doubtful whatever the verdict.
+    """
 
     verdict: Verdict
     costs: Costs
@@ -169,3 +184,4 @@ class Document(Struct, frozen=True):
     test_ms: int = 0
     embargo_ms: int = 0
     anchored: bool = False
+    warnings: tuple[str, ...] = ()

@@ -296,6 +296,7 @@ def _row(row: ArenaRow) -> list[str]:
         f"{row.rank} {bold(row.strategy, 40)}{of} {text(money(row.equity_usdt))} USDT",
         *([_counts(row)] if row.few_trades else _verdicts(row)),
         *([f"{STATE_MARKS[row.state]} {text(row.why)}"] if row.state != "active" else []),
+        *([f"promised / actual {text(row.promise.words)}"] if row.promise else []),
     ]
 
 

@@ -50,6 +50,7 @@ from papertape.events.facts import (
     SignalReceived,
     StopMoved,
     StrategyFailed,
+    StudyPromoted,
     SymbolResumed,
     SymbolSuspended,
     TargetsMoved,
@@ -64,6 +65,7 @@ from papertape.projections.text.formats import (
     price,
     quantity,
     rate_percent,
+    signed,
     utc,
 )
 from papertape.projections.text.order_words import (
@@ -333,6 +335,15 @@ def _runner_configured(event: RunnerConfigured, _: Contracts) -> EventLine:
     leverage_text = f" at leverage {leverage:g}" if leverage is not None else ""
     name = introduced(event.strategy, event.of)
     return EventLine("engine", f"{name} runs on {', '.join(event.symbols)}{money_text}{leverage_text}")
+
+
+@line.register
+def _study_promoted(event: StudyPromoted, _: Contracts) -> EventLine:
+    against = f", against advice: {event.against_advice}" if event.against_advice else ""
+    result = f", {signed(event.mean_r)} R a trade" if event.mean_r is not None else ""
+    promise = f"promises {event.trades_per_day:.2f} trades a day{result}"
+    of = f"set {event.set_number:,} of the study {event.study} ({event.verdict})"
+    return EventLine("alarm" if against else "engine", f"{event.strategy} follows {of}{against}; it {promise}")
 
 
 @line.register

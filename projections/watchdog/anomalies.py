@@ -191,7 +191,7 @@ class Anomalies:
                 continue
             detail = _cut(problem.detail)
             renewed = problem.renews and case.renewals < RENEWALS_MAX and _says_else(case.detail, detail)
-            if renewed or self._is_reminder_due(case, now_ms):
+            if renewed or (problem.reminds and self._is_reminder_due(case, now_ms)):
                 facts.append(AnomalyPersists(now_ms, case.kind, case.subject, detail, case.raised_at_ms))
         return facts
 

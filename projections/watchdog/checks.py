@@ -52,6 +52,10 @@ class AnomalyKind(StrEnum):
     BACKUP_OLD = "backup_old"
     WAL_GROWING = "wal_growing"
     LOG_NOT_READ_BACK = "log_not_read_back"
+    RESULT_FAR_BELOW_PROMISE = "result_far_below_promise"
+    RESULT_BELOW_PROMISE = "result_below_promise"
+    TRADES_OFF_PROMISE = "trades_off_promise"
+    COSTS_ABOVE_PROMISE = "costs_above_promise"
 
 
 class ProcessMeasurements(Struct, frozen=True, kw_only=True):
@@ -84,7 +88,8 @@ class DetectedProblem(Struct, frozen=True):
     """Something that is wrong now.
 
     `covered`: another problem already covers it, or it is too early to tell. It keeps a raised anomaly open, and raises
-    none. `renews`: it is reported again when its text changes, not only with every reminder.
+    none. `renews`: it is reported again when its text changes, not only with every reminder. Without `reminds` it is
+    reported only when it begins and when it is over.
     """
 
     kind: AnomalyKind
@@ -92,6 +97,7 @@ class DetectedProblem(Struct, frozen=True):
     detail: str
     covered: bool = False
     renews: bool = False
+    reminds: bool = True
 
 
 def find_problems(

@@ -12,10 +12,12 @@ from msgspec.structs import replace
 from papertape.events.errors import PapertapeError
 from papertape.events.facts import AnomalyPersists, Event, RepairTried
 from papertape.projections.folds.portfolio import Portfolio
+from papertape.projections.folds.promised import Promised
 from papertape.projections.host import FOLLOW_EVENTS_MAX, Announcer, Cursor, Projection, fold
 from papertape.projections.persistence.fold_store import NullFoldStore
 from papertape.projections.watchdog.anomalies import Anomalies, Anomaly, AnomalyCase, AnomalyTimings
 from papertape.projections.watchdog.checks import DetectedProblem, ProcessMeasurements, find_problems, unmeasured_kinds
+from papertape.projections.watchdog.drift import find_drifts
 from papertape.projections.watchdog.liveness import Liveness
 from papertape.projections.watchdog.steady_time import SteadyTime, WallAndMonotonicClock
 
@@ -136,7 +138,7 @@ class WatchdogView(Struct, frozen=True):
 
 
 class Watchdog:
-    """The watchdog. `following` must fold its three views; `make_watchdog` below assembles them.
+    """The watchdog. `following` must fold its four views; `make_watchdog` below assembles them.
 
     `portfolio` is shared with the heartbeat. `repairs` are called by kind with the problem's subject, and return what
     they did. They and `measure` may fail with `OUTSIDE_ERRORS`. `report` commits facts; an error that it raises ends
@@ -149,6 +151,7 @@ class Watchdog:
         vitals: Liveness,
         anomalies: Anomalies,
         portfolio: Portfolio,
+        promised: Promised,
         clock: WatchdogClock,
         measure: Callable[[], Awaitable[ProcessMeasurements]],
         repairs: Mapping[str, Callable[[str], Awaitable[str]]],
@@ -156,7 +159,7 @@ class Watchdog:
         settings: WatchdogSettings,
     ) -> None:
         self.following, self.vitals, self.anomalies, self.portfolio = following, vitals, anomalies, portfolio
-        self._clock, self._measure, self._report = clock, measure, report
+        self._promised, self._clock, self._measure, self._report = promised, clock, measure, report
         self._repairs, self._settings = dict(repairs), settings
         self._problems: tuple[DetectedProblem, ...] = ()
         self._tried: deque[RepairView] = deque(maxlen=REPAIRS_KEPT_MAX)
@@ -191,6 +194,7 @@ class Watchdog:
         now_ms = self.following.time.now_ms()
         measured = await self._measured()
         problems = find_problems(self.vitals, measured, now_ms, self._settings)
+        problems += find_drifts(self._promised.views())
         for problem in self.anomalies.to_repair(problems, now_ms, tuple(self._repairs))[:REPAIRS_PER_CHECK_MAX]:
             await self._commit_events([await self._repaired(problem)])
         facts = self.anomalies.to_report(problems, self.following.time.now_ms(), unmeasured_kinds(measured))
@@ -245,7 +249,8 @@ def make_watchdog(
 ) -> Watchdog:
     """Return a watchdog with its own folds, restored from `store` if possible."""
     store = store or NullFoldStore()
-    fresh = (Liveness(timeframes_ms), Anomalies(AnomalyTimings.of(settings)), Portfolio())
+    portfolio = Portfolio()
+    fresh = (Liveness(timeframes_ms), Anomalies(AnomalyTimings.of(settings)), portfolio, Promised(portfolio))
     folds, seq = store.restore(fresh)
     following = FoldFollower(source, bus, folds, clock, Cursor(seq), store)
     return Watchdog(following, *folds, clock, measure, repairs, report, settings)

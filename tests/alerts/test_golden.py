@@ -53,6 +53,7 @@ from tests.build import (
     stop_moved,
     targets_moved,
 )
+from tests.promises import promoted
 
 GOLDEN = Path(__file__).parent / "golden"
 NOTE = "123,456 events replayed in 412 ms"
@@ -102,6 +103,7 @@ QUIET = [
     EpochBegan(NOON_MS, 3, "ab12", 9, "anna", "a bad disk"),
     CloseRequested(NOON_MS, "momentum", "BTCUSDT", "anna", "news"),
     RepairTried(NOON_MS, "data_stale", "BTCUSDT", "subscribed again"),
+    promoted(),
 ]
 OTHERS = {
     "digest": digest,

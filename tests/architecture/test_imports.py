@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "engine.strategy_registry",
         "projections.folds",
         "projections.studies",
+        "projections.text",
         "events",
     ),
     "sandbox": ("sandbox", "engine.feeds", "engine.ports", "events"),

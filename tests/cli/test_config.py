@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXAMPLE = Path(__file__).parents[2] / "papertape.toml"
+WRITTEN_BY_PROMOTE = ("study", "promise")
 
 
 def read(folder: Path, text: str) -> Config:
@@ -139,7 +140,7 @@ def test_the_example_file_says_the_defaults() -> None:
 def test_the_example_file_holds_every_key() -> None:
     tree = tomllib.loads(EXAMPLE.read_text())
     missing = [path for path, _ in _keys(schema(strategies_of(Config()))) if not _holds(tree, path)]
-    assert not missing
+    assert [path for path in missing if path[-1] not in WRITTEN_BY_PROMOTE] == []
 
 
 def test_the_example_file_says_every_valid_range() -> None:

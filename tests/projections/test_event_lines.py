@@ -66,6 +66,7 @@ from tests.build import (
     targets_moved,
     tripped,
 )
+from tests.promises import promoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -223,6 +224,17 @@ LINES: list[tuple[Event, str]] = [
     (
         EpochBegan(DAY_0_MS, 120, "ab12", 1_900, "anna", "a bad disk"),
         "restored from a backup by anna: a bad disk; the events after seq 120, up to 1,900, are set aside",
+    ),
+    (
+        promoted(),
+        ("momentum follows set 4,711 of the study momentum-btc (BET); it promises 2.00 trades a day, +0.50 R a trade"),
+    ),
+    (
+        promoted(verdict="NO", against_advice="a try", mean_r=None),
+        (
+            "momentum follows set 4,711 of the study momentum-btc (NO), against advice: a try; "
+            "it promises 2.00 trades a day"
+        ),
     ),
     (configured(symbols=("A", "B")), "momentum runs on A, B with 10,000.00 USDT at leverage 3"),
     (SymbolSuspended(DAY_0_MS, "BTCUSDT", "candles are missing"), "BTCUSDT is not tradable: candles are missing"),

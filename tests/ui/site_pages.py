@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from contextlib import asynccontextmanager
+from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,7 +15,9 @@ import httpx
 
 from papertape.api.app import application
 from papertape.api.streams import Streams
+from papertape.projections.studies.reader import StudyFolder
 from papertape.ui.pages import not_found_page, pages
+from tests.studies_file import SMALL_AXES, document, write_study
 from tests.web.site import ORIGIN, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
@@ -39,6 +44,8 @@ PAGES = (
     "/messages",
     "/system",
     "/compare",
+    "/studies",
+    "/studies/momentum-btc",
 )
 """An address of every page."""
 TAG = re.compile(r"<[^>]+>")
@@ -48,10 +55,25 @@ TAG = re.compile(r"<[^>]+>")
 async def visiting(site: Site | None = None, gate: Gate | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the application with its pages."""
     there = site_of(list(DAY)) if site is None else site
+    if there.studies is None:
+        there.studies = example_studies()
     streams = Streams(there.timeline)
     app = application(there, gate or gate_of(), streams, pages(there, streams), not_found_page(there))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as client:
         yield client
+
+
+@cache
+def _studies_folder() -> TemporaryDirectory[str]:
+    """Write a concluded study into a folder that lasts as long as the process."""
+    folder = TemporaryDirectory()
+    write_study(Path(folder.name), "momentum-btc", axes=SMALL_AXES, concluded=document(SMALL_AXES))
+    return folder
+
+
+def example_studies() -> StudyFolder:
+    """Return a folder with one concluded study."""
+    return StudyFolder(Path(_studies_folder().name))
 
 
 def with_query(address: str, **query: object) -> str:

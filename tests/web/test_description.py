@@ -22,23 +22,23 @@ SITE = site_of(example_day())
 ROUTES: list[Any] = list(application(SITE, gate_of(), Streams(SITE.timeline)).routes)
 SCHEMAS = [
     "AccountView", "AccountViewListAnswer", "AnomalyCase", "AnomalyKind", "AnomalyView", "ArenaRow",
-    "ArenaRowListAnswer", "AsOf", "BreakdownView", "CandleView", "CandlesView", "CandlesViewAnswer",
+    "ArenaRowListAnswer", "AsOf", "Axis", "BreakdownView", "CandleView", "CandlesView", "CandlesViewAnswer",
     "CauseView", "ChainView", "ChainViewAnswer", "ChartView", "CloseRequest", "CommandAccepted",
-    "ConditionView", "ConditionsView", "ConditionsViewListAnswer", "ConfigView", "ConfigViewAnswer",
-    "CoverageView", "DayResult", "DayResultListAnswer", "DrawdownPoint", "EngineStatus", "EquityCurvesView",
-    "EquityCurvesViewAnswer", "EquityMarkView", "EquityPoint", "EquityView", "EventView", "EventViewAnswer",
-    "EventsFound", "EventsFoundAnswer", "FeedRepairsView", "FeedView", "FillView", "GroupRow", "HealthView",
-    "HistogramBin", "KillRequest", "LimitView", "LiveView", "Message", "MessageListAnswer", "NotReadyReason",
-    "OrderView", "OrderViewListAnswer", "PauseRequest", "Performance", "PlotLine", "PlotView", "PortfolioView",
-    "PositionView",
-    "PositionViewListAnswer", "Problem", "ReadinessView", "ReadingView", "ReadyView", "RefusedView",
-    "ReloadRequest", "RepairView", "ResetRequest", "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer",
-    "RunnerDetail",
-    "RunnerDetailAnswer", "SettlementView", "SignalReceipt", "SignalRequest", "SignalView",
-    "SignalViewListAnswer", "SignalsRecorded", "StateView", "StateViewAnswer", "StatusView", "StrategyView",
-    "StrategyViewListAnswer", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage",
-    "TradeViewPageAnswer",
-    "TripView", "TroubleView", "WatchdogView", "WebView",
+    "ConditionView", "ConditionsView", "ConditionsViewListAnswer", "ConfigView", "ConfigViewAnswer", "Costs",
+    "CoverageView", "DayResult", "DayResultListAnswer", "DrawdownPoint", "DriftView", "EngineStatus",
+    "EquityCurvesView", "EquityCurvesViewAnswer", "EquityMarkView", "EquityPoint", "EquityView", "EventView",
+    "EventViewAnswer", "EventsFound", "EventsFoundAnswer", "FeedRepairsView", "FeedView", "FillView",
+    "FoldResult", "GateResult", "GroupRow", "HealthView", "HistogramBin", "KillRequest", "LimitView",
+    "LiveView", "MatrixCell", "Message", "MessageListAnswer", "NotReadyReason", "OrderView",
+    "OrderViewListAnswer", "PauseRequest", "Performance", "PlotLine", "PlotView", "PortfolioView",
+    "PositionView", "PositionViewListAnswer", "Problem", "PromiseView", "PromisedBand", "PromisedSummary",
+    "ReadinessView", "ReadingView", "ReadyView", "RefusedView", "ReloadRequest", "RepairView", "ResetRequest",
+    "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer", "RunnerDetail", "RunnerDetailAnswer",
+    "SetFigures", "SetPage", "SetSharpes", "SettlementView", "SignalReceipt", "SignalRequest", "SignalView",
+    "SignalViewListAnswer", "SignalsRecorded", "SpaceView", "StateView", "StateViewAnswer", "StatusView",
+    "StrategyView", "StrategyViewListAnswer", "StudyConclusions", "StudyDetail", "StudyList", "StudyPlan",
+    "StudyProgress", "StudySummary", "SuspendedView", "TargetView", "TotalView", "TradeView", "TradeViewPage",
+    "TradeViewPageAnswer", "TripView", "TroubleView", "Verdict", "WatchdogView", "WebView", "Yardstick",
 ]  # fmt: skip
 UNDESCRIBED = {"/openapi.json", "/api/docs", "/api/docs.css"}
 
@@ -76,7 +76,8 @@ async def test_the_limit_parameter_is_the_same_everywhere_and_described() -> Non
         for one in methods.get("get", {}).get("parameters", [])
         if one["name"] == "limit"
     }
-    assert {"/api/v1/trades", "/api/v1/events", "/api/v1/days", "/api/v1/candles/{symbol}"} == limits.keys()
+    paged = {"trades", "events", "days", "candles/{symbol}", "studies/{name}/sets"}
+    assert {f"/api/v1/{path}" for path in paged} == limits.keys()
     same = {
         "type": "integer",
         "minimum": 1,

@@ -23,6 +23,7 @@ from papertape.api.openapi import description
 from papertape.api.streams import Streams
 from tests.patience import PATIENCE_S
 from tests.support import PROVING, examples
+from tests.ui.site_pages import example_studies
 from tests.web.site import BEARER, gate_of, served, site_of
 from tests.web.test_commands import trading
 
@@ -51,6 +52,7 @@ def in_a_thread() -> Iterator[str]:
 
     async def main() -> None:
         site, _ = trading()
+        site.studies = example_studies()
         async with served(site) as address:
             at.append(address)
             ready.set()

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from papertape.api.app import VIEWS
-from papertape.api.event_search import run_search
 from papertape.api.gate import Access
+from papertape.api.history import run_search
 from papertape.api.routes import GuardedRoute
 from papertape.events.log import Recorded
 from papertape.projections.folds.trades import write_trades_csv

@@ -1,0 +1,1 @@
+"""Who runs the tasks of a study: this process, processes of this machine, or a cluster."""
