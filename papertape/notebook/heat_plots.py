@@ -52,9 +52,7 @@ def _map(maps: HeatMaps, one: HeatMap, chosen: int | None) -> str:
     parts.append(_text(LEFT, foot + 29, f"{maps.across.name} {maps.across.unit}".strip(), "start"))
     upward = "" if maps.up is None else f"{maps.up.name} {maps.up.unit}".strip()
     held = ", ".join(f"{name} {value:g}" for name, value in one.held)
-    caption = escape(
-        " ".join(part for part in (f"up: {upward}" if upward else "", f"at {held}" if held else "") if part)
-    )
+    caption = escape(" ".join([f"up: {upward}"] * bool(upward) + [f"at {held}"] * bool(held)))
     return (
         f'<div><div style="opacity:.75">{caption}</div><svg viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img" aria-label="{caption}">{"".join(parts)}</svg></div>'

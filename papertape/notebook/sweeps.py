@@ -1,4 +1,4 @@
-"""`pt.sweep`: many sets of parameters over files or frames, to the verdict, as the command of the same name runs them."""
+"""`pt.sweep`: many sets of parameters over files or frames, to the verdict, as the command of the same name does."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from papertape.cli.studies.session import StudyPlaces
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.research.tape import Tape
+    from papertape.engine.runner_settings import RunnerSettings
     from papertape.notebook.backtests import Moment
     from papertape.notebook.market import Sources
     from papertape.studies.conclusion import WalkForward
@@ -87,7 +88,7 @@ def sweep(
         settings = runner_settings(parameters, risk)
         request = SpaceRequest(_varied(vary), _texts(link), _texts(where), draw, seed)
         space = build_space(request, chosen, settings.parameters)
-        tape = _tape(chosen, candles, funding, open_interest, start, end)
+        tape = _tape(chosen, settings, candles, funding, open_interest, start, end)
         experiment = Experiment(chosen, settings, tape, space, places.tape_store.put(tape), engine)
         forward = _walk_forward(experiment, WindowOptions(train, test, embargo, anchored=False, matrix=None))
         plan = named_plan(make_plan(name or "", experiment, _files(candles, funding, open_interest)), name, places)
@@ -132,6 +133,7 @@ def _executor(places: StudyPlaces, jobs: int) -> Executor:
 
 def _tape(
     strategy: Strategy,
+    settings: RunnerSettings,
     candles: Sources,
     funding: Sources | None,
     open_interest: Sources | None,
@@ -145,7 +147,7 @@ def _tape(
         named = {strategy.name: strategy}
         split_by_timeframe(named, list(named), tables[0].timeframe_ms)
         check_period(tables, start_ms, end_ms)
-        late = late_reference_warnings(named, dict.fromkeys(named, runner_settings(None, None)), list(feed.candles))
+        late = late_reference_warnings(named, dict.fromkeys(named, settings), list(feed.candles))
         for line in (*feed.warnings(start_ms, end_ms), *late):
             warnings.warn(line, stacklevel=3)
         return tape_of(feed, start_ms, end_ms)
