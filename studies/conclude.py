@@ -214,7 +214,7 @@ def _promise(tests: _Tests, context: StudyContext) -> PromisedResult | None:
     trades = tests.trades
     if not trades or tests.drawdown_95 is None:
         return None
-    from papertape.studies.chance import bands  # noqa: PLC0415 - numpy belongs to an extra
+    from papertape.studies.chance import bands, lowest  # noqa: PLC0415 - numpy belongs to an extra
 
     results_r = [trade.r_multiple for trade in trades]
     costs_r = [trade.cost_usdt / risk for trade in trades if (risk := trade.risk_usdt)]
@@ -225,6 +225,7 @@ def _promise(tests: _Tests, context: StudyContext) -> PromisedResult | None:
         cost_per_trade_r=mean(costs_r) or 0.0,
         drawdown_95_fraction=tests.drawdown_95,
         bands_r=bands(results_r, context.seed),
+        lowest_r=lowest(results_r, context.seed),
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DRAWS = 2_000
 BAND_TRADES = 500
 BAND_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+LOWEST_QUANTILE = 0.01
 CELLS_MAX = 2_000_000
 """Draws times trades that are computed together: bounds the memory."""
 
@@ -60,9 +61,22 @@ def cumulative_bands(
     """
     if not r_multiples:
         return ()
-    drawn = np.random.default_rng(seed).choice(np.asarray(r_multiples, float), (draws, trades))
-    quantiles = np.quantile(drawn.cumsum(axis=1), BAND_QUANTILES, axis=0)
+    quantiles = np.quantile(_cumulative(r_multiples, trades, draws, seed), BAND_QUANTILES, axis=0)
     return tuple((float(a), float(b), float(c), float(d), float(e)) for a, b, c, d, e in quantiles.T)
+
+
+def lowest_band(
+    r_multiples: Sequence[float], trades: int = BAND_TRADES, draws: int = DRAWS, seed: int = 0
+) -> tuple[float, ...]:
+    """Return the 1 % quantiles of the paths of `cumulative_bands`."""
+    if not r_multiples:
+        return ()
+    return tuple(np.quantile(_cumulative(r_multiples, trades, draws, seed), LOWEST_QUANTILE, axis=0).tolist())
+
+
+def _cumulative(r_multiples: Sequence[float], trades: int, draws: int, seed: int) -> Any:
+    drawn = np.random.default_rng(seed).choice(np.asarray(r_multiples, float), (draws, trades))
+    return drawn.cumsum(axis=1)
 
 
 def block_paths(returns: Sequence[float], block_days: float, draws: int = DRAWS, seed: int = 0) -> Any:

@@ -13,6 +13,7 @@ from papertape.events.units import MINUTE_MS
 from papertape.studies.statistics.orders import (
     block_paths,
     cumulative_bands,
+    lowest_band,
     path_drawdowns,
     quantile,
     shuffled_drawdowns,
@@ -49,6 +50,9 @@ def test_bands_follow_the_mean_and_widen_with_the_root_of_the_trades() -> None:
     assert middle == pytest.approx(0.05 * 400, abs=2.0)
     assert high - low == pytest.approx(2 * 1.645 * spread * 20.0, rel=0.1)
     assert all(list(band) == sorted(band) for band in bands)
+    lowest = lowest_band([1.0, -1.0, 0.5, -0.3], trades=400)
+    assert middle - lowest[-1] == pytest.approx(2.326 * spread * 20.0, rel=0.1)
+    assert (lowest_band([]), lowest_band([0.5], trades=2)) == ((), (0.5, 1.0))
     assert cumulative_bands([]) == ()
     assert cumulative_bands([0.5], trades=2) == ((0.5,) * 5, (1.0,) * 5)
 
