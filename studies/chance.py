@@ -10,7 +10,7 @@ from msgspec import Struct
 from papertape.studies.choice import CHOSEN_TRADES_MIN
 from papertape.studies.evidence import Family
 from papertape.studies.statistics.bootstrap import family_test
-from papertape.studies.statistics.orders import cumulative_bands, lowest_band, quantile, shuffled_drawdowns
+from papertape.studies.statistics.orders import cumulative_bands, quantile, shuffled_drawdowns
 from papertape.studies.statistics.overfitting import effective_trials, overfitting, path_sharpes
 
 if TYPE_CHECKING:
@@ -81,11 +81,6 @@ def drawdown_95(nets_usdt: Sequence[float], capital_usdt: float, seed: int) -> f
     return quantile(shuffled_drawdowns(nets_usdt, capital_usdt, seed=seed), 0.95)
 
 
-def bands(r_multiples: Sequence[float], seed: int) -> tuple[tuple[float, float, float, float, float], ...]:
+def bands(r_multiples: Sequence[float], seed: int) -> tuple[tuple[float, float, float, float, float, float], ...]:
     """Return the bands of the cumulative result in R; see `cumulative_bands`."""
     return cumulative_bands(r_multiples, seed=seed)
-
-
-def lowest(r_multiples: Sequence[float], seed: int) -> tuple[float, ...]:
-    """Return the 1 % quantiles of the cumulative result in R; see `lowest_band`."""
-    return lowest_band(r_multiples, seed=seed)

@@ -96,8 +96,7 @@ def test_the_promise_is_made_of_the_trades_out_of_sample(document: Document) -> 
     assert promise.trades_per_day == 2.0
     assert promise.cost_per_trade_r == pytest.approx(0.1)
     assert promise.mean_r == pytest.approx(document.costs.net_usdt / document.costs.trades / 10.0)
-    assert len(promise.bands_r) == len(promise.lowest_r) == 500
-    assert all(low <= band[0] for low, band in zip(promise.lowest_r[50:], promise.bands_r[50:], strict=True))
+    assert len(promise.bands_r) == 500
     assert promise.bands_r[99][2] == pytest.approx(100 * promise.mean_r, abs=1.0)
     assert gate(document, "stress").number == promise.drawdown_95_fraction
 
