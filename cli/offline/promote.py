@@ -187,8 +187,8 @@ def _doubts(found: StudiedSet, promise: StudyPromoted, config: Config) -> Iterat
     settings = runner_settings(config, strategies_of(config))[promise.strategy]
     yield from promise_doubts(promise, settings.symbols or configured_symbols(config))
     if settings.symbol_parameters != found.plan.symbol_parameters:
-        symbols = ", ".join(settings.symbol_parameters.keys() | found.plan.symbol_parameters.keys())
-        yield f"{symbols}: here and in the study other parameters of their own"
+        symbols = ", ".join(sorted(settings.symbol_parameters.keys() | found.plan.symbol_parameters.keys()))
+        yield f"the parameters of single symbols are not those of the study: {symbols}"
     risk = asdict(settings.risk)
     for name, value in found.plan.risk.items():
         if name in risk and risk[name] != value:

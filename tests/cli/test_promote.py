@@ -217,6 +217,14 @@ def test_another_market_and_other_risk_are_doubts(tmp_path: Path) -> None:
     )
 
 
+def test_parameters_of_a_symbol_that_the_study_does_not_know_are_a_doubt(folder: Path) -> None:
+    own = "[strategies.momentum.symbols.BTCUSDT]\nbreakout_lookback = 5\n"
+    (folder / "papertape.toml").write_text(text_of(folder) + own)
+    promotion = plan_of(folder)
+    assert promotion.warnings == ("the parameters of single symbols are not those of the study: BTCUSDT",)
+    assert promotion.text.endswith(own)
+
+
 def test_a_parameter_outside_its_range_is_refused(tmp_path: Path) -> None:
     (tmp_path / "papertape.toml").write_text(TOML)
     write(tmp_path, conclusions(), parameters={"adx_period": 100_000})
