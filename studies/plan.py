@@ -56,6 +56,8 @@ class Experiment(Struct):
     def engine_for(self, backtests: int) -> str:
         """Return the engine for so many backtests: each alone may be too short to be compiled for, all of them not."""
         facts = self.tape.total() * backtests
+        if "print(" in self.strategy.source:
+            return self.engine  # Compiled code prints nothing.
         if self.engine == "auto" and is_installed() and is_worth_compiling(facts, 1, COMPILE_S + SHARED_S):
             return "compiled"
         return self.engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from papertape.engine.research.set_runs import SETS_AT_ONCE
 from papertape.engine.runner_settings import validate_parameters
 from papertape.engine.strategy_registry import is_shipped
 from papertape.studies.execution import execute
@@ -37,7 +38,7 @@ class StudyRun:
         self.spans = dict(zip(store.spans(spans), spans, strict=True))
         self.long_way: dict[str, int] = {}
         self._numbers = experiment.space.numbers()
-        self._template = _template(experiment, store)
+        self._template = _template(experiment, store, len(self._numbers) * len(self.spans))
         self._stored_before = len(self._numbers) * len(self.spans) - self.missing()
         self._trials_before = ledger.count(store.plan.strategy, store.plan.tape_digest)
         count_trials(experiment, store, ledger)
@@ -131,8 +132,8 @@ def add_trials(experiment: Experiment, ledger: TrialLedger, numbers: Sequence[in
     return ledger.add(strategy.name, strategy.source, experiment.tape_digest, sets)
 
 
-def _template(experiment: Experiment, store: StudyStore) -> StudyTask:
-    """Return a task of a study without sets."""
+def _template(experiment: Experiment, store: StudyStore, runs: int) -> StudyTask:
+    """Return a task of a study without sets. All runs of the study, not those of its first task, choose the engine."""
     strategy = experiment.strategy
     return StudyTask(
         key=store.key,
@@ -145,7 +146,7 @@ def _template(experiment: Experiment, store: StudyStore) -> StudyTask:
         span_id=0,
         span=experiment.whole,
         numbers=(),
-        engine=experiment.engine,
+        engine=experiment.engine_for(runs // SETS_AT_ONCE),
         of=strategy.of,
         references=dict(strategy.references),
         days=store.days_policy,
