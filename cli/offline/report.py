@@ -11,7 +11,7 @@ from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.environment.streams import say
 from papertape.cli.log_reader import fold_log, require_known
 from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_file
-from papertape.cli.offline.report_chance import chance_of
+from papertape.cli.offline.report_luck import luck_of
 from papertape.engine.inspect.entry_regimes import EntryRegimes
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.errors import LogForeign, UsageError
@@ -73,7 +73,8 @@ def _log_page(path: Path, options: ReportOptions) -> ReportPage:
     try:
         strategies = _strategies(path, options)
     except LogForeign:
-        if path.stem not in StudyFolder(path.parent).names():
+        studies = StudyFolder(path.parent)
+        if path.stem not in studies.names() or studies.study(path.stem).state == "unreadable":
             raise
         return _study_page(path.parent, path.stem, options)
     return ReportPage(path.name, SystemClock().now_ms(), strategies)
@@ -110,7 +111,7 @@ def _strategies(path: Path, options: ReportOptions) -> tuple[StrategyReport, ...
             portfolio.equity_curve(name),
             trades.closed(name),
             regimes.by_order,
-            chance_of(trades.closed(name), portfolio.equity_curve(name), options.seed),
+            luck_of(trades.closed(name), portfolio.equity_curve(name), options.seed),
             configured.by_strategy[name].parameters,
             configured.by_strategy[name].symbols,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
 from math import fsum
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from papertape.projections.site.equity_curves import curve_with_start
 from papertape.projections.site.report_pictures import FanPicture, LinePicture, line_picture
 from papertape.projections.studies.document import Costs
 from papertape.projections.studies.pictures import CostBar, cost_bar
+from papertape.projections.text.formats import utc
 from papertape.projections.text.reasons import reason_words
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 TRADES_MAX: Final = 2_000
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+EPOCH_WEEKDAY: Final = 3
+"""1970 began on a Thursday."""
 UNKNOWN: Final = "unknown"
 
 
@@ -55,7 +57,7 @@ class GroupTable(Struct, frozen=True):
     zero_at: float
 
 
-class Chance(Struct, frozen=True):
+class LuckReport(Struct, frozen=True):
     """What luck could have made of the same trades and days, drawn `draws` times from `seed`.
 
     Drawdowns are fractions that 95 % of the draws stay below, None without trades or days. Yearly returns are the 5, 50
@@ -91,7 +93,7 @@ class StrategyReport(Struct, frozen=True):
     groups: tuple[GroupTable, ...]
     trades: tuple[tuple[TradeView, str], ...]
     trades_left_out: int
-    chance: Chance
+    luck: LuckReport
 
 
 def strategy_report(
@@ -100,7 +102,7 @@ def strategy_report(
     curve: EquityView,
     closed: Sequence[TradeView],
     regimes: Mapping[int, str],
-    chance: Chance,
+    luck: LuckReport,
     parameters: Mapping[str, int | float],
     symbols: Sequence[str],
 ) -> StrategyReport:
@@ -123,7 +125,7 @@ def strategy_report(
         groups=group_tables(closed, known),
         trades=tuple(zip(closed, known, strict=True))[-TRADES_MAX:][::-1],
         trades_left_out=max(0, len(closed) - TRADES_MAX),
-        chance=chance,
+        luck=luck,
     )
 
 
@@ -145,11 +147,10 @@ def year_rows(from_ms: int, capital_usdt: float, day_equities_usdt: Sequence[flo
 
     A month that begins with nothing has a return of 0.
     """
-    first = _day(from_ms)
     ends: dict[int, dict[int, float]] = {}
     for place, equity in enumerate(day_equities_usdt):
-        day = first + timedelta(days=place)
-        ends.setdefault(day.year, {})[day.month] = equity
+        year, month, _ = utc(from_ms + place * DAY_MS)[:10].split("-")
+        ends.setdefault(int(year), {})[int(month)] = equity
     rows, before = [], capital_usdt
     for year, months in ends.items():
         start, cells = before, []
@@ -158,10 +159,6 @@ def year_rows(from_ms: int, capital_usdt: float, day_equities_usdt: Sequence[flo
             before = months.get(month, before)
         rows.append(YearRow(year, tuple(cells), _percent(start, before)))
     return tuple(rows)
-
-
-def _day(at_ms: int) -> date:
-    return datetime.fromtimestamp(at_ms // DAY_MS * (DAY_MS // 1_000), UTC).date()
 
 
 def _percent(before: float, after: float) -> float:
@@ -173,8 +170,8 @@ def group_tables(closed: Sequence[TradeView], regimes: Sequence[str]) -> tuple[G
     if not closed:
         return ()
     parts, nets = breakdown(closed), [trade.net_usdt for trade in closed]
-    days = [_day(trade.entry_time_ms).weekday() for trade in closed]
-    weekdays = sorted(group_rows([WEEKDAYS[day] for day in days], nets), key=lambda row: WEEKDAYS.index(row.name))
+    names = [WEEKDAYS[(trade.entry_time_ms // DAY_MS + EPOCH_WEEKDAY) % 7] for trade in closed]
+    weekdays = sorted(group_rows(names, nets), key=lambda row: WEEKDAYS.index(row.name))
     by_regime = sorted(group_rows(regimes, nets), key=lambda row: (-row.trades, row.name))
     return (
         group_table("Regime at entry", [_named(row, row.name.replace("_", " ")) for row in by_regime]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from papertape.projections.folds.metrics import YEAR_DAYS, daily_returns
-from papertape.projections.site.report import Chance
+from papertape.projections.site.report import LuckReport
 from papertape.projections.site.report_pictures import fan_picture
 
 if TYPE_CHECKING:
@@ -20,25 +20,25 @@ DRAWDOWN_AT: Final = 0.95
 NEEDS_NUMPY: Final = "The Monte Carlo needs numpy: pip install 'papertape[research]'."
 
 
-def chance_of(closed: Sequence[TradeView], curve: EquityView, seed: int) -> Chance:
+def luck_of(closed: Sequence[TradeView], curve: EquityView, seed: int) -> LuckReport:
     """Return what luck could have made of a strategy's trades and days."""
     try:
         from papertape.studies.statistics import orders  # noqa: PLC0415 - numpy belongs to an extra.
     except ImportError:
-        return Chance(seed, 0, why=NEEDS_NUMPY)
+        return LuckReport(seed, 0, why=NEEDS_NUMPY)
     nets, multiples = [trade.net_usdt for trade in closed], [trade.r_multiple for trade in closed]
     returns = daily_returns(curve.capital_usdt, curve.day_equities_usdt)
     if not closed and len(returns) < DAYS_MIN:
-        return Chance(seed, 0, why="There is no closed trade, and too few days to draw from.")
+        return LuckReport(seed, 0, why="There is no closed trade, and too few days to draw from.")
     bands = orders.cumulative_bands(multiples, min(len(multiples), orders.BAND_TRADES), seed=seed)
-    chance = {
+    found = {
         "shuffled_drawdown": orders.quantile(
             orders.shuffled_drawdowns(nets, curve.capital_usdt, seed=seed), DRAWDOWN_AT
         ),
         "fan": fan_picture(bands, _cumulative(multiples)),
         **(_years(orders, returns, seed) if len(returns) >= DAYS_MIN else {}),
     }
-    return Chance(seed, orders.DRAWS, **chance)
+    return LuckReport(seed, orders.DRAWS, **found)
 
 
 def _cumulative(values: Sequence[float]) -> list[float]:
