@@ -154,12 +154,17 @@ def _symbols(name: str, symbols: tuple[str, ...], settings: RunnerSettings) -> t
 
 def validate_parameters(strategy: Strategy, parameters: Mapping[str, int | float]) -> dict[str, int | float]:
     """Return all parameters of a strategy: `parameters`, checked against their ranges, and defaults for the rest."""
+    return asdict(valid_parameters(strategy, parameters))
+
+
+def valid_parameters(strategy: Strategy, parameters: Mapping[str, int | float]) -> Struct:
+    """Return the same as the Struct that its hooks get. Raise ConfigError for a name or a value that does not fit."""
     names = strategy.parameters.__struct_fields__
     for name in parameters:
         if name not in names:
             raise ConfigError(f"{strategy.name}.{name} is unknown; {strategy.name} has {', '.join(names)}")
     try:
-        return asdict(msgspec.convert({**asdict(strategy.parameters()), **parameters}, strategy.parameters))
+        return msgspec.convert({**asdict(strategy.parameters()), **parameters}, strategy.parameters)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{strategy.name}: {error}") from error
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from papertape.cli import INTERRUPTED
 from papertape.cli.environment.streams import write_message
 from papertape.cli.render.console import emit, fields_of
+from papertape.cli.render.study import BETS, show_study
 from papertape.cli.studies.interrupts import Interrupts
 from papertape.cli.studies.progress import json_chunk, status, study_progress, warn_of_failure
 from papertape.cli.wiring import note
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 SHORT_S: Final = 3.0
 """Work as short as this is not worth the start of processes, which takes a second or two."""
-BETS: Final = ("BET", "BET SMALL")
 NOT_A_BET: Final = 1
 
 
@@ -119,8 +119,6 @@ def show_document(store: StudyStore, document: Document, *, as_json: bool) -> No
         place = {"type": "study", "study": store.plan.name, "path": store.path, "key": store.key}
         emit({**place, "plan": fields_of(store.plan), "document": fields_of(document)})
         return
-    from papertape.cli.render.study import show_study  # noqa: PLC0415 - tables are slow to import.
-
     show_study(store.plan, document, store.path)
 
 

@@ -122,12 +122,21 @@ def is_quiet(fact: Fact, desk: SymbolState) -> bool:
     favourable = fact.high if side > 0 else fact.low
     return (
         side != 0
-        and side * (adverse - position.stop_price_usdt) > 0.0
-        and (target == 0.0 or side * (favourable - target) <= 0.0)
-        and (liquidation == 0.0 or side * (fact.open - liquidation) > 0.0)
+        and touches_nothing(side, position.stop_price_usdt, target, liquidation, fact.open, adverse, favourable)
         and desk.order.action != EXIT
         and position.reduce_fraction == 0.0
         and (position.adds.count == 0 or _adds_are_quiet(fact, adverse, favourable, desk))
+    )
+
+
+def touches_nothing(
+    side: int, stop: float, target: float, liquidation: float, opening: float, adverse: float, favourable: float
+) -> bool:
+    """Return whether a candle with these extremes stays between a position's stop, target and liquidation."""
+    return (
+        side * (adverse - stop) > 0.0
+        and (target == 0.0 or side * (favourable - target) <= 0.0)
+        and (liquidation == 0.0 or side * (opening - liquidation) > 0.0)
     )
 
 

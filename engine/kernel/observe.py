@@ -14,7 +14,7 @@ from papertape.engine.kernel.signals import observe_signal
 from papertape.engine.kernel.state import READINGS_MASK, SETTLEMENTS_MASK, SETTLEMENTS_MAX
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Fact, Market, Readings, Settlements
+    from papertape.engine.kernel.state import Fact, Market, OpenInterest, Readings, Settlements
     from papertape.engine.kernel.view import MarketData
 
 
@@ -89,8 +89,12 @@ def observe_settlement(market: Market, fact: Fact, settlements: Settlements) -> 
 
 def observe_open_interest(market: Market, fact: Fact, readings: Readings) -> None:
     """Add an open-interest reading to the ring."""
-    row = readings[market.readings & READINGS_MASK]
-    row.time_ms = fact.time_ms
-    row.value = fact.close
+    note_reading(readings[market.readings & READINGS_MASK], fact)
     market.readings += 1
     market.reading_time_ms = fact.time_ms
+
+
+def note_reading(row: OpenInterest, fact: Fact) -> None:
+    """Write an open-interest reading to its row of the ring."""
+    row.time_ms = fact.time_ms
+    row.value = fact.close

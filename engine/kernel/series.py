@@ -106,7 +106,7 @@ def _begin_candle(series: Series, fact: Fact) -> None:
 def complete_candle(series: Series, bars: Bars, close: float) -> None:
     """Turn the forming candle, of which enough arrived, into the last complete one, and update its regime."""
     row, mask, atr = series.row + 1, len(bars) - 1, series.atr
-    bar, high, low, volume = bars[row & mask], series.forming_high, series.forming_low, series.forming_volume
+    high, low = series.forming_high, series.forming_low
     if row == 0:
         begin_atr(atr)
         begin_adx(series.adx)
@@ -115,23 +115,29 @@ def complete_candle(series: Series, bars: Bars, close: float) -> None:
         span = true_range(high, low, series.close)
         fold_atr(atr, row, span, REGIME_PERIOD)
         fold_adx(series.adx, row, high - series.high, series.low - low, span, REGIME_PERIOD)
-    bar.high = high
-    bar.low = low
-    bar.close = close
-    bar.volume = volume
-    bar.atr = atr.value
     series.row = row
     series.open = series.forming_open
     series.high = high
     series.low = low
     series.close = close
-    series.volume = volume
+    series.volume = series.forming_volume
+    note_bar(series, bars)
     if row >= REGIME_PERIOD:
         _update_atr_mean(series, bars, row, mask)
     regime = classify_regime(series)
     if series.regime != regime:
         series.regime = regime
         series.turbulent = 1 if regime == HIGH_VOLATILITY else 0
+
+
+def note_bar(series: Series, bars: Bars) -> None:
+    """Write the last complete candle to its row of the history."""
+    bar = bars[series.row & (len(bars) - 1)]
+    bar.high = series.high
+    bar.low = series.low
+    bar.close = series.close
+    bar.volume = series.volume
+    bar.atr = series.atr.value
 
 
 def _update_atr_mean(series: Series, bars: Bars, row: int, mask: int) -> None:

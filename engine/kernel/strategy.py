@@ -334,6 +334,16 @@ def copy_reading(source: Any, target: Any) -> None:
         setattr(target, name, getattr(source, name))
 
 
+def copy_record(source: Any, target: Any) -> None:
+    """Copy every number of a tree of Structs. The compiled loop's version is in `engine.research.numba_callees`."""
+    for name in source.__struct_fields__:
+        value = getattr(source, name)
+        if isinstance(value, Struct):
+            copy_record(value, getattr(target, name))
+        else:
+            setattr(target, name, value)
+
+
 def clip(value: float) -> float:
     """Return the value limited to 0 to 1."""
     return min(1.0, max(0.0, value))

@@ -62,16 +62,26 @@ def follow_position(fact: Fact, main: Series, desk: SymbolState, rules: AccountR
             best = max(entry, fact.close) if side > 0 else min(entry, fact.close)
         elif desk.order.kind == STOP_ORDER:
             worst = min(entry, fact.close) if side > 0 else max(entry, fact.close)
-    if entered or side * (best - position.best_usdt) > 0.0:
+    if entered:
         position.best_usdt = best
-    if entered or side * (worst - position.worst_usdt) < 0.0:
         position.worst_usdt = worst
+    else:
+        widen_extremes(best, worst, position)
     if main.completed == 1 and fact.time_ms > position.entry_time_ms:
         position.age_candles += 1
     if main.completed == 1:
         value_position(fact.close, main.turbulent, position, rules)
     if position.trail_fraction > 0.0 or position.breakeven_after_fraction > 0.0:
         tighten_stop(fact.close, position, rules, contract)
+
+
+def widen_extremes(best: float, worst: float, position: Position) -> None:
+    """Take the extremes of a candle, as the position sees them, into those since its entry."""
+    side = position.side
+    if side * (best - position.best_usdt) > 0.0:
+        position.best_usdt = best
+    if side * (worst - position.worst_usdt) < 0.0:
+        position.worst_usdt = worst
 
 
 def value_position(close: float, turbulent: int, position: Position, rules: AccountRules) -> None:

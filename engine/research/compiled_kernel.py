@@ -35,6 +35,8 @@ import papertape.engine.kernel.plans
 import papertape.engine.kernel.references
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
+import papertape.engine.kernel.sets.figures
+import papertape.engine.kernel.sets.trade
 import papertape.engine.kernel.signals
 import papertape.engine.kernel.sizing
 import papertape.engine.kernel.strategy
@@ -96,6 +98,8 @@ KERNEL_MODULES = (
     papertape.engine.kernel.fast_forward,
     papertape.engine.kernel.rounding,
     papertape.engine.kernel.series,
+    papertape.engine.kernel.sets.figures,
+    papertape.engine.kernel.sets.trade,
     papertape.engine.kernel.signals,
     papertape.engine.kernel.sizing,
     papertape.engine.kernel.decide,
@@ -151,13 +155,7 @@ def register_strategy(strategy: Strategy) -> None:
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     """Make a new loop of plain functions that numba knows."""
     register_strategy(strategy)
-    hooks, names, units_max = strategy.hooks, strategy.signals, strategy.units_max
-    enter, leave = _bound(strategy, hooks.enter), _bound(strategy, hooks.leave)
-    manage = None if hooks.manage is None else _bound(strategy, hooks.manage)
-    change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
-    counts = len(strategy.exit_reasons), units_max, len(names), len(strategy.references)
-    decide = make_part(make_decide(enter, leave, change, *counts))  # type: ignore[arg-type]
-    run = make_part(make_run(update_part(strategy), decide))  # type: ignore[arg-type]
+    run = make_part(make_run(update_part(strategy), decide_part(strategy)))  # type: ignore[arg-type]
     advance = make_advance(data_part(strategy, run), show_part(strategy), bool(strategy.references))
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
@@ -170,7 +168,17 @@ def _view_of(strategy: Strategy) -> tuple[Any, ...]:
     return strategy.series, strategy.reference_names, signals, _signal_part_known(signals)
 
 
-def _bound(strategy: Strategy, hook: Callable[..., Any]) -> Any:
+def decide_part(strategy: Strategy) -> Any:
+    """Return `decide` of one strategy as a part of a loop."""
+    hooks, names, units_max = strategy.hooks, strategy.signals, strategy.units_max
+    enter, leave = bound_hook(strategy, hooks.enter), bound_hook(strategy, hooks.leave)
+    manage = None if hooks.manage is None else bound_hook(strategy, hooks.manage)
+    change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
+    counts = len(strategy.exit_reasons), units_max, len(names), len(strategy.references)
+    return make_part(make_decide(enter, leave, change, *counts))  # type: ignore[arg-type]
+
+
+def bound_hook(strategy: Strategy, hook: Callable[..., Any]) -> Any:
     """Return a deciding hook, bound to the strategy's view, as a part of a loop."""
     return make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
 

@@ -89,6 +89,10 @@ class LoopCache(FunctionCache):  # type: ignore[misc]
         """Return whether machine code for these types is stored."""
         return self._index_key(signature, codegen) in self._cache_file._load_index()  # noqa: SLF001 - likewise
 
+    def holds_any(self) -> bool:
+        """Return whether machine code from the same sources is stored, for whatever types."""
+        return any(key[-1] == self._digest for key in self._cache_file._load_index())  # noqa: SLF001 - likewise
+
     def save_overload(self, sig: Any, data: Any) -> None:
         """Store machine code for the next process, if there is space."""
         try:
@@ -111,6 +115,14 @@ def is_compiled_for(loop: Any, signature: tuple[Any, ...]) -> bool:
         return False
     try:
         return cache.holds(signature, loop.targetctx.codegen())
+    except UNREADABLE:
+        return False
+
+
+def is_compiled(loop: Any) -> bool:
+    """Return whether a loop is compiled for some types, in memory or on disk."""
+    try:
+        return bool(loop.overloads) or (isinstance(loop._cache, LoopCache) and loop._cache.holds_any())  # noqa: SLF001
     except UNREADABLE:
         return False
 

@@ -16,7 +16,7 @@ from os import urandom
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from numba import _dynfunc, njit, types
+from numba import _dynfunc, config, njit, types
 from numba.core import cgutils, untyped_passes
 from numba.core.bytecode import FunctionIdentity
 from numba.core.codegen import JITCodeLibrary
@@ -28,7 +28,7 @@ from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 from numba.np.numpy_support import from_dtype
 
 from papertape.engine.kernel.answers import Plan
-from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading
+from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading, copy_record
 from papertape.engine.kernel.view import ViewPart, as_view
 from papertape.engine.research.loop_cache import loop_cache
 from papertape.engine.research.records import dtype_of
@@ -107,14 +107,20 @@ class LoopCompiler(Compiler):  # type: ignore[misc]
     lowering: type[NativeLowering] = NativeLowering
 
     def compile_extra(self, func: FunctionType) -> Any:
-        """Compile with the garbage collector at rest: it would traverse all of the compiler's objects repeatedly."""
-        collecting, succeeded = gc.isenabled(), False
+        """Compile with the garbage collector at rest: it would traverse all of the compiler's objects repeatedly.
+
+        The loop vectorizer rests too: with it, the machine code of a loop as large as that over sets of parameters
+        calls an address that is 0 (AVX-512, numba 0.68.1). No loop of the kernel is slower without it.
+        """
+        collecting, vectorizing, succeeded = gc.isenabled(), config.LOOP_VECTORIZE, False
         gc.disable()
+        config.LOOP_VECTORIZE = 0
         try:
             compiled = super().compile_extra(func)
             succeeded = True
             return compiled
         finally:
+            config.LOOP_VECTORIZE = vectorizing
             if not succeeded:
                 failed_functions.append((func, sys.exc_info()[1]))  # type: ignore[arg-type]
             if collecting:
@@ -254,6 +260,10 @@ def make_overloads_known() -> None:
     @overload(copy_reading, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
     def _copy(source: Any, target: Any) -> Any:  # noqa: ARG001 - numba goes by the names
         return lambda source, target: _copy_record(source, target)  # noqa: PLW0108 - numba wants a plain function
+
+    @overload(copy_record, jit_options=PART_OPTIONS, strict=False)  # type: ignore[untyped-decorator]
+    def _copy_tree(source: Any, target: Any) -> Any:  # noqa: ARG001 - likewise
+        return lambda source, target: _copy_record(source, target)  # noqa: PLW0108 - likewise
 
     @infer_global(as_view)
     class AsView(AbstractTemplate):  # type: ignore[misc]

@@ -1,19 +1,56 @@
-"""Sets of parameters over one tape: the market is prepared once, and every set is traded over it."""
+"""Sets of parameters over one tape: the market is prepared once, and every set is traded over it.
+
+| pass | once for each | does |
+|---|---|---|
+| prepare | length of the histories | market and series, at every moment at which the strategy is shown something |
+| follow | distinct values of what its observing hooks read | the strategy's own state at each of them |
+| find | distinct values of what `enter` and `leave` read | the closes at which it may enter or leave |
+| trade | set | orders, fills, costs and kill switches, by the kernel's own functions |
+
+The results are those of `run_long_way` to the bit.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec.structs import replace
+
+from papertape.engine.kernel.indicators.progress import history_rows
+from papertape.engine.kernel.state import Needs
+from papertape.engine.reducer.reducer import decide
+from papertape.engine.reducer.state import new_state
+from papertape.engine.research.engine_choice import check_engine, import_s, python_s
+from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.long_way import run_long_way
+from papertape.engine.research.sets.plain_kit import PlainKit
+from papertape.engine.research.sets.plan import long_way_reason, plan_of
+from papertape.engine.research.sets.prepared import FoundCloses, PreparedMarket, untraded
+from papertape.engine.runner_settings import configuration, valid_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+    from msgspec import Struct
 
     from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.set_result import SetResult, TradedSpan
+    from papertape.engine.research.sets.kit import Kit
+    from papertape.engine.research.sets.plan import SetPlan
+    from papertape.engine.research.sets.prepared import Extent
     from papertape.engine.research.tape import Tape
     from papertape.engine.runner_settings import RunnerSettings
+
+K = TypeVar("K", bound="Hashable")
+GRID_MAX = 1 << 21
+"""The most closes that are noted at once for all groups of sets together: 8 MB."""
+SETS_AT_ONCE = 8
+"""How many sets CPython trades over a prepared market in the time of one run."""
+MARKETS_MAX = 2
+"""Prepared markets that are kept; another length of history needs another one."""
 
 
 class SetRunner:
@@ -31,8 +68,10 @@ class SetRunner:
         settings: RunnerSettings,
         engine: str = "auto",
     ) -> None:
+        check_engine(engine)
         self._tape, self._strategies, self._name = tape, strategies, name
         self._settings, self._engine = settings, engine
+        self._markets: dict[int, PreparedMarket] = {}
         self.long_way: Counter[str] = Counter()
 
     def run(self, sets: Sequence[Mapping[str, int | float]], span: TradedSpan) -> list[SetResult]:
@@ -40,8 +79,161 @@ class SetRunner:
 
         Raise ConfigError for a parameter that the strategy refuses.
         """
-        self.long_way["one by one"] += len(sets)
-        return [
-            run_long_way(self._tape, self._strategies, self._name, self._settings, values, span, self._engine)
-            for values in sets
-        ]
+        strategy = self._strategies[self._name]
+        params = [valid_parameters(strategy, {**self._settings.parameters, **values}) for values in sets]
+        reason = long_way_reason(strategy, self._settings, self._tape)
+        results: dict[int, SetResult] = {}
+        if not reason:
+            try:
+                reason = self._run_passes(strategy, params, span, results)
+            except HOOK_ERRORS:
+                reason = "a hook failed"
+        self._take_long_way(sets, span, results, reason)
+        return [results[k] for k in range(len(sets))]
+
+    def _take_long_way(
+        self, sets: Sequence[Mapping[str, int | float]], span: TradedSpan, results: dict[int, SetResult], reason: str
+    ) -> None:
+        """Run the sets that have no result, and those that may have tripped the global kill switch, fact by fact."""
+        limit = self._settings.risk.global_max_loss_percent / 100.0 * (1.0 - 1e-9)
+        for k, values in enumerate(sets):
+            if k in results and results[k].max_drawdown_fraction < limit:
+                continue
+            self.long_way[reason if k not in results else "the global kill switch may trip"] += 1
+            how = self._tape, self._strategies, self._name, self._settings
+            results[k] = run_long_way(*how, values, span, self._engine)
+
+    # ------------------------------------------------------------ groups
+
+    def _run_passes(
+        self, strategy: Strategy, params: list[Struct], span: TradedSpan, results: dict[int, SetResult]
+    ) -> str:
+        """Fill in the results of all sets; return why some are missing."""
+        needs = [Needs(*strategy.candles_needed(one)) for one in params]
+        lengths = [history_rows(max(one.candles, one.filter_candles)) for one in needs]
+        for length, members in _groups(range(len(params)), lengths.__getitem__).items():
+            market = self._market(strategy, length, params)
+            extent = market.extent(span)
+            if extent is None:
+                return "the span ends inside a candle"
+            if extent.days == 0:
+                results.update(dict.fromkeys(members, untraded(self._settings.risk.capital_usdt)))
+                continue
+            run = _MarketRun(market, extent, params, needs)
+            for same in _groups(members, _values_of(params, market.plan.observing)).values():
+                found = run.trade(same)
+                if market.kit.failed():
+                    return "a hook failed"
+                results.update(zip(same, found, strict=True))
+        return ""
+
+    def _market(self, strategy: Strategy, length: int, params: list[Struct]) -> PreparedMarket:
+        """Return the market with histories of a length, prepared now or before."""
+        if length not in self._markets:
+            while len(self._markets) >= MARKETS_MAX:
+                del self._markets[next(iter(self._markets))]
+            plan, tape = plan_of(strategy), replace(self._tape, start_ms=None, end_ms=None)
+            states = len({*map(_values_of(params, plan.observing), range(len(params)))})
+            work = python_s(tape.total(), 1 + states) + python_s(tape.total(), len(params)) / SETS_AT_ONCE
+            kit = self._kit(self._world(length), plan, work)
+            self._markets[length] = PreparedMarket(kit, plan, tape, strategy.series_ms)
+        return self._markets[length]
+
+    def _world(self, length: int) -> EngineState:
+        """Return a state that took the configuration, with histories of a length."""
+        events = configuration(self._strategies, self._tape.contracts, {self._name: self._settings})
+        world = new_state(self._strategies)
+        for seq, event in enumerate(events, 1):
+            decide(world, event, seq)
+        for series in world.series.values():
+            series.lengthen(length)
+        return world
+
+    def _kit(self, world: EngineState, plan: SetPlan, work: float) -> Kit:
+        """Return the way to run the passes: compiled, or by CPython where that takes less time."""
+        signals, printing = self._tape.signal_names, "print(" in world.runners[0].strategy.source
+        if self._engine == "python" or (self._engine == "auto" and printing):
+            return PlainKit(world, plan, signals)
+        if self._engine == "auto" and work <= import_s():
+            return PlainKit(world, plan, signals)
+        from papertape.engine.research.sets.compiled_kit import CompiledKit, compile_s  # noqa: PLC0415 - belongs to an extra
+
+        strategy = world.runners[0].strategy
+        if self._engine == "auto" and work <= compile_s(strategy, plan):
+            return PlainKit(world, plan, signals)
+        return CompiledKit(world, plan, signals)
+
+
+class _MarketRun:
+    """Sets over one span of a prepared market."""
+
+    def __init__(self, market: PreparedMarket, extent: Extent, params: list[Struct], needs: list[Needs]) -> None:
+        self.market, self.extent, self.params, self.needs = market, extent, params, needs
+        self.param_rows, self.needs_rows = market.kit.records(params), market.kit.records(needs)
+
+    def trade(self, members: Sequence[int]) -> list[SetResult]:
+        """Return the results of sets that share a state, in their order."""
+        market, plan = self.market, self.market.plan
+        states = market.follow(self.param_rows[members[0] : members[0] + 1])
+        entries = _groups(members, self._entry_key if plan.finds else _same)
+        results: dict[int, SetResult] = {}
+        for part in _chunks(list(entries.values()), max(1, GRID_MAX // (market.closes + 1))):
+            chosen = [k for group in part for k in group]
+            exits = _groups(chosen, _values_of(self.params, plan.leaving) if plan.skips else _same)
+            found = self._find(states, part, list(exits.values()))
+            groups = _numbers(chosen, part), _numbers(chosen, exits.values())
+            own = states, self.param_rows, self.needs_rows
+            results.update(zip(chosen, market.trade(self.extent, *own, chosen, found, groups), strict=True))
+        return [results[k] for k in members]
+
+    def _entry_key(self, k: int) -> Hashable:
+        needs = self.needs[k]
+        return (*_values_of(self.params, self.market.plan.entering)(k), needs.candles, needs.filter_candles)
+
+    def _find(self, states: Any, entries: list[list[int]], exits: list[list[int]]) -> FoundCloses:
+        """Return the closes at which groups of sets may enter and leave."""
+        market, own = self.market, (states, self.param_rows, self.needs_rows)
+        every = market.all_closes()
+        found, counts = every.entries, every.counts
+        longs, shorts = every.longs, every.shorts
+        if market.plan.finds:
+            found, counts = market.find_entries(*own, [group[0] for group in entries])
+        if market.plan.skips:
+            longs, shorts = market.find_exits(*own, [group[0] for group in exits])
+        return FoundCloses(found, counts, longs, shorts)
+
+
+def _groups(members: Iterable[int], key: Callable[[int], K]) -> dict[K, list[int]]:
+    """Return members by a key, in the order in which its values come first."""
+    groups: dict[K, list[int]] = {}
+    for k in members:
+        groups.setdefault(key(k), []).append(k)
+    return groups
+
+
+def _same(_: int) -> Hashable:
+    """Return one key for all."""
+    return 0
+
+
+def _values_of(params: Sequence[Struct], names: Sequence[str]) -> Callable[[int], tuple[Any, ...]]:
+    """Return a function that gives the values of parameters of a set."""
+    if not names:
+        return lambda _: ()
+    if len(names) == 1:
+        only = attrgetter(names[0])
+        return lambda k: (only(params[k]),)
+    take = attrgetter(*names)
+    return lambda k: take(params[k])
+
+
+def _numbers(members: Sequence[int], groups: Iterable[Sequence[int]]) -> list[int]:
+    """Return the number of each member's group."""
+    place = {k: number for number, group in enumerate(groups) for k in group}
+    return [place[k] for k in members]
+
+
+def _chunks(items: list[Any], size: int) -> Iterable[list[Any]]:
+    """Yield a list in parts."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -32,7 +32,7 @@ class SetSharpes(Struct, frozen=True):
     out_of_sample: float
 
 
-class PromisedBand(Struct, frozen=True):
+class BandView(Struct, frozen=True):
     """The 5, 25, 50, 75 and 95 % quantiles of the cumulative result after so many trades, in R."""
 
     trades: int
@@ -51,7 +51,7 @@ class PromisedSummary(Struct, frozen=True):
     mean_r: float
     cost_per_trade_r: float
     drawdown_95_fraction: float
-    bands: tuple[PromisedBand, ...]
+    bands: tuple[BandView, ...]
 
 
 class StudyConclusions(Struct, frozen=True):
@@ -110,7 +110,7 @@ def _conclusions(document: Document) -> StudyConclusions:
 
 
 def _promise(promise: PromisedResult) -> PromisedSummary:
-    bands = tuple(PromisedBand(trades, *band) for trades, band in enumerate(promise.bands_r, start=1))
+    bands = tuple(BandView(trades, *band) for trades, band in enumerate(promise.bands_r, start=1))
     return PromisedSummary(**_shared(promise, PromisedSummary), bands=bands)
 
 

@@ -161,7 +161,10 @@ class PromisedResult(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """The conclusions of a study; `joined` is the equity of the test folds one after the other, by the end of a day."""
+    """The conclusions of a study; `joined` is the equity of the test folds one after the other, by the end of a day.
+
+    `warnings` are those of the plan: what makes the results doubtful whatever the verdict.
+    """
 
     verdict: Verdict
     costs: Costs
@@ -181,3 +184,4 @@ class Document(Struct, frozen=True):
     test_ms: int = 0
     embargo_ms: int = 0
     anchored: bool = False
+    warnings: tuple[str, ...] = ()

@@ -17,7 +17,8 @@ from papertape.projections.folds.metrics import daily_returns, sharpe
 from papertape.projections.studies.document import Costs, Document, Verdict
 from papertape.projections.studies.schema import FORMAT
 from papertape.studies.day_selection import DaySelection
-from papertape.studies.store import StudyStore, plan_key
+from papertape.studies.plan import plan_key
+from papertape.studies.store import StudyStore
 from papertape.studies.tasks import TaskFailure, TaskOutcome
 from tests.studies.chores import SPANS, outcome, plan, result
 from tests.support import REPOSITORY

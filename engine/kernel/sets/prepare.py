@@ -1,0 +1,158 @@
+"""The first two passes: the market and its series once for all sets, and the strategy's state once for equal ones.
+
+Neither depends on what is traded, so both call only what observes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from papertape.engine.kernel.codes import CANDLE, OPEN_INTEREST
+from papertape.engine.kernel.fast_forward import fast_forward, load_fact
+from papertape.engine.kernel.observe import note_reading, observe
+from papertape.engine.kernel.references import completed_any
+from papertape.engine.kernel.series import note_bar
+from papertape.engine.kernel.state import READINGS_MASK
+from papertape.engine.kernel.view import MarketData
+from papertape.events.units import DAY_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from papertape.engine.kernel.sets.tables import CandleTable, MarketRows
+    from papertape.engine.kernel.state import FactColumns
+
+
+def store_row(rows: MarketRows, n: int, f: int, data: MarketData) -> None:
+    """Keep what was observed at a fact in arrays, which copy what they are given."""
+    rows.fact[n] = f
+    rows.markets[n] = data.market
+    for k in range(len(data.series)):
+        rows.series[k][n] = data.series[k].candle
+    for k in range(len(data.signals)):
+        rows.signals[n][k] = data.signals[k]
+
+
+def store_state(states: Any, r: int, state: Any) -> None:
+    """Keep a state in an array."""
+    states[r] = state
+
+
+def make_prepare(note_row: Callable[..., None]) -> Callable[..., tuple[int, int]]:
+    """Make the pass over a tape of one symbol that fills the tables; it returns the numbers of rows and closes.
+
+    `note_row(rows, n, f, data)` keeps what was observed at the fact `f`. `desks` and `accounts` hold nothing and know
+    no end of the day, so that a whole candle of a series is taken at once. `shown` says by kind which other facts have
+    rows.
+    """
+
+    def prepare(
+        views: Any,
+        facts: Any,
+        scratch: Any,
+        markets: Any,
+        settlements: Any,
+        readings: Any,
+        signals: Any,
+        slots: Any,
+        desks: Any,
+        accounts: Any,
+        shown: Any,
+        table: Any,
+        asks: Any,
+        rows: Any,
+    ) -> tuple[int, int]:
+        fact, market = scratch[0], markets[0]
+        data = MarketData(market, views, settlements[0], readings[0], signals[0], ())
+        n, a, i, f, total = 0, 0, 0, 0, len(facts.kind)
+        while 0 <= f < total:
+            kind, last = facts.kind[f], f - 1
+            if kind == CANDLE:
+                last = fast_forward(facts, f, facts.run_end[f], data, desks[0], accounts[0])
+            if last < f:
+                last = f
+                load_fact(fact, facts, f)
+                observe(fact, data, slots)
+            if kind == CANDLE:
+                for _ in range(f, last + 1):
+                    table.ask[i] = a
+                    table.turbulent[i] = views[0].candle.turbulent_at_open
+                    table.booked[i] = market.booked
+                    table.due[i] = market.due
+                    i += 1
+                if completed_any(views) or market.reset == 1:
+                    note_row(rows, n, last, data)
+                    if views[0].candle.completed == 1:
+                        asks.candle[a] = i - 1
+                        asks.row[a] = n
+                        a += 1
+                    n += 1
+            elif shown[kind] == 1:
+                note_row(rows, n, last, data)
+                n += 1
+            f = last + 1
+        return n, a
+
+    return prepare
+
+
+def fill_pauses(candles: FactColumns, table: CandleTable) -> int:
+    """Write the next candle, from each on, that begins a day or has funding due; return how many there are."""
+    opens_ms, count = candles.open_time_ms, 0
+    at = len(opens_ms)
+    for i in range(len(opens_ms) - 1, -1, -1):
+        begins = i == 0 or opens_ms[i] // DAY_MS != opens_ms[i - 1] // DAY_MS
+        if begins or table.booked[i] != table.due[i]:
+            at = i
+            count += 1
+        table.pause[i] = at
+    return count
+
+
+def make_update_row(update_strategy: Callable[..., None]) -> Callable[..., None]:
+    """Make the function that shows one row to a strategy, with the rings of history as they were."""
+
+    def update_row(
+        views: Any,
+        fact: Any,
+        market: Any,
+        settlements: Any,
+        readings: Any,
+        signals: Any,
+        state: Any,
+        params: Any,
+    ) -> None:
+        if fact.kind == CANDLE:
+            for view in views:
+                if view.candle.completed == 1:
+                    note_bar(view.candle, view.bars)
+        elif fact.kind == OPEN_INTEREST:
+            note_reading(readings[(market.readings - 1) & READINGS_MASK], fact)
+        update_strategy(fact, MarketData(market, views, settlements, readings, signals, ()), state, params)
+
+    return update_row
+
+
+def make_follow_rows(update_row: Callable[..., None], note_state: Callable[..., None]) -> Callable[..., int]:
+    """Make the pass over all rows that keeps the strategy's state at each; `update_row` is bound by `with_rows`."""
+
+    def follow_rows(
+        facts: Any,
+        scratch: Any,
+        rows: Any,
+        total: int,
+        bars: Any,
+        settlements: Any,
+        readings: Any,
+        state: Any,
+        params: Any,
+        states: Any,
+    ) -> int:
+        fact, rings = scratch[0], (settlements[0], readings[0])
+        for r in range(total):
+            load_fact(fact, facts, rows.fact[r])
+            update_row(rows.series, bars, r, fact, rows.markets[r], *rings, rows.signals[r], state[0], params[0])
+            note_state(states, r, state[0])
+        return total
+
+    return follow_rows

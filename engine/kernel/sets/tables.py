@@ -1,0 +1,88 @@
+"""What a market looked like at every moment at which a strategy is shown something, kept for all sets of parameters.
+
+Rows are arrays for compiled code and lists of Structs for CPython; both are indexed step by step, `table[a][b]`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from papertape.engine.kernel.view import SeriesView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class MarketRows(NamedTuple):
+    """A row for every fact that a strategy is shown, in order, and one more for all candles between.
+
+    `fact` is the index of the fact. `series` has the rows of each series, `signals` the last signals by row.
+    """
+
+    fact: Any
+    series: Any
+    markets: Any
+    signals: Any
+
+
+class CandleTable(NamedTuple):
+    """What the trading of every candle needs besides its prices.
+
+    `ask` counts the closes of the strategy's timeframe before it, `turbulent` is the regime's flag at its open, and
+    settlements `booked` to `due` - 1 are due there. `pause` is the next candle, from this one on, that begins a day or
+    has something due.
+    """
+
+    ask: Any
+    turbulent: Any
+    booked: Any
+    due: Any
+    pause: Any
+
+
+class Asks(NamedTuple):
+    """The closes of the strategy's timeframe: the index of candle and row. One more stands behind the last candle."""
+
+    candle: Any
+    row: Any
+
+
+class Tables(NamedTuple):
+    """A prepared market: candles with their table, closes, rows, and all settlements by their number."""
+
+    candles: Any
+    table: Any
+    asks: Any
+    rows: Any
+    due: Any
+
+
+class Exchange(NamedTuple):
+    """What an account trades by, and where its decisions are written."""
+
+    rules: Any
+    contracts: Any
+    tiers: Any
+    answers: Any
+    out: Any
+    notes: Any
+
+
+def with_rows(count: int, act: Callable[..., Any]) -> Callable[..., Any]:
+    """Bind `act(views, ...)` into `act_on(series, bars, r, ...)`; the views are of row `r` and of the first symbol."""
+
+    def act_on_one(series: Any, bars: Any, r: int, *rest: Any) -> Any:
+        return act((SeriesView(series[0][r], bars[0][0]),), *rest)
+
+    def act_on_two(series: Any, bars: Any, r: int, *rest: Any) -> Any:
+        return act((SeriesView(series[0][r], bars[0][0]), SeriesView(series[1][r], bars[1][0])), *rest)
+
+    def act_on_three(series: Any, bars: Any, r: int, *rest: Any) -> Any:
+        views = SeriesView(series[0][r], bars[0][0]), SeriesView(series[1][r], bars[1][0])
+        return act((*views, SeriesView(series[2][r], bars[2][0])), *rest)
+
+    def act_on_four(series: Any, bars: Any, r: int, *rest: Any) -> Any:
+        views = SeriesView(series[0][r], bars[0][0]), SeriesView(series[1][r], bars[1][0])
+        return act((*views, SeriesView(series[2][r], bars[2][0]), SeriesView(series[3][r], bars[3][0])), *rest)
+
+    return (act_on_one, act_on_two, act_on_three, act_on_four)[count - 1]

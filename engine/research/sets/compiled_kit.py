@@ -1,0 +1,248 @@
+"""The passes over sets of parameters, compiled by numba: records in arrays, and loops in the disk cache."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_enter, make_would_leave
+from papertape.engine.kernel.sets.prepare import (
+    fill_pauses,
+    make_follow_rows,
+    make_prepare,
+    make_update_row,
+    store_row,
+    store_state,
+)
+from papertape.engine.kernel.sets.tables import Asks, CandleTable, MarketRows, with_rows
+from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_set, make_trade_sets
+from papertape.engine.kernel.state import FactColumns, Market, Series
+from papertape.engine.kernel.view import with_series
+from papertape.engine.research.compiled_kernel import (
+    bound_hook,
+    decide_part,
+    make_known,
+    own_digest,
+    register_strategy,
+    update_part,
+)
+from papertape.engine.research.engine_choice import SHARED_S
+from papertape.engine.research.loop_cache import is_compiled
+from papertape.engine.research.numba_callees import make_loop, make_part
+from papertape.engine.research.records import dtype_of, leaves_of, records_of
+from papertape.engine.research.runner import CompiledRunner
+from papertape.engine.research.shared_parts import compiled_digest, is_shared_stored, load_shared
+
+LOOP_S = 3.0
+"""The time to compile one of the loops over sets."""
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from msgspec import Struct
+
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.reducer.state import EngineState
+    from papertape.engine.research.records import Array
+    from papertape.engine.research.sets.plan import SetPlan
+    from papertape.engine.research.tape import Tape
+
+
+class CompiledKit:
+    """One strategy's passes, compiled. `world` is one that took the configuration of a run, and nothing else."""
+
+    name = "compiled"
+
+    def __init__(self, world: EngineState, plan: SetPlan, signal_names: Sequence[str]) -> None:
+        self.strategy = world.runners[0].strategy
+        self._runner = runner = CompiledRunner(world, world.runners[0], None, signal_names)
+        self._loops = set_loops(self.strategy, plan)
+        self.slots, self.facts_scratch = runner.slots, runner.scratch
+        self.notes, self.out, self.answers = runner.notes, runner.out, runner.answer
+        self.desks, self.accounts = runner.state["desks"], runner.state["accounts"]
+        self.rules, self.contracts, self.tiers = runner.rules, runner.contracts, runner.tiers
+        self._state = records_of([self.strategy.state()]).dtype
+        load_shared()
+
+    def facts(self, tape: Tape) -> FactColumns:
+        """Return the facts of a tape."""
+        return FactColumns._make(np.require(column, requirements=("C", "A", "W")) for column in tape.arrays())
+
+    def candles(self, facts: FactColumns) -> FactColumns:
+        """Return the candles among facts."""
+        chosen = facts.kind == CANDLE
+        return facts if chosen.all() else FactColumns._make(column[chosen] for column in facts)
+
+    def observed(self) -> tuple[Any, ...]:
+        """Return a new market before its first fact: markets, series, rings, signals."""
+        state = self._runner.state
+        parts = (state["markets"], state["series"], state["bars"], self._runner.settlements)
+        return tuple(part.copy() for part in (*parts, state["readings"], state["signals"]))
+
+    def records(self, structs: Sequence[Struct]) -> Array:
+        """Return Structs of one type as rows."""
+        return records_of(structs)
+
+    def twin(self, rows: Array) -> Array:
+        """Return a copy of rows."""
+        return rows.copy()
+
+    def ints(self, values: Sequence[int]) -> Array:
+        """Return whole numbers as a column."""
+        return np.array(values, dtype=np.int64)
+
+    def grid(self, rows: int, columns: int) -> Array:
+        """Return a table of whole numbers."""
+        return np.zeros((rows, columns), dtype=np.int32)
+
+    def counting(self, columns: int) -> Array:
+        """Return a table of one row, 0 1 2 and so on."""
+        return np.arange(columns, dtype=np.int32).reshape(1, columns)
+
+    def floats(self, rows: int, columns: int) -> Array:
+        """Return a table of numbers."""
+        return np.zeros((rows, columns))
+
+    def table(self, candles: int) -> tuple[CandleTable, Asks]:
+        """Return the empty tables of candles and of closes."""
+        kinds = (np.int32, np.int8, np.int32, np.int32, np.int32)
+        table = CandleTable(*(np.zeros(candles + 1, dtype=kind) for kind in kinds))
+        return table, Asks(np.zeros(candles + 1, dtype=np.int32), np.zeros(candles + 1, dtype=np.int32))
+
+    def rows(self, total: int) -> MarketRows:
+        """Return rows to be filled."""
+        count, signals = len(self.strategy.series), self._runner.state["signals"]
+        return MarketRows(
+            np.zeros(total, dtype=np.int64),
+            np.zeros((count, total), dtype=dtype_of(Series)),
+            np.zeros(total, dtype=dtype_of(Market)),
+            np.zeros((total, signals.shape[1]), dtype=signals.dtype),
+        )
+
+    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...]) -> None:
+        """Make row `n` that of the candles between closes, at which nothing completes."""
+        markets, series, *_, signals = observed
+        rows.series[:, n], rows.markets[n], rows.signals[n] = series[:, 0], markets[0], signals[0]
+        rows.series["completed"][:, n] = 0
+
+    def new_state(self) -> Array:
+        """Return the strategy's state before the first fact, as a row."""
+        return records_of([self.strategy.state()])
+
+    def end_states(self, states: Array) -> None:
+        """Leave the states as they are: there is a place for the row of the candles between closes."""
+
+    def states(self, total: int) -> Array:
+        """Return room for the states of the strategy at every row."""
+        return np.zeros(total, dtype=self._state)
+
+    def leaves(self, rows: Array) -> Iterator[tuple[Any, ...]]:
+        """Return the numbers of every row."""
+        return leaves_of(rows)
+
+    def rows_bytes(self, table: Array) -> list[bytes]:
+        """Return every row of a table of numbers as bytes."""
+        packed, size = table.tobytes(), table.shape[1] * table.itemsize
+        return [packed[start : start + size] for start in range(0, len(packed), size)]
+
+    def failed(self) -> bool:
+        """Return False: a hook that fails raises."""
+        return False
+
+    @property
+    def prepare(self) -> Callable[..., tuple[int, int]]:
+        """The first pass."""
+        return prepare_loop(len(self.strategy.series))
+
+    @property
+    def fill_pauses(self) -> Callable[..., int]:
+        """The function that ends the table of candles."""
+        return table_loop(fill_pauses)
+
+    @property
+    def follow(self) -> Callable[..., int]:
+        """The second pass."""
+        return self._loops["follow"]
+
+    @property
+    def find_entries(self) -> Callable[..., int]:
+        """The third pass, for entries."""
+        return self._loops["enter"]
+
+    @property
+    def find_exits(self) -> Callable[..., int]:
+        """The third pass, for exits."""
+        return self._loops["leave"]
+
+    @property
+    def fill_following(self) -> Callable[..., int]:
+        """The function that makes exits easy to look up."""
+        return table_loop(fill_following)
+
+    @property
+    def trade(self) -> Callable[..., int]:
+        """The fourth pass."""
+        return self._loops["trade"]
+
+
+@cache
+def prepare_loop(count: int) -> Callable[..., tuple[int, int]]:
+    """Return the compiled first pass for strategies with so many series; they all share it."""
+    make_known()
+    return _loop(with_series(count, make_part(make_prepare(make_part(store_row)))), "prepare", compiled_digest())  # type: ignore[arg-type]
+
+
+@cache
+def table_loop(function: Callable[..., int]) -> Callable[..., int]:
+    """Return a function over tables, compiled; it is the same for all strategies."""
+    return make_loop(function, compiled_digest())
+
+
+_LOOPS: dict[tuple[str, str, str, SetPlan], dict[str, Callable[..., Any]]] = {}
+
+
+def set_loops(strategy: Strategy, plan: SetPlan) -> dict[str, Callable[..., Any]]:
+    """Return the loops of one strategy by name; each is compiled at its first call, or comes from the disk cache."""
+    digest = own_digest(strategy)
+    key = (strategy.name, strategy.source, digest, plan)
+    if key not in _LOOPS:
+        register_strategy(strategy)
+        _LOOPS[key] = {
+            name: _loop(made, f"{name}.{strategy.name}", digest) for name, made in loop_functions(strategy, plan)
+        }
+    return _LOOPS[key]
+
+
+def loop_functions(strategy: Strategy, plan: SetPlan) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the loops of a strategy before they are compiled."""
+    count, hooks = len(strategy.series), strategy.hooks
+    yield "follow", make_follow_rows(_on_rows(count, make_update_row(update_part(strategy))), make_part(store_state))  # type: ignore[arg-type]
+    if plan.finds:
+        would_enter = make_would_enter(bound_hook(strategy, hooks.enter), len(strategy.signals))
+        yield "enter", make_find(_on_rows(count, would_enter), renew=plan.renews)
+    if plan.skips:
+        would_leave = make_would_leave(bound_hook(strategy, hooks.leave))
+        yield "leave", make_find(_on_rows(count, would_leave), renew=plan.renews_exit)
+    decide_row = _on_rows(count, make_decide_row(decide_part(strategy)))
+    yield "trade", make_trade_sets(make_part(make_trade_set(decide_row, skip_asks=plan.skips)))  # type: ignore[arg-type]
+
+
+def _on_rows(count: int, act: Callable[..., Any]) -> Any:
+    """Return `act`, bound to the views of a row, as a part of a loop."""
+    return make_part(with_rows(count, make_part(act)))  # type: ignore[arg-type]
+
+
+def _loop(function: Callable[..., Any], name: str, digest: str) -> Callable[..., Any]:
+    """Return a compiled function under a name, and so a cache file, of its own."""
+    function.__qualname__ = f"{function.__qualname__}.{name}"
+    return make_loop(function, digest)
+
+
+def compile_s(strategy: Strategy, plan: SetPlan) -> float:
+    """Return about how many seconds it takes to compile what is in no cache."""
+    loops = [*set_loops(strategy, plan).values(), prepare_loop(len(strategy.series))]
+    missing = sum(not is_compiled(loop) for loop in loops)
+    return missing * LOOP_S + (0.0 if is_shared_stored() else SHARED_S)

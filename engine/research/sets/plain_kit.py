@@ -1,0 +1,208 @@
+"""The passes over sets of parameters in CPython: Structs in lists, and the runner's own guarded hooks."""
+
+from __future__ import annotations
+
+from array import array
+from copy import copy
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import astuple
+
+from papertape.engine.kernel.answers import Answer
+from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.decision import NotedDecision
+from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_enter, make_would_leave
+from papertape.engine.kernel.sets.prepare import fill_pauses, make_follow_rows, make_prepare, make_update_row
+from papertape.engine.kernel.sets.tables import Asks, CandleTable, MarketRows, with_rows
+from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_set, make_trade_sets
+from papertape.engine.kernel.signals import slots_of
+from papertape.engine.kernel.state import Fact, FactColumns
+from papertape.engine.kernel.view import bind_hook, signal_part, with_series
+from papertape.engine.reducer.state import decisions_max
+from papertape.engine.research.copying import deep_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from msgspec import Struct
+
+    from papertape.engine.reducer.state import EngineState
+    from papertape.engine.research.sets.plan import SetPlan
+    from papertape.engine.research.tape import Tape
+
+
+class PlainKit:
+    """One strategy's passes in CPython. `world` is one that took the configuration of a run, and nothing else."""
+
+    name = "python"
+
+    def __init__(self, world: EngineState, plan: SetPlan, signal_names: Sequence[str]) -> None:
+        self.runner, self.plan, self.world = world.runners[0], plan, world
+        strategy, runner = self.runner.strategy, self.runner
+        self._count, room = len(strategy.series), decisions_max(1)
+        self.slots = slots_of(strategy.signals, signal_names)
+        self.facts_scratch = [Fact()]
+        self.notes = [strategy.reading() for _ in range(room)]
+        self.out = [NotedDecision(reading=reading) for reading in self.notes]
+        self.answers = [Answer(reading=strategy.reading())]
+        self.desks, self.accounts = deep_copy(runner.desks), [deep_copy(runner.account)]
+        self.rules, self.contracts, self.tiers = [runner.rules], world.contracts, world.tiers
+
+    def facts(self, tape: Tape) -> FactColumns:
+        """Return the facts of a tape."""
+        return tape.columns()
+
+    def candles(self, facts: FactColumns) -> FactColumns:
+        """Return the candles among facts."""
+        if not any(facts.kind):
+            return facts
+        chosen = [f for f in range(facts.total) if facts.kind[f] == CANDLE]
+        return FactColumns._make(array(column.typecode, map(column.__getitem__, chosen)) for column in facts)
+
+    def observed(self) -> tuple[Any, ...]:
+        """Return a new market before its first fact: markets, series, rings, signals."""
+        world, runner = self.world, self.runner
+        series, bars = [one.series for one in runner.series], [one.bars for one in runner.series]
+        parts = (world.markets, series, bars, world.settlements, world.readings, runner.signals)
+        return deep_copy(parts)
+
+    def records(self, structs: Sequence[Struct]) -> Any:
+        """Return Structs of one type as rows."""
+        return list(map(copy, structs))
+
+    def twin(self, rows: Any) -> Any:
+        """Return a copy of rows."""
+        return deep_copy(rows)
+
+    def ints(self, values: Sequence[int]) -> Any:
+        """Return whole numbers as a column."""
+        return array("q", values)
+
+    def grid(self, rows: int, columns: int) -> Any:
+        """Return a table of whole numbers."""
+        return [array("i", bytes(4 * columns)) for _ in range(rows)]
+
+    def counting(self, columns: int) -> Any:
+        """Return a table of one row, 0 1 2 and so on."""
+        return [array("i", range(columns))]
+
+    def floats(self, rows: int, columns: int) -> Any:
+        """Return a table of numbers."""
+        return [array("d", bytes(8 * columns)) for _ in range(rows)]
+
+    def table(self, candles: int) -> tuple[CandleTable, Asks]:
+        """Return the empty tables of candles and of closes."""
+        columns = (array("q", bytes(8 * (candles + 1))) for _ in range(7))
+        return CandleTable(*(next(columns) for _ in range(5))), Asks(*columns)
+
+    def rows(self, total: int) -> MarketRows:  # noqa: ARG002 - lists grow
+        """Return rows to be filled."""
+        return MarketRows([], [[] for _ in range(self._count)], [], [])
+
+    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...]) -> None:
+        """Append the row of the candles between closes, at which nothing completes."""
+        markets, series, *_, signals = observed
+        append_row(rows, n, 0, _Last(markets[0], series, signals[0]))
+        for own in rows.series:
+            own[n].completed = 0
+
+    def new_state(self) -> Any:
+        """Return the strategy's state before the first fact, as a row."""
+        return [self.runner.strategy.state()]
+
+    def end_states(self, states: Any) -> None:
+        """Add a state for the row of the candles between closes; nobody looks at it."""
+        states.append(self.runner.strategy.state())
+
+    def states(self, total: int) -> Any:  # noqa: ARG002 - lists grow
+        """Return room for the states of the strategy at every row."""
+        return []
+
+    def leaves(self, rows: Any) -> Iterator[tuple[Any, ...]]:
+        """Return the numbers of every row."""
+        return map(astuple, rows)
+
+    def rows_bytes(self, table: Any) -> list[bytes]:
+        """Return every row of a table of numbers as bytes."""
+        return [row.tobytes() for row in table]
+
+    def failed(self) -> bool:
+        """Return whether a hook failed since this was asked last."""
+        guard = self.runner.guard
+        failed, guard.failure, guard.muted = guard.failure is not None, None, False
+        return failed
+
+    @cached_property
+    def prepare(self) -> Callable[..., tuple[int, int]]:
+        """The first pass."""
+        return with_series(self._count, make_prepare(append_row))
+
+    @property
+    def fill_pauses(self) -> Callable[..., int]:
+        """The function that ends the table of candles."""
+        return fill_pauses
+
+    @cached_property
+    def follow(self) -> Callable[..., int]:
+        """The second pass."""
+        return make_follow_rows(with_rows(self._count, make_update_row(self.runner.update_strategy)), append_state)
+
+    @cached_property
+    def find_entries(self) -> Callable[..., int]:
+        """The third pass, for entries."""
+        strategy = self.runner.strategy
+        would = make_would_enter(self._bound("enter", strategy.hooks.enter), len(strategy.signals))
+        return make_find(with_rows(self._count, would), renew=self.plan.renews)
+
+    @cached_property
+    def find_exits(self) -> Callable[..., int]:
+        """The third pass, for exits."""
+        would = make_would_leave(self._bound("leave", self.runner.strategy.hooks.leave))
+        return make_find(with_rows(self._count, would), renew=self.plan.renews_exit)
+
+    @property
+    def fill_following(self) -> Callable[..., int]:
+        """The function that makes exits easy to look up."""
+        return fill_following
+
+    @cached_property
+    def trade(self) -> Callable[..., int]:
+        """The fourth pass."""
+        decide_row = with_rows(self._count, make_decide_row(self.runner.decide))
+        return make_trade_sets(make_trade_set(decide_row, skip_asks=self.plan.skips))
+
+    def _bound(self, name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a deciding hook, guarded and bound to the strategy's view."""
+        strategy = self.runner.strategy
+        shown = strategy.series, strategy.reference_names, strategy.signals, signal_part(strategy.signals)
+        return bind_hook(*shown, self.runner.guard.guarded_hook(name, hook))
+
+
+class _Last:
+    """What was observed last, as `MarketData` has it."""
+
+    def __init__(self, market: Any, series: Any, signals: Any) -> None:
+        self.market, self.signals = market, signals
+        self.series = [_View(one[0]) for one in series]
+
+
+class _View:
+    """One series without its history."""
+
+    def __init__(self, candle: Any) -> None:
+        self.candle = candle
+
+
+def append_row(rows: MarketRows, n: int, f: int, data: Any) -> None:  # noqa: ARG001 - lists grow
+    """Append what was observed at a fact."""
+    rows.fact.append(f)
+    for own, view in zip(rows.series, data.series, strict=True):
+        own.append(deep_copy(view.candle))
+    rows.markets.append(deep_copy(data.market))
+    rows.signals.append(deep_copy(data.signals))
+
+
+def append_state(states: Any, r: int, state: Any) -> None:  # noqa: ARG001 - lists grow
+    """Append a state."""
+    states.append(deep_copy(state))

@@ -1,0 +1,103 @@
+"""How the sets of a strategy are traded: what they share, what may be passed over, and what takes the long way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from papertape.engine.kernel.codes import FUNDING, OPEN_INTEREST
+from papertape.engine.kernel.strategy import ignore_fact
+from papertape.engine.research.sets.reads import ANSWER, VIEW, never_zero, observing_reads, reads_of
+
+if TYPE_CHECKING:
+    from papertape.engine.kernel.strategy import Strategy
+    from papertape.engine.research.sets.reads import Reads
+    from papertape.engine.research.tape import Tape
+    from papertape.engine.runner_settings import RunnerSettings
+
+SIDE = (VIEW, "position", "side")
+OWN = ("position", "account", "symbol")
+"""The parts of a view that depend on what was traded."""
+
+
+class SetPlan(Struct, frozen=True):
+    """What decides the passes over the sets of a strategy.
+
+    `observing`, `entering` and `leaving` are the parameters that decide its state, its entries and its exits. Entries
+    are found beforehand if `finds` is true, else it is asked at every close. `skips` says that exits are found too, so
+    that closes may be passed over. `renews` is for an `enter` that reads its own answer, `renews_exit` for `leave`, and
+    `asks_side` for a `leave` that answers by the side.
+    """
+
+    observing: tuple[str, ...]
+    entering: tuple[str, ...]
+    leaving: tuple[str, ...]
+    finds: bool
+    skips: bool
+    renews: bool
+    renews_exit: bool
+    asks_side: bool
+    shown: tuple[int, ...]
+    """By kind, whether a fact that is no candle is shown to the strategy."""
+    unfit: str
+    """What keeps its hooks from being asked over rows, empty if nothing does."""
+
+
+_PLANS: dict[tuple[str, str, tuple[Any, ...]], SetPlan] = {}
+
+
+def plan_of(strategy: Strategy) -> SetPlan:
+    """Return how the sets of a strategy are traded; it is found out once."""
+    key = strategy.name, strategy.source, strategy.references
+    if key not in _PLANS:
+        _PLANS[key] = _plan(strategy)
+    return _PLANS[key]
+
+
+def _plan(strategy: Strategy) -> SetPlan:
+    hooks, names, safe = strategy.hooks, strategy.parameters.__struct_fields__, never_zero(strategy)
+    enter, leave = reads_of(hooks.enter, safe), reads_of(hooks.leave, safe)
+    finds = not any(enter.reads(VIEW, part) for part in OWN)
+    alone = not (leave.reads(VIEW, "account") or leave.reads(VIEW, "symbol")) and leave.only((VIEW, "position"), SIDE)
+    shown = [0, 0, 0, 0]
+    shown[FUNDING] = int(hooks.on_funding is not ignore_fact)
+    shown[OPEN_INTEREST] = int(hooks.on_open_interest is not ignore_fact or "readings" in strategy.source)
+    return SetPlan(
+        observing=observing_reads(strategy).params(names),
+        entering=enter.params(names),
+        leaving=leave.params(names),
+        finds=finds,
+        skips=finds and alone and hooks.manage is None,
+        renews=enter.reads(ANSWER),
+        renews_exit=leave.reads(ANSWER),
+        asks_side=leave.reads(*SIDE),
+        shown=tuple(shown),
+        unfit=next(filter(None, map(_unfit, (enter, leave, reads_of(hooks.manage)))), ""),
+    )
+
+
+def long_way_reason(strategy: Strategy, settings: RunnerSettings, tape: Tape) -> str:
+    """Return why no set of a strategy can be traded over a prepared market, empty if all can."""
+    if strategy.fault:
+        return "the strategy's file cannot be used"
+    if len(tape.contracts) > 1:
+        return "several symbols"
+    if strategy.references:
+        return "references"
+    if settings.symbol_parameters:
+        return "parameters by symbol"
+    if settings.symbols is not None and len(settings.symbols) != 1:
+        return "no symbol"
+    return plan_of(strategy).unfit
+
+
+def _unfit(reads: Reads) -> str:
+    """Return what keeps a hook from being asked over rows, empty if nothing does."""
+    if any(path[0] != ANSWER for path in reads.writes):
+        return "a deciding hook writes to its view"
+    if any(path[0] == VIEW and path[-1] in ("bars", "readings") for path in reads.paths):
+        return "a deciding hook reads the history"
+    if any(path == (VIEW,) or (len(path) == 2 and path[1][-1:].isdigit()) for path in reads.paths):
+        return "a deciding hook reads the history"
+    return ""

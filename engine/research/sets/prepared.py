@@ -1,0 +1,184 @@
+"""A tape of one symbol prepared for one strategy: its tables, and the passes over them for groups of sets."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from papertape.engine.kernel.codes import CANDLE, FUNDING
+from papertape.engine.kernel.sets.figures import FIGURES, Figures
+from papertape.engine.kernel.sets.tables import Asks, Exchange, Tables
+from papertape.engine.kernel.state import Account, Position, Settlement, SymbolState
+from papertape.engine.reducer.state import GAP_RESET_MS
+from papertape.engine.research.set_result import SetResult
+from papertape.events.units import DAY_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from papertape.engine.research.set_result import TradedSpan
+    from papertape.engine.research.sets.kit import Kit
+    from papertape.engine.research.sets.plan import SetPlan
+    from papertape.engine.research.tape import Tape
+
+NEVER_MS = 1 << 62
+SIDES = (1, -1)
+
+
+class Extent(NamedTuple):
+    """The candles of a span: those from `first` to `end` - 1 are traded, on so many days."""
+
+    first: int
+    end: int
+    days: int
+
+
+class FoundCloses(NamedTuple):
+    """The closes at which groups of sets may enter, and the first ones from each close on at which they may leave."""
+
+    entries: Any
+    counts: Any
+    longs: Any
+    shorts: Any
+
+
+class PreparedMarket:
+    """The tables of a tape, which serve every span, and all sets whose strategy needs histories of one length."""
+
+    def __init__(self, kit: Kit, plan: SetPlan, tape: Tape, series_ms: Sequence[int]) -> None:
+        self.kit, self.plan = kit, plan
+        self.facts = kit.facts(tape)
+        self.candles = kit.candles(self.facts)
+        self.table, asks = kit.table(self.candles.total)
+        self.rows = kit.rows(self._rows_max(series_ms))
+        self.due = kit.records(self._settlements() or [Settlement()])
+        observed = kit.observed()
+        markets, series, bars, settlements, readings, signals = observed
+        rings = markets, settlements, readings, signals, kit.slots
+        idle = kit.records([SymbolState()]), kit.records([Account(day_end_ms=NEVER_MS)])
+        scratch, shown = kit.facts_scratch, kit.ints(plan.shown)
+        filled = kit.prepare(series, bars, 0, self.facts, scratch, *rings, *idle, shown, self.table, asks, self.rows)
+        self.total, self.closes = int(filled[0]), int(filled[1])
+        kit.fill_pauses(self.candles, self.table)
+        kit.add_idle(self.rows, self.total, observed)
+        asks.candle[self.closes], asks.row[self.closes] = self.candles.total, self.total
+        self.asks = Asks(asks.candle[: self.closes + 1], asks.row[: self.closes + 1])
+
+    def _rows_max(self, series_ms: Sequence[int]) -> int:
+        """Return how many rows there can be: closes of every series, long holes, facts that are no candles, and one."""
+        count, other = self.candles.total, self.facts.total - self.candles.total
+        if count == 0:
+            return other + 1
+        span_ms = int(self.candles.time_ms[count - 1]) - int(self.candles.open_time_ms[0])
+        closes = sum(min(count, span_ms // frame_ms + 2) for frame_ms in series_ms)
+        return closes + span_ms // GAP_RESET_MS + other + 2
+
+    def _settlements(self) -> list[Settlement]:
+        """Return all settlements, by the number that the kernel gives them."""
+        if self.facts.total == self.candles.total:
+            return []
+        found = [f for f, kind in enumerate(self.facts.kind.tolist()) if kind == FUNDING]
+        return [Settlement(int(self.facts.time_ms[f]), float(self.facts.close[f])) for f in found]
+
+    def extent(self, span: TradedSpan) -> Extent | None:
+        """Return the candles of a span, None if they are not all that happens before its end."""
+        opens_ms, count = self.candles.open_time_ms, self.candles.total
+        first = 0 if span.start_ms is None else bisect_left(opens_ms, span.start_ms)
+        end = count if span.end_ms is None else bisect_left(opens_ms, span.end_ms)
+        if span.end_ms is not None and not self._ends_cleanly(span.end_ms):
+            return None
+        if first >= end:
+            return Extent(end, end, 0)
+        days = int(opens_ms[end - 1]) // DAY_MS - int(opens_ms[first]) // DAY_MS + 1
+        return Extent(first, end, days)
+
+    def _ends_cleanly(self, end_ms: int) -> bool:
+        """Return whether no other fact comes before the last candle of a span and after its end."""
+        times_ms, kinds, opens_ms = self.facts.time_ms, self.facts.kind, self.facts.open_time_ms
+        other = False
+        for f in range(bisect_left(times_ms, end_ms), self.facts.total):
+            is_candle = kinds[f] == CANDLE
+            if is_candle and opens_ms[f] >= end_ms:
+                return True
+            if is_candle and other:
+                return False
+            other = other or not is_candle
+        return True
+
+    # ------------------------------------------------------------ passes
+
+    def follow(self, param: Any) -> Any:
+        """Return the strategy's state at every row, under the parameters of one set."""
+        kit = self.kit
+        _, _, bars, settlements, readings, _ = kit.observed()
+        states, own = kit.states(self.total + 1), kit.new_state()
+        rows = kit.facts_scratch, self.rows, self.total
+        kit.follow(self.facts, *rows, bars, settlements, readings, own, param, states)
+        kit.end_states(states)
+        return states
+
+    def all_closes(self) -> FoundCloses:
+        """Return every close as one at which any set may enter, and leave."""
+        kit = self.kit
+        entries = kit.counting(self.closes + 1)
+        return FoundCloses(entries, kit.ints([self.closes]), entries, entries)
+
+    def find_entries(self, states: Any, params: Any, needs: Any, members: Sequence[int]) -> tuple[Any, Any]:
+        """Return the closes at which each of these sets may enter, and their number."""
+        return self._find(self.kit.find_entries, 0, states, params, needs, members)
+
+    def find_exits(self, states: Any, params: Any, needs: Any, members: Sequence[int]) -> tuple[Any, ...]:
+        """Return the first closes at which each of these sets may leave, long and short."""
+        sides = []
+        for side in SIDES if self.plan.asks_side else SIDES[:1]:
+            found, counts = self._find(self.kit.find_exits, side, states, params, needs, members)
+            following = self.kit.grid(len(members), self.closes + 1)
+            self.kit.fill_following(found, counts, self.closes, following)
+            sides.append(following)
+        return sides[0], sides[-1]
+
+    def _find(
+        self, find: Any, side: int, states: Any, params: Any, needs: Any, members: Sequence[int]
+    ) -> tuple[Any, Any]:
+        """Run the third pass for some sets, on a symbol with a position of a side."""
+        kit, asks = self.kit, self.asks
+        found, counts = kit.grid(len(members), self.closes + 1), kit.ints([0] * len(members))
+        _, _, bars, settlements, readings, _ = kit.observed()
+        desk = kit.records([SymbolState(position=Position(side=side))])
+        seen = self.rows, bars, settlements, readings, states, desk, kit.twin(kit.accounts)
+        chosen = params, needs, kit.ints(members), kit.answers
+        find(self.candles.time_ms, asks, self.closes, *seen, *chosen, found, counts)
+        return found, counts
+
+    def trade(
+        self,
+        extent: Extent,
+        states: Any,
+        params: Any,
+        needs: Any,
+        members: Sequence[int],
+        found: FoundCloses,
+        groups: Any,
+    ) -> list[SetResult]:
+        """Return the results of sets; `groups` has the group of entries of each, and that of exits."""
+        kit, count = self.kit, len(members)
+        _, _, bars, settlements, readings, _ = kit.observed()
+        figures, days = kit.records([Figures()] * count), kit.floats(count, extent.days)
+        tables = Tables(self.candles, self.table, self.asks, self.rows, self.due)
+        span = self.total, extent.first, extent.end
+        sets = kit.ints(members), kit.facts_scratch, states, params, needs
+        accounts = kit.desks, kit.accounts, kit.twin(kit.desks), kit.twin(kit.accounts)
+        exchange = Exchange(kit.rules, kit.contracts, kit.tiers, kit.answers, kit.out, kit.notes)
+        rings = bars, settlements, readings
+        kit.trade(tables, *span, *rings, *found, *map(kit.ints, groups), *sets, *accounts, exchange, figures, days)
+        ends = kit.rows_bytes(days)
+        return [
+            SetResult._make((*leaves[:FIGURES], 0, end)) for leaves, end in zip(kit.leaves(figures), ends, strict=True)
+        ]
+
+
+def untraded(capital_usdt: float) -> SetResult:
+    """Return the result of a span without a candle."""
+    return SetResult(
+        *(capital_usdt, capital_usdt, capital_usdt, 0.0, 0), *(0.0, 0.0, 0.0, 0.0), *(0, 0, 0, 0, 0, 0, 0), b""
+    )
