@@ -63,7 +63,8 @@ def study_part(folder: StudyFolder, name: str) -> StudyPart:
 
 def render_report(page: ReportPage) -> str:
     """Return the page as HTML."""
-    styles = Markup("\n").join(Markup(_FONT_FACE.sub("", (STATIC / name).read_text("utf-8"))) for name in STYLES)  # noqa: S704 - our own files
+    sheets = "\n".join(_FONT_FACE.sub("", (STATIC / name).read_text("utf-8")) for name in STYLES)
+    styles = Markup(f"<style>\n{sheets}\n</style>")  # noqa: S704 - our own files
     return render("report.html", {"report": page, "styles": styles, "months": MONTHS, "link_here": _no_link})
 
 

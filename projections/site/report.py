@@ -149,8 +149,8 @@ def year_rows(from_ms: int, capital_usdt: float, day_equities_usdt: Sequence[flo
     """
     ends: dict[int, dict[int, float]] = {}
     for place, equity in enumerate(day_equities_usdt):
-        year, month, _ = utc(from_ms + place * DAY_MS)[:10].split("-")
-        ends.setdefault(int(year), {})[int(month)] = equity
+        year_text, month_text, _ = utc(from_ms + place * DAY_MS)[:10].split("-")
+        ends.setdefault(int(year_text), {})[int(month_text)] = equity
     rows, before = [], capital_usdt
     for year, months in ends.items():
         start, cells = before, []

@@ -174,8 +174,8 @@ def test_names_from_outside_are_text(tmp_path: Path) -> None:
     symbol, strategy = "<script>alert(1)</script>", '"><img src=x onerror=alert(2)>'
     contract = listed(symbol)
     _, *_, runner = (entry.event for entry in entries()[0])
-    facts = [contract, replace(runner, strategy=strategy, symbols=(symbol,)), candle(0, 101.0, symbol)]  # type: ignore[call-overload]
-    trade = [replace(one, symbol=symbol, strategy=strategy) for one in (ordered(), opened(), closed(5.0))]  # type: ignore[type-var]
+    facts = [contract, replace(runner, strategy=strategy, symbols=(symbol,)), candle(0, 101.0, symbol)]
+    trade = [replace(one, symbol=symbol, strategy=strategy) for one in (ordered(), opened(), closed(5.0))]
     path = write_log(tmp_path / "log.db", [[Entry(one) for one in (*facts, *trade, candle(1, 105.0, symbol))]])
     text = page_of(path, tmp_path / "r.html")
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
