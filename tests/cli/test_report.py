@@ -49,9 +49,9 @@ VOID = ("meta", "br", "hr", "path", "rect", "line", "circle", "polyline", "polyg
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The log of a backtest of three strategies over eleven days."""
+    """The log of a backtest of three strategies over ten days."""
     path = tmp_path_factory.mktemp("report") / "log.db"
-    tape = market(Recipe(7, 2, candles=11 * 288, timeframe_ms=FIVE_MINUTES_MS, holes=2, warm_up=200))
+    tape = market(Recipe(7, 2, candles=10 * 288, timeframe_ms=FIVE_MINUTES_MS, holes=2, warm_up=200))
     run = backtest_tape(tape, STRATEGIES, eager(PLAYERS, NO_LIMITS), "python")
     asyncio.run(write_backtest(run, path, Config(), lambda _: None))
     return path

@@ -118,7 +118,7 @@ def assert_same_story(db: Path, run: Backtest) -> None:
         assert verify(reader, None, STRATEGIES).difference is None
 
 
-@examples(10)
+@examples(8)
 @given(seed=st.integers(0, 2**32), symbols=st.integers(1, 3), warm_up=st.sampled_from([0, 60]))
 def test_a_log_in_any_order_is_decided_again_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, seed: int, symbols: int, warm_up: int
@@ -146,7 +146,7 @@ def test_these_logs_are_as_unruly_as_live_ones(tmp_path: Path) -> None:
 
 
 def test_the_built_in_strategies(tmp_path: Path) -> None:
-    recipe = Recipe(3, 2, 700, FIVE_MINUTES_MS, holes=2, late_share=0.05, warm_up=100)
+    recipe = Recipe(3, 2, 500, FIVE_MINUTES_MS, holes=2, late_share=0.05, warm_up=100)
     runners = eager(BUILT_IN, SESSIONS)
     db = paper(tmp_path, recipe, runners, lives=3)
     run = made_again(db, runners)
