@@ -35,7 +35,7 @@ def luck_of(closed: Sequence[TradeView], curve: EquityView, seed: int) -> LuckRe
         "shuffled_drawdown": orders.quantile(
             orders.shuffled_drawdowns(nets, curve.capital_usdt, seed=seed), DRAWDOWN_AT
         ),
-        "fan": fan_picture(bands, _cumulative(multiples)),
+        "fan": fan_picture([band[1:] for band in bands], _cumulative(multiples)),
         **(_years(orders, returns, seed) if len(returns) >= DAYS_MIN else {}),
     }
     return LuckReport(seed, orders.DRAWS, **found)
