@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from papertape.engine.kernel.risk_settings import RiskSettings
+from papertape.engine.research.engine_choice import COMPILE_S, SHARED_S, is_installed, is_worth_compiling
 from papertape.engine.research.set_result import TradedSpan
 from papertape.engine.runner_settings import RunnerSettings, history_ms, validate_parameters
 from papertape.engine.strategy_registry import code_digest
@@ -51,6 +52,13 @@ class Experiment(Struct):
     def whole(self) -> TradedSpan:
         """The whole period of the study."""
         return TradedSpan(self.tape.start_ms, self.tape.end_ms)
+
+    def engine_for(self, backtests: int) -> str:
+        """Return the engine for so many backtests: each alone may be too short to be compiled for, all of them not."""
+        facts = self.tape.total() * backtests
+        if self.engine == "auto" and is_installed() and is_worth_compiling(facts, 1, COMPILE_S + SHARED_S):
+            return "compiled"
+        return self.engine
 
 
 def make_plan(name: str, experiment: Experiment, files: Sequence[str] = ()) -> StudyPlan:

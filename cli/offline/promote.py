@@ -57,7 +57,7 @@ class Promotion(Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
-class Found(Struct, frozen=True):
+class StudiedSet(Struct, frozen=True):
     """A concluded study and one of its sets."""
 
     view: StudyView
@@ -95,7 +95,7 @@ def plan_promotion(wish: Wish) -> Promotion:
     return Promotion(str(path), promise, changed, _changes(text, changed, path), tuple(_doubts(found, promise, config)))
 
 
-def _find(wish: Wish, folder: Path) -> Found:
+def _find(wish: Wish, folder: Path) -> StudiedSet:
     """Return the study and the set. Raise UsageError for a study without conclusions and for a set without results."""
     own = Path(wish.study)
     is_file = own.suffix == ".db"
@@ -114,7 +114,7 @@ def _find(wish: Wish, folder: Path) -> Found:
     figures = studies.set_figures(view.name, view.document.whole_span, number)
     if figures is None:
         raise UsageError(f"study {view.name} has no set {number:,}; see its {view.plan.space.sets:,} sets on its page")
-    return Found(view, view.plan, view.document, figures)
+    return StudiedSet(view, view.plan, view.document, figures)
 
 
 def _configured(name: str, plan: StudyPlan, config: Config) -> Strategy:
@@ -147,12 +147,12 @@ def _require_same_code(strategy: Strategy, plan: StudyPlan) -> None:
         )
 
 
-def _is_bet(found: Found) -> bool:
+def _is_bet(found: StudiedSet) -> bool:
     verdict = found.document.verdict
     return verdict.outcome == "BET" and found.figures.number == verdict.chosen_set
 
 
-def _require_advice(found: Found, wish: Wish) -> None:
+def _require_advice(found: StudiedSet, wish: Wish) -> None:
     """Raise UsageError if the verdict is against this set and nobody says why it is promoted nevertheless."""
     verdict, why = found.document.verdict, wish.against_advice.strip()
     is_of_verdict = found.figures.number == verdict.chosen_set
@@ -178,7 +178,7 @@ def _keys(text: str, strategy: Strategy, promise: StudyPromoted) -> dict[str, st
     return {"study": promise.study_digest, "promise": promise_text(promise), **parameters}
 
 
-def _doubts(found: Found, promise: StudyPromoted, config: Config) -> Iterator[str]:
+def _doubts(found: StudiedSet, promise: StudyPromoted, config: Config) -> Iterator[str]:
     """Yield what the owner should know although it stops nothing."""
     if found.document.verdict.outcome == "BET SMALL":
         yield f"the verdict is to bet small: {found.document.verdict.headline}"

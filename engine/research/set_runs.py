@@ -27,7 +27,7 @@ from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.long_way import run_long_way
 from papertape.engine.research.sets.plain_kit import PlainKit
 from papertape.engine.research.sets.plan import long_way_reason, plan_of
-from papertape.engine.research.sets.prepared import Found, PreparedMarket, untraded
+from papertape.engine.research.sets.prepared import FoundCloses, PreparedMarket, untraded
 from papertape.engine.runner_settings import configuration, valid_parameters
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class _MarketRun:
         needs = self.needs[k]
         return (*_values_of(self.params, self.market.plan.entering)(k), needs.candles, needs.filter_candles)
 
-    def _find(self, states: Any, entries: list[list[int]], exits: list[list[int]]) -> Found:
+    def _find(self, states: Any, entries: list[list[int]], exits: list[list[int]]) -> FoundCloses:
         """Return the closes at which groups of sets may enter and leave."""
         market, own = self.market, (states, self.param_rows, self.needs_rows)
         every = market.all_closes()
@@ -200,7 +200,7 @@ class _MarketRun:
             found, counts = market.find_entries(*own, [group[0] for group in entries])
         if market.plan.skips:
             longs, shorts = market.find_exits(*own, [group[0] for group in exits])
-        return Found(found, counts, longs, shorts)
+        return FoundCloses(found, counts, longs, shorts)
 
 
 def _groups(members: Iterable[int], key: Callable[[int], K]) -> dict[K, list[int]]:

@@ -33,7 +33,7 @@ class SetSharpes(Struct, frozen=True):
     out_of_sample: float
 
 
-class PromisedBand(Struct, frozen=True):
+class BandView(Struct, frozen=True):
     """The 1, 5, 25, 50, 75 and 95 % quantiles of the cumulative result after so many trades, in R."""
 
     trades: int
@@ -53,7 +53,7 @@ class PromisedSummary(Struct, frozen=True):
     mean_r: float
     cost_per_trade_r: float
     drawdown_95_fraction: float
-    bands: tuple[PromisedBand, ...]
+    bands: tuple[BandView, ...]
 
 
 class StudyConclusions(Struct, frozen=True):
@@ -113,7 +113,7 @@ def _conclusions(document: Document) -> StudyConclusions:
 
 def _promise(promise: PromisedResult) -> PromisedSummary:
     paired = zip_longest(promise.bands_r, promise.lowest_r[: len(promise.bands_r)])
-    bands = tuple(PromisedBand(trades, lowest, *band) for trades, (band, lowest) in enumerate(paired, start=1))
+    bands = tuple(BandView(trades, lowest, *band) for trades, (band, lowest) in enumerate(paired, start=1))
     return PromisedSummary(**_shared(promise, PromisedSummary), bands=bands)
 
 

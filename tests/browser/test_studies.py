@@ -34,7 +34,7 @@ COVERED = """() => [...document.querySelectorAll(".graph svg text")].filter((one
 
 def readout(page: Page) -> str:
     """Return what the page says of a cell."""
-    return page.inner_text("#readout")
+    return str(page.inner_text("#readout"))
 
 
 def test_a_cell_is_read_out_under_the_pointer_and_by_the_arrow_keys(visitor: Visitor) -> None:

@@ -149,13 +149,14 @@ def undisturbed(folder: Path) -> str:
     return run_study(folder, "undisturbed", "here")
 
 
-def await_moment(study: subprocess.Popen[str], random: Random) -> None:
-    """Wait for a random moment between the begin of a study and about its end."""
+def await_moment(study: subprocess.Popen[str], random: Random) -> bool:
+    """Wait for the next moment, while up to three chunks are stored; whether the study goes on."""
     assert study.stdout is not None
-    lines = random.randint(1, 2 + 3 * SETS // 4)
-    for _ in range(lines):
-        study.stdout.readline()
+    for _ in range(random.randint(1, 4)):
+        if study.stdout.readline() not in ("running\n", "stored\n"):
+            return False
     time.sleep(random.uniform(0.0, 0.2))
+    return True
 
 
 def check_file(path: Path) -> None:
@@ -171,11 +172,11 @@ def check_file(path: Path) -> None:
 def test_a_killed_worker_study_and_scheduler_change_no_result(folder: Path, undisturbed: str, cluster: Cluster) -> None:
     random = Random(3)
     study = begin_study(folder, "small", cluster.address)
-    await_moment(study, random)
+    assert await_moment(study, random)
     cluster.kill_worker(0)
     kill(study)
     study = begin_study(folder, "small", cluster.address)
-    await_moment(study, random)
+    assert await_moment(study, random)
     cluster.kill_scheduler()
     code, lines = end_of(study)
     assert (code, lines[-1]) == (0, undisturbed), lines
@@ -185,23 +186,29 @@ def test_a_killed_worker_study_and_scheduler_change_no_result(folder: Path, undi
 @pytest.mark.slow
 @pytest.mark.timeout(2_400)
 def test_fifty_kills_at_random_moments_change_no_result(folder: Path, undisturbed: str, cluster: Cluster) -> None:
+    """Studies one after the other, each killed several times, its workers and its scheduler too."""
     random = Random(50)
-    for number in range(50):
-        killed, executor = random.choice(["worker", "study", "scheduler"]), cluster.address
-        if killed == "study" and random.random() < 0.5:
-            executor = "processes"  # Which end with the study: else `kill` waits for the pipe that they hold.
-        study = begin_study(folder, str(number), executor)
-        await_moment(study, random)
-        if killed == "study":
-            kill(study)
-            study = begin_study(folder, str(number), executor)
-        elif killed == "worker":
-            cluster.kill_worker(0)
+    killed, number = 0, 0
+    study = begin_study(folder, "0", cluster.address)
+    while killed < 50:
+        if await_moment(study, random):
+            killed += 1
+            what = random.choice(["worker", "study", "scheduler"])
+            if what == "worker":
+                cluster.kill_worker(random.randrange(2))
+            elif what == "scheduler":
+                cluster.kill_scheduler()
+            else:
+                kill(study)  # It waits for the processes of the study, which hold its pipe, to end with it.
+                study = begin_study(folder, str(number), random.choice([cluster.address, "processes"]))
         else:
-            cluster.kill_scheduler()
-        code, lines = end_of(study)
-        assert (code, lines[-1]) == (0, undisturbed), (number, killed, lines)
-        check_file(folder / f"{number}.db")
+            code, lines = end_of(study)
+            assert (code, lines[-1:]) == (0, [undisturbed]), (number, killed, lines)
+            check_file(folder / f"{number}.db")
+            number += 1
+            study = begin_study(folder, str(number), cluster.address)
+    code, lines = end_of(study)
+    assert (code, lines[-1:]) == (0, [undisturbed]), (number, killed, lines)
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ class Extent(NamedTuple):
     days: int
 
 
-class Found(NamedTuple):
+class FoundCloses(NamedTuple):
     """The closes at which groups of sets may enter, and the first ones from each close on at which they may leave."""
 
     entries: Any
@@ -117,11 +117,11 @@ class PreparedMarket:
         kit.end_states(states)
         return states
 
-    def all_closes(self) -> Found:
+    def all_closes(self) -> FoundCloses:
         """Return every close as one at which any set may enter, and leave."""
         kit = self.kit
         entries = kit.counting(self.closes + 1)
-        return Found(entries, kit.ints([self.closes]), entries, entries)
+        return FoundCloses(entries, kit.ints([self.closes]), entries, entries)
 
     def find_entries(self, states: Any, params: Any, needs: Any, members: Sequence[int]) -> tuple[Any, Any]:
         """Return the closes at which each of these sets may enter, and their number."""
@@ -151,7 +151,14 @@ class PreparedMarket:
         return found, counts
 
     def trade(
-        self, extent: Extent, states: Any, params: Any, needs: Any, members: Sequence[int], found: Found, groups: Any
+        self,
+        extent: Extent,
+        states: Any,
+        params: Any,
+        needs: Any,
+        members: Sequence[int],
+        found: FoundCloses,
+        groups: Any,
     ) -> list[SetResult]:
         """Return the results of sets; `groups` has the group of entries of each, and that of exits."""
         kit, count = self.kit, len(members)
