@@ -283,7 +283,7 @@ def summary_of(study: StudyView) -> StudySummary:
 
 # ---------------------------------------------------------------- the file
 
-_FAULTS: Final = (sqlite3.Error, msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, OverflowError, OSError)
+_FAULTS: Final = (sqlite3.Error, TypeError, ValueError, OverflowError, OSError)
 """What reading a torn file raises: SQLite's own errors, and columns that claim other types."""
 
 

@@ -6,15 +6,16 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from papertape.projections.studies.reader import StudyFolder
-from tests.cli.research_market import call, lines_of, study_of, sweep_line, write_market
+from tests.cli.research_market import call, study_of, sweep_line, write_market
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.testing import Result
+    from typer.testing import Result
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_the_log_has_the_result_of_the_study(folder: Path) -> None:
     assert studies.study("first").log == str(log)
     assert studies.names() == ("first",), "the log is no study"
 
-    [[row]] = lines_of(call("arena", "--json", "--db", str(log)))
+    [row] = msgspec.json.decode(call("arena", "--json", "--db", str(log)).stdout)
     told = studies.set_figures("first", 0, 1)
     assert told is not None
     assert told.trades > 0
