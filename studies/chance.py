@@ -81,6 +81,6 @@ def drawdown_95(nets_usdt: Sequence[float], capital_usdt: float, seed: int) -> f
     return quantile(shuffled_drawdowns(nets_usdt, capital_usdt, seed=seed), 0.95)
 
 
-def bands(r_multiples: Sequence[float], seed: int) -> tuple[tuple[float, float, float, float, float], ...]:
+def bands(r_multiples: Sequence[float], seed: int) -> tuple[tuple[float, float, float, float, float, float], ...]:
     """Return the bands of the cumulative result in R; see `cumulative_bands`."""
     return cumulative_bands(r_multiples, seed=seed)

@@ -218,13 +218,15 @@ def _promise(tests: _Tests, context: StudyContext) -> PromisedResult | None:
 
     results_r = [trade.r_multiple for trade in trades]
     costs_r = [trade.cost_usdt / risk for trade in trades if (risk := trade.risk_usdt)]
+    drawn = bands(results_r, context.seed)
     return PromisedResult(
         trades_per_day=len(trades) / len(tests.joined),
         win_rate=sum(trade.net_usdt > 0.0 for trade in trades) / len(trades),
         mean_r=fsum(results_r) / len(trades),
         cost_per_trade_r=mean(costs_r) or 0.0,
         drawdown_95_fraction=tests.drawdown_95,
-        bands_r=bands(results_r, context.seed),
+        bands_r=tuple(band[1:] for band in drawn),
+        lowest_r=tuple(band[0] for band in drawn),
     )
 
 
