@@ -284,7 +284,7 @@ def summary_of(study: StudyView) -> StudySummary:
 # ---------------------------------------------------------------- the file
 
 _FAULTS: Final = (sqlite3.Error, TypeError, ValueError, OverflowError, OSError)
-"""What reading a torn file raises: SQLite's own errors, and columns that claim other types."""
+"""What reading a torn file raises: SQLite's own errors, JSON that does not fit, columns that claim other types."""
 
 
 class _StudyRow(Struct, frozen=True):
