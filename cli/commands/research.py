@@ -145,6 +145,27 @@ def study_verify(
     verify_study(study, config, engine, as_json=as_json)
 
 
+def study_backtest(
+    study: StudyArgument,
+    number: Annotated[
+        int | None, typer.Option("--set", min=0, metavar="NUMBER", help="The set (default: the chosen one).")
+    ] = None,
+    db: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The new log (default: STUDY.backtest.db beside the study).")
+    ] = None,
+    engine: EngineOption = "auto",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record a backtest of one set, with every order, fill and reason.
+
+    It runs over the study's own data; the log can be read by every command and page.
+    """
+    from papertape.cli.studies.set_backtest import backtest_set
+
+    backtest_set(study, number, db, config, engine, as_json=as_json)
+
+
 def study_export(
     study: StudyArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new file: .csv or .parquet.")],
