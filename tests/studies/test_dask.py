@@ -216,7 +216,8 @@ def test_a_scheduler_that_does_not_come_back_ends_the_study_by_name(
     tapes: TapeStore, digest: str, tmp_path: Path
 ) -> None:
     with Cluster(tmp_path) as own:
-        executor = connect(tapes, own.address, patience_s=2.0)
+        executor = connect(tapes, own.address)
+        executor._patience_s = 2.0
         running = executor.run([task(digest, range(at, at + 2), 2, SETS) for at in range(0, SETS, 2)])
         assert isinstance(next(running), TaskOutcome)
         kill(own.scheduler)
