@@ -22,6 +22,7 @@ from papertape.cli.commands.inspect import (
 )
 from papertape.cli.commands.promote import promote
 from papertape.cli.commands.research import (
+    report,
     study_export,
     study_forget,
     study_list,
@@ -66,6 +67,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("study verify", study_verify, "papertape study verify momentum-btc"),
         Verb("study export", study_export, "papertape study export momentum-btc --out sets.parquet"),
         Verb("study forget", study_forget, "papertape study forget momentum-btc"),
+        Verb("report", report, "papertape report data/papertape.db --html report.html"),
         Verb("promote", promote, "papertape promote momentum-btc --to papertape.toml"),
     ),
     "Control an engine, running or not": (
