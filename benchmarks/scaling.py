@@ -44,7 +44,10 @@ def template(tapes: TapeStore, days: int) -> StudyTask:
     settings = market.runners(STRATEGY)[STRATEGY]
     digest = tapes.put(tape_of(market.feed(days)))
     code = code_digest([strategy])
-    return StudyTask("", STRATEGY, None, code, digest, settings, Lookbacks(), 0, TradedSpan(), (), versions=versions())
+    return StudyTask(
+        *("", STRATEGY, None, code, digest, settings, Lookbacks(), 0, TradedSpan(), (), "compiled"),
+        versions=versions(),
+    )
 
 
 def seconds(executor: Executor, tasks: Sequence[StudyTask]) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from papertape.cli.commands.options import ConfigOption, JsonOption, SetOption
+from papertape.cli.commands.options import ConfigOption, JsonOption, SetOption, StrategyOption
 from papertape.cli.commands.run import Candles, Funding, LogOption, LogSymbolOption, OpenInterest, Signals
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="The name of the study.")]
@@ -145,6 +145,27 @@ def study_verify(
     verify_study(study, config, engine, as_json=as_json)
 
 
+def study_backtest(
+    study: StudyArgument,
+    number: Annotated[
+        int | None, typer.Option("--set", min=0, metavar="NUMBER", help="The set (default: the chosen one).")
+    ] = None,
+    db: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The new log (default: STUDY.backtest.db beside the study).")
+    ] = None,
+    engine: EngineOption = "auto",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record a backtest of one set, with every order, fill and reason.
+
+    It runs over the study's own data; the log can be read by every command and page.
+    """
+    from papertape.cli.studies.set_backtest import backtest_set
+
+    backtest_set(study, number, db, config, engine, as_json=as_json)
+
+
 def study_export(
     study: StudyArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new file: .csv or .parquet.")],
@@ -161,3 +182,20 @@ def study_forget(study: StudyArgument, config: ConfigOption = None, as_json: Jso
     from papertape.cli.studies.study_files import forget_study
 
     forget_study(study, config, as_json=as_json)
+
+
+def report(
+    subject: Annotated[str, typer.Argument(metavar="DB|STUDY", help="A log, or the name or file of a study.")],
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="The page to write; it must not exist yet.")],
+    strategy: StrategyOption = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The seed of the Monte Carlo.")] = 0,
+    config: ConfigOption = None,
+) -> None:
+    """Write one HTML page about a log or a study: figures, curves, months, costs, luck and trades.
+
+    The page needs no network and no script: keep it, print it, or send it. The log may be one that an engine is
+    writing, or that `backtest --db` wrote.
+    """
+    from papertape.cli.offline.report import ReportOptions, write_report
+
+    write_report(ReportOptions(subject, html, strategy, seed, config))

@@ -28,6 +28,13 @@ def dtype_of(kind: type[Struct], **replaced: np.dtype[Any]) -> np.dtype[Any]:
 
     `replaced` gives the record type of a field whose type the Struct leaves open.
     """
+    return _dtype(kind, tuple(replaced.items()))
+
+
+@cache
+def _dtype(kind: type[Struct], replacements: tuple[tuple[str, np.dtype[Any]], ...] = ()) -> np.dtype[Any]:
+    """Return `dtype_of`, computed once for each type."""
+    replaced = dict(replacements)
     fields = [(item.name, replaced.get(item.name) or _leaf(item)) for item in msgspec.structs.fields(kind)]
     return np.dtype(fields or [("filler", "i8")], align=True)
 
@@ -67,12 +74,6 @@ def values_of(item: Struct) -> tuple[Any, ...]:
     """Return the leaves of a Struct as the nested tuple that numpy expects."""
     values = msgspec.structs.astuple(item)
     return tuple(values_of(value) if isinstance(value, msgspec.Struct) else value for value in values) or FILLER
-
-
-@cache
-def _dtype(kind: type[Struct]) -> np.dtype[Any]:
-    """Return `dtype_of`, computed once for each type."""
-    return dtype_of(kind)
 
 
 def leaves_of(rows: Array) -> Iterator[tuple[Any, ...]]:

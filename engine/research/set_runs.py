@@ -170,6 +170,7 @@ class _MarketRun:
     def __init__(self, market: PreparedMarket, extent: Extent, params: list[Struct], needs: list[Needs]) -> None:
         self.market, self.extent, self.params, self.needs = market, extent, params, needs
         self.param_rows, self.needs_rows = market.kit.records(params), market.kit.records(needs)
+        self._entering = _values_of(params, market.plan.entering)
 
     def trade(self, members: Sequence[int]) -> list[SetResult]:
         """Return the results of sets that share a state, in their order."""
@@ -188,7 +189,7 @@ class _MarketRun:
 
     def _entry_key(self, k: int) -> Hashable:
         needs = self.needs[k]
-        return (*_values_of(self.params, self.market.plan.entering)(k), needs.candles, needs.filter_candles)
+        return self._entering(k), needs.candles, needs.filter_candles
 
     def _find(self, states: Any, entries: list[list[int]], exits: list[list[int]]) -> FoundCloses:
         """Return the closes at which groups of sets may enter and leave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -33,9 +34,10 @@ class SetSharpes(Struct, frozen=True):
 
 
 class BandView(Struct, frozen=True):
-    """The 5, 25, 50, 75 and 95 % quantiles of the cumulative result after so many trades, in R."""
+    """The 1, 5, 25, 50, 75 and 95 % quantiles of the cumulative result after so many trades, in R."""
 
     trades: int
+    low_1_r: float | None
     low_5_r: float
     low_25_r: float
     median_r: float
@@ -110,7 +112,8 @@ def _conclusions(document: Document) -> StudyConclusions:
 
 
 def _promise(promise: PromisedResult) -> PromisedSummary:
-    bands = tuple(BandView(trades, *band) for trades, band in enumerate(promise.bands_r, start=1))
+    paired = zip_longest(promise.bands_r, promise.lowest_r[: len(promise.bands_r)])
+    bands = tuple(BandView(trades, lowest, *band) for trades, (band, lowest) in enumerate(paired, start=1))
     return PromisedSummary(**_shared(promise, PromisedSummary), bands=bands)
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 SECOND_DEATH = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
 PORTS = range(12_000, 30_000)
 """Below those that the system gives to a connection: one of them could take a scheduler's while it is down."""
-STUDY_S_MAX = 240
 
 
 def begin(module: str, *arguments: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
@@ -58,8 +57,10 @@ def begin_study(folder: Path, name: str, executor: str) -> subprocess.Popen[str]
 
 def end_of(study: subprocess.Popen[str]) -> tuple[int, list[str]]:
     """The exit code and the lines of a study that comes to its end."""
-    out, _ = study.communicate(timeout=STUDY_S_MAX)
-    return study.returncode, out.splitlines()
+    assert study.stdout is not None
+    with study:  # What was read ahead of a line comes first, which `communicate` would leave out.
+        lines = study.stdout.read().splitlines()
+    return study.returncode, lines
 
 
 class Cluster:

@@ -70,6 +70,8 @@ def test_a_result_that_arrives_twice_is_stored_once(store: StudyStore) -> None:
     before = store.digest()
     assert store.add(outcome([1, 2, 3], machine="another")) == 0
     assert store.add(outcome([2, 3, 4])) == 1
+    long_way = TaskOutcome(0, [4], [result(4)._replace(long_way=-1)], "here", 0.1, {"a hook failed": 1})
+    assert store.add(long_way) == 0
     assert [number for number, *_ in store.rows(0)] == [1, 2, 3, 4]
     assert store.digest() != before
 

@@ -8,11 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.research.set_runs import SetRunner
-from papertape.engine.strategy_registry import code_digest, load_strategy
+from papertape.engine.strategy_registry import code_digest, load_strategies, load_strategy
 from papertape.events.errors import WorkerRefused
 from papertape.studies import tasks
 from papertape.studies.execution import Chunks, execute
 from papertape.studies.executors.here import Here
+from papertape.studies.plan import Experiment
+from papertape.studies.space import Space
 from papertape.studies.store import StudyStore
 from papertape.studies.tape_store import TapeStore
 from papertape.studies.tasks import TaskOutcome, run_task
@@ -85,6 +87,15 @@ def test_tasks_grow_by_what_was_measured_and_come_span_by_span(tmp_path: Path) -
         assert sizes[:5] == [8, 64, 512, 1_000, 1_000]
         chunks.measure(TaskOutcome(0, range(100), [], "", 400.0, {}))
         assert chunks._size == 1
+
+
+def test_the_engine_is_chosen_for_all_runs_of_a_study_not_for_its_first_task() -> None:
+    experiment = Experiment(load_strategies()["funding"], SETTINGS, small_tape(), Space(()), "")
+    assert experiment.engine_for(1) == "auto"
+    assert experiment.engine_for(100_000) == "compiled"
+    printing = replace(experiment.strategy, source="print(1)")
+    assert replace(experiment, strategy=printing).engine_for(100_000) == "auto"
+    assert replace(experiment, engine="python").engine_for(100_000) == "python"
 
 
 def test_a_study_that_is_stopped_stores_what_is_open_and_is_resumed_with_the_rest(tmp_path: Path) -> None:

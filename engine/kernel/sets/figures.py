@@ -18,7 +18,8 @@ class Figures(Struct, array_like=True):
     """The figures of one set, and below them what they are made of.
 
     `curve_peak_usdt` is the highest equity at a close so far, `under_ms` since when the equity has been below it, -1 if
-    it is not, `day_end_ms` the end of the present day, and `days` the number of days that ended before.
+    it is not, `day_end_ms` the end of the present day, and `days` the number of days that ended before. The set goes on
+    with `candle`, and its next entry is not before the one with the number `entry`.
     """
 
     end_equity_usdt: float = 0.0
@@ -40,14 +41,17 @@ class Figures(Struct, array_like=True):
     under_ms: int = -1
     day_end_ms: int = 0
     days: int = 0
+    candle: int = 0
+    entry: int = 0
 
 
 FIGURES = 15
 """The number of leading fields that a result has."""
 
 
-def begin_figures(figures: Figures, capital_usdt: float, day_end_ms: int) -> None:
-    """Begin with the capital, on the day of the first candle."""
+def begin_figures(figures: Figures, capital_usdt: float, first: int, day_end_ms: int) -> None:
+    """Begin with the capital at the candle `first`, on its day."""
+    figures.candle = first
     figures.end_equity_usdt = capital_usdt
     figures.curve_peak_usdt = capital_usdt
     figures.under_ms = -1

@@ -28,6 +28,9 @@ from papertape.engine.kernel.trailing import widen_extremes
 from papertape.engine.kernel.view import MarketData
 from papertape.events.units import DAY_MS
 
+PART = 4_096
+"""Candles that all sets trade before the next ones."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -198,7 +201,9 @@ def count_asks(asks: int, desk: SymbolState) -> None:
 
 
 def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callable[..., None]:
-    """Make the trading of one set from the candle `first` to `end` - 1; `decide_row` is bound by `with_rows`.
+    """Make the trading of one set from where its figures are up to the candle `end` - 1.
+
+    `first` is the first candle of the span, and `decide_row` is bound by `with_rows`.
 
     `found` has `count` closes at which the set may enter. `skip_asks` says that the strategy has no `manage` and that
     its `leave` was asked beforehand: `longs` and `shorts` then have the first close from each on at which it may speak.
@@ -227,7 +232,7 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
     ) -> None:
         candles, table, asks, rows, due = tables
         all_rules, contracts, tiers, answers, out, notes = exchange
-        desk, rules, answer, c, i = desks[0], all_rules[0], answers[0], 0, first
+        desk, rules, answer, c, i = desks[0], all_rules[0], answers[0], figures.entry, figures.candle
         order, position, between, resting = desk.order, desk.position, rows.series[0][idle], rows.markets[idle]
         while 0 <= i < end:
             a = table.ask[i]
@@ -235,6 +240,7 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
                 while c < count and found[c] < a:
                     c += 1
                 if account.tripped != 0 or c == count:
+                    i = len(candles.kind)
                     break
                 i = asks.candle[found[c]]
             elif position.side == 0:
@@ -244,10 +250,10 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
                 if skip_asks:
                     b = longs[a] if position.side > 0 else shorts[a]
                 i = hold(candles, table, i, min(asks.candle[b], end), desk, desks, account, rules, figures)
-            if i >= end:
-                break
             b = table.ask[i]
             count_asks(b - a, desk)
+            if i >= end:
+                break
             r = asks.row[b]
             if asks.candle[b] != i:
                 r = idle
@@ -265,14 +271,16 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
             before_ms = candles.time_ms[i - 1] if i > first else fact.open_time_ms
             take_equity(figures, account.equity_usdt, before_ms, fact.time_ms)
             i += 1
+        figures.entry, figures.candle = c, i
 
     return trade_set
 
 
 def make_trade_sets(trade_set: Callable[..., None]) -> Callable[..., int]:
-    """Make the pass over the sets `members`, each with a fresh account; it returns how many there were.
+    """Make the pass over the sets `members`, each with an account of its own; it returns how many there were.
 
-    Member `m` may enter at the closes of group `entries[m]` and leave at those of `exits[m]`.
+    Member `m` may enter at the closes of group `entries[m]` and leave at those of `exits[m]`. All sets trade a part of
+    the span before the next part, so that its prices and rows stay in the processor's cache.
     """
 
     def trade_sets(
@@ -294,26 +302,26 @@ def make_trade_sets(trade_set: Callable[..., None]) -> Callable[..., int]:
         states: Any,
         params: Any,
         needs: Any,
-        fresh_desks: Any,
-        fresh_accounts: Any,
         desks: Any,
         accounts: Any,
         exchange: Any,
         figures: Any,
         days: Any,
     ) -> int:
-        rings, account, desk = (settlements[0], readings[0]), accounts[0], desks[0]
-        opens_ms, until_ms, market = tables.candles.open_time_ms, tables.candles.time_ms[end - 1], (idle, first, end)
+        rings, opens_ms, until_ms = (settlements[0], readings[0]), tables.candles.open_time_ms, tables.candles.time_ms
         for m in range(len(members)):
-            j, g, e, own = members[m], entries[m], exits[m], figures[m]
-            copy_record(fresh_desks[0], desk)
-            copy_record(fresh_accounts[0], account)
-            begin_figures(own, account.cash_usdt, opens_ms[first] // DAY_MS * DAY_MS + DAY_MS)
-            answers, known = (found[g], counts[g], longs[e], shorts[e]), (states, params[j], needs[j])
-            held = desks, account, exchange, own, days[m]
-            trade_set(tables, *market, bars, rings, *answers, scratch[0], *known, *held)
-            close_days(own, opens_ms[end - 1], days[m])
-            end_figures(own, account, desk, until_ms, days[m])
+            begin_figures(figures[m], accounts[m][0].cash_usdt, first, opens_ms[first] // DAY_MS * DAY_MS + DAY_MS)
+        for start in range(first, end, PART):
+            until = min(start + PART, end)
+            for m in range(len(members)):
+                j, g, e = members[m], entries[m], exits[m]
+                if figures[m].candle < until:
+                    answers, known = (found[g], counts[g], longs[e], shorts[e]), (states, params[j], needs[j])
+                    held = desks[m], accounts[m][0], exchange, figures[m], days[m]
+                    trade_set(tables, idle, first, until, bars, rings, *answers, scratch[0], *known, *held)
+        for m in range(len(members)):
+            close_days(figures[m], opens_ms[end - 1], days[m])
+            end_figures(figures[m], accounts[m][0], desks[m][0], until_ms[end - 1], days[m])
         return len(members)
 
     return trade_sets

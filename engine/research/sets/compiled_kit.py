@@ -90,6 +90,14 @@ class CompiledKit:
         """Return a copy of rows."""
         return rows.copy()
 
+    def copies(self, rows: Any, count: int) -> Any:
+        """Return so many copies of rows."""
+        return np.broadcast_to(rows, (count, *rows.shape)).copy()
+
+    def zeros(self, kind: type[Struct], count: int) -> Any:
+        """Return rows of a type whose numbers are 0."""
+        return np.zeros(count, dtype=dtype_of(kind))
+
     def ints(self, values: Sequence[int]) -> Array:
         """Return whole numbers as a column."""
         return np.array(values, dtype=np.int64)

@@ -44,6 +44,12 @@ class Kit(Protocol):
     def twin(self, rows: Any) -> Any:
         """Return a copy of rows."""
 
+    def copies(self, rows: Any, count: int) -> Any:
+        """Return so many copies of rows."""
+
+    def zeros(self, kind: type[Struct], count: int) -> Any:
+        """Return rows of a type whose numbers are 0."""
+
     def ints(self, values: Sequence[int]) -> Any:
         """Return whole numbers as a column."""
 

@@ -75,6 +75,14 @@ class PlainKit:
         """Return a copy of rows."""
         return deep_copy(rows)
 
+    def copies(self, rows: Any, count: int) -> Any:
+        """Return so many copies of rows."""
+        return [deep_copy(rows) for _ in range(count)]
+
+    def zeros(self, kind: type[Struct], count: int) -> Any:
+        """Return rows of a type whose numbers are 0."""
+        return [kind() for _ in range(count)]
+
     def ints(self, values: Sequence[int]) -> Any:
         """Return whole numbers as a column."""
         return array("q", values)

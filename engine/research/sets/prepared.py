@@ -61,6 +61,7 @@ class PreparedMarket:
         self.total, self.closes = int(filled[0]), int(filled[1])
         kit.fill_pauses(self.candles, self.table)
         kit.add_idle(self.rows, self.total, observed)
+        self.table.ask[self.candles.total] = self.closes
         asks.candle[self.closes], asks.row[self.closes] = self.candles.total, self.total
         self.asks = Asks(asks.candle[: self.closes + 1], asks.row[: self.closes + 1])
 
@@ -163,11 +164,11 @@ class PreparedMarket:
         """Return the results of sets; `groups` has the group of entries of each, and that of exits."""
         kit, count = self.kit, len(members)
         _, _, bars, settlements, readings, _ = kit.observed()
-        figures, days = kit.records([Figures()] * count), kit.floats(count, extent.days)
+        figures, days = kit.zeros(Figures, count), kit.floats(count, extent.days)
         tables = Tables(self.candles, self.table, self.asks, self.rows, self.due)
         span = self.total, extent.first, extent.end
         sets = kit.ints(members), kit.facts_scratch, states, params, needs
-        accounts = kit.desks, kit.accounts, kit.twin(kit.desks), kit.twin(kit.accounts)
+        accounts = kit.copies(kit.desks, count), kit.copies(kit.accounts, count)
         exchange = Exchange(kit.rules, kit.contracts, kit.tiers, kit.answers, kit.out, kit.notes)
         rings = bars, settlements, readings
         kit.trade(tables, *span, *rings, *found, *map(kit.ints, groups), *sets, *accounts, exchange, figures, days)
