@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from papertape.projections.studies.heatmap import HeatCell, HeatMap, HeatMaps
 
 COLOURS = ("#fde725", "#addc30", "#5ec962", "#28ae80", "#21918c", "#2c728e", "#3b528b", "#472d7b", "#440154")[::-1]
-CELL, LEFT, TOP, BOTTOM = 36, 72, 6, 34
+CELL, LEFT, TOP, BOTTOM = 36, 72, 6, 20
 CHOSEN = "#f43f5e"
 
 
@@ -49,10 +49,10 @@ def _map(maps: HeatMaps, one: HeatMap, chosen: int | None) -> str:
         for column, value in enumerate(maps.columns)
     ]
     width, height = LEFT + len(maps.columns) * CELL + 6, foot + BOTTOM
-    parts.append(_text(LEFT, foot + 29, f"{maps.across.name} {maps.across.unit}".strip(), "start"))
-    upward = "" if maps.up is None else f"{maps.up.name} {maps.up.unit}".strip()
+    names = [("across", maps.across), *([] if maps.up is None else [("up", maps.up)])]
+    axes = [f"{way}: {axis.name} {axis.unit}".strip() for way, axis in names]
     held = ", ".join(f"{name} {value:g}" for name, value in one.held)
-    caption = escape(" ".join([f"up: {upward}"] * bool(upward) + [f"at {held}"] * bool(held)))
+    caption = escape(", ".join([*axes, f"at {held}"] if held else axes))
     return (
         f'<div><div style="opacity:.75">{caption}</div><svg viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img" aria-label="{caption}">{"".join(parts)}</svg></div>'

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 GATE_COLUMNS = ("title", "state", "number", "limit", "unit", "text")
 SETS_MAX = 2**62
+WHOLE_FROM = 100.0
 
 
 class StudyResults:
@@ -184,7 +185,10 @@ class StudyResults:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else f"{value:,.3g}" if isinstance(value, float) and abs(value) < 100.0 else str(value)
+    """Return a cell: counts whole, other numbers with three digits."""
+    text = "" if value is None else str(value)
+    if isinstance(value, float):
+        text = f"{value:,.0f}" if abs(value) >= WHOLE_FROM or value.is_integer() else f"{value:.3g}"
     return f'<td style="text-align:left">{escape(text)}</td>'
 
 

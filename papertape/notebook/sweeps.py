@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     Values = str | int | float | Sequence[int | float]
 
-OPTION = re.compile(r"--(?=(?:vary|link|where|draw|train|test|embargo|study)\b)")
+OPTION = re.compile(r"--(?=(?:vary|link|where|draw|funding|train|test|embargo|study)\b)")
 
 
 def sweep(
@@ -93,7 +93,7 @@ def sweep(
         forward = _walk_forward(experiment, WindowOptions(train, test, embargo, anchored=False, matrix=None))
         plan = named_plan(make_plan(name or "", experiment, _files(candles, funding, open_interest)), name, places)
     for line in plan.warnings:
-        warnings.warn(line, stacklevel=2)
+        warnings.warn(OPTION.sub("", line), stacklevel=2)
     make_folder(places.studies)
     with StudyStore.create(places.file(plan.name), plan, now_ms()) as store:
         for line in _conduct(experiment, store, places, forward, jobs):
