@@ -21,6 +21,7 @@ from benchmarks.own_strategies import editing, ladders
 from benchmarks.processes import process
 from benchmarks.recovery import recovery, replay
 from benchmarks.report import PATH, page, replace_sections, show
+from benchmarks.scaling import scaling
 from benchmarks.state_queries import state_queries
 from benchmarks.sweeps import sweeps
 from benchmarks.telegram import telegram_dead
@@ -36,6 +37,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "process": process,
     "editing": editing,
     "ladders": ladders,
+    "scaling": scaling,
     "append": append_one,
     "eventsourcing": append_many,
     "recovery": recovery,

@@ -42,7 +42,7 @@ def lengths(bench: Bench) -> list[int]:
 
 def ready_s(db: Path) -> tuple[float, int]:
     """Return the seconds from the start of a fresh process until it is ready, and the number of replayed events."""
-    command = [sys.executable, "-m", "benchmarks.boot_process", str(db)]
+    command = [sys.executable, "-m", "benchmarks.programs.boot_process", str(db)]
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -73,7 +73,7 @@ def recovery(bench: Bench) -> Result:
     _kind(result, "stopped", {log.events: log.stopped for log in logs}, rounds)
     killed = {log.events: log.killed for log in logs if log.killed is not None}
     _kind(result, f"killed {TAIL_EVENTS:,} events after its snapshot", killed, rounds)
-    probe = [sys.executable, "-X", "importtime", "-m", "benchmarks.boot_process", str(logs[0].stopped)]
+    probe = [sys.executable, "-X", "importtime", "-m", "benchmarks.programs.boot_process", str(logs[0].stopped)]
     slowest = imports(probe, ROOT)
     shown = ", ".join(f"{name} {milliseconds(seconds)}" for name, seconds in slowest[:IMPORTS_SHOWN])
     result.notes.append(f"Of that imports, under -X importtime {milliseconds(sum(s for _, s in slowest))}: {shown}.")

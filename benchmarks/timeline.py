@@ -12,7 +12,7 @@ import msgspec
 from benchmarks import trade_log
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from benchmarks.processes import environment
-from benchmarks.timeline_process import TimelineMeasurements
+from benchmarks.programs.timeline_process import TimelineMeasurements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def timeline(bench: Bench) -> Result:
 
 def _measure_once(db: Path) -> TimelineMeasurements:
     """Return the measurements of a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.timeline_process", str(db)]
+    command = [sys.executable, "-m", "benchmarks.programs.timeline_process", str(db)]
     done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=TimelineMeasurements)
 

@@ -39,7 +39,7 @@ class TokenGuessImpact(Struct):
 @contextmanager
 def guesser(host: str, port: int, count: int, impact: TokenGuessImpact) -> Iterator[None]:
     """Guess for the duration of the block, at least `count` times."""
-    command = [sys.executable, "-m", "benchmarks.token_guesser", host, str(port), str(count)]
+    command = [sys.executable, "-m", "benchmarks.programs.token_guesser", host, str(port), str(count)]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -68,7 +68,7 @@ def page_of(db: Path) -> Iterator[tuple[str, int]]:
 @contextmanager
 def crowd(host: str, port: int, impact: ClientLoadImpact) -> Iterator[None]:
     """Run a thousand clients for the duration of the block."""
-    command = [sys.executable, "-m", "benchmarks.web_clients", host, str(port), str(CLIENTS)]
+    command = [sys.executable, "-m", "benchmarks.programs.web_clients", host, str(port), str(CLIENTS)]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

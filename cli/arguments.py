@@ -62,6 +62,11 @@ def moment_ms(text: str, option: str) -> int:
     return time_ms
 
 
+def optional_moment_ms(text: str | None, option: str) -> int | None:
+    """Return `moment_ms` of a time, None without one."""
+    return None if text is None else moment_ms(text, option)
+
+
 def speed_of(text: str | None) -> float | None:
     """Return market seconds per wall second: 0 for `max`, as fast as the engine accepts facts; None for None."""
     if text is None:

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from papertape.notebook.backtests import backtest
     from papertape.notebook.logs import open_log
     from papertape.notebook.market import candles
+    from papertape.notebook.studies import study
+    from papertape.notebook.sweeps import sweep
 
-__all__ = ["backtest", "candles", "open_log"]
+__all__ = ["backtest", "candles", "open_log", "study", "sweep"]
 
-_HOMES = {"backtest": "backtests", "candles": "market", "open_log": "logs"}
+_HOMES = {"backtest": "backtests", "candles": "market", "open_log": "logs", "study": "studies", "sweep": "sweeps"}
 
 
 def __getattr__(name: str) -> Any:

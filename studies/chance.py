@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from msgspec import Struct
 
+from papertape.studies.choice import CHOSEN_TRADES_MIN
 from papertape.studies.evidence import Family
 from papertape.studies.statistics.bootstrap import family_test
 from papertape.studies.statistics.orders import cumulative_bands, quantile, shuffled_drawdowns
@@ -38,7 +39,7 @@ def sets_against_chance(
     ratios = {number: ratio for number, _, ratio in rows}
     places = _representative([place for place, number in enumerate(numbers) if number in ratios], numbers, ratios)
     if not places:
-        why = "no set traded often enough"
+        why = f"no set traded {CHOSEN_TRADES_MIN} times"
         return Chance(Family(0, overfitting_why=why, family_why=why))
     returns = returns_of(np.asarray(equities)[places], capital_usdt)
     split = overfitting(returns)
@@ -80,6 +81,6 @@ def drawdown_95(nets_usdt: Sequence[float], capital_usdt: float, seed: int) -> f
     return quantile(shuffled_drawdowns(nets_usdt, capital_usdt, seed=seed), 0.95)
 
 
-def bands(r_multiples: Sequence[float], seed: int) -> tuple[tuple[float, float, float, float, float], ...]:
+def bands(r_multiples: Sequence[float], seed: int) -> tuple[tuple[float, float, float, float, float, float], ...]:
     """Return the bands of the cumulative result in R; see `cumulative_bands`."""
     return cumulative_bands(r_multiples, seed=seed)

@@ -92,16 +92,14 @@ def conclude(source: StudyResults, folds: Sequence[Fold], context: StudyContext)
         chance.effective_trials if chance is not None else None,
         chance.survivors if chance is not None else (),
     )
-    windows = context.windows
+    windows, symbols = context.windows, context.plan.traded_symbols or context.plan.symbols
     return Document(
         verdict=verdict,
         costs=_costs(tests.trades),
         folds=fold_results(tests.steps, context),
         matrix=tuple(matrix_cell(source, other, others, context) for other, others in context.matrix),
         joined=equity_of(tests.joined, context.capital_usdt),
-        yardsticks=tuple(
-            yardsticks(context.tape, context.plan.symbols, [fold.test for fold in folds], context.capital_usdt)
-        ),
+        yardsticks=tuple(yardsticks(context.tape, symbols, [fold.test for fold in folds], context.capital_usdt)),
         pairs=pairs,
         slope=evidence.family.slope,
         statistics=_statistics(evidence, tests, chance),
@@ -112,6 +110,7 @@ def conclude(source: StudyResults, folds: Sequence[Fold], context: StudyContext)
         test_ms=windows.test_ms if windows is not None else 0,
         embargo_ms=windows.embargo_ms if windows is not None else 0,
         anchored=windows is not None and windows.anchored,
+        warnings=context.plan.warnings,
     )
 
 
@@ -180,7 +179,7 @@ def _no_numpy(source: StudyResults) -> Family:
 
 def _plateau(chosen: int | None, records: dict[int, SetRecord], context: StudyContext) -> Plateau | None:
     """Return what the neighbours of the chosen set earned in the tests; None without neighbours."""
-    if chosen is None:
+    if chosen is None or chosen not in records:
         return None
     around = (number for number in context.space.neighbours(chosen) if number in records)
     return plateau(records[chosen].net_usdt, [records[number].net_usdt for number in around])
@@ -219,13 +218,15 @@ def _promise(tests: _Tests, context: StudyContext) -> PromisedResult | None:
 
     results_r = [trade.r_multiple for trade in trades]
     costs_r = [trade.cost_usdt / risk for trade in trades if (risk := trade.risk_usdt)]
+    drawn = bands(results_r, context.seed)
     return PromisedResult(
         trades_per_day=len(trades) / len(tests.joined),
         win_rate=sum(trade.net_usdt > 0.0 for trade in trades) / len(trades),
         mean_r=fsum(results_r) / len(trades),
         cost_per_trade_r=mean(costs_r) or 0.0,
         drawdown_95_fraction=tests.drawdown_95,
-        bands_r=bands(results_r, context.seed),
+        bands_r=tuple(band[1:] for band in drawn),
+        lowest_r=tuple(band[0] for band in drawn),
     )
 
 

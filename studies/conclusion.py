@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from papertape.studies.running import StudyRun
 
 EARLIER = "before it was resumed"
+BACKTESTS_A_FOLD = 2
+"""One with the costs of the configuration, one with higher ones."""
 
 
 class WalkForward(Struct):
@@ -35,13 +37,14 @@ def conclude_study(run: StudyRun, forward: WalkForward) -> Document:
     """Return the conclusions of a study whose results are stored."""
     experiment, store = run.experiment, run.store
     strategy, settings = experiment.strategy, experiment.settings
+    engine = experiment.engine_for(BACKTESTS_A_FOLD * len(forward.folds))
     context = StudyContext(
         plan=store.plan,
         space=experiment.space,
         spans={span: span_id for span_id, span in run.spans.items()},
         risk=settings.risk,
         trials=run.ledger.count(strategy.name, experiment.tape_digest),
-        run=runs_over(experiment.tape, {strategy.name: strategy}, strategy.name, settings, experiment.engine),
+        run=runs_over(experiment.tape, {strategy.name: strategy}, strategy.name, settings, engine),
         tape=experiment.tape,
         windows=forward.windows,
         matrix=forward.matrix,

@@ -117,8 +117,8 @@ def spans_of(whole: TradedSpan, folds: Iterable[Fold]) -> list[TradedSpan]:
 
 
 def warm_up_words(folds: Sequence[Fold], stretch: Stretch) -> str:
-    """Return a note if the first fold had to wait for the warm-up, else an empty text."""
-    if not folds or not stretch.warm_up_ms:
+    """Return a note if the first fold had to wait a day or more for the warm-up, else an empty text."""
+    if not folds or stretch.warm_up_ms < DAY_MS:
         return ""
     first_ms = folds[0].train.start_ms or 0
     if first_ms - stretch.first_ms - stretch.warm_up_ms >= DAY_MS:

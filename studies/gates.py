@@ -38,6 +38,8 @@ FAMILY_LEVEL: Final = 0.05
 PROFITABLE_NEIGHBOURS_MIN: Final = 0.6
 NEIGHBOUR_TO_CHOSEN_MIN: Final = 0.5
 DATED_DAYS_MAX: Final = 730
+P_MIN: Final = 0.001
+"""The smallest probability that a thousand draws tell from 0."""
 NO_FOLDS: Final = "there was no walk-forward, so nothing is known out of sample"
 
 
@@ -75,9 +77,11 @@ def enough_data(evidence: Evidence) -> GateResult:
         return result.skip(NO_FOLDS, "walk the study forward: papertape walkforward NAME --train 90d --test 30d")
     trades = f"{outside.trades:,} out-of-sample trades of at least {TRADES_MIN}"
     ratio = outside.sharpe
-    if ratio is None or ratio.ratio <= 0.0:
+    needed: float | None = 0.0
+    if ratio is None:
+        text = f"{trades}, over {outside.days:,} days"
+    elif ratio.ratio <= 0.0:
         text = f"{trades}; the mean day is not above zero, which no number of days would turn into an edge"
-        needed: float | None = 2.0
     else:
         needed = minimum_track_record(ratio, confidence=CONFIDENCE)
         text = f"{trades}, and {outside.days:,} days"
@@ -118,8 +122,8 @@ def costs(evidence: Evidence) -> GateResult:
     ratio, gross, cost = outside.cost_to_stop, outside.gross_usdt, outside.cost_usdt
     earned = f"earns {money(gross)}" if gross >= 0.0 else f"loses {money(-gross)}"
     text = (
-        f"half of the trades cost more than {_share(ratio)} of what they lose at their stop, at most"
-        f" {_share(COST_TO_STOP_MAX)}; the mean trade {earned} USDT before costs of {money(cost)} USDT, at least"
+        f"the median trade pays {_share(ratio)} of its stop distance in fees and slippage, at most"
+        f" {_share(COST_TO_STOP_MAX)}; the mean trade {earned} USDT before costs of {money(cost)} USDT, and should earn"
         f" {GROSS_TO_COST_MIN:g} times its costs"
     )
     if gross < GROSS_TO_COST_MIN * cost:
@@ -209,7 +213,7 @@ def family_wise(evidence: Evidence) -> GateResult:
     if family.p_value is None:
         return result.skip(family.family_why, family.family_why if "pip install" in family.family_why else "")
     text = (
-        f"with a probability of {_share(family.p_value)} the best of {family.sets:,} sets without an edge is as good,"
+        f"with a probability of {_p_share(family.p_value)} the best of {family.sets:,} sets without an edge is as good,"
         f" at most {_share(FAMILY_LEVEL)}; {family.survivors:,} sets beat cash on their own"
     )
     if family.p_value > FAMILY_LEVEL:
@@ -260,6 +264,11 @@ def stress(evidence: Evidence) -> GateResult:
 
 def _share(fraction: float) -> str:
     return percent(100.0 * fraction)
+
+
+def _p_share(p_value: float) -> str:
+    """Format a probability that was counted in draws."""
+    return _share(p_value) if p_value >= P_MIN else f"less than {_share(P_MIN)}"
 
 
 def _annual(ratio_per_day: float) -> str:

@@ -64,7 +64,8 @@ class Estimate(Struct, frozen=True):
         folds = f" x {self.folds:,} {'fold' if self.folds == 1 else 'folds'}" if self.folds else ""
         rest = f", {self.stored:,} of {self.runs:,} runs are stored" if self.stored else ""
         work = f"{self.sets:,} {'set' if self.sets == 1 else 'sets'}{folds}{rest}"
-        return f"{work}, about {_seconds(self.seconds)}, {file_size(self.size_bytes)}; {self.trials:,} trials so far"
+        trials = f"{self.trials:,} {'trial' if self.trials == 1 else 'trials'}"
+        return f"{work}, about {_seconds(self.seconds)}, {file_size(self.size_bytes)}; {trials} so far"
 
 
 def size_bytes(sets: int, spans_days: list[float]) -> int:

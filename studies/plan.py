@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from papertape.engine.kernel.risk_settings import RiskSettings
+from papertape.engine.research.engine_choice import COMPILE_S, SHARED_S, import_s, is_installed, python_s
 from papertape.engine.research.set_result import TradedSpan
 from papertape.engine.runner_settings import RunnerSettings, history_ms, validate_parameters
 from papertape.engine.strategy_registry import code_digest
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 BESIDE_THE_KEY: Final = ("name", "warnings", "files")
 HOLES_MAX: Final = 0.01
+LOOP_SHARE: Final = 0.5
+"""A loop is compiled even for half of its time: it is stored, and the next study of the strategy needs it again."""
 WARM_UP_SETS: Final = 2_048
 """The most sets whose parameters are asked how long they warm up."""
 FUNDING_GAP_MAX_MS: Final = 9 * HOUR_MS
@@ -51,6 +54,16 @@ class Experiment(Struct):
     def whole(self) -> TradedSpan:
         """The whole period of the study."""
         return TradedSpan(self.tape.start_ms, self.tape.end_ms)
+
+    def engine_for(self, backtests: int) -> str:
+        """Return the engine for so many backtests: each alone may be too short to be compiled for, all of them not."""
+        work_s = python_s(self.tape.total(), backtests)
+        if self.engine != "auto" or "print(" in self.strategy.source or not is_installed() or work_s <= import_s():
+            return self.engine
+        from papertape.engine.research.shared_parts import is_shared_stored  # noqa: PLC0415 - belongs to an extra
+
+        compile_s = COMPILE_S * LOOP_SHARE if is_shared_stored() else COMPILE_S + SHARED_S
+        return "compiled" if work_s > compile_s else self.engine
 
 
 def make_plan(name: str, experiment: Experiment, files: Sequence[str] = ()) -> StudyPlan:

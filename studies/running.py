@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from papertape.engine.research.engine_choice import import_s, is_installed, python_s
+from papertape.engine.research.set_runs import SETS_AT_ONCE
+from papertape.engine.research.sets.plan import plan_of
 from papertape.engine.runner_settings import validate_parameters
 from papertape.engine.strategy_registry import is_shipped
 from papertape.studies.execution import execute
@@ -37,7 +40,7 @@ class StudyRun:
         self.spans = dict(zip(store.spans(spans), spans, strict=True))
         self.long_way: dict[str, int] = {}
         self._numbers = experiment.space.numbers()
-        self._template = _template(experiment, store)
+        self._template = _template(experiment, store, sets_engine(experiment, len(self.spans)))
         self._stored_before = len(self._numbers) * len(self.spans) - self.missing()
         self._trials_before = ledger.count(store.plan.strategy, store.plan.tape_digest)
         count_trials(experiment, store, ledger)
@@ -131,7 +134,21 @@ def add_trials(experiment: Experiment, ledger: TrialLedger, numbers: Sequence[in
     return ledger.add(strategy.name, strategy.source, experiment.tape_digest, sets)
 
 
-def _template(experiment: Experiment, store: StudyStore) -> StudyTask:
+def sets_engine(experiment: Experiment, spans: int) -> str:
+    """Return the engine of all tasks: each alone may be too short to be compiled for, the whole study not."""
+    strategy, tape = experiment.strategy, experiment.tape
+    if experiment.engine != "auto" or "print(" in strategy.source:
+        return experiment.engine
+    alike = 2 + len(experiment.space.numbers()) / SETS_AT_ONCE
+    work_s = python_s(tape.total(), spans) * alike
+    if not is_installed() or work_s <= import_s():
+        return "python"
+    from papertape.engine.research.sets.compiled_kit import compile_s  # noqa: PLC0415 - belongs to an extra
+
+    return "compiled" if work_s > compile_s(strategy, plan_of(strategy)) else "python"
+
+
+def _template(experiment: Experiment, store: StudyStore, engine: str) -> StudyTask:
     """Return a task of a study without sets."""
     strategy = experiment.strategy
     return StudyTask(
@@ -145,7 +162,7 @@ def _template(experiment: Experiment, store: StudyStore) -> StudyTask:
         span_id=0,
         span=experiment.whole,
         numbers=(),
-        engine=experiment.engine,
+        engine=engine,
         of=strategy.of,
         references=dict(strategy.references),
         days=store.days_policy,

@@ -45,6 +45,8 @@ _INSERT_RESULT: Final = (
     f"VALUES ({', '.join('?' * (len(RESULT_COLUMNS) + 3))})"
 )
 _SELECT_RESULTS: Final = f"SELECT number, {_FIGURES}, sharpe FROM result WHERE span = ?"  # noqa: S608 - likewise
+_HOW: Final = RESULT_COLUMNS.index("long_way") + 1
+"""The place of the one column that says how a set was run: the sets beside it may have a part in that."""
 _NEW_STUDY: Final = "INSERT INTO study VALUES (1, ?, ?, ?, 'running', ?, ?)"
 
 
@@ -221,7 +223,7 @@ class StudyStore:
         for span_id, span in sorted(self.all_spans().items(), key=lambda item: [bound or 0 for bound in item[1]]):
             digest.update(msgspec.msgpack.encode(span))
             for row in self._connection.execute(f"{_SELECT_RESULTS} ORDER BY number", (span_id,)):
-                digest.update(msgspec.msgpack.encode(row))
+                digest.update(msgspec.msgpack.encode(_result(row)))
         return digest.hexdigest()
 
     def save_document(self, document: Document, now_ms: int) -> None:
@@ -255,7 +257,7 @@ class StudyStore:
         span = rows[0][0]
         for row in rows:
             stored = self._connection.execute(f"{_SELECT_RESULTS} AND number = ?", (span, row[1])).fetchone()
-            if stored != row[1:]:
+            if _result(stored) != _result(row[1:]):
                 raise StudyDiffers(
                     f"set {row[1]} over span {span} gave {row[2:]}, but {stored[1:]} is stored in {self.path}"
                 )
@@ -268,6 +270,11 @@ class StudyStore:
             raise StudyDiffers(
                 f"{self.path} holds the study {self.key}, this one is {key}: {differences}. Give this one another name"
             )
+
+
+def _result(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return number, figures and Sharpe ratio of a set without how it was run."""
+    return row[:_HOW] + row[_HOW + 1 :]
 
 
 def _plain(value: Any) -> Any:

@@ -17,10 +17,17 @@ from msgspec import Struct
 
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
 from papertape.engine.feeds.files.signals_csv import SignalSeries
+from papertape.engine.research.recorded_tape import RecordedTape
 from papertape.engine.research.tape import Tape
 from papertape.events.durable import make_folder, write_durably
 from papertape.events.errors import StudyMissing, StudyWriteFailed, TapeDamaged
-from papertape.events.facts import ContractListed
+from papertape.events.facts import (
+    ContractDelisted,
+    ContractListed,
+    SignalReceived,
+    SymbolResumed,
+    SymbolSuspended,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,12 +50,21 @@ class TapeTable(Struct, frozen=True, omit_defaults=True):
     source: str = ""
 
 
-class TapeHeader(Struct, frozen=True):
+class RecordedOrder(Struct, frozen=True):
+    """What a tape of a log has besides its tables: see `RecordedTape`. Its rows follow the columns."""
+
+    events: list[SignalReceived | ContractListed | ContractDelisted | SymbolSuspended | SymbolResumed]
+    warm_ups: list[int]
+    commands: int
+
+
+class TapeHeader(Struct, frozen=True, omit_defaults=True):
     """What the columns of a tape's file are, in their order."""
 
     format: int
     contracts: list[ContractListed]
     tables: list[TapeTable]
+    recorded: RecordedOrder | None = None
 
 
 class TapeStore:
@@ -112,8 +128,9 @@ class TapeStore:
 def encode(tape: Tape) -> bytes:
     """Return the tables of a tape as the bytes of its file."""
     tables = list(_tables(tape))
-    header = TapeHeader(FORMAT, tape.contracts, [table for table, _ in tables])
-    columns = [_swapped(column).tobytes() for _, columns in tables for column in columns]
+    recorded, rows = _recorded_order(tape)
+    header = TapeHeader(FORMAT, tape.contracts, [table for table, _ in tables], recorded)
+    columns = [_swapped(column).tobytes() for column in (*(one for _, columns in tables for one in columns), rows)]
     return b"".join([msgspec.json.encode(header), b"\n", *columns])
 
 
@@ -140,7 +157,20 @@ def decode(content: bytes) -> Tape:
             signals.append(SignalSeries(symbol, table.name, table.source, SeriesColumns(table.source, **columns)))
         else:
             series[table.kind][table.symbol] = SeriesColumns(table.source, **columns)
-    return Tape(header.contracts, series["candles"], series["funding"], series["open_interest"], signals=signals)
+    facts = header.contracts, series["candles"], series["funding"], series["open_interest"]
+    if (recorded := header.recorded) is None:
+        return Tape(*facts, signals=signals)
+    rows = _column("rows_ms", cells[at:]).tobytes()
+    events: list[Any] = recorded.events
+    return RecordedTape(*facts, rows=rows, events=events, warm_ups=recorded.warm_ups, commands=recorded.commands)
+
+
+def _recorded_order(tape: Tape) -> tuple[RecordedOrder | None, array[Any]]:
+    """Return what a tape of a log has besides its tables, and its rows; None and no rows for a tape of files."""
+    if not isinstance(tape, RecordedTape):
+        return None, array("q")
+    events: list[Any] = tape.events
+    return RecordedOrder(events, tape.warm_ups, tape.commands), array("q", tape.rows)
 
 
 def digest_of(content: bytes) -> str:

@@ -19,7 +19,7 @@ REASONS: Final[dict[str, str]] = {
     "overfitting": "the best set changes with the days it is chosen on",
     "family": "no set beats cash by more than chance",
     "plateau": "a peak, not a plateau",
-    "stress": "it bears neither higher costs nor bad luck",
+    "stress": "it does not stand the stress test",
 }
 """What a failed gate says about the strategy, by its name."""
 
@@ -53,6 +53,8 @@ def make_verdict(
 def _deciding(gates: Sequence[GateResult]) -> GateResult | None:
     """Return the gate that decides, None if all passed."""
     *hard, stress = gates
+    if hard[0].state != "passed":  # Without enough data out of sample the others judge too little.
+        return hard[0]
     failed = (gate for gate in hard if gate.state == "failed")
     skipped = (gate for gate in hard if gate.state == "skipped")
     return next(failed, None) or next(skipped, None) or (stress if stress.state != "passed" else None)

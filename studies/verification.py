@@ -45,13 +45,14 @@ def verify_results(
 ) -> Verification:
     """Run 1 % of the sets again over every span, and compare. `on_run` receives the number of runs done."""
     sample = sampled_sets(experiment.space.numbers(), store.key)
+    engine = experiment.engine_for(len(sample) * len(store.all_spans()))
     differences: list[ResultDifference] = []
     runs = 0
     for span_id, span in store.all_spans().items():
         days = dict(zip(*store.days(span_id), strict=True))
         for number, stored, _ in store.rows(span_id):
             if number in sample:
-                again = _run(experiment, number, span)
+                again = _run(experiment, number, span, engine)
                 differences += _compare(span_id, number, stored, again)
                 differences += _compare_days(span_id, number, days.get(number), again)
                 runs += 1
@@ -66,19 +67,19 @@ def sampled_sets(numbers: Sequence[int], key: str) -> frozenset[int]:
     return frozenset(chance.sample(numbers, count))
 
 
-def _run(experiment: Experiment, number: int, span: TradedSpan) -> SetResult:
+def _run(experiment: Experiment, number: int, span: TradedSpan, engine: str) -> SetResult:
     strategy, values = experiment.strategy, experiment.space.values(number)
     return run_long_way(
-        experiment.tape, {strategy.name: strategy}, strategy.name, experiment.settings, values, span, experiment.engine
+        experiment.tape, {strategy.name: strategy}, strategy.name, experiment.settings, values, span, engine
     )
 
 
 def _compare(span_id: int, number: int, stored: SetResult, again: SetResult) -> list[ResultDifference]:
     """Return the figures that differ; which way a set was run is not one of them."""
     return [
-        ResultDifference(span_id, number, name, old, new)
-        for name, old, new in zip(stored._fields, stored, again, strict=True)
-        if name not in ("long_way", "day_equities") and old != new
+        ResultDifference(span_id, number, name, getattr(stored, name), getattr(again, name))
+        for name in stored._fields
+        if name not in ("long_way", "day_equities") and getattr(stored, name) != getattr(again, name)
     ]
 
 

@@ -119,9 +119,10 @@ def matrix_cell(source: StudyResults, windows: Windows, folds: Sequence[Fold], c
             nets.append(0.0)
             continue
         span_id = context.spans[fold.test]
-        result = next(result for number, result, _ in source.rows(span_id) if number == choice.number)
-        nets.append(result.end_equity_usdt - capital_usdt)
-        trades += result.trades
+        for number, result, _ in source.rows(span_id):
+            if number == choice.number:
+                nets.append(result.end_equity_usdt - capital_usdt)
+                trades += result.trades
         equities = dict(zip(*source.days(span_id), strict=True)).get(choice.number)
         if equities is not None:
             parts.append(((fold.test.start_ms or context.plan.from_ms) // DAY_MS, capital_usdt, equities.tolist()))

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from tests.canary import TOLD_MAX, Listening, leaks, outputs
+from tests.engine.processes import end_fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -43,6 +44,7 @@ def pytest_collection() -> None:
 
 def pytest_sessionfinish() -> None:
     """Leave nothing behind."""
+    end_fork_server()
     if WORKER == FIRST_WORKER:
         COLLECTED.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from papertape.events.facts import PromisedBand, StudyPromoted
+from papertape.events.facts import ResultBand, StudyPromoted
 from papertape.events.units import HOUR_MS
 from tests.build import BTC, DAY_0_MS, closed, opened
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from papertape.events.facts import Event
 
-BANDS = (PromisedBand(1, -1.0, -1.0, -1.0, 0.5, 2.0, 2.0), PromisedBand(21, -9.0, -5.0, 4.0, 10.5, 16.0, 22.0))
+BANDS = (ResultBand(1, -1.0, -1.0, -1.0, 0.5, 2.0, 2.0), ResultBand(21, -9.0, -5.0, 4.0, 10.5, 16.0, 22.0))
 """After 11 trades: 1 % below -5 R, 5 % below -3 R, half below 5.5 R."""
 
 

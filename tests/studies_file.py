@@ -152,7 +152,7 @@ def document(axes: tuple[Axis, ...] = AXES, seed: int = 7) -> Document:
             joined.append((train_ms + TRAIN_MS + (day + 1) * DAY_MS, equity))
         folds.append(
             FoldResult(
-                number,
+                number + 1,
                 train_ms,
                 train_ms + TRAIN_MS,
                 train_ms + TRAIN_MS,

@@ -36,6 +36,7 @@ TEMPLATES, STATIC, ASSETS = FOLDER / "templates", FOLDER / "static", FOLDER / "a
 _NEVER_IN_A_SCRIPT = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
 TRADES_CSV = "/api/v1/trades.csv"
 NEAR_PERCENT = 75.0
+FIGURE_WHOLE_MIN = 100.0
 _JSON = msgspec.json.Encoder()
 
 
@@ -196,8 +197,11 @@ def _or_dash(write: Any) -> Any:
 
 
 def figure(value: float | None, unit: str) -> str:
-    """Format a number with its unit, or a dash."""
-    return "–" if value is None else f"{formats.reading(value)} {unit}".rstrip()  # noqa: RUF001
+    """Format a number with its unit, or a dash: counts whole, other numbers with three digits."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    whole = abs(value) >= FIGURE_WHOLE_MIN or float(value).is_integer()
+    return f"{f'{value:,.0f}' if whole else f'{value:.3g}'} {unit}".rstrip()
 
 
 @pass_context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from papertape.events.errors import UsageError
 from papertape.projections.studies.commands import backtest_command, resume_command, show_log_command
 from papertape.projections.studies.heatmap import heat_maps
 from papertape.projections.studies.pictures import cost_bar, histogram, joined_curve, matrix_rows, scatter
-from papertape.projections.studies.reader import Measure
+from papertape.projections.studies.reader import Measure, net_outside
 
 if TYPE_CHECKING:
     from papertape.projections.studies.heatmap import HeatMaps
@@ -46,6 +47,10 @@ class StudyPage(Struct, frozen=True):
     resume: str = ""
     backtest: str = ""
     show_log: str = ""
+    is_shown_here: bool = False
+    """Whether these pages show the log of the chosen set."""
+    net_usdt: float = 0.0
+    """The result out of sample."""
     costs: CostBar | None = None
     distribution: Histogram | None = None
     maps: HeatMaps | None = None
@@ -91,6 +96,8 @@ def _load(folder: StudyFolder, name: str, request: PageRequest) -> StudyPage:
         resume=resume_command(name),
         backtest=backtest_command(name),
         show_log=show_log_command(found.log) if found.log else "",
+        is_shown_here=found.log is not None and Path(found.log) == Path(request.site.settings.database).absolute(),
+        net_usdt=net_outside(document),
         costs=cost_bar(document.costs),
         distribution=histogram(by_net, chosen),
         maps=heat_maps(plan.space.axes, ranked, chosen, request.parameter("across"), request.parameter("up"), held),

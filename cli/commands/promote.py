@@ -33,7 +33,7 @@ def promote(
     Writes parameters, the study's digest and its promise into the strategy's section, keeps everything else in the file
     as it is, and shows the lines that changed. The promise takes effect with the next start or reload of the engine.
     """
-    from papertape.cli.offline.promote import Wish
+    from papertape.cli.offline.promote import PromotionRequest
     from papertape.cli.offline.promote import promote as write
 
-    write(Wish(study, number, to, instance, against_advice), as_json=as_json)
+    write(PromotionRequest(study, number, to, instance, against_advice), as_json=as_json)

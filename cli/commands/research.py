@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from papertape.cli.commands.options import ConfigOption, JsonOption, SetOption
-from papertape.cli.commands.run import Candles, Funding, OpenInterest, Signals
+from papertape.cli.commands.options import ConfigOption, JsonOption, SetOption, StrategyOption
+from papertape.cli.commands.run import Candles, Funding, LogOption, LogSymbolOption, OpenInterest, Signals
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="The name of the study.")]
 EngineOption = Annotated[
@@ -46,6 +46,8 @@ def sweep(
     funding: Funding = None,
     open_interest: OpenInterest = None,
     signals: Signals = None,
+    log: LogOption = None,
+    symbol: LogSymbolOption = None,
     strategy: Annotated[
         str | None, typer.Option(metavar="NAME", help="The strategy (default: the only enabled one).")
     ] = None,
@@ -55,7 +57,7 @@ def sweep(
         typer.Option("--from", metavar="TIME", help="The start of trading, UTC; earlier candles only warm up."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the files).")
+        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the data).")
     ] = None,
     study: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name (default: strategy and date).")
@@ -78,7 +80,7 @@ def sweep(
     from papertape.studies.space import SpaceRequest
 
     files = (candles or [], funding or [], open_interest or [], signals or [])
-    market = MarketOptions(config, *files, strategy, sets or [], start, end, engine)
+    market = MarketOptions(config, *files, strategy, sets or [], start, end, engine, log, tuple(symbol or ()))
     space = SpaceRequest(tuple(vary or ()), tuple(link or ()), tuple(where or ()), draw, seed)
     run(SweepOptions(market, space, study, RunningOptions(jobs, scheduler, as_json)))
 
@@ -143,6 +145,27 @@ def study_verify(
     verify_study(study, config, engine, as_json=as_json)
 
 
+def study_backtest(
+    study: StudyArgument,
+    number: Annotated[
+        int | None, typer.Option("--set", min=0, metavar="NUMBER", help="The set (default: the chosen one).")
+    ] = None,
+    db: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The new log (default: STUDY.backtest.db beside the study).")
+    ] = None,
+    engine: EngineOption = "auto",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record a backtest of one set, with every order, fill and reason.
+
+    It runs over the study's own data; the log can be read by every command and page.
+    """
+    from papertape.cli.studies.set_backtest import backtest_set
+
+    backtest_set(study, number, db, config, engine, as_json=as_json)
+
+
 def study_export(
     study: StudyArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new file: .csv or .parquet.")],
@@ -159,3 +182,20 @@ def study_forget(study: StudyArgument, config: ConfigOption = None, as_json: Jso
     from papertape.cli.studies.study_files import forget_study
 
     forget_study(study, config, as_json=as_json)
+
+
+def report(
+    subject: Annotated[str, typer.Argument(metavar="DB|STUDY", help="A log, or the name or file of a study.")],
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="The page to write; it must not exist yet.")],
+    strategy: StrategyOption = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The seed of the Monte Carlo.")] = 0,
+    config: ConfigOption = None,
+) -> None:
+    """Write one HTML page about a log or a study: figures, curves, months, costs, luck and trades.
+
+    The page needs no network and no script: keep it, print it, or send it. The log may be one that an engine is
+    writing, or that `backtest --db` wrote.
+    """
+    from papertape.cli.offline.report import ReportOptions, write_report
+
+    write_report(ReportOptions(subject, html, strategy, seed, config))

@@ -41,6 +41,13 @@ Seed = Annotated[
     int | None, typer.Option(metavar="N", help="The seed of the simulated market (default: feed.sim.seed).")
 ]
 
+LogOption = Annotated[
+    Path | None, typer.Option("--log", metavar="FILE", help="Run over the market in this log instead of files.")
+]
+LogSymbolOption = Annotated[
+    list[str] | None, typer.Option("--symbol", metavar="SYMBOL...", help="Only these symbols of the log.")
+]
+
 
 def run(
     config: ConfigOption = None,
@@ -111,12 +118,8 @@ def backtest(
     funding: Funding = None,
     open_interest: OpenInterest = None,
     signals: Signals = None,
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Run over the market in this log instead of files.")
-    ] = None,
-    symbol: Annotated[
-        list[str] | None, typer.Option(metavar="SYMBOL...", help="Only these symbols of the log.")
-    ] = None,
+    log: LogOption = None,
+    symbol: LogSymbolOption = None,
     strategy: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="Only these strategies.")] = None,
     sets: SetOption = None,
     start: Annotated[

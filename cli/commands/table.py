@@ -22,6 +22,8 @@ from papertape.cli.commands.inspect import (
 )
 from papertape.cli.commands.promote import promote
 from papertape.cli.commands.research import (
+    report,
+    study_backtest,
     study_export,
     study_forget,
     study_list,
@@ -64,8 +66,10 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("study list", study_list, "papertape study list"),
         Verb("study show", study_show, "papertape study show momentum-btc"),
         Verb("study verify", study_verify, "papertape study verify momentum-btc"),
+        Verb("study backtest", study_backtest, "papertape study backtest momentum-btc"),
         Verb("study export", study_export, "papertape study export momentum-btc --out sets.parquet"),
         Verb("study forget", study_forget, "papertape study forget momentum-btc"),
+        Verb("report", report, "papertape report data/papertape.db --html report.html"),
         Verb("promote", promote, "papertape promote momentum-btc --to papertape.toml"),
     ),
     "Control an engine, running or not": (

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.cli.arguments import moment_ms
+from papertape.cli.arguments import optional_moment_ms
 from papertape.cli.config.overrides import load_config
 from papertape.cli.config.sections import enabled_names, strategies_of
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.offline.backtest_trades import open_path, write_trades
 from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_file, whole_log
-from papertape.cli.offline.recorded_market import log_tape
+from papertape.cli.offline.recorded_market import check_source, log_tape
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.backtest_result import BacktestResult, StrategyResult
 from papertape.cli.render.console import emit, fields_of
@@ -164,26 +164,11 @@ def _configured(options: BacktestOptions) -> Config:
     return replace(config, feed=replace(config.feed, kind="file", file=files), strategies=strategies)
 
 
-def check_source(options: BacktestOptions) -> None:
-    """Raise UsageError for market files beside a log, and for symbols without one."""
-    files = {
-        "--candles": options.candles,
-        "--funding": options.funding,
-        "--open-interest": options.open_interest,
-        "--signals": options.signals,
-    }
-    given = [name for name, values in files.items() if values]
-    if options.log is not None and given:
-        raise UsageError(f"--log and {given[0]} name two markets: the log holds its own candles, funding and signals")
-    if options.log is None and options.symbols:
-        raise UsageError("--symbol selects symbols of a log and needs --log; for files, name fewer of them")
-
-
 def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, int]:
     """Read the market and run the strategies over it; return also how many rows of it were refused."""
     if options.log is None:
         return _run_files(config, options)
-    start_ms, end_ms = _moment("--from", options.start), _moment("--to", options.end)
+    start_ms, end_ms = optional_moment_ms(options.start, "--from"), optional_moment_ms(options.end, "--to")
     tape = log_tape(options.log, options.symbols, start_ms, end_ms)
     return _run_tape(tape, config, options), 0
 
@@ -191,8 +176,8 @@ def _run(config: Config, options: BacktestOptions) -> tuple[Backtest, int]:
 def _run_files(config: Config, options: BacktestOptions) -> tuple[Backtest, int]:
     """Read the files and run the strategies over them."""
     files = config.feed.file
-    start_ms = _moment("--from", (files.start or None) if options.start is None else options.start)
-    end_ms = _moment("--to", (files.end or None) if options.end is None else options.end)
+    start_ms = optional_moment_ms((files.start or None) if options.start is None else options.start, "--from")
+    end_ms = optional_moment_ms((files.end or None) if options.end is None else options.end, "--to")
     names = enabled_names(config)
     strategies = strategies_of(config)
     read = (*files.candles, *files.funding, *files.open_interest)
@@ -212,11 +197,6 @@ def _run_tape(tape: Tape, config: Config, options: BacktestOptions) -> Backtest:
     candles = sum(len(table.open_time_ms) for table in tape.candles)
     with progress_bar("backtest", candles) as progress, ended_overruns(GUARD_CODE):
         return backtest_tape(tape, strategies, runners, options.engine, progress, options.after_trip, note)
-
-
-def _moment(option: str, text: str | None) -> int | None:
-    """Return a time of the command line in UTC ms, None if there is none."""
-    return None if text is None else moment_ms(text, option)
 
 
 def _feed(config: Config, quick: QuickReader) -> FileFeed:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 LINE_CHARS_MAX: Final = 140
 
 
-class Wish(Struct, frozen=True):
+class PromotionRequest(Struct, frozen=True):
     """What is to be promoted: a study's set, where to, under which name, and why in spite of the verdict."""
 
     study: str
@@ -57,7 +57,7 @@ class Promotion(Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
-class Found(Struct, frozen=True):
+class StudiedSet(Struct, frozen=True):
     """A concluded study and one of its sets."""
 
     view: StudyView
@@ -66,28 +66,28 @@ class Found(Struct, frozen=True):
     figures: SetFigures
 
 
-def promote(wish: Wish, *, as_json: bool) -> None:
+def promote(request: PromotionRequest, *, as_json: bool) -> None:
     """Promote a set, write the configuration and show what changed. Raise UsageError or ConfigError for a refusal."""
-    promotion = plan_promotion(wish)
+    promotion = plan_promotion(request)
     if promotion.changes:
         with whole_file("--to", Path(promotion.file)) as file:
             file.write(promotion.text)
     _show(promotion, as_json=as_json)
 
 
-def plan_promotion(wish: Wish) -> Promotion:
+def plan_promotion(request: PromotionRequest) -> Promotion:
     """Return what promoting a set changes. Raise UsageError for a refusal, ConfigError for an invalid configuration."""
-    path = wish.file or Path(FILE_NAME)
+    path = request.file or Path(FILE_NAME)
     text = read_text(path)
     config = parse_config(path, text)
-    found = _find(wish, studies_folder(config.database))
-    name = wish.instance or found.plan.strategy
+    found = _find(request, studies_folder(config.database))
+    name = request.instance or found.plan.strategy
     strategy = _configured(name, found.plan, config)
     _require_same_code(strategy, found.plan)
-    _require_advice(found, wish)
+    _require_advice(found, request)
     values = space_of(found.plan.space, strategy, found.plan.parameters).values(found.figures.number)
     parameters = validate_parameters(strategy, {**found.plan.parameters, **values})
-    advice = "" if _is_bet(found) else wish.against_advice.strip()
+    advice = "" if _is_bet(found) else request.against_advice.strip()
     promise = promise_of(found.plan, found.document, found.figures, found.view.key, advice)
     promise = replace(promise, strategy=name, parameters=parameters, code_digest=code_digest([strategy]))
     changed = with_keys(text, ("strategies", name), _keys(text, strategy, promise))
@@ -95,26 +95,26 @@ def plan_promotion(wish: Wish) -> Promotion:
     return Promotion(str(path), promise, changed, _changes(text, changed, path), tuple(_doubts(found, promise, config)))
 
 
-def _find(wish: Wish, folder: Path) -> Found:
+def _find(request: PromotionRequest, folder: Path) -> StudiedSet:
     """Return the study and the set. Raise UsageError for a study without conclusions and for a set without results."""
-    own = Path(wish.study)
+    own = Path(request.study)
     is_file = own.suffix == ".db"
     folder = own.parent if is_file else folder
     studies = StudyFolder(folder)
-    view = studies.study(own.stem if is_file else wish.study)
+    view = studies.study(own.stem if is_file else request.study)
     if view.plan is None:
         raise UsageError(f"study {view.name}: {view.problem}")
     if view.document is None:
         progress = view.progress
         done = "" if progress is None else f", {progress.results:,} of {progress.results_total:,} results"
         raise UsageError(f"study {view.name} has no conclusions yet: it is {view.state}{done}; let it finish first")
-    number = view.document.verdict.chosen_set if wish.number is None else wish.number
+    number = view.document.verdict.chosen_set if request.number is None else request.number
     if number is None:
         raise UsageError(f"the verdict of study {view.name} chose no set; name one with --set")
     figures = studies.set_figures(view.name, view.document.whole_span, number)
     if figures is None:
         raise UsageError(f"study {view.name} has no set {number:,}; see its {view.plan.space.sets:,} sets on its page")
-    return Found(view, view.plan, view.document, figures)
+    return StudiedSet(view, view.plan, view.document, figures)
 
 
 def _configured(name: str, plan: StudyPlan, config: Config) -> Strategy:
@@ -147,24 +147,24 @@ def _require_same_code(strategy: Strategy, plan: StudyPlan) -> None:
         )
 
 
-def _is_bet(found: Found) -> bool:
+def _is_bet(found: StudiedSet) -> bool:
     verdict = found.document.verdict
     return verdict.outcome == "BET" and found.figures.number == verdict.chosen_set
 
 
-def _require_advice(found: Found, wish: Wish) -> None:
+def _require_advice(found: StudiedSet, request: PromotionRequest) -> None:
     """Raise UsageError if the verdict is against this set and nobody says why it is promoted nevertheless."""
-    verdict, why = found.document.verdict, wish.against_advice.strip()
+    verdict, why = found.document.verdict, request.against_advice.strip()
     is_of_verdict = found.figures.number == verdict.chosen_set
     if why or (is_of_verdict and verdict.outcome in ("BET", "BET SMALL")):
         return
-    set_option = "" if wish.number is None else f" --set {wish.number}"
+    set_option = "" if request.number is None else f" --set {request.number}"
     chosen = "no set" if verdict.chosen_set is None else f"set {verdict.chosen_set:,}"
     reason = verdict.headline if is_of_verdict else f"the verdict is about {chosen}, not {found.figures.number:,}"
-    to = wish.file or FILE_NAME
+    to = request.file or FILE_NAME
     raise UsageError(
         f"{reason}\nto promote it nevertheless, and have the log record why:\n"
-        f'papertape promote {wish.study}{set_option} --to {to} --against-advice "WHY"'
+        f'papertape promote {request.study}{set_option} --to {to} --against-advice "WHY"'
     )
 
 
@@ -178,7 +178,7 @@ def _keys(text: str, strategy: Strategy, promise: StudyPromoted) -> dict[str, st
     return {"study": promise.study_digest, "promise": promise_text(promise), **parameters}
 
 
-def _doubts(found: Found, promise: StudyPromoted, config: Config) -> Iterator[str]:
+def _doubts(found: StudiedSet, promise: StudyPromoted, config: Config) -> Iterator[str]:
     """Yield what the owner should know although it stops nothing."""
     if found.document.verdict.outcome == "BET SMALL":
         yield f"the verdict is to bet small: {found.document.verdict.headline}"
@@ -186,8 +186,9 @@ def _doubts(found: Found, promise: StudyPromoted, config: Config) -> Iterator[st
         yield "the study promises only the number of trades and wins of this set: no result, no costs"
     settings = runner_settings(config, strategies_of(config))[promise.strategy]
     yield from promise_doubts(promise, settings.symbols or configured_symbols(config))
-    for symbol in settings.symbol_parameters:
-        yield f"{symbol} has parameters of its own, which the study does not know"
+    if settings.symbol_parameters != found.plan.symbol_parameters:
+        symbols = ", ".join(sorted(settings.symbol_parameters.keys() | found.plan.symbol_parameters.keys()))
+        yield f"the parameters of single symbols are not those of the study: {symbols}"
     risk = asdict(settings.risk)
     for name, value in found.plan.risk.items():
         if name in risk and risk[name] != value:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     )
 
 OUTCOMES = {"BET": GOOD, "BET SMALL": GOOD, "CANNOT SAY": DOUBT, "NO": BAD}
+BETS = ("BET", "BET SMALL")
+"""The outcomes that `promote` takes without a reason."""
 GATE_MARKS = {"passed": ("✓", GOOD), "failed": ("✗", BAD), "skipped": ("·", QUIET)}
 FOLDS_SHOWN_MAX = 24
 PARAMETERS_A_LINE = 3
@@ -246,9 +248,8 @@ def _ways_on(plan: StudyPlan, document: Document, path: Path) -> Iterator[Text]:
     yield _way("study file", str(path))
     yield _way("more of it", f"papertape ui, page /studies/{plan.name}")
     if document.verdict.chosen_set is not None:
-        against = "" if document.verdict.outcome == "BET" else ' --against-advice "WHY"'
-        command = f"papertape promote {plan.name} --set {document.verdict.chosen_set} --to papertape.toml{against}"
-        yield _way("trade it on paper", command)
+        against = "" if document.verdict.outcome in BETS else ' --against-advice "WHY"'
+        yield _way("trade it on paper", f"papertape promote {plan.name} --to papertape.toml{against}")
 
 
 def _way(what: str, command: str) -> Text:

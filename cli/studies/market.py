@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.cli.arguments import moment_ms
+from papertape.cli.arguments import moment_ms, optional_moment_ms
 from papertape.cli.config.overrides import load_config
 from papertape.cli.config.sections import enabled_names, strategies_of
+from papertape.cli.offline.recorded_market import check_source, log_tape
 from papertape.cli.wiring import check_period, file_feed, make_runners, note, report_files, warn, with_files
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.research.backtest import import_ahead
@@ -40,6 +41,8 @@ class MarketOptions(Struct, frozen=True):
     start: str | None
     end: str | None
     engine: str
+    log: Path | None = None
+    symbols: tuple[str, ...] = ()
 
 
 class RecordedMarket(Struct):
@@ -68,7 +71,22 @@ def configured(options: MarketOptions) -> Config:
 
 
 def read_market(config: Config, options: MarketOptions) -> RecordedMarket:
-    """Read the files. Raise UsageError without candles or for a period without them, ConfigError for settings."""
+    """Read the files or the log.
+
+    Raise UsageError without candles or for a period without them, ConfigError for settings.
+    """
+    check_source(options)
+    tape, read = _log(options) if options.log is not None else _files(config, options)
+    strategies = strategies_of(config)
+    [name] = enabled_names(config) or ()
+    runners = make_runners(config, strategies, tape.contracts[0].timeframe_ms, warn)
+    for line in late_reference_warnings(strategies, runners, [contract.symbol for contract in tape.contracts]):
+        note(line)
+    return RecordedMarket(tape, strategies[name], runners[name], read)
+
+
+def _files(config: Config, options: MarketOptions) -> tuple[Tape, tuple[str, ...]]:
+    """Return the market of files, and their names."""
     files = config.feed.file
     start_ms = moment_ms(files.start, "--from") if files.start or options.start is not None else None
     end_ms = moment_ms(files.end, "--to") if files.end or options.end is not None else None
@@ -76,15 +94,22 @@ def read_market(config: Config, options: MarketOptions) -> RecordedMarket:
     with import_ahead(options.engine, read, 1) as quick:
         whole = replace(config, feed=replace(config.feed, file=replace(files, start="", end="")))
         feed = file_feed(whole, SystemClock(), quick)
-    check_period(feed, start_ms, end_ms)
+    check_period(list(feed.candles.values()), start_ms, end_ms)
     report_files(feed, start_ms, end_ms, warn)
-    strategies = strategies_of(config)
-    [name] = enabled_names(config) or ()
-    base_ms = next(iter(feed.candles.values())).timeframe_ms
-    runners = make_runners(config, strategies, base_ms, warn)
-    for line in late_reference_warnings(strategies, runners, list(feed.candles)):
-        note(line)
-    return RecordedMarket(tape_of(feed, start_ms, end_ms), strategies[name], runners[name], read)
+    return tape_of(feed, start_ms, end_ms), read
+
+
+def _log(options: MarketOptions) -> tuple[Tape, tuple[str, ...]]:
+    """Return the market of a log, traded from behind its warm-up candles on, and the name of the log."""
+    start_ms, end_ms = optional_moment_ms(options.start, "--from"), optional_moment_ms(options.end, "--to")
+    assert options.log is not None, "called for a log"
+    tape = log_tape(options.log, options.symbols, start_ms, end_ms)
+    for contract, table in zip(tape.contracts, tape.candles, strict=True):
+        if not table.open_time_ms:
+            raise UsageError(f"{contract.symbol} has no candle in {options.log}; name the others with --symbol")
+    if start_ms is None and any(tape.warm_ups):
+        tape = replace(tape, start_ms=tape.traded_from_ms())
+    return tape, (str(options.log),)
 
 
 def known_strategy(name: str, config: Config) -> Strategy:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
+from multiprocessing import active_children
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -15,12 +16,14 @@ from msgspec import Struct
 from papertape.cli import INTERRUPTED
 from papertape.cli.environment.streams import write_message
 from papertape.cli.render.console import emit, fields_of
+from papertape.cli.render.study import BETS, show_study
 from papertape.cli.studies.interrupts import Interrupts
 from papertape.cli.studies.progress import json_chunk, status, study_progress, warn_of_failure
-from papertape.cli.wiring import note
+from papertape.cli.wiring import note, warn
 from papertape.engine.ports.clock import SystemClock
-from papertape.events.errors import UsageError
+from papertape.events.errors import StrategyFault, UsageError
 from papertape.projections.studies.reader import studies_folder
+from papertape.studies.conclude import WHOLE
 from papertape.studies.conclusion import conclude_study
 from papertape.studies.executors.here import Here
 from papertape.studies.ledger import TrialLedger
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
 
 SHORT_S: Final = 3.0
 """Work as short as this is not worth the start of processes, which takes a second or two."""
-BETS: Final = ("BET", "BET SMALL")
 NOT_A_BET: Final = 1
 
 
@@ -105,6 +107,7 @@ def conduct(study: OpenStudy, forward: WalkForward, options: RunningOptions) -> 
         run = StudyRun(study.experiment, study.store, study.places.ledger, forward.all_folds())
         if not _run_all(run, study.places.tape_store, options):
             raise KeyboardInterrupt
+        _check_failures(study.store)
         with status("concluding"):
             document = conclude_study(run, forward)
         study.store.save_document(document, now_ms())
@@ -119,8 +122,6 @@ def show_document(store: StudyStore, document: Document, *, as_json: bool) -> No
         place = {"type": "study", "study": store.plan.name, "path": store.path, "key": store.key}
         emit({**place, "plan": fields_of(store.plan), "document": fields_of(document)})
         return
-    from papertape.cli.render.study import show_study  # noqa: PLC0415 - tables are slow to import.
-
     show_study(store.plan, document, store.path)
 
 
@@ -148,10 +149,32 @@ def _run_all(run: StudyRun, tapes: TapeStore, options: RunningOptions) -> bool:
     with Interrupts() as interrupts:
         _announce(run.estimate(jobs), as_json=options.as_json)
         executor = _executor(tapes, options, jobs, run.seconds_left(1))
-        with study_progress(run.missing(), as_json=options.as_json) as report:
-            complete = run.run(executor, report, interrupts.is_stopped)
+        with _closed(executor), study_progress(run.missing(), as_json=options.as_json) as report:
+            return run.run(executor, report, interrupts.is_stopped)
+
+
+@contextmanager
+def _closed(executor: Executor) -> Iterator[None]:
+    """Close the executor in the end; after a second Ctrl-C without waiting for what its processes are running."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for process in active_children():
+            process.kill()
+        raise
+    finally:
         executor.close()
-    return complete
+
+
+def _check_failures(store: StudyStore) -> None:
+    """Warn of sets that could not be run. Raise StrategyFault if not one could."""
+    failures = store.failures()
+    if failures:
+        count = len({number for failure in failures for number in failure.numbers})
+        warn(f"{count:,} sets could not be run and count for nothing: {failures[0].error}")
+        if not store.rows(WHOLE):
+            store.set_state("failed", now_ms())
+            raise StrategyFault(f"no set of {store.plan.strategy} could be run: {failures[0].error}")
 
 
 def _announce(estimate: Estimate, *, as_json: bool) -> None:
@@ -192,6 +215,5 @@ def _resumable(study: OpenStudy) -> Iterator[None]:
         study.store.set_state("interrupted", now_ms())
         write_message(f"interrupted: what was run is stored in {study.store.path}\n", sys.stderr)
         write_message(f"resume with: {study.resume}\n", sys.stderr)
-        study.store.close()
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)  # Nobody waits for workers, which end with this process, or for an interrupted compiler.
+        sys.unraisablehook = lambda _: None  # An interrupted compiler leaves objects that complain when they are freed.
+        raise typer.Exit(INTERRUPTED) from None

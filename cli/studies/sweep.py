@@ -61,7 +61,7 @@ def sweep(options: SweepOptions) -> None:
     experiment = Experiment(market.strategy, market.settings, market.tape, space, digest, options.market.engine)
     forward = default_walk_forward(experiment)
     plan = make_plan(options.study or "", experiment, market.files)
-    plan = _named(plan, options.study, places)
+    plan = named_plan(plan, options.study, places)
     for text in plan.warnings:
         warn(text)
     make_folder(places.studies)
@@ -88,7 +88,7 @@ def check_name(name: str | None) -> None:
         raise UsageError(f"--study {name}: a study's name has up to 64 letters, digits, - and _")
 
 
-def _named(plan: StudyPlan, name: str | None, places: StudyPlaces) -> StudyPlan:
+def named_plan(plan: StudyPlan, name: str | None, places: StudyPlaces) -> StudyPlan:
     """Return the plan under a name: the given one, else strategy and date with a number if another study has that."""
     if name is not None:
         return replace(plan, name=name)

@@ -63,7 +63,7 @@ def walk_forward(
     places = study_places(config)
     with open_study(places, name) as store:
         experiment = stored_experiment(store.plan, config, places, engine)
-        forward = _folds(lengths, stretch_of(experiment))
+        forward = requested_folds(lengths, stretch_of(experiment))
         conduct(OpenStudy(experiment, store, places, command_line(name)), forward, options)
 
 
@@ -82,7 +82,7 @@ def stored_experiment(plan: StudyPlan, config: Config, places: StudyPlaces, engi
     return experiment_of(plan, strategy, places.tape_store.get(plan.tape_digest), engine)
 
 
-def _folds(lengths: WindowOptions, stretch: Stretch) -> WalkForward:
+def requested_folds(lengths: WindowOptions, stretch: Stretch) -> WalkForward:
     """Return the folds of the given lengths, and those of the matrix that fit."""
     default = default_windows(stretch)
     if default is None and (lengths.train is None or lengths.test is None):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import field
 
-from papertape.engine.feeds.files.columns import CandleColumns
+from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
 from papertape.engine.kernel.codes import CANDLE, EXTERNAL_SIGNAL, FUNDING, ON_TIME, OPEN_INTEREST, WARM_UP
 from papertape.engine.kernel.state import FactColumns
 from papertape.engine.research.tape import MARKET_CHANGE, Tape, run_ends
@@ -69,6 +69,11 @@ class RecordedTape(Tape):
         """The names of the events, by their number; a change of a contract has none."""
         return [getattr(event, "name", "") for event in self.events]
 
+    @property
+    def disorder(self) -> str:
+        """Say that the facts of a log may be late, out of order, or change a contract."""
+        return "the recorded order of a log"
+
     def columns(self) -> FactColumns:
         """Return plain arrays in the recorded order."""
         integers, floats = memoryview(self.rows).cast("q"), memoryview(self.rows).cast("d")
@@ -92,8 +97,13 @@ class RecordedTape(Tape):
         return columns_of_bytes(self.rows, self.start_ms, self.end_ms)
 
     def total(self) -> int:
-        """Return the number of facts, those behind the end included."""
+        """Return the number of facts, any behind a narrower end included."""
         return len(self.rows) // ROW.size
+
+    def traded_from_ms(self) -> int:
+        """Return when the first candle opens that is not warm-up; raise ValueError if there is none."""
+        traded = (table.open_time_ms[warm:] for table, warm in zip(self.candles, self.warm_ups, strict=True))
+        return min(opens_ms[0] for opens_ms in traded if opens_ms)
 
     def count_candles(self, symbol: int) -> tuple[int, int]:
         """Return how many candles of a symbol count, and how many warm-up candles it begins with."""
@@ -134,12 +144,13 @@ def tape_of_log(
 ) -> RecordedTape:
     """Return the market of a log, up to the head that it has now; an engine may be writing it.
 
-    `symbols` restricts the tape, which has all without them. `on_progress` receives the seq that was read last. Raise
+    `symbols` restricts the tape, which has all without them; facts from `end_ms` on are left out, so that the tape of a
+    period stays the same while the log grows. `on_progress` receives the seq that was read last. Raise
     UsageError for a symbol that is not in the log and for a log without candles, and LogMissing, LogForeign,
     LogDamaged or LogFromNewerVersion for one that cannot be read.
     """
     with closing(SqliteLogReader(path)) as reader:
-        recording = _Recording(symbols)
+        recording = _Recording(symbols, end_ms)
         for event in _events(reader, on_progress):
             recording.take(event)
     return recording.tape(path, start_ms, end_ms)
@@ -158,12 +169,13 @@ def _events(reader: LogReader, on_progress: Callable[[int], None]) -> Iterator[E
 class _Recording:
     """Collects the market of a log, event by event."""
 
-    def __init__(self, symbols: Sequence[str]) -> None:
-        self._wanted = frozenset(symbols)
+    def __init__(self, symbols: Sequence[str], end_ms: int | None) -> None:
+        self._wanted, self._end_ms = frozenset(symbols), 1 << 62 if end_ms is None else end_ms
         self._seen: dict[str, None] = {}
         self._contracts: dict[str, ContractListed] = {}
         self._numbers: dict[str, int] = {}
         self._candles: list[CandleColumns] = []
+        self._series: dict[int, list[SeriesColumns | None]] = {FUNDING: [], OPEN_INTEREST: []}
         self._warm_ups: list[int] = []
         self._rows = bytearray()
         self._events: list[Event] = []
@@ -196,8 +208,8 @@ class _Recording:
         return RecordedTape(
             list(self._contracts.values()),
             self._candles,
-            [None for _ in self._candles],
-            [None for _ in self._candles],
+            self._series[FUNDING],
+            self._series[OPEN_INTEREST],
             start_ms,
             end_ms,
             rows=bytes(self._rows),
@@ -212,12 +224,16 @@ class _Recording:
         if not self._wanted or event.symbol in self._wanted:
             self._numbers[event.symbol] = len(self._numbers)
             self._contracts[event.symbol] = event
-            self._candles.append(CandleColumns("log", event.timeframe_ms))
+            self._candles.append(CandleColumns("", event.timeframe_ms))
             self._warm_ups.append(0)
+            for tables in self._series.values():
+                tables.append(None)
 
     def _take_candle(self, event: CandleClosed, number: int) -> None:
         """Take in a candle, as a fact and as a row of its symbol's table."""
         open_ms, timing, table = event.at_ms - event.timeframe_ms, event.timing, self._candles[number]
+        if open_ms >= self._end_ms:
+            return
         prices = (event.open, event.high, event.low, event.close, event.volume)
         self._rows += ROW.pack(CANDLE, number, timing, open_ms, event.at_ms, *prices)
         if timing == WARM_UP and len(table.open_time_ms) == self._warm_ups[number]:
@@ -227,13 +243,19 @@ class _Recording:
             column.append(value)
 
     def _take_reading(self, kind: int, event: FundingRateSettled | OpenInterestObserved, value: float) -> None:
-        """Take in a settlement or a reading of open interest."""
-        if (number := self._numbers.get(event.symbol)) is not None:
-            self._rows += ROW.pack(kind, number, ON_TIME, event.at_ms, event.at_ms, 0.0, 0.0, 0.0, value, 0.0)
+        """Take in a settlement or a reading of open interest, as a fact and as a row of its table."""
+        number = self._numbers.get(event.symbol)
+        if number is None or event.at_ms >= self._end_ms:
+            return
+        self._rows += ROW.pack(kind, number, ON_TIME, event.at_ms, event.at_ms, 0.0, 0.0, 0.0, value, 0.0)
+        table = self._series[kind][number] or SeriesColumns("")
+        self._series[kind][number] = table
+        table.time_ms.append(event.at_ms)
+        table.value.append(value)
 
     def _take_whole(self, kind: int, event: Any, value: float) -> None:
         """Take in an event that a row cannot hold."""
-        if (number := self._numbers.get(event.symbol)) is not None:
+        if (number := self._numbers.get(event.symbol)) is not None and event.at_ms < self._end_ms:
             self._rows += ROW.pack(kind, number, ON_TIME, len(self._events), event.at_ms, 0.0, 0.0, 0.0, value, 0.0)
             self._events.append(event)
 

@@ -54,6 +54,11 @@ class Tape(Struct):
         """The names of the series of signals, by their number."""
         return [series.name for series in self.signals]
 
+    @property
+    def disorder(self) -> str:
+        """Why sets cannot be traded over this tape without walking it fact by fact; empty for files."""
+        return ""
+
     def columns(self) -> FactColumns:
         """Return plain arrays: candles by their close in the symbols' order, funding, open interest, signals."""
         parts = list(self._parts())

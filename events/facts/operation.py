@@ -69,8 +69,8 @@ class RunnerConfigured(Event, frozen=True, tag="RunnerConfigured.2"):
     references: dict[str, str] = field(default_factory=dict)
 
 
-class PromisedBand(Struct, frozen=True, array_like=True):
-    """The quantiles of a strategy's cumulative result in R after so many trades, over shuffled trades of its study."""
+class ResultBand(Struct, frozen=True, array_like=True):
+    """The quantiles of a cumulative result in R after so many trades, over sequences drawn from a study's trades."""
 
     trades: int
     percent_1_r: float
@@ -109,7 +109,7 @@ class StudyPromoted(Event, frozen=True, tag="StudyPromoted.1"):
     mean_r: float | None
     cost_per_trade_r: float | None
     drawdown_95_fraction: float | None
-    bands: tuple[PromisedBand, ...]
+    bands: tuple[ResultBand, ...]
 
 
 class StrategyFailed(Event, frozen=True, tag="StrategyFailed.1"):

@@ -121,7 +121,7 @@ def backtest(
         base_ms = next(iter(feed.candles.values())).timeframe_ms
         names, _ = split_by_timeframe(strategies, list(strategies), base_ms)
         runners = dict.fromkeys(names, settings)
-        start_ms, end_ms = _moment_ms(start, "start"), _moment_ms(end, "end")
+        start_ms, end_ms = utc_ms(start, "start"), utc_ms(end, "end")
         for line in (
             *feed.warnings(start_ms, end_ms),
             *late_reference_warnings(strategies, runners, list(feed.candles)),
@@ -155,7 +155,7 @@ def runner_settings(
         raise ConfigError(f"risk: {error}") from error
 
 
-def _moment_ms(moment: Moment | None, name: str) -> int | None:
+def utc_ms(moment: Moment | None, name: str) -> int | None:
     """Return a time in UTC milliseconds; a datetime without a zone is UTC."""
     if moment is None or isinstance(moment, int):
         return moment

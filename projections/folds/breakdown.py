@@ -66,7 +66,7 @@ def breakdown(trades: Sequence[TradeView]) -> BreakdownView:
         trades=len(trades),
         by_symbol=_by_size([trade.symbol for trade in trades], nets),
         by_side=_by_size([trade.side for trade in trades], nets),
-        by_hour=_groups([HOUR_NAMES[hour] for hour in hours], nets),
+        by_hour=group_rows([HOUR_NAMES[hour] for hour in hours], nets),
         by_exit_reason=_by_size([trade.reason for trade in trades], nets),
         net_by_hour_usdt=_by_hour(hours, nets),
         results_r=bins([trade.r_multiple for trade in trades]),
@@ -89,10 +89,10 @@ def _by_hour(hours: Sequence[int], nets: Sequence[float]) -> tuple[float, ...]:
 
 
 def _by_size(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
-    return tuple(sorted(_groups(names, nets), key=lambda row: (-row.trades, row.name)))
+    return tuple(sorted(group_rows(names, nets), key=lambda row: (-row.trades, row.name)))
 
 
-def _groups(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
+def group_rows(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, ...]:
     """Return a row for each distinct name, sorted by name."""
     groups: defaultdict[str, list[float]] = defaultdict(list)
     for name, net in zip(names, nets, strict=True):

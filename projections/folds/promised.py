@@ -18,7 +18,7 @@ from papertape.events.facts import (
     Closing,
     PositionIncreased,
     PositionOpened,
-    PromisedBand,
+    ResultBand,
     RunnerConfigured,
     StudyPromoted,
     Timing,
@@ -57,8 +57,8 @@ class DriftView(Struct, frozen=True):
 class PromiseView(Struct, frozen=True):
     """A promise beside the result since `since_ms`; None means "not promised" or "no trade yet".
 
-    `promised_result_r` is the median after as many trades; 1, 5 and 95 % of all orders of the study's trades stay below
-    the three `below_..._r`. Results and costs are in R, results net of all costs; `drifts` has the worst first.
+    `promised_result_r` is the median after as many trades; 1, 5 and 95 % of the sequences drawn from the study's trades
+    are below the three `below_..._r`. Results and costs are in R, results net of costs; `drifts` has the worst first.
     """
 
     study: str
@@ -146,6 +146,7 @@ class Promised:
             return
         for name, tally in self._tallies.items():
             if self._portfolio.switches.standing(name).state == "active":
+                tally.since_ms = tally.since_ms if tally.traded_ms else candle.open_time_ms
                 tally.traded_ms += passed_ms
 
     def views(self) -> dict[str, PromiseView]:
@@ -200,15 +201,17 @@ def _view(tally: _Tally) -> PromiseView:
     return structs.replace(view, drifts=tuple(_drifts(view, band)))
 
 
-def _drifts(view: PromiseView, band: PromisedBand | None) -> Iterator[DriftView]:
+def _drifts(view: PromiseView, band: ResultBand | None) -> Iterator[DriftView]:
     after = f"after {view.trades:,} trades of set {view.set_number:,} of {view.study}"
     result = f"{signed(view.result_r)} R"
     is_judged = view.trades >= JUDGED_TRADES_MIN
     if is_judged and band is not None and view.result_r < band.percent_5_r:
-        expected = f"{signed(band.percent_50_r)} R expected, below {signed(band.percent_5_r)} R in 5 % of all orders"
+        expected = (
+            f"{signed(band.percent_50_r)} R expected, 5 % of random sequences are below {signed(band.percent_5_r)}"
+        )
         text = f"{result} {after}; {expected}"
         if view.result_r < band.percent_1_r:
-            worst = f"{text}, below {signed(band.percent_1_r)} R in 1 %"
+            worst = f"{text}, 1 % are below {signed(band.percent_1_r)}"
             yield DriftView("result_far_below_promise", worst)
         yield DriftView("result_below_promise", text)
     expected_trades = view.promised_trades_per_day * view.days
@@ -221,7 +224,7 @@ def _drifts(view: PromiseView, band: PromisedBand | None) -> Iterator[DriftView]
         yield DriftView("costs_above_promise", f"{cost_r:.3f} R a trade {after}; {promised_r:.3f} R was promised")
 
 
-def band_at(bands: Sequence[PromisedBand], trades: int) -> PromisedBand | None:
+def band_at(bands: Sequence[ResultBand], trades: int) -> ResultBand | None:
     """Return the band after so many trades, on the line between its neighbours; None before the first, past the last.
 
     `bands` are in the order of their trades.
@@ -235,7 +238,7 @@ def band_at(bands: Sequence[PromisedBand], trades: int) -> PromisedBand | None:
     below = bands[at - 1]
     share = (trades - below.trades) / (above.trades - below.trades)
     pairs = zip(structs.astuple(below)[1:], structs.astuple(above)[1:], strict=True)
-    return PromisedBand(trades, *(low + share * (high - low) for low, high in pairs))
+    return ResultBand(trades, *(low + share * (high - low) for low, high in pairs))
 
 
 def poisson_tail(count: int, expected: float) -> float:

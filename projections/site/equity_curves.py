@@ -56,16 +56,17 @@ def equity_curves(total: TotalView, views: Sequence[EquityView], points_max: int
     curves = [(TOTAL, total.capital_usdt, total.curve), *((one.strategy, one.capital_usdt, one.curve) for one in views)]
     start_ms = min((curve[0].at_ms for _, _, curve in curves if curve), default=0)
     return tuple(
-        _curve_view(name, capital, _with_start(curve, capital, start_ms), points_max) for name, capital, curve in curves
+        _curve_view(name, capital, curve_with_start(curve, capital, start_ms), points_max)
+        for name, capital, curve in curves
     )
 
 
 def strategy_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint, ...]:
     """Return how far one strategy's equity was below its highest point so far, starting from its capital."""
-    return thin_points(drawdowns(tuple(_with_start(view.curve, view.capital_usdt, view.from_ms))), points_max)
+    return thin_points(drawdowns(tuple(curve_with_start(view.curve, view.capital_usdt, view.from_ms))), points_max)
 
 
-def _with_start(curve: Sequence[EquityPoint], capital_usdt: float, start_ms: int) -> Sequence[EquityPoint]:
+def curve_with_start(curve: Sequence[EquityPoint], capital_usdt: float, start_ms: int) -> Sequence[EquityPoint]:
     """Put the starting equity before a curve: the curve keeps the last equity of an hour, which may miss it."""
     return (EquityPoint(start_ms, capital_usdt), *curve) if curve and curve[0].at_ms > start_ms else curve
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -32,10 +33,11 @@ class SetSharpes(Struct, frozen=True):
     out_of_sample: float
 
 
-class PromisedBand(Struct, frozen=True):
-    """The 5, 25, 50, 75 and 95 % quantiles of the cumulative result after so many trades, in R."""
+class BandView(Struct, frozen=True):
+    """The 1, 5, 25, 50, 75 and 95 % quantiles of the cumulative result after so many trades, in R."""
 
     trades: int
+    low_1_r: float | None
     low_5_r: float
     low_25_r: float
     median_r: float
@@ -51,7 +53,7 @@ class PromisedSummary(Struct, frozen=True):
     mean_r: float
     cost_per_trade_r: float
     drawdown_95_fraction: float
-    bands: tuple[PromisedBand, ...]
+    bands: tuple[BandView, ...]
 
 
 class StudyConclusions(Struct, frozen=True):
@@ -110,7 +112,8 @@ def _conclusions(document: Document) -> StudyConclusions:
 
 
 def _promise(promise: PromisedResult) -> PromisedSummary:
-    bands = tuple(PromisedBand(trades, *band) for trades, band in enumerate(promise.bands_r, start=1))
+    paired = zip_longest(promise.bands_r, promise.lowest_r[: len(promise.bands_r)])
+    bands = tuple(BandView(trades, lowest, *band) for trades, (band, lowest) in enumerate(paired, start=1))
     return PromisedSummary(**_shared(promise, PromisedSummary), bands=bands)
 
 

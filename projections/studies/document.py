@@ -147,8 +147,9 @@ class Pair(Struct, frozen=True, array_like=True):
 class PromisedResult(Struct, frozen=True):
     """What the chosen set promises, from its out-of-sample trades.
 
-    `bands_r` has, for trade 1, 2, ..., the 5, 25, 50, 75 and 95 % quantiles of the cumulative result in R over shuffled
-    trades, and `lowest_r` the 1 % quantiles. `cost_per_trade_r` is fees and slippage of a trade in R.
+    `bands_r` has, for trade 1, 2, ..., the 5, 25, 50, 75 and 95 % quantiles of the cumulative result in R over
+    sequences drawn from the trades, and `lowest_r` the 1 % quantiles. `cost_per_trade_r` is fees and slippage of a
+    trade in R.
     """
 
     trades_per_day: float
@@ -161,7 +162,10 @@ class PromisedResult(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """The conclusions of a study; `joined` is the equity of the test folds one after the other, by the end of a day."""
+    """The conclusions of a study; `joined` is the equity of the test folds one after the other, by the end of a day.
+
+    `warnings` are those of the plan: what makes the results doubtful whatever the verdict.
+    """
 
     verdict: Verdict
     costs: Costs
@@ -181,3 +185,4 @@ class Document(Struct, frozen=True):
     test_ms: int = 0
     embargo_ms: int = 0
     anchored: bool = False
+    warnings: tuple[str, ...] = ()

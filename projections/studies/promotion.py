@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.errors import UsageError
-from papertape.events.facts import PromisedBand, StudyPromoted
+from papertape.events.facts import ResultBand, StudyPromoted
 from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def promise_of(
         study_digest=study_digest,
         results_digest=document.digest,
         set_number=figures.number,
-        symbols=plan.symbols,
+        symbols=plan.traded_symbols or plan.symbols,
         parameters={},
         code_digest=plan.code_digest,
         verdict=document.verdict.outcome,
@@ -58,12 +58,12 @@ def promise_of(
     )
 
 
-def _bands(promise: PromisedResult) -> Iterator[PromisedBand]:
+def _bands(promise: PromisedResult) -> Iterator[ResultBand]:
     known = min(len(promise.bands_r), TRADES_MAX)
     for trades in (trades for trades in _band_trades() if trades <= known):
         low, *rest = promise.bands_r[trades - 1]
         lowest = promise.lowest_r[trades - 1] if promise.lowest_r else low - LOWEST_EXTRAPOLATED * (rest[1] - low)
-        yield PromisedBand(trades, *(_rounded(value) for value in (lowest, low, *rest)))
+        yield ResultBand(trades, *(_rounded(value) for value in (lowest, low, *rest)))
 
 
 def _band_trades() -> Iterator[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from contextlib import closing
+from math import fsum
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -247,6 +248,12 @@ def capital_of(plan: StudyPlan) -> float:
     return float(plan.risk.get("capital_usdt", CAPITAL_DEFAULT_USDT))
 
 
+def net_outside(document: Document) -> float:
+    """Return the result out of sample in USDT, with the positions that are open at the ends of folds."""
+    folds = document.folds
+    return fsum(fold.test_net_usdt for fold in folds) if folds else document.costs.net_usdt
+
+
 def values_of(plan: StudyPlan, number: int) -> dict[str, int | float]:
     """Return the values of the varied parameters of a set: its number in mixed radix, the last axis the fastest."""
     values: dict[str, int | float] = {}
@@ -267,7 +274,7 @@ def summary_of(study: StudyView) -> StudySummary:
         symbols=() if plan is None else plan.symbols,
         sets=0 if plan is None else plan.space.sets,
         outcome=None if document is None else document.verdict.outcome,
-        net_usdt=None if document is None else document.costs.net_usdt,
+        net_usdt=None if document is None else net_outside(document),
         created_at_ms=study.created_at_ms,
         updated_at_ms=study.updated_at_ms,
         progress=study.progress if study.state != "complete" else None,
@@ -276,8 +283,8 @@ def summary_of(study: StudyView) -> StudySummary:
 
 # ---------------------------------------------------------------- the file
 
-_FAULTS: Final = (sqlite3.Error, msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError, OverflowError, OSError)
-"""What reading a torn file raises: SQLite's own errors, and columns that claim other types."""
+_FAULTS: Final = (sqlite3.Error, TypeError, ValueError, OverflowError, OSError)
+"""What reading a torn file raises: SQLite's own errors, JSON that does not fit, columns that claim other types."""
 
 
 class _StudyRow(Struct, frozen=True):
@@ -319,7 +326,7 @@ def _read(name: str, path: Path) -> StudyView:
                 row.created_at_ms,
                 max(row.updated_at_ms, _written_at_ms(path)),
                 None if concluded is None else int(concluded[0]),
-                str(log) if log.is_file() else None,
+                str(log.absolute()) if log.is_file() else None,
             )
     except _FAULTS as error:
         return StudyView(name, "unreadable", _why(error), str(path))

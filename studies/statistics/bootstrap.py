@@ -52,7 +52,8 @@ def mean_interval(returns: Any, size: float = 0.9, seed: int = 0) -> MeanInterva
         from arch.bootstrap import StationaryBootstrap, optimal_block_length  # noqa: PLC0415 - belongs to an extra
     except ImportError:
         return MeanInterval(why=NEEDS_ARCH)
-    best = float(optimal_block_length(days)["stationary"].iloc[0])
+    with np.errstate(all="ignore"):  # On a few days it divides by zero, and its answer is no number.
+        best = float(optimal_block_length(days)["stationary"].iloc[0])
     block_days = max(1.0, best) if isfinite(best) else 1.0
     drawn = StationaryBootstrap(block_days, days, seed=seed)
     lower, upper = drawn.conf_int(np.mean, INTERVAL_REPETITIONS, method="percentile", size=size)[:, 0]

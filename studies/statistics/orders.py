@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DRAWS = 2_000
 BAND_TRADES = 500
-BAND_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BAND_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95)
 CELLS_MAX = 2_000_000
 """Draws times trades that are computed together: bounds the memory."""
 
@@ -52,8 +52,8 @@ def quantile(values: Any, at: float) -> float | None:
 
 def cumulative_bands(
     r_multiples: Sequence[float], trades: int = BAND_TRADES, draws: int = DRAWS, seed: int = 0
-) -> tuple[tuple[float, float, float, float, float], ...]:
-    """Return the 5, 25, 50, 75 and 95 % quantiles of the cumulative result in R by trade 1, 2, ... `trades`.
+) -> tuple[tuple[float, float, float, float, float, float], ...]:
+    """Return the 1, 5, 25, 50, 75 and 95 % quantiles of the cumulative result in R by trade 1, 2, ... `trades`.
 
     Every path draws from the trades with replacement: a shuffle would end in the same sum on every path. Empty without
     trades.
@@ -62,7 +62,7 @@ def cumulative_bands(
         return ()
     drawn = np.random.default_rng(seed).choice(np.asarray(r_multiples, float), (draws, trades))
     quantiles = np.quantile(drawn.cumsum(axis=1), BAND_QUANTILES, axis=0)
-    return tuple((float(a), float(b), float(c), float(d), float(e)) for a, b, c, d, e in quantiles.T)
+    return tuple((float(a), float(b), float(c), float(d), float(e), float(f)) for a, b, c, d, e, f in quantiles.T)
 
 
 def block_paths(returns: Sequence[float], block_days: float, draws: int = DRAWS, seed: int = 0) -> Any:

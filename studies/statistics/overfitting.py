@@ -131,10 +131,10 @@ def effective_trials(returns: Any) -> float | None:
     For information only: other definitions differ widely. None without two sets that moved.
     """
     moving = returns[:, returns.std(axis=0) > NOISE]
-    days, sets = moving.shape
+    days, sets = len(moving), int(moving.shape[1])
     if sets < 2 or days < 2:
         return None
     scaled = (moving - moving.mean(axis=0)) / moving.std(axis=0)
     total = scaled.sum(axis=1)
     correlation = float((total @ total / days - sets) / (sets * (sets - 1)))
-    return correlation + (1.0 - correlation) * sets
+    return float(correlation + (1.0 - correlation) * sets)

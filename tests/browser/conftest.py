@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser.served import Served, example_day, up
 from tests.patience import PATIENCE_S
+from tests.studies_file import write_examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +143,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Run an engine and a page for all tests."""
     folder = tmp_path_factory.mktemp("served")
     example_day(folder)
+    write_examples(folder / "studies")
     with up(folder, SPEED) as found:
         yield found
 

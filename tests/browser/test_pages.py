@@ -32,6 +32,8 @@ ADDRESSES = {
     "messages": "/messages",
     "health": "/system",
     "compare": "/compare",
+    "studies": "/studies",
+    "study": "/studies/momentum-btc",
     "login": "/login",
     "docs": "/api/docs",
 }

@@ -16,7 +16,7 @@ from tests.build import DAY_0_MS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.testing import Result
+    from typer.testing import Result
 
 DAY_CANDLES = 24
 SOURCE = '''

@@ -180,6 +180,9 @@ def test_a_run_with_nothing_open_leaves_no_positions_of_an_earlier_one(tmp_path:
 def test_a_real_long_that_is_open_at_the_last_candle(tmp_path: Path, engine: str) -> None:
     if engine == "compiled":
         pytest.importorskip("numba")
+        from tests.research.ways import compile_once  # noqa: PLC0415 - belongs to an extra
+
+        compile_once()
     file = path_of("binance_BTCUSDT_5m_2024-12-31_2025-09-30.csv.gz")
     files = ("--candles", str(file), "--to", "2024-12-31T12:10", "--strategy", "momentum")
     found = only(result_of(tmp_path, "backtest", "--engine", engine, *files))

@@ -36,6 +36,14 @@ def backtest(folder: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+def compiling() -> None:
+    """Skip a test without the extra `research`; with it, wait until what all strategies share is compiled."""
+    pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
+    from tests.research.ways import compile_shared  # noqa: PLC0415 - belongs to an extra
+
+    compile_shared()
+
+
 def test_a_file_that_breaks_the_contract_is_shown_line_by_line(tmp_path: Path) -> None:
     path = written(tmp_path, with_line("enter", "view.state.fallen = 0; view.state.mean = 0"))
     done = papertape(tmp_path, "check", str(path))
@@ -58,7 +66,7 @@ def test_a_file_that_does_not_exist_is_a_wrong_usage(tmp_path: Path) -> None:
 
 
 def test_every_promise_of_a_good_file_is_kept_in_both_engines(tmp_path: Path) -> None:
-    pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
+    compiling()
     done = papertape(tmp_path, "check", str(written(tmp_path, GOOD)), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
@@ -73,7 +81,7 @@ def test_every_promise_of_a_good_file_is_kept_in_both_engines(tmp_path: Path) ->
 
 
 def test_a_hook_that_raises_is_named_in_one_line_by_both_engines(tmp_path: Path) -> None:
-    pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
+    compiling()
     path = written(tmp_path, with_line("observe", "view.state.mean = view.m5.bars[600].close"))
     code, python = backtest(tmp_path, "--engine", "python")
     assert code == 1
@@ -88,7 +96,7 @@ def test_a_hook_that_raises_is_named_in_one_line_by_both_engines(tmp_path: Path)
 
 
 def test_what_cannot_be_compiled_is_named_in_one_line_and_the_rest_is_in_a_file(tmp_path: Path) -> None:
-    pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
+    compiling()
     path = written(tmp_path, with_line("observe", MIXED.strip()))
     code, said = backtest(tmp_path, "--engine", "compiled")
     assert code == 4
@@ -105,7 +113,7 @@ def test_a_strategy_that_prints_runs_in_cpython_and_is_told_so_where_it_cannot(t
     assert done.returncode == 0, done.stderr
     assert "mean " in done.stdout
     assert ", python (" in done.stdout
-    pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
+    compiling()
     code, said = backtest(tmp_path, "--engine", "compiled")
     assert code == 4
     assert re.fullmatch(

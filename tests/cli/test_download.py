@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,10 @@ def test_the_address_comes_from_the_configuration(url: str, folder: Path) -> Non
 
 
 def test_a_download_without_an_end_goes_on_under_the_name_it_has(url: str, folder: Path) -> None:
-    begun = folder / "bitget_BTCUSDT_1h_2026-01-05_2026-01-07.csv.gz.part"
+    first = datetime.now(UTC).date() - timedelta(days=3)
+    begun = folder / f"bitget_{BTC}_1h_{first}_{first + timedelta(days=2)}.csv.gz.part"
     begun.write_text("open_time_ms,open,high,low,close,volume\n")
-    result = run("--symbol", BTC, "--from", FROM, "--timeframe", "1h", "--rest-url", url)
+    result = run("--symbol", BTC, "--from", str(first), "--timeframe", "1h", "--rest-url", url)
     assert result.exit_code == 0, result.output
     assert [path.name for path in folder.iterdir()] == [begun.name.removesuffix(".part")]
 

@@ -65,7 +65,7 @@ def test_short_collections_spare_nothing() -> None:
         assert len(kept) == 1_000
 
 
-@pytest.mark.parametrize("whole_every", [3, 8])
+@pytest.mark.parametrize("whole_every", [3, pytest.param(8, marks=pytest.mark.slow)])
 def test_what_was_spared_and_let_go_of_is_found_in_the_end(whole_every: int) -> None:
     sparing = GcFreeze(pause_s_max=0.0, whole_every=whole_every)
     with collected_by(sparing):
@@ -97,6 +97,6 @@ def test_everything_is_walked_through_seldom() -> None:
     with collected_by(GcFreeze(pause_s_max=0.002, whole_every=6)):
         kept = [[number] for number in range(MANY)]
         first_s = collection_s()
-        seconds = [collection_s() for _ in range(24)]
-        assert 2 <= sum(one > first_s / 4 for one in seconds) <= 4
+        seconds = [collection_s() for _ in range(12)]
+        assert 1 <= sum(one > first_s / 4 for one in seconds) <= 2
         assert len(kept) == MANY

@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 
 from papertape.cli.config.loader import read_config
 from papertape.cli.config.promises import read_promise
-from papertape.cli.offline.promote import Wish, plan_promotion, promote
+from papertape.cli.offline.promote import PromotionRequest, plan_promotion, promote
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.studies.promotion import BAND_STEPS
@@ -45,8 +45,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def plan_of(folder: Path, **changes: Any) -> Promotion:
-    wish = Wish("momentum-btc", None, folder / "papertape.toml", None, "")
-    return plan_promotion(replace(wish, **changes))
+    request = PromotionRequest("momentum-btc", None, folder / "papertape.toml", None, "")
+    return plan_promotion(replace(request, **changes))
 
 
 def text_of(folder: Path) -> str:
@@ -59,7 +59,7 @@ def change(folder: Path, before: str, after: str) -> None:
 
 
 def test_the_parameters_the_digest_and_the_promise_are_written_and_the_rest_stays(folder: Path) -> None:
-    promote(Wish("momentum-btc", None, folder / "papertape.toml", None, ""), as_json=True)
+    promote(PromotionRequest("momentum-btc", None, folder / "papertape.toml", None, ""), as_json=True)
     lines = text_of(folder).splitlines()
     assert lines[:6] == [*TOML.splitlines()[:5], f'study = "{KEY}"']
     assert lines[7:] == ["tp_percent = 0.8", "breakout_lookback = 30   # candles", *TOML.splitlines()[6:]]
@@ -95,11 +95,11 @@ def write_again(folder: Path, promise: Any) -> None:
 
 
 def test_promoting_the_same_set_again_changes_nothing(folder: Path) -> None:
-    wish = Wish("momentum-btc", None, folder / "papertape.toml", None, "")
-    promote(wish, as_json=True)
+    request = PromotionRequest("momentum-btc", None, folder / "papertape.toml", None, "")
+    promote(request, as_json=True)
     before = text_of(folder)
-    assert plan_promotion(wish).changes == ()
-    promote(wish, as_json=True)
+    assert plan_promotion(request).changes == ()
+    promote(request, as_json=True)
     assert text_of(folder) == before
 
 
@@ -217,6 +217,14 @@ def test_another_market_and_other_risk_are_doubts(tmp_path: Path) -> None:
     )
 
 
+def test_parameters_of_a_symbol_that_the_study_does_not_know_are_a_doubt(folder: Path) -> None:
+    own = "[strategies.momentum.symbols.BTCUSDT]\nbreakout_lookback = 5\n"
+    (folder / "papertape.toml").write_text(text_of(folder) + own)
+    promotion = plan_of(folder)
+    assert promotion.warnings == ("the parameters of single symbols are not those of the study: BTCUSDT",)
+    assert promotion.text.endswith(own)
+
+
 def test_a_parameter_outside_its_range_is_refused(tmp_path: Path) -> None:
     (tmp_path / "papertape.toml").write_text(TOML)
     write(tmp_path, conclusions(), parameters={"adx_period": 100_000})
@@ -230,7 +238,7 @@ def test_a_configuration_that_cannot_be_written_stays_whole(folder: Path) -> Non
     (folder / "linked" / "papertape.toml").symlink_to(folder / "real.toml")
     path = folder / "linked" / "papertape.toml"
     study = str(folder / "data" / "studies" / "momentum-btc.db")
-    promote(Wish(study, None, path, None, ""), as_json=True)
+    promote(PromotionRequest(study, None, path, None, ""), as_json=True)
     assert path.is_symlink()
     assert "study =" in (folder / "real.toml").read_text()
     assert [one.name for one in folder.iterdir() if ".half" in one.name] == []
@@ -242,10 +250,10 @@ def test_the_command_refuses_on_one_stream_and_shows_on_the_other(
     refused = papertape(folder, "promote", "momentum-btc", "--set", "0")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "the verdict is about set 3, not 0" in refused.stderr
-    wish = Wish("momentum-btc", None, folder / "papertape.toml", None, "")
-    promote(wish, as_json=True)
+    request = PromotionRequest("momentum-btc", None, folder / "papertape.toml", None, "")
+    promote(request, as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert told["promise"]["set_number"] == CHOSEN
     assert "+breakout_lookback = 30   # candles" in told["changes"]
-    promote(wish, as_json=False)
+    promote(request, as_json=False)
     assert "follows set 3 of the study momentum-btc, verdict BET already" in capsys.readouterr().out

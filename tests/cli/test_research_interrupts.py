@@ -27,7 +27,8 @@ VARY = ("sl_percent=0.4:0.7:0.1", "volume=50,60")
 def sweeping(folder: Path, *arguments: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
     """Run a sweep as a process in a folder, and end it with the block."""
     with subprocess.Popen(
-        command(*arguments), cwd=folder, env=environment(**extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command(*arguments), cwd=folder, env=environment(**extra), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         # Whoever runs the tests in the background may have SIGINT ignored, and that is inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs here.
     ) as process:  # fmt: skip

@@ -32,7 +32,7 @@ def test_a_key_is_set_where_it_stands_or_below_the_header(text: str, changed: st
 
 
 def test_texts_are_written_so_that_toml_reads_them_back() -> None:
-    values = {"plain": "abc", "json": '{"a":"\\u0027"}', "whole": 3}
+    values: dict[str, str | int | float] = {"plain": "abc", "json": '{"a":"\\u0027"}', "whole": 3}
     assert tomllib.loads(with_keys("", TABLE, values))["strategies"]["grid"] == values
 
 

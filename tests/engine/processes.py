@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +34,79 @@ def environment(**extra: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **extra}
 
 
+class ForkServer:
+    """The process of `tests.fork_server` that starts this process's commands."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.mkdtemp()
+        self._path = str(Path(self._folder) / "socket")
+        self.variables = interpreter_variables(environment())
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fork_server", self._path],
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+
+    def run(self, folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        request = json.dumps([arguments, str(folder.absolute()), variables]).encode() + b"\n"
+        with (
+            socket.socket(socket.AF_UNIX) as connection,
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as errors,
+        ):
+            connection.settimeout(PATIENCE_S)
+            connection.connect(self._path)
+            sent = socket.send_fds(connection, [request], [0, out.fileno(), errors.fileno()])
+            connection.sendall(request[sent:])
+            with connection.makefile("r") as answers:
+                pid = int(answers.readline())
+                try:
+                    code = int(answers.readline())
+                except TimeoutError:
+                    os.kill(pid, signal.SIGKILL)
+                    raise
+            out.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess(command(*arguments), code, out.read(), errors.read())
+
+    def end(self) -> None:
+        """End the server and wait for it."""
+        self.process.communicate()
+        shutil.rmtree(self._folder)
+
+
+@cache
+def fork_server() -> ForkServer:
+    """Return this process's fork server, which the end of the tests ends."""
+    return ForkServer()
+
+
+def end_fork_server() -> None:
+    """End the fork server if there is one."""
+    if fork_server.cache_info().currsize:
+        fork_server().end()
+        fork_server.cache_clear()
+
+
+def interpreter_variables(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that an interpreter reads once, when it starts."""
+    return {name: value for name, value in variables.items() if name.startswith(("PYTHON", "LANG", "LC_"))}
+
+
 def papertape(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
+    variables = environment(**extra)
+    if interpreter_variables(variables) == fork_server().variables:
+        return fork_server().run(folder, *arguments, **variables)
     return subprocess.run(
         command(*arguments),
         cwd=folder,
-        env=environment(**extra),
+        env=variables,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -64,6 +64,9 @@ def test_paper_equals_both_backtests_and_verifies(tmp_path: Path) -> None:
     for engine in ("python", "compiled"):
         if engine == "compiled":
             pytest.importorskip("numba")
+            from tests.research.ways import compile_shared  # noqa: PLC0415 - belongs to an extra
+
+            compile_shared()
         ok(tmp_path, "backtest", "--engine", engine, "--db", f"{engine}.db", *market(tmp_path))
         assert story(tmp_path / f"{engine}.db") == story(paper)
         assert digest(tmp_path, f"{engine}.db") == digest(tmp_path, "paper.db")

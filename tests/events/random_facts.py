@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
-from papertape.events.facts import EVENT_TYPES, Event, OrderKind, PlannedAdd, PromisedBand, Target
+from papertape.events.facts import EVENT_TYPES, Event, OrderKind, PlannedAdd, ResultBand, Target
 
 _names = st.text(max_size=12)
 _floats = st.floats(allow_nan=False)
@@ -23,7 +23,7 @@ _of_hint: dict[Any, st.SearchStrategy[Any]] = {
     tuple[PlannedAdd, ...]: st.lists(
         st.builds(PlannedAdd, st.sampled_from(get_args(OrderKind)), _floats, _floats, _integers), max_size=4
     ).map(tuple),
-    tuple[PromisedBand, ...]: st.lists(st.builds(PromisedBand, _integers, *[_floats] * 6), max_size=3).map(tuple),
+    tuple[ResultBand, ...]: st.lists(st.builds(ResultBand, _integers, *[_floats] * 6), max_size=3).map(tuple),
     tuple[tuple[float, float], ...]: st.lists(st.tuples(_floats, _floats), max_size=3).map(tuple),
 }
 

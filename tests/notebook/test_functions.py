@@ -130,4 +130,4 @@ def test_a_frame_without_a_symbol_or_a_time_is_refused_by_name() -> None:
 def test_the_package_alone_imports_nothing_heavy() -> None:
     program = "import sys, papertape; assert not {'polars', 'numpy', 'msgspec'} & set(sys.modules); papertape.nothing"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "has no attribute 'nothing'; there are backtest, candles, open_log" in done.stderr
+    assert "has no attribute 'nothing'; there are backtest, candles, open_log, study, sweep" in done.stderr

@@ -52,7 +52,8 @@ def kinds_at_pace(*trades: Event) -> list[str]:
 
 def test_results_wins_and_costs_of_the_trades_since_are_counted() -> None:
     one = view(*traded([2.0, -1.0, 3.0]))
-    assert (one.trades, one.win_rate) == (3, pytest.approx(2 / 3))
+    assert one.trades == 3
+    assert one.win_rate == pytest.approx(2 / 3)
     assert one.result_r == pytest.approx(2.0)
     assert one.cost_per_trade_r == pytest.approx(0.06)
     assert one.words == "+1.50 / +2.00 R"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing
+from math import fsum
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,7 +65,7 @@ def test_the_newest_study_is_first_and_broken_files_are_last(folder: StudyFolder
     assert [one.outcome for one in found] == [None, "NO", None]
     assert found[0].progress is not None
     assert found[0].progress.results == 5
-    assert found[1].net_usdt == CONCLUDED.costs.net_usdt
+    assert found[1].net_usdt == fsum(fold.test_net_usdt for fold in CONCLUDED.folds)
 
 
 def test_what_is_no_study_is_not_listed(folder: StudyFolder) -> None:

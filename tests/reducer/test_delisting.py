@@ -163,6 +163,8 @@ def test_every_reader_of_the_log_ends_in_the_same_state() -> None:
     assert account.equity_usdt == account.cash_usdt == scenario.account.equity_usdt
     pytest.importorskip("numba")
     from papertape.engine.research.replay import replay_compiled  # noqa: PLC0415 - belongs to an extra
+    from tests.research.ways import compile_shared  # noqa: PLC0415 - likewise
 
+    compile_shared()
     assert state_digest(replay_compiled(log.reader(), STRATEGIES)) == digest
     assert verify(log.reader(), None, STRATEGIES).difference is None

@@ -34,7 +34,7 @@ from tests.build import FIVE_MINUTES_MS
 from tests.engine.processes import ok, papertape
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import BUILT_IN, EAGER
-from tests.research.ways import Ending, encoded
+from tests.research.ways import Ending, compile_once, encoded
 from tests.support import NO_LIMITS, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def settings(risk: RiskSettings) -> dict[str, RunnerSettings]:
 @cache
 def run(risk: RiskSettings, engine: type[TapeEngine]) -> tuple[Ending, Backtest]:
     """A run that goes on after trips, as bytes and as a backtest."""
+    compile_once()
     tape = market(DAYS)
     world = configured_world(tape.contracts, settings(risk))
     made = engine(world, tape)  # type: ignore[call-arg]
@@ -145,6 +146,7 @@ def write_candles(path: Path) -> None:
 
 
 def test_the_option_is_shown_and_its_log_can_be_proved(tmp_path: Path) -> None:
+    compile_once()
     write_candles(tmp_path / "x_AAAUSDT_5m_2025.csv")
     eager = [f"{name}.{key}={value}" for name in BUILT_IN for key, value in EAGER[name].items()]
     sets = ["--set", *eager, "risk.max_session_loss_percent=0.5"]

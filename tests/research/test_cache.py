@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.research.processes import asked
+from tests.research.ways import copy_shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,13 +58,19 @@ def test_two_processes_never_name_machine_code_alike(tmp_path: Path) -> None:
 
 def test_a_replay_from_the_cache_runs_beside_one_that_is_compiled_now(tmp_path: Path) -> None:
     """Two strategies that differ in one number only: the loops are one function over records of one shape."""
-    folder = tmp_path / "strategies"
+    folder, cache = tmp_path / "strategies", tmp_path / "cache"
     folder.mkdir()
+    copy_shared(cache)
+    shared = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
+    assert any(".evolve-" in path.name for path in shared)
     for name, weight in (("quick", "0.5"), ("slow", "0.1")):
         (folder / f"{name}.py").write_text(TWIN.replace("TWIN", name).replace("WEIGHT", weight), encoding="utf-8")
     subject = ["-m", "tests.research.subject", "replays", str(folder)]
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
     assert asked([*subject, "quick"], environment) == [True]
     assert asked([*subject, "slow", "quick"], environment) == [True, True]
     assert len([*tmp_path.rglob("*make_replay*.nbc")]) == 2, "each is compiled once"
-    assert len([*tmp_path.rglob("*.evolve-*.nbc")]) == 1, "what they share is compiled once for both"
+    assert shared.items() <= {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}.items(), (
+        "what they share is compiled once for both"
+    )
+    assert len([*tmp_path.rglob("*.evolve-*.nbc")]) == 1

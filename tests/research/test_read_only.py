@@ -13,6 +13,7 @@ import pytest
 
 from tests.build import DAY_0_MS, FIVE_MINUTES_MS
 from tests.engine.processes import environment
+from tests.research.ways import copy_shared
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ SETPRIV = shutil.which("setpriv")
 pytestmark = pytest.mark.skipif(os.getuid() == 0 and SETPRIV is None, reason="root may write everywhere")
 PRIVATE = f"papertape-{os.getuid()}-numba"
 COMPILING = "note: compiling momentum ...\n"
+TORN_BYTES = 100
 UNCACHED = "compiled strategies are not kept for the next start"
+SMALL = """
+from papertape.engine.kernel.rounding import ceil_steps
+from papertape.engine.research.numba_callees import make_loop
+print(make_loop(ceil_steps, "")(2.5, 1, 1), "steps")
+"""
+"""A program that compiles one function of the kernel, which takes no time, in the place of a whole strategy."""
 
 
 class ReadOnly:
@@ -50,8 +58,8 @@ class ReadOnly:
         self._each_folder(0o755)
         (self.folder / "home").chmod(0o700)
 
-    def backtest(self, **extra: str) -> subprocess.CompletedProcess[str]:
-        """Run one as a user whom the modes of folders hold back, which they do not hold back root."""
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python as a user whom the modes of folders hold back, which they do not hold back root."""
         cap = "-dac_override,-dac_read_search"
         bound = [str(SETPRIV), "--bounding-set", cap, "--inh-caps", cap] if os.getuid() == 0 else []
         here = {
@@ -59,10 +67,14 @@ class ReadOnly:
             "TMPDIR": str(self.temporary), "NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(self.folder / "home"),
         }  # fmt: skip
         return subprocess.run(
-            [*bound, sys.executable, "-P", "-m", "papertape", "backtest", "--candles", "BTCUSDT=ok.csv", "--strategy",
-             "momentum", "--engine", "compiled"],
-            cwd=self.folder, env=environment(**here, **extra), capture_output=True, text=True, timeout=240, check=False,
+            [*bound, sys.executable, "-P", *arguments],
+            cwd=self.folder, env=environment(**here), capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
+
+    def backtest(self) -> subprocess.CompletedProcess[str]:
+        """Run a backtest of a strategy, compiled."""
+        files = ["--candles", "BTCUSDT=ok.csv", "--strategy", "momentum"]
+        return self.python("-m", "papertape", "backtest", *files, "--engine", "compiled")
 
 
 @pytest.fixture
@@ -73,23 +85,34 @@ def installed(tmp_path: Path) -> Iterator[ReadOnly]:
 
 
 def test_loops_are_kept_in_a_folder_of_the_users_own(installed: ReadOnly) -> None:
+    done = installed.python("-c", SMALL)
+    assert (done.stdout, done.stderr) == ("3 steps\n", "")
+    private = installed.temporary / PRIVATE
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    (small,) = private.rglob("*.nbc")
+    copy_shared(private, installed.folder / "site")
+    before = {path for path in private.rglob("*.nbc") if tear(path, "ceil_steps", "place_exit")}
     done = installed.backtest()
     assert (done.returncode, done.stderr) == (0, COMPILING), done.stderr
     assert "compiled" in done.stdout
-    private = installed.temporary / PRIVATE
-    assert stat.S_IMODE(private.stat().st_mode) == 0o700
-    before = {path: path.stat().st_mtime_ns for path in private.rglob("*.nbc")}
-    assert before, "nothing was kept"
-    for path in before:
-        if "advance" in path.name or "place_exit" in path.name:  # One that is the strategy's, one that all share.
-            path.write_bytes(path.read_bytes()[:100])  # What a power cut leaves.
-    again = installed.backtest()
-    assert (again.returncode, again.stderr) == (0, COMPILING), again.stderr
-    assert all(path.stat().st_size > 100 for path in private.rglob("*.nbc")), "a torn one is made anew"
+    again = installed.python("-c", SMALL)
+    assert (again.stdout, again.stderr) == ("3 steps\n", "")
+    after = set(private.rglob("*.nbc"))
+    assert before < after, "nothing was kept"
+    assert any("advance" in path.name for path in after - before)
+    assert small in after
+    assert all(path.stat().st_size > TORN_BYTES for path in after), "a torn one is made anew"
 
 
-@pytest.mark.parametrize("open_to", [pytest.param("others", marks=pytest.mark.slow), "a link"])
-def test_a_folder_that_others_may_write_to_is_not_trusted(installed: ReadOnly, open_to: str) -> None:
+def tear(path: Path, *names: str) -> bool:
+    """Leave what a power cut leaves of a file with one of these names."""
+    if any(name in path.name for name in names):
+        path.write_bytes(path.read_bytes()[:TORN_BYTES])
+    return True
+
+
+def share(installed: ReadOnly, open_to: str) -> Path:
+    """Return the private folder, which others may write to."""
     private = installed.temporary / PRIVATE
     if open_to == "others":
         private.mkdir()
@@ -97,6 +120,21 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(installed: ReadOnly, o
     else:
         (installed.folder / "elsewhere").mkdir(mode=0o700)
         private.symlink_to(installed.folder / "elsewhere")
+    return private
+
+
+@pytest.mark.parametrize("open_to", ["others", "a link"])
+def test_a_folder_that_others_may_write_to_is_not_trusted(installed: ReadOnly, open_to: str) -> None:
+    private = share(installed, open_to)
+    done = installed.python("-c", SMALL)
+    assert done.stdout == "3 steps\n"
+    assert done.stderr.startswith(UNCACHED)
+    assert not list(private.rglob("*"))
+
+
+@pytest.mark.slow
+def test_a_backtest_without_a_cache_warns_once(installed: ReadOnly) -> None:
+    private = share(installed, "a link")
     done = installed.backtest()
     assert done.returncode == 0, done.stderr
     assert "compiled" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 from array import array
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from papertape.engine.research.guarded import run_tape
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.events.units import MINUTE_MS
 from tests.reducer.random_market import Recipe, market
-from tests.support import DIGEST, STRATEGIES, configured_world, state_of
+from tests.support import DIGEST, REPOSITORY, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: there is no compiled way to compare")
 
+from numba.core.caching import UserWideCacheLocator
+
 from papertape.engine.research.compiled_kernel import CompiledEngine as CompiledEngine  # noqa: PLC0414
 from papertape.engine.research.compiled_kernel import make_known
-from papertape.engine.research.shared_parts import load_shared
+from papertape.engine.research.loop_cache import loop_cache
+from papertape.engine.research.shared_parts import SHARED, compiled_digest, load_shared
 
 
 class Ending(Struct, frozen=True):
@@ -63,11 +67,30 @@ def compiled(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
 
 
 @cache
-def compile_once() -> None:
-    """Compile every strategy, once for all processes that run tests: who comes second finds it on the disk."""
+def compile_shared() -> None:
+    """Compile what all strategies share, once for all processes that run tests."""
     with _alone("shared"):
         make_known()
         load_shared()
+
+
+def copy_shared(cache: Path, sources: Path = REPOSITORY) -> None:
+    """Copy what all strategies share, compiled, into a new cache of these sources, a copy of the repository's."""
+    compile_shared()
+    for function in SHARED:
+        stored = loop_cache(function, compiled_digest())
+        assert stored is not None
+        source = sources / Path(function.__code__.co_filename).relative_to(REPOSITORY)
+        folder = cache / UserWideCacheLocator.get_suitable_cache_subpath(str(source))
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in Path(stored.cache_path).glob(f"{source.stem}.{function.__name__}-*"):
+            shutil.copy2(file, folder)
+
+
+@cache
+def compile_once() -> None:
+    """Compile every strategy, once for all processes that run tests: who comes second finds it on the disk."""
+    compile_shared()
     names = sorted(STRATEGIES, reverse=os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0")
     for name in names:
         with _alone(name):

@@ -107,6 +107,9 @@ def test_it_runs_compiled_as_in_python_and_an_edit_of_it_is_seen(tmp_path: Path,
     """
     (tmp_path / "strategies").mkdir()
     cache, subject = tmp_path / "cache", ["-m", "tests.research.subject"]
+    from tests.research.ways import copy_shared  # noqa: PLC0415 - belongs to an extra
+
+    copy_shared(cache)
     environment = {"NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
     for name in beside:
         assert asked([*subject, "loops", name], environment) == [True]

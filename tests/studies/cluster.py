@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from random import sample
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 
@@ -17,19 +18,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+SECOND_DEATH = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+PORTS = range(12_000, 30_000)
+"""Below those that the system gives to a connection: one of them could take a scheduler's while it is down."""
 
 
-def begin(module: str, *arguments: str) -> subprocess.Popen[str]:
+def begin(module: str, *arguments: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     """Start `python -m MODULE ARGUMENTS` in the repository."""
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", module, *arguments],
         cwd=REPOSITORY,
-        env={**os.environ, **QUIET, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
+        env={**os.environ, **SECOND_DEATH, "PYTHONPATH": str(REPOSITORY)},
+        stdout=stdout,
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    for port in sample(PORTS, len(PORTS)):
+        with closing(socket.socket()) as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise OSError("every port is taken")
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -40,22 +52,22 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def begin_study(folder: Path, name: str, executor: str) -> subprocess.Popen[str]:
     """Start, or resume, a small study by `here`, `processes` or the scheduler at an address."""
-    return begin("tests.studies.study_process", str(folder), name, executor)
+    return begin("tests.studies.study_process", str(folder), name, executor, stdout=subprocess.PIPE)
 
 
 def end_of(study: subprocess.Popen[str]) -> tuple[int, list[str]]:
     """The exit code and the lines of a study that comes to its end."""
-    out, _ = study.communicate(timeout=120)
-    return study.returncode, out.splitlines()
+    assert study.stdout is not None
+    with study:  # What was read ahead of a line comes first, which `communicate` would leave out.
+        lines = study.stdout.read().splitlines()
+    return study.returncode, lines
 
 
 class Cluster:
     """A scheduler and two workers on this machine."""
 
     def __init__(self, folder: Path) -> None:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
         self.folder = folder
         self.scheduler = self._begin_scheduler()

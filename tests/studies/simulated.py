@@ -32,7 +32,7 @@ RISK_USDT = 10.0
 class Recipe(Struct, frozen=True):
     """What a simulated study is made of. `edge_r` is what the best set's trades earn on average before costs, in R.
 
-    Every set has at least three fifths of the edge. `alike` is the correlation of neighbours.
+    The sets at the border of the grid have about the share `floor` of it. `alike` is the correlation of neighbours.
     """
 
     seed: int
@@ -44,6 +44,7 @@ class Recipe(Struct, frozen=True):
     trades_a_day: int = 2
     spread_r: float = 1.2
     alike: float = 0.9
+    floor: float = 0.5
 
 
 class Grid:
@@ -165,7 +166,7 @@ def drawn_results(recipe: Recipe) -> Any:
     shape = np.linalg.cholesky(recipe.alike**distance)
     noise = random.standard_normal((recipe.days, recipe.trades_a_day, len(rows))) @ shape.T
     middle = np.hypot(rows - (recipe.rows - 1) / 2, columns - (recipe.columns - 1) / 2)
-    edge = recipe.edge_r * (0.6 + 0.4 * np.exp(-((middle / 3.0) ** 2)))
+    edge = recipe.edge_r * (recipe.floor + (1.0 - recipe.floor) * np.exp(-((middle / 2.5) ** 2)))
     return recipe.spread_r * noise + edge
 
 

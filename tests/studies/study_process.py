@@ -1,6 +1,6 @@
 """A small study in a process of its own: `-m tests.studies.study_process FOLDER NAME here|processes|ADDRESS`.
 
-It prints a line when it begins and with every chunk, and its digest at the end, or the error that ended it.
+It prints a line when it begins, with every chunk and when it is complete, then its digest, or the error that ended it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def executor(tapes: TapeStore, name: str) -> Executor:
         return Processes(tapes, 2)
     from papertape.studies.executors.dask import DaskCluster  # noqa: PLC0415 - belongs to an extra
 
-    return DaskCluster(tapes, name, patience_s=20.0)
+    return DaskCluster(tapes, name, patience_s=120.0)
 
 
 def run(folder: Path, name: str, executor_name: str) -> str:
@@ -45,6 +45,7 @@ def run(folder: Path, name: str, executor_name: str) -> str:
         for _ in execute(store, workers, task(digest, (), sets=SETS), ids, range(SETS)):
             print("stored", flush=True)
         workers.close()
+        print("complete")
         return store.digest()
 
 

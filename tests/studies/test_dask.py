@@ -18,7 +18,6 @@ import yaml
 from msgspec.structs import replace
 
 from papertape.events.errors import SchedulerGone, WorkerRefused
-from papertape.studies.executors.dask import DaskCluster
 from papertape.studies.executors.here import Here
 from papertape.studies.tape_store import TapeStore
 from papertape.studies.tasks import TaskFailure, TaskOutcome
@@ -31,6 +30,15 @@ from tests.support import REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from papertape.studies.executors.dask import DaskCluster
+
+
+def connect(tapes: TapeStore, address: str, patience_s: float = 60.0) -> DaskCluster:
+    """An executor. Its library is imported here: not every worker of the tests needs it."""
+    from papertape.studies.executors.dask import DaskCluster  # noqa: PLC0415
+
+    return DaskCluster(tapes, address, patience_s)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +63,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def executor(tapes: TapeStore, cluster: Cluster) -> Iterator[DaskCluster]:
     """The executor on them."""
-    made = DaskCluster(tapes, cluster.address)
+    made = connect(tapes, cluster.address)
     yield made
     made.close()
 
@@ -107,7 +115,7 @@ def test_a_task_that_kills_its_workers_is_run_alone_reported_and_the_others_are_
 def test_a_scheduler_that_is_not_there_is_waited_for_then_named(tapes: TapeStore) -> None:
     began_s = time.monotonic()
     with pytest.raises(SchedulerGone, match=r"the scheduler tcp://127\.0\.0\.1:9 did not answer for 1 s"):
-        DaskCluster(tapes, "tcp://127.0.0.1:9", patience_s=1.0)
+        connect(tapes, "tcp://127.0.0.1:9", patience_s=1.0)
     assert 1.0 <= time.monotonic() - began_s < 20.0
 
 
@@ -141,13 +149,14 @@ def undisturbed(folder: Path) -> str:
     return run_study(folder, "undisturbed", "here")
 
 
-def await_moment(study: subprocess.Popen[str], random: Random) -> None:
-    """Wait for a random moment between the begin of a study and about its end."""
+def await_moment(study: subprocess.Popen[str], random: Random) -> bool:
+    """Wait for the next moment, while up to three chunks are stored; whether the study goes on."""
     assert study.stdout is not None
-    lines = random.randint(1, 2 + 3 * SETS // 4)
-    for _ in range(lines):
-        study.stdout.readline()
+    for _ in range(random.randint(1, 4)):
+        if study.stdout.readline() not in ("running\n", "stored\n"):
+            return False
     time.sleep(random.uniform(0.0, 0.2))
+    return True
 
 
 def check_file(path: Path) -> None:
@@ -160,37 +169,59 @@ def check_file(path: Path) -> None:
         assert file.execute("SELECT COUNT(*) FROM failed").fetchone() == (0,)
 
 
-def test_a_killed_worker_study_and_scheduler_change_no_result(folder: Path, undisturbed: str, cluster: Cluster) -> None:
+def test_a_killed_scheduler_with_its_workers_and_a_killed_study_change_no_result(
+    folder: Path, undisturbed: str, cluster: Cluster
+) -> None:
     random = Random(3)
     study = begin_study(folder, "small", cluster.address)
-    await_moment(study, random)
-    cluster.kill_worker(0)
-    kill(study)
-    study = begin_study(folder, "small", cluster.address)
-    await_moment(study, random)
+    assert await_moment(study, random)
     cluster.kill_scheduler()
-    code, lines = end_of(study)
-    assert (code, lines[-1]) == (0, undisturbed), lines
+    assert await_moment(study, random)
+    kill(study)
+    code, lines = end_of(begin_study(folder, "small", "here"))
+    assert (code, lines[-1:]) == (0, [undisturbed]), lines
     check_file(folder / "small.db")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(2_400)
 def test_fifty_kills_at_random_moments_change_no_result(folder: Path, undisturbed: str, cluster: Cluster) -> None:
+    """Studies one after the other, each killed several times, its workers and its scheduler too."""
     random = Random(50)
-    for number in range(50):
-        killed, executor = random.choice(["worker", "study", "scheduler"]), cluster.address
-        if killed == "study" and random.random() < 0.5:
-            executor = "processes"  # Which end with the study: else `kill` waits for the pipe that they hold.
-        study = begin_study(folder, str(number), executor)
-        await_moment(study, random)
-        if killed == "study":
-            kill(study)
-            study = begin_study(folder, str(number), executor)
-        elif killed == "worker":
-            cluster.kill_worker(0)
+    killed, number = 0, 0
+    study = begin_study(folder, "0", cluster.address)
+    while killed < 50:
+        if await_moment(study, random):
+            killed += 1
+            what = random.choice(["worker", "study", "scheduler"])
+            if what == "worker":
+                cluster.kill_worker(random.randrange(2))
+            elif what == "scheduler":
+                cluster.kill_scheduler()
+            else:
+                kill(study)  # It waits for the processes of the study, which hold its pipe, to end with it.
+                study = begin_study(folder, str(number), random.choice([cluster.address, "processes"]))
         else:
-            cluster.kill_scheduler()
-        code, lines = end_of(study)
-        assert (code, lines[-1]) == (0, undisturbed), (number, killed, lines)
-        check_file(folder / f"{number}.db")
+            code, lines = end_of(study)
+            assert (code, lines[-1:]) == (0, [undisturbed]), (number, killed, lines)
+            check_file(folder / f"{number}.db")
+            number += 1
+            study = begin_study(folder, str(number), cluster.address)
+    code, lines = end_of(study)
+    assert (code, lines[-1:]) == (0, [undisturbed]), (number, killed, lines)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_come_back_ends_the_study_by_name(
+    tapes: TapeStore, digest: str, tmp_path: Path
+) -> None:
+    with Cluster(tmp_path) as own:
+        executor = connect(tapes, own.address)
+        executor._patience_s = 2.0
+        running = executor.run([task(digest, range(at, at + 2), 2, SETS) for at in range(0, SETS, 2)])
+        assert isinstance(next(running), TaskOutcome)
+        kill(own.scheduler)
+        with pytest.raises(SchedulerGone, match=f"the scheduler {own.address} did not answer for 2 s"):
+            for _ in running:
+                pass
+        executor.close()

@@ -65,7 +65,7 @@ BROKEN: list[tuple[str, str, dict[str, Any], str, str]] = [
     ),
     ("enough", "outside", {"sharpe": SharpeRatio(0.02, 274)}, "274 days of at least 6,7", "more than 2 years"),
     ("enough", "outside", {"sharpe": SharpeRatio(1.0, 274, 9.0)}, "too uneven", "fewer extreme days"),
-    ("costs", "outside", {"cost_to_stop": 0.5}, "more than 50 % of what they lose", "stops 1.5 times as far away"),
+    ("costs", "outside", {"cost_to_stop": 0.5}, "pays 50 % of its stop distance", "stops 1.5 times as far away"),
     ("costs", "outside", {"gross_usdt": 3.0}, "earns 3.00 USDT before costs of 2.00", "costs of at most 1.50 USDT"),
     ("costs", "outside", {"gross_usdt": -3.0}, "loses 3.00 USDT before costs", "the trades lose before them"),
     ("out_of_sample", "outside", {"net_usdt": -1.0, "sharpe": None}, "-1.00 USDT after costs", "other rules"),

@@ -44,13 +44,13 @@ def test_a_ruined_account_has_lost_everything_and_none_has_nothing_to_shuffle() 
 def test_bands_follow_the_mean_and_widen_with_the_root_of_the_trades() -> None:
     bands = cumulative_bands([1.0, -1.0, 0.5, -0.3], trades=400)
     assert len(bands) == 400
-    low, _, middle, _, high = bands[-1]
+    _, low, _, middle, _, high = bands[-1]
     spread = np.std([1.0, -1.0, 0.5, -0.3])
     assert middle == pytest.approx(0.05 * 400, abs=2.0)
     assert high - low == pytest.approx(2 * 1.645 * spread * 20.0, rel=0.1)
     assert all(list(band) == sorted(band) for band in bands)
     assert cumulative_bands([]) == ()
-    assert cumulative_bands([0.5], trades=2) == ((0.5,) * 5, (1.0,) * 5)
+    assert cumulative_bands([0.5], trades=2) == ((0.5,) * 6, (1.0,) * 6)
 
 
 def test_days_are_drawn_in_blocks_that_keep_their_order() -> None:

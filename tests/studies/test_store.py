@@ -17,7 +17,8 @@ from papertape.projections.folds.metrics import daily_returns, sharpe
 from papertape.projections.studies.document import Costs, Document, Verdict
 from papertape.projections.studies.schema import FORMAT
 from papertape.studies.day_selection import DaySelection
-from papertape.studies.store import StudyStore, plan_key
+from papertape.studies.plan import plan_key
+from papertape.studies.store import StudyStore
 from papertape.studies.tasks import TaskFailure, TaskOutcome
 from tests.studies.chores import SPANS, outcome, plan, result
 from tests.support import REPOSITORY
@@ -69,6 +70,8 @@ def test_a_result_that_arrives_twice_is_stored_once(store: StudyStore) -> None:
     before = store.digest()
     assert store.add(outcome([1, 2, 3], machine="another")) == 0
     assert store.add(outcome([2, 3, 4])) == 1
+    long_way = TaskOutcome(0, [4], [result(4)._replace(long_way=-1)], "here", 0.1, {"a hook failed": 1})
+    assert store.add(long_way) == 0
     assert [number for number, *_ in store.rows(0)] == [1, 2, 3, 4]
     assert store.digest() != before
 

@@ -47,7 +47,7 @@ async def test_the_pages_show_the_promise_and_the_drift() -> None:
         strategy = (await client.get("/strategy/momentum")).text
         other = (await client.get("/strategy/vwap_rsi")).text
     assert "<small>promised / actual</small>" in arena_page
-    assert '<span class="sub down" title="result far below promise, ' in arena_page
+    assert '<span class="sub" title="result far below promise, ' in arena_page
     assert "set 4,711 of the study momentum-btc, verdict NO" in strategy
     assert "Promoted against the verdict: a &lt;b&gt;try&lt;/b&gt;" in strategy
     assert "90 % within" in strategy

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.projections.studies.document import Axis, Costs, Document, Verdict
-from papertape.projections.studies.reader import StudyFolder
+from papertape.projections.studies.reader import StudyFolder, net_outside
 from papertape.projections.text.formats import gain
 from tests.events.loop import in_loop
 from tests.studies_file import AXES, SMALL_AXES, document, gates, write_examples, write_study
@@ -73,7 +73,7 @@ async def test_the_list_leads_to_every_study_and_no_state_is_an_error(tmp_path: 
             assert (await there.get(link)).status_code == 200, link
     for word in ("complete", "running", "interrupted", "failed", "newer format", "unreadable"):
         assert word in found.text
-    assert gain(CONCLUDED.costs.net_usdt) in found.text
+    assert gain(net_outside(CONCLUDED)) in found.text
 
 
 @in_loop
@@ -213,6 +213,12 @@ async def test_the_log_of_the_chosen_set_is_one_command_away(tmp_path: Path) -> 
     command = f"papertape ui --port 0 --db {tmp_path}/s.backtest.db"
     assert command in shown.text
     assert command in shown.of("button", "data-copy-text")
+    site = site_of(list(DAY), database=str(tmp_path / "s.backtest.db"))
+    site.studies = StudyFolder(tmp_path)
+    async with visiting(site) as there:
+        own = Elements((await there.get("/studies/s?as_of=12")).text)
+    assert "These pages show its backtest" in own.text
+    assert command not in own.text
 
 
 @in_loop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papertape.events.facts import AnomalyCleared, AnomalyRaised, StudyPromoted
+from papertape.events.facts import AnomalyCleared, AnomalyPersists, AnomalyRaised, StudyPromoted
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.promised import Promised
@@ -35,8 +35,12 @@ def lived(act: Callable[[WatchdogRig], Awaitable[None]]) -> WatchdogRig:
     return run(main, START_MS)
 
 
+def told(rig: WatchdogRig) -> list[AnomalyRaised | AnomalyCleared | AnomalyPersists]:
+    return [one for one in rig.told() if isinstance(one, AnomalyRaised | AnomalyCleared | AnomalyPersists)]
+
+
 def drifts(rig: WatchdogRig) -> list[tuple[type[Event], str, str]]:
-    return [(type(one), one.kind, one.subject) for one in rig.told()]
+    return [(type(one), one.kind, one.subject) for one in told(rig)]
 
 
 def test_a_bad_run_is_reported_once_without_reminders_and_its_recovery_too() -> None:
@@ -53,7 +57,7 @@ def test_a_bad_run_is_reported_once_without_reminders_and_its_recovery_too() -> 
         (AnomalyRaised, "result_below_promise", "momentum"),
         (AnomalyCleared, "result_below_promise", "momentum"),
     ]
-    raised = next(one for one in rig.told() if one.kind == "result_below_promise")
+    raised = next(one for one in told(rig) if one.kind == "result_below_promise")
     assert raised.detail.startswith("-3.85 R after 11 trades of set 4,711 of momentum-btc; +5.50 R expected")
 
 

@@ -22,7 +22,7 @@ SITE = site_of(example_day())
 ROUTES: list[Any] = list(application(SITE, gate_of(), Streams(SITE.timeline)).routes)
 SCHEMAS = [
     "AccountView", "AccountViewListAnswer", "AnomalyCase", "AnomalyKind", "AnomalyView", "ArenaRow",
-    "ArenaRowListAnswer", "AsOf", "Axis", "BreakdownView", "CandleView", "CandlesView", "CandlesViewAnswer",
+    "ArenaRowListAnswer", "AsOf", "Axis", "BandView", "BreakdownView", "CandleView", "CandlesView", "CandlesViewAnswer",
     "CauseView", "ChainView", "ChainViewAnswer", "ChartView", "CloseRequest", "CommandAccepted",
     "ConditionView", "ConditionsView", "ConditionsViewListAnswer", "ConfigView", "ConfigViewAnswer", "Costs",
     "CoverageView", "DayResult", "DayResultListAnswer", "DrawdownPoint", "DriftView", "EngineStatus",
@@ -31,7 +31,7 @@ SCHEMAS = [
     "FoldResult", "GateResult", "GroupRow", "HealthView", "HistogramBin", "KillRequest", "LimitView",
     "LiveView", "MatrixCell", "Message", "MessageListAnswer", "NotReadyReason", "OrderView",
     "OrderViewListAnswer", "PauseRequest", "Performance", "PlotLine", "PlotView", "PortfolioView",
-    "PositionView", "PositionViewListAnswer", "Problem", "PromiseView", "PromisedBand", "PromisedSummary",
+    "PositionView", "PositionViewListAnswer", "Problem", "PromiseView", "PromisedSummary",
     "ReadinessView", "ReadingView", "ReadyView", "RefusedView", "ReloadRequest", "RepairView", "ResetRequest",
     "RestingPrice", "ResumeRequest", "RiskView", "RiskViewAnswer", "RunnerDetail", "RunnerDetailAnswer",
     "SetFigures", "SetPage", "SetSharpes", "SettlementView", "SignalReceipt", "SignalRequest", "SignalView",

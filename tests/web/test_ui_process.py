@@ -144,7 +144,7 @@ def test_of_a_thousand_clients_the_configured_number_is_served(tmp_path: Path) -
     with serving(tmp_path, "--db", "small.db", "--set", "web.streams_max=300") as (process, url):
         wait_until(lambda: get(f"{url}/api/v1/status").status_code == 200)
         host, _, port = url.removeprefix("http://").partition(":")
-        command = [sys.executable, "-m", "benchmarks.web_clients", host, port, "1000"]
+        command = [sys.executable, "-m", "benchmarks.programs.web_clients", host, port, "1000"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with subprocess.Popen(command, cwd=ROOT, env=environment(), **pipes) as crowd:
             assert crowd.stdout is not None

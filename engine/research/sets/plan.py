@@ -81,6 +81,8 @@ def long_way_reason(strategy: Strategy, settings: RunnerSettings, tape: Tape) ->
     """Return why no set of a strategy can be traded over a prepared market, empty if all can."""
     if strategy.fault:
         return "the strategy's file cannot be used"
+    if tape.disorder:
+        return tape.disorder
     if len(tape.contracts) > 1:
         return "several symbols"
     if strategy.references:

@@ -61,7 +61,9 @@ def engine_events(
         outcome = run_tape(world, PlainEngine(world, tape))
     else:
         from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
+        from tests.research.ways import compile_shared  # noqa: PLC0415 - likewise
 
+        compile_shared()
         outcome = run_tape(world, CompiledEngine(world, tape))
     return world, [item.event for item in outcome.decided]
 

@@ -1,4 +1,4 @@
-"""A guesser of tokens in a process: `python -m benchmarks.token_guesser HOST PORT COUNT`.
+"""A guesser of tokens in a process: `python -m benchmarks.programs.token_guesser HOST PORT COUNT`.
 
 It sends wrong bearer tokens for pages, views and commands, and wrong logins, over many connections as fast as the
 answers come; at least COUNT, and until stdin closes. Then it prints the number of answers by status as JSON.

@@ -1,4 +1,4 @@
-"""Open a log in a fresh process as the web does, and measure it: `python -m benchmarks.timeline_process DB`."""
+"""Open a log in a fresh process as the web does, and measure it: `-m benchmarks.programs.timeline_process DB`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many clients of one page in a process: `python -m benchmarks.web_clients HOST PORT COUNT`.
+"""Many clients of one page in a process: `python -m benchmarks.programs.web_clients HOST PORT COUNT`.
 
 Half of them read server-sent events, half a WebSocket; the first one never reads. The process prints a line of JSON
 with the responses when all have arrived, and one with the received bytes after stdin closes.
