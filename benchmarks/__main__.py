@@ -23,6 +23,7 @@ from benchmarks.recovery import recovery, replay
 from benchmarks.report import PATH, page, replace_sections, show
 from benchmarks.scaling import scaling
 from benchmarks.state_queries import state_queries
+from benchmarks.sweeps import sweeps
 from benchmarks.telegram import telegram_dead
 from benchmarks.timeline import timeline
 from benchmarks.token_guessing import token_guessing
@@ -30,6 +31,7 @@ from benchmarks.web import web
 
 MEASURES: dict[str, Callable[[Bench], Result]] = {
     "vectorbt": against_vectorbt,
+    "sweeps": sweeps,
     "backtesting": against_backtesting,
     "identical": identical,
     "process": process,
@@ -49,7 +51,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "guessing": token_guessing,
     "dashboard": dashboard,
 }
-WITH_RIVALS = ("vectorbt", "backtesting", "eventsourcing")
+WITH_RIVALS = ("vectorbt", "sweeps", "backtesting", "eventsourcing")
 
 
 def arguments() -> argparse.Namespace:

@@ -18,6 +18,7 @@ from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import NotedDecision
 from papertape.engine.kernel.indicators.progress import history_rows
+from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
 from papertape.engine.kernel.references import make_own_update, make_reference_update
 from papertape.engine.kernel.risk_settings import RiskSettings, guard_of, rules_of
 from papertape.engine.kernel.series import missing_max
@@ -218,7 +219,8 @@ def _grow_series(state: EngineState, series: SeriesSet) -> None:
 def series_set(state: EngineState, timeframe_ms: int) -> SeriesSet:
     """Return the series of a timeframe, which all runners share."""
     if timeframe_ms not in state.series:
-        state.series[timeframe_ms] = SeriesSet(timeframe_ms, [])
+        rows = max((one.rows for one in state.series.values()), default=HISTORY_BARS_MIN)
+        state.series[timeframe_ms] = SeriesSet(timeframe_ms, [], rows)
         _grow_series(state, state.series[timeframe_ms])
     return state.series[timeframe_ms]
 
@@ -344,8 +346,8 @@ def _grow_runner(state: EngineState, runner: Runner) -> None:
         params = msgspec.convert(values, runner.strategy.parameters)
         runner.params.append(params)
         needs = Needs(*runner.strategy.candles_needed(params))
-        for order, series in enumerate(runner.series):
-            series.lengthen(history_rows(needs.filter_candles if order else needs.candles))
+        for series in state.series.values():  # All of one length: compiled code has them in one array.
+            series.lengthen(history_rows(max(needs.candles, needs.filter_candles)))
         runner.needs.append(needs)
         runner.active.append(name in event.symbols)
     while len(runner.out) < (1 if state.bare else decisions_max(len(names))):

@@ -120,8 +120,8 @@ class SetRunner:
                 results.update(dict.fromkeys(members, untraded(self._settings.risk.capital_usdt)))
                 continue
             run = _MarketRun(market, extent, params, needs)
-            for same in _groups(members, _values_of(params, market.plan.observing)).values():
-                found = run.trade(same)
+            for key, same in _groups(members, _values_of(params, market.plan.observing)).items():
+                found = run.trade(key, same)
                 if market.kit.failed():
                     return "a hook failed"
                 results.update(zip(same, found, strict=True))
@@ -172,10 +172,10 @@ class _MarketRun:
         self.param_rows, self.needs_rows = market.kit.records(params), market.kit.records(needs)
         self._entering = _values_of(params, market.plan.entering)
 
-    def trade(self, members: Sequence[int]) -> list[SetResult]:
-        """Return the results of sets that share a state, in their order."""
+    def trade(self, key: Hashable, members: Sequence[int]) -> list[SetResult]:
+        """Return the results of sets that share a state, which `key` determines, in their order."""
         market, plan = self.market, self.market.plan
-        states = market.follow(self.param_rows[members[0] : members[0] + 1])
+        states = market.follow(key, self.param_rows[members[0] : members[0] + 1])
         entries = _groups(members, self._entry_key if plan.finds else _same)
         results: dict[int, SetResult] = {}
         for part in _chunks(list(entries.values()), max(1, GRID_MAX // (market.closes + 1))):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from array import array
 from random import Random
 from typing import TYPE_CHECKING
@@ -22,9 +25,11 @@ from papertape.events.errors import ConfigError
 from tests.build import FIVE_MINUTES_MS
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import EAGER
-from tests.support import NO_LIMITS, PROVING, REPOSITORY
+from tests.support import NO_LIMITS, PROVING, REPOSITORY, configured_world
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.research.tape import Tape
 
@@ -81,7 +86,8 @@ def drawn_tape(random: Random, strategy: Strategy) -> Tape:
         funding_minutes=random.choice([30, 60, 480]) if finest_ms == FIVE_MINUTES_MS else 480,
     )
     tape, every = market(recipe), max(1, frame_ms // FIVE_MINUTES_MS)
-    [readings] = tape.open_interest
+    readings = tape.open_interest[0]
+    assert readings is not None
     tape.open_interest = [SeriesColumns("random", readings.time_ms[::every], readings.value[::every])]
     times_ms = array("q", tape.candles[0].open_time_ms[::7])
     values = array("d", [random.choice([-1.0, -0.4, 0.4, 1.0]) for _ in times_ms])
@@ -136,3 +142,32 @@ def test_what_cannot_be_prepared_takes_the_long_way_and_is_counted() -> None:
     runner = SetRunner(tape, STRATEGIES, "momentum", RunnerSettings(), "python")
     assert [one.long_way for one in runner.run([{}, {"sl_percent": 0.4}], TradedSpan())] == [1, 1]
     assert runner.long_way == {"several symbols": 2}
+
+
+def test_all_histories_of_a_run_are_of_one_length() -> None:
+    """One that a strategy needs long lengthens the others: the compiled loop has them in one array."""
+    contracts = market(Recipe(3, candles=20, timeframe_ms=FIVE_MINUTES_MS)).contracts
+    world = configured_world(contracts, {"vwap_rsi": RunnerSettings({"vwap_period": 2_000})})
+    assert [len(one.bars[0]) for one in world.runners[0].series] == [2_048, 2_048]
+
+
+@pytest.mark.slow
+def test_the_loops_over_sets_compile_and_run_in_a_new_process_without_a_cache(tmp_path: Path) -> None:
+    """With numba's loop vectorizer, code as large as this called an address that is 0, and the process ended."""
+    program = """
+from random import Random
+from papertape.engine.runner_settings import RunnerSettings
+from tests.research.test_set_runs import STRATEGIES, assert_equal, drawn_set, drawn_span, drawn_tape
+for name in ("momentum", "funding"):
+    random, strategy = Random(name), STRATEGIES[name]
+    tape = drawn_tape(random, strategy)
+    sets = [drawn_set(random, strategy) for _ in range(12)]
+    found = assert_equal(tape, name, RunnerSettings(), sets, drawn_span(random, tape), "compiled")
+    assert not any(one.long_way for one in found)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob("*.nbi")), "the loops were not stored"

@@ -36,7 +36,16 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.sets.figures import Figures
     from papertape.engine.kernel.sets.tables import CandleTable
-    from papertape.engine.kernel.state import Account, AccountRules, Desks, FactColumns, SymbolState
+    from papertape.engine.kernel.state import (
+        Account,
+        AccountRules,
+        Desks,
+        FactColumns,
+        Market,
+        Series,
+        Settlements,
+        SymbolState,
+    )
 
 
 def make_decide_row(decide: Callable[..., int]) -> Callable[..., int]:
@@ -194,6 +203,19 @@ def rest(candles: FactColumns, i: int, until: int, desk: SymbolState, account: A
     return i
 
 
+def fill_idle(table: CandleTable, i: int, candle: Series, market: Market) -> None:
+    """Fill in what the row of a candle between closes says of it."""
+    candle.turbulent_at_open = table.turbulent[i]
+    market.booked = table.booked[i]
+    market.due = table.due[i]
+
+
+def post_due(table: CandleTable, i: int, due: Settlements, settlements: Settlements) -> None:
+    """Put the settlements that are due at a candle into the ring where the kernel looks for them."""
+    for s in range(table.booked[i], table.due[i]):
+        copy_record(due[s], settlements[s & SETTLEMENTS_MASK])
+
+
 def count_asks(asks: int, desk: SymbolState) -> None:
     """Count closes of the strategy's timeframe that were passed over into those since the last exit."""
     if desk.candles_since_exit >= 0:
@@ -233,7 +255,7 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
         candles, table, asks, rows, due = tables
         all_rules, contracts, tiers, answers, out, notes = exchange
         desk, rules, answer, c, i = desks[0], all_rules[0], answers[0], figures.entry, figures.candle
-        order, position, between, resting = desk.order, desk.position, rows.series[0][idle], rows.markets[idle]
+        order, position = desk.order, desk.position
         while 0 <= i < end:
             a = table.ask[i]
             if position.side == 0 and order.action == NO_ORDER:
@@ -246,9 +268,7 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
             elif position.side == 0:
                 i = rest(candles, i, end, desk, account)
             elif order.action == NO_ORDER:
-                b = a
-                if skip_asks:
-                    b = longs[a] if position.side > 0 else shorts[a]
+                b = (longs[a] if position.side > 0 else shorts[a]) if skip_asks else a
                 i = hold(candles, table, i, min(asks.candle[b], end), desk, desks, account, rules, figures)
             b = table.ask[i]
             count_asks(b - a, desk)
@@ -257,10 +277,8 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
             r = asks.row[b]
             if asks.candle[b] != i:
                 r = idle
-                between.turbulent_at_open = table.turbulent[i]
-                resting.booked, resting.due = table.booked[i], table.due[i]
-            for s in range(table.booked[i], table.due[i]):
-                copy_record(due[s], rings[0][s & SETTLEMENTS_MASK])
+                fill_idle(table, i, rows.series[0][r], rows.markets[r])
+            post_due(table, i, due, rings[0])
             load_fact(fact, candles, i)
             close_days(figures, fact.open_time_ms, days)
             seen = rows.markets[r], *rings, rows.signals[r]

@@ -143,9 +143,9 @@ class CompiledKit:
     def end_states(self, states: Array) -> None:
         """Leave the states as they are: there is a place for the row of the candles between closes."""
 
-    def states(self, total: int) -> Array:
-        """Return room for the states of the strategy at every row."""
-        return np.zeros(total, dtype=self._state)
+    def states(self, total: int, before: Array | None) -> Array:
+        """Return room for the states of the strategy at every row: memory that was used before costs less."""
+        return np.zeros(total, dtype=self._state) if before is None else before
 
     def leaves(self, rows: Array) -> Iterator[tuple[Any, ...]]:
         """Return the numbers of every row."""

@@ -77,8 +77,8 @@ class Kit(Protocol):
     def end_states(self, states: Any) -> None:
         """Add a state for the row of the candles between closes; nobody looks at it."""
 
-    def states(self, total: int) -> Any:
-        """Return room for the states of the strategy at every row."""
+    def states(self, total: int, before: Any) -> Any:
+        """Return room for the states of the strategy at every row: that of `before`, which ends, or new room."""
 
     def leaves(self, rows: Any) -> Iterator[tuple[Any, ...]]:
         """Return the numbers of every row."""

@@ -123,7 +123,7 @@ class PlainKit:
         """Add a state for the row of the candles between closes; nobody looks at it."""
         states.append(self.runner.strategy.state())
 
-    def states(self, total: int) -> Any:  # noqa: ARG002 - lists grow
+    def states(self, total: int, before: Any) -> Any:  # noqa: ARG002 - lists grow
         """Return room for the states of the strategy at every row."""
         return []
 

@@ -14,7 +14,7 @@ from papertape.engine.research.set_result import SetResult
 from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from papertape.engine.research.set_result import TradedSpan
     from papertape.engine.research.sets.kit import Kit
@@ -47,6 +47,7 @@ class PreparedMarket:
 
     def __init__(self, kit: Kit, plan: SetPlan, tape: Tape, series_ms: Sequence[int]) -> None:
         self.kit, self.plan = kit, plan
+        self._followed: tuple[Hashable, Any] | None = None
         self.facts = kit.facts(tape)
         self.candles = kit.candles(self.facts)
         self.table, asks = kit.table(self.candles.total)
@@ -108,14 +109,21 @@ class PreparedMarket:
 
     # ------------------------------------------------------------ passes
 
-    def follow(self, param: Any) -> Any:
-        """Return the strategy's state at every row, under the parameters of one set."""
+    def follow(self, key: Hashable, param: Any) -> Any:
+        """Return the strategy's state at every row, under the parameters of one set.
+
+        `key` is what its observing hooks read of them. The states of the last key are kept, and no others.
+        """
+        if self._followed is not None and self._followed[0] == key:
+            return self._followed[1]
         kit = self.kit
         _, _, bars, settlements, readings, _ = kit.observed()
-        states, own = kit.states(self.total + 1), kit.new_state()
+        states = kit.states(self.total + 1, None if self._followed is None else self._followed[1])
+        own, self._followed = kit.new_state(), None
         rows = kit.facts_scratch, self.rows, self.total
         kit.follow(self.facts, *rows, bars, settlements, readings, own, param, states)
         kit.end_states(states)
+        self._followed = key, states
         return states
 
     def all_closes(self) -> FoundCloses:
