@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from papertape.engine.research.engine_choice import import_s, is_installed, python_s
-from papertape.engine.research.set_runs import SETS_AT_ONCE
 from papertape.engine.research.sets.plan import plan_of
 from papertape.engine.runner_settings import validate_parameters
 from papertape.engine.strategy_registry import is_shipped
@@ -139,8 +138,8 @@ def sets_engine(experiment: Experiment, spans: int) -> str:
     strategy, tape = experiment.strategy, experiment.tape
     if experiment.engine != "auto" or "print(" in strategy.source:
         return experiment.engine
-    alike = 2 + len(experiment.space.numbers()) / SETS_AT_ONCE
-    work_s = python_s(tape.total(), spans) * alike
+    # CPython follows the market anew for about every set, and waits for nothing that was compiled before.
+    work_s = python_s(tape.total(), spans) * (2 + len(experiment.space.numbers()))
     if not is_installed() or work_s <= import_s():
         return "python"
     from papertape.engine.research.sets.compiled_kit import compile_s  # noqa: PLC0415 - belongs to an extra
