@@ -42,9 +42,9 @@ RISKS = (
     RiskSettings(leverage=20.0, max_session_loss_percent=100.0, max_daily_loss_percent=1.0),
     replace(NO_LIMITS, leverage=100.0, liquidation_distance_min=1.0, max_risk_per_trade_percent=100.0),
 )
-MARKETS = 65 if PROVING else 2
+MARKETS = 65 if PROVING else 1
 SETS = 12
-"""Sets drawn for one market. In all 300 of them are compared, and more than 10,000 by `make prove`."""
+"""Sets drawn for one market. More than 150 are compared, and more than 10,000 by `make prove`."""
 
 
 def drawn_set(random: Random, strategy: Strategy) -> dict[str, int | float]:
