@@ -1,4 +1,4 @@
-"""Ctrl-C in a study: once, the tasks in flight are finished and stored; twice, it stops at once."""
+"""Ctrl-C and SIGTERM in a study: once, the tasks in flight are finished and stored; twice, it stops at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from papertape.cli.environment.early_signals import STOP_SIGNALS
 from papertape.cli.environment.streams import write_message
 
 if TYPE_CHECKING:
@@ -16,24 +17,24 @@ FIRST = "stopping: the tasks in flight are finished and stored; Ctrl-C again sto
 
 
 class Interrupts:
-    """Counts Ctrl-C within a `with` block. The second one raises KeyboardInterrupt."""
+    """Counts Ctrl-C and SIGTERM within a `with` block. The second of them raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._before: Any = signal.SIG_DFL
+        self._before: dict[signal.Signals, Any] = {}
 
     def is_stopped(self) -> bool:
-        """Return whether Ctrl-C was pressed."""
+        """Return whether one of them has arrived."""
         return self.count > 0
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._handle)
+            self._before = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1

@@ -208,10 +208,10 @@ def _executor(tapes: TapeStore, options: RunningOptions, jobs: int, alone_s: flo
 
 @contextmanager
 def _resumable(study: OpenStudy) -> Iterator[None]:
-    """After Ctrl-C, say what is stored where and how to go on, and exit with 130."""
+    """After Ctrl-C or SIGTERM, say what is stored where and how to go on, and exit with 130."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         study.store.set_state("interrupted", now_ms())
         write_message(f"interrupted: what was run is stored in {study.store.path}\n", sys.stderr)
         write_message(f"resume with: {study.resume}\n", sys.stderr)

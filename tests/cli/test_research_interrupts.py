@@ -76,11 +76,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(study_of(call(*sweep_line(folder, "--json", vary=VARY)))["document"]["digest"])
 
 
-def test_after_ctrl_c_the_printed_line_resumes_to_the_same_digest(tmp_path: Path, undisturbed: str) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_after_ctrl_c_the_printed_line_resumes_to_the_same_digest(
+    tmp_path: Path, undisturbed: str, stop: signal.Signals
+) -> None:
     write_market(tmp_path)
     with sweeping(tmp_path, *sweep_line(tmp_path, "--json", vary=VARY)) as process:
         read_until(process, "estimate")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "stopping: the tasks in flight are finished and stored; Ctrl-C again stops at once" in err
