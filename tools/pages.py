@@ -1,4 +1,4 @@
-"""Take the two screenshots of the README from a running page: `python tools/pages.py [http://127.0.0.1:8700]`.
+"""Take the screenshots of the README from a running page: `python tools/pages.py [http://127.0.0.1:8700] [NAME...]`.
 
 This needs what `make test-browser` installs.
 """
@@ -14,16 +14,21 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 DOCS = Path(__file__).parents[1] / "docs"
-PICTURES = {"overview.png": ("/", "dark"), "chart.png": ("/chart/BTCUSDT", "light")}
+PICTURES = {
+    "overview.png": ("/", "dark"),
+    "chart.png": ("/chart/BTCUSDT", "light"),
+    "study.png": ("/studies/momentum-btc", "light"),
+}
 WIDTH, HEIGHT = 1440, 900
 SETTLED_MS = 3_000
 
 
-def take(url: str) -> None:
-    """Write both screenshots."""
+def take(url: str, names: list[str]) -> None:
+    """Write these screenshots."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name, (path, scheme) in PICTURES.items():
+        for name in names:
+            path, scheme = PICTURES[name]
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
             page.route("**/pages/stream", lambda route: route.abort())  # A screenshot shows one moment.
             page.goto(url + path)
@@ -35,4 +40,4 @@ def take(url: str) -> None:
 
 
 if __name__ == "__main__":
-    take(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8700")
+    take(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8700", sys.argv[2:] or list(PICTURES))
