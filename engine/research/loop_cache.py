@@ -73,8 +73,14 @@ class LoopCache(FunctionCache):  # type: ignore[misc]
         self._digest = digest
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        """Return numba's key of machine code, and the digest of the sources that it was made from."""
-        return (*super()._index_key(sig, codegen), self._digest)
+        """Return the key of machine code: types, processor, the loop itself, and the sources of all that it calls.
+
+        numba's own key would pickle what a loop calls, which differs from process to process and fails for the
+        parameters of a strategy whose file is not a module.
+        """
+        cells = (cell.cell_contents for cell in self._py_func.__closure__ or ())
+        settings = tuple(one for one in cells if isinstance(one, int | float | str))
+        return (sig, codegen.magic_tuple(), self._py_func.__code__.co_code, settings, self._digest)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load machine code without registering numba's own functions, which takes 0.3 s and only compiling needs."""

@@ -33,7 +33,6 @@ from papertape.engine.kernel.orders import cancel_orders, expires_by, place_exit
 from papertape.engine.kernel.series import complete_candle, observe_series
 from papertape.engine.kernel.sizing import place_entry
 from papertape.engine.kernel.trailing import follow_position, tighten_stop, value_position
-from papertape.engine.research import numba_callees, own_parts
 from papertape.engine.research.loop_cache import is_compiled_for
 from papertape.engine.research.numba_callees import make_loop
 from papertape.engine.research.records import dtype_of
@@ -95,10 +94,10 @@ def signature_of(function: Callable[..., Any]) -> Any:
 
 @cache
 def compiler_digest() -> str:
-    """Return a digest of the compiler's own sources: code that others made may lack their checks."""
+    """Return a digest of the sources around the kernel, which decide what of it a loop is made of, and how."""
     digest = hashlib.blake2b(digest_size=8)
-    for file in (numba_callees.__file__, own_parts.__file__, __file__):
-        digest.update(Path(file).read_bytes())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

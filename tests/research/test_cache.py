@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -74,3 +75,24 @@ def test_a_replay_from_the_cache_runs_beside_one_that_is_compiled_now(tmp_path: 
         "what they share is compiled once for both"
     )
     assert len([*tmp_path.rglob("*.evolve-*.nbc")]) == 1
+
+
+def test_the_key_of_a_loop_needs_no_pickle_and_knows_what_was_made_part_of_it() -> None:
+    from numba import njit  # noqa: PLC0415 - an extra
+
+    from papertape.engine.research.loop_cache import LoopCache  # noqa: PLC0415 - likewise
+
+    def make(step: int, part: Any) -> Any:
+        def loop(value: int) -> Any:
+            return part, value + step
+
+        return loop
+
+    codegen = njit(make(1, None)).targetctx.codegen()
+
+    def key(step: int, digest: str = "one") -> Any:
+        return LoopCache(make(step, threading.Lock()), digest)._index_key(("int64",), codegen)
+
+    assert key(1) == key(1)
+    assert key(1) != key(2)
+    assert key(1) != key(1, "two")

@@ -209,13 +209,13 @@ def table_loop(function: Callable[..., int]) -> Callable[..., int]:
     return make_loop(function, compiled_digest())
 
 
-_LOOPS: dict[tuple[str, str, str, SetPlan], dict[str, Callable[..., Any]]] = {}
+_LOOPS: dict[tuple[str, str, str], dict[str, Callable[..., Any]]] = {}
 
 
 def set_loops(strategy: Strategy, plan: SetPlan) -> dict[str, Callable[..., Any]]:
     """Return the loops of one strategy by name; each is compiled at its first call, or comes from the disk cache."""
-    digest = own_digest(strategy)
-    key = (strategy.name, strategy.source, digest, plan)
+    digest = f"{own_digest(strategy)} {plan}"
+    key = (strategy.name, strategy.source, digest)
     if key not in _LOOPS:
         register_strategy(strategy)
         _LOOPS[key] = {
