@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from papertape.studies.choice import CHOSEN_TRADES_MIN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,11 +38,19 @@ class DaySelection(Struct, frozen=True):
         return self.keeps_all or place * self.sets < self.drawn * _RANGE
 
     def surplus(self, numbers: Sequence[int], sharpes: Sequence[float | None]) -> list[int]:
-        """Return those of the sets of one span that keep none: neither drawn nor among the best of these."""
+        """Return those of the sets of one span that keep none: neither drawn nor among the best of these.
+
+        A set that cannot be chosen has no Sharpe ratio here; see `eligible`.
+        """
         if self.keeps_all or len(numbers) <= self.best:
             return []
         ranked = sorted(zip(numbers, sharpes, strict=True), key=_rank)
         return [number for number, _ in ranked[self.best :] if not self.is_drawn(number)]
+
+
+def eligible(sharpe: float | None, trades: int) -> float | None:
+    """Return the Sharpe ratio of a set that traded often enough to be chosen, else None: its days matter little."""
+    return sharpe if trades >= CHOSEN_TRADES_MIN else None
 
 
 def _rank(item: tuple[int, float | None]) -> tuple[bool, float, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from fractions import Fraction
 from functools import lru_cache
+from math import isfinite
 from operator import add, eq, ge, gt, le, lt, mul, ne, sub, truediv
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -115,7 +116,7 @@ def _is_condition(node: ast.expr) -> bool:
 def _evaluator(node: ast.expr, names: dict[str, None]) -> Evaluator:
     """Return a function that computes a node; add the names that it reads to `names`."""
     match node:
-        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool) and isfinite(number):
             constant = _fraction(number)
             return lambda _: constant
         case ast.Name(id=name):

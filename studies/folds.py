@@ -63,10 +63,10 @@ class Stretch(Struct, frozen=True):
         return self.first_ms + self.warm_up_ms
 
 
-def duration_ms(text: str, option: str) -> int:
+def duration_ms(text: str, option: str, *, may_be_zero: bool = False) -> int:
     """Return the milliseconds of `90d`, `12h`, `2w` or `30m`. Raise UsageError with the option for anything else."""
     match = DURATION.fullmatch(text.strip())
-    if match is None or int(match[1]) == 0:
+    if match is None or (int(match[1]) == 0 and not may_be_zero):
         raise UsageError(f"{option} {text}: write a duration such as 90d, 12h, 2w or 30m")
     return int(match[1]) * UNITS_MS[match[2]]
 

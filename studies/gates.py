@@ -225,8 +225,9 @@ def plateau(evidence: Evidence) -> GateResult:
     """Judge whether the neighbours of the chosen set earn money too."""
     result, around = _Gate("plateau", "Plateau", "NO"), evidence.plateau
     if evidence.outside is None or around is None:
-        text = NO_FOLDS if evidence.outside is None else "the chosen set has no neighbours"
-        return result.skip(text, "" if evidence.outside is None else "vary its parameters in steps")
+        if evidence.outside is None or evidence.trials.sharpe is None:
+            return result.skip(NO_FOLDS if evidence.outside is None else "no set was chosen")
+        return result.skip("the chosen set has no neighbours", "vary its parameters in steps")
     limit = NEIGHBOUR_TO_CHOSEN_MIN * around.chosen_usdt
     text = (
         f"{_share(around.profitable_share)} of {around.neighbours:,} neighbours earn money out of sample, at least"

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from papertape.engine.kernel.risk_settings import RiskSettings
+from papertape.engine.kernel.strategy import ignore_fact
 from papertape.engine.research.engine_choice import COMPILE_S, SHARED_S, import_s, is_installed, python_s
 from papertape.engine.research.set_result import TradedSpan
 from papertape.engine.runner_settings import RunnerSettings, history_ms, validate_parameters
@@ -163,9 +164,9 @@ def _flat(data: object, prefix: str = "") -> dict[str, object]:
 
 
 def _words(value: object) -> str:
-    if value is None or value in ([], ""):
+    if value is None or value in ([], (), ""):
         return "none"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(_words(one) for one in value)
     if isinstance(value, dict):
         return " ".join(f"{name} {_words(one)}" for name, one in value.items())
@@ -175,9 +176,14 @@ def _words(value: object) -> str:
 def _warnings(experiment: Experiment) -> Iterator[str]:
     """Yield what makes the results of this study doubtful, in one line each."""
     tape = experiment.tape
-    for contract, candles, funding in zip(tape.contracts, tape.candles, tape.funding, strict=True):
+    reads_interest = experiment.strategy.hooks.on_open_interest is not ignore_fact
+    tables = zip(tape.contracts, tape.candles, tape.funding, tape.open_interest, strict=True)
+    for contract, candles, funding, interest in tables:
         yield from _holes(contract.symbol, candles)
         yield from _unpaid_funding(contract.symbol, candles, funding)
+        if reads_interest and (interest is None or not interest.time_ms):
+            name = experiment.strategy.name
+            yield f"{contract.symbol}: no open interest (--open-interest), which {name} reads: it may never trade"
     varied = [axis.name for axis in experiment.space.axes]
     for symbol, own in experiment.settings.symbol_parameters.items():
         for name in varied:

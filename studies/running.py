@@ -41,7 +41,7 @@ class StudyRun:
         self._numbers = experiment.space.numbers()
         self._template = _template(experiment, store, sets_engine(experiment, len(self.spans)))
         self._stored_before = len(self._numbers) * len(self.spans) - self.missing()
-        self._trials_before = ledger.count(store.plan.strategy, store.plan.tape_digest)
+        self._trials_before = ledger.count(store.plan.of or store.plan.strategy, store.plan.tape_digest)
         count_trials(experiment, store, ledger)
 
     def missing(self) -> int:
@@ -126,11 +126,14 @@ def count_trials(experiment: Experiment, store: StudyStore, ledger: TrialLedger)
 
 
 def add_trials(experiment: Experiment, ledger: TrialLedger, numbers: Sequence[int]) -> int:
-    """Count sets, with the parameters that do not vary, as tried; return how many were tried so far."""
+    """Count sets, with the parameters that do not vary, as tried; return how many were tried so far.
+
+    An instance of a strategy counts as the strategy: another name is no fresh start.
+    """
     strategy = experiment.strategy
     others = validate_parameters(strategy, experiment.settings.parameters)
     sets = ({**others, **experiment.space.values(number)} for number in numbers)
-    return ledger.add(strategy.name, strategy.source, experiment.tape_digest, sets)
+    return ledger.add(strategy.of or strategy.name, strategy.source, experiment.tape_digest, sets)
 
 
 def sets_engine(experiment: Experiment, spans: int) -> str:

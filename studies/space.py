@@ -231,8 +231,14 @@ def _naming(option: str) -> Iterator[None]:
 
 
 def _typed(exact: Fraction, is_whole: bool) -> int | float:
-    """Return an exact number as a whole one if it should and can be, else as the nearest float."""
-    number = float(exact)
+    """Return an exact number as a whole one if it should and can be, else as the nearest float.
+
+    Raise UsageError for one that no float holds.
+    """
+    try:
+        number = float(exact)
+    except OverflowError:
+        raise UsageError("the value is too large for a number") from None
     return int(number) if is_whole and number.is_integer() else number
 
 

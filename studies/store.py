@@ -28,7 +28,7 @@ from papertape.events.errors import (
 from papertape.events.head_file import LogLock
 from papertape.projections.studies.document import Document, StudyPlan
 from papertape.projections.studies.schema import FORMAT, RESULT_COLUMNS, TABLES
-from papertape.studies.day_selection import DaySelection
+from papertape.studies.day_selection import DaySelection, eligible
 from papertape.studies.day_sharpes import day_sharpes
 from papertape.studies.plan import plan_differences, plan_key
 from papertape.studies.tasks import TaskFailure
@@ -247,9 +247,11 @@ class StudyStore:
     def _drop_days(self, span: int) -> None:
         """Drop the daily equities of sets that a later one pushed off the best; the rest never comes back."""
         if not self.days_policy.keeps_all:
-            query = "SELECT number, sharpe FROM days JOIN result USING (span, number) WHERE span = ?"
-            numbers, sharpes = zip(*self._connection.execute(query, (span,)), strict=True)
-            surplus = ((span, number) for number in self.days_policy.surplus(numbers, sharpes))
+            query = "SELECT number, sharpe, trades FROM days JOIN result USING (span, number) WHERE span = ?"
+            kept = self._connection.execute(query, (span,)).fetchall()
+            rated = [eligible(sharpe, trades) for _, sharpe, trades in kept]
+            numbers = [number for number, *_ in kept]
+            surplus = ((span, number) for number in self.days_policy.surplus(numbers, rated))
             self._connection.executemany("DELETE FROM days WHERE span = ? AND number = ?", surplus)
 
     def _refuse_other_results(self, rows: Sequence[tuple[Any, ...]]) -> None:

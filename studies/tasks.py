@@ -23,7 +23,7 @@ from papertape.engine.research.set_runs import SetRunner
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import code_digest, load_strategies, load_strategy, with_instances
 from papertape.events.errors import WorkerRefused
-from papertape.studies.day_selection import DaySelection
+from papertape.studies.day_selection import DaySelection, eligible
 from papertape.studies.day_sharpes import day_sharpes
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def run_task(task: StudyTask, tapes: TapeStore) -> TaskOutcome:
         long_way = dict(runner.long_way - before)
     sharpes = day_sharpes(task.settings.risk.capital_usdt, [result.day_equities for result in results])
     if task.days is not None:
-        surplus = set(task.days.surplus(task.numbers, sharpes))
+        rated = [eligible(sharpe, result.trades) for sharpe, result in zip(sharpes, results, strict=True)]
+        surplus = set(task.days.surplus(task.numbers, rated))
         results = [
             result._replace(day_equities=b"") if number in surplus else result
             for number, result in zip(task.numbers, results, strict=True)

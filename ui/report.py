@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from papertape.projections.site.report_pictures import FanPicture, fan_picture
 from papertape.projections.studies.pictures import cost_bar, histogram, joined_curve, matrix_rows, scatter
+from papertape.projections.studies.reader import net_outside
 from papertape.ui.rendering import STATIC, render
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class StudyPart(Struct, frozen=True):
     scatter: Scatter | None = None
     matrix: tuple[tuple[int, ...], tuple[MatrixRow, ...]] = ((), ())
     promise: FanPicture | None = None
+    net_usdt: float = 0.0
+    """The result out of sample."""
 
 
 class ReportPage(Struct, frozen=True):
@@ -58,6 +61,7 @@ def study_part(folder: StudyFolder, name: str) -> StudyPart:
         scatter=scatter(document.pairs, chosen, document.slope),
         matrix=matrix_rows(document.matrix),
         promise=None if document.promise is None else fan_picture(document.promise.bands_r),
+        net_usdt=net_outside(document),
     )
 
 

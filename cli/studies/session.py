@@ -21,7 +21,7 @@ from papertape.cli.studies.interrupts import Interrupts
 from papertape.cli.studies.progress import json_chunk, status, study_progress, warn_of_failure
 from papertape.cli.wiring import note, warn
 from papertape.engine.ports.clock import SystemClock
-from papertape.events.errors import StrategyFault, UsageError
+from papertape.events.errors import SchedulerGone, StrategyFault, UsageError, WorkerRefused
 from papertape.projections.studies.reader import studies_folder
 from papertape.studies.conclude import WHOLE
 from papertape.studies.conclusion import conclude_study
@@ -102,7 +102,7 @@ def conduct(study: OpenStudy, forward: WalkForward, options: RunningOptions) -> 
 
     After Ctrl-C exit with 130 and print the path and the line that resumes the study.
     """
-    with _resumable(study):
+    with resumable(study):
         study.store.set_state("running", now_ms())
         run = StudyRun(study.experiment, study.store, study.places.ledger, forward.all_folds())
         if not _run_all(run, study.places.tape_store, options):
@@ -207,13 +207,23 @@ def _executor(tapes: TapeStore, options: RunningOptions, jobs: int, alone_s: flo
 
 
 @contextmanager
-def _resumable(study: OpenStudy) -> Iterator[None]:
-    """After Ctrl-C or SIGTERM, say what is stored where and how to go on, and exit with 130."""
+def resumable(study: OpenStudy) -> Iterator[None]:
+    """After Ctrl-C or SIGTERM, say what is stored where and how to go on, and exit with 130.
+
+    A cluster that is gone or refuses the study is such an end too, but for the exit code.
+    """
     try:
         yield
+    except (SchedulerGone, WorkerRefused):
+        _say_how_to_resume(study)
+        raise
     except (KeyboardInterrupt, SystemExit):
-        study.store.set_state("interrupted", now_ms())
-        write_message(f"interrupted: what was run is stored in {study.store.path}\n", sys.stderr)
-        write_message(f"resume with: {study.resume}\n", sys.stderr)
+        _say_how_to_resume(study)
         sys.unraisablehook = lambda _: None  # An interrupted compiler leaves objects that complain when they are freed.
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _say_how_to_resume(study: OpenStudy) -> None:
+    study.store.set_state("interrupted", now_ms())
+    write_message(f"interrupted: what was run is stored in {study.store.path}\n", sys.stderr)
+    write_message(f"resume with: {study.resume}\n", sys.stderr)

@@ -12,11 +12,13 @@ from papertape.cli.config.overrides import load_config
 from papertape.cli.offline.output_files import check_output, whole_file
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit, fields_of
+from papertape.cli.studies.market import known_strategy
 from papertape.cli.studies.session import StudyPlaces, show_document, study_places
 from papertape.cli.studies.walkforward import open_study, stored_experiment
 from papertape.cli.wiring import note
 from papertape.events.errors import UsageError
 from papertape.projections.studies.reader import StudyFolder
+from papertape.studies.space import space_of
 from papertape.studies.verification import sampled_sets, verify_results
 
 if TYPE_CHECKING:
@@ -85,8 +87,8 @@ def export_study(name: str, out: Path, config_file: Path | None) -> None:
     places = study_places(config)
     check_output("--out", out, [config.database, places.file(name)])
     with open_study(places, name) as store:
-        experiment = stored_experiment(store.plan, config, places, "auto")
-        frame = pl.DataFrame(list(_rows(store, experiment.space)), infer_schema_length=None)
+        space = space_of(store.plan.space, known_strategy(store.plan.strategy, config), store.plan.parameters)
+        frame = pl.DataFrame(list(_rows(store, space)), infer_schema_length=None)
     packed = BytesIO()  # polars reports a full disk by another error than OSError.
     if out.suffix == ".csv":
         frame.write_csv(packed)
@@ -102,7 +104,7 @@ def forget_study(name: str, config_file: Path | None, *, as_json: bool) -> None:
     places = _places(config_file)
     with open_study(places, name) as store:
         plan, path = store.plan, store.path
-        trials = places.ledger.count(plan.strategy, plan.tape_digest)
+        trials = places.ledger.count(plan.of or plan.strategy, plan.tape_digest)
     for suffix in BESIDE:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     if as_json:

@@ -89,7 +89,9 @@ def requested_folds(lengths: WindowOptions, stretch: Stretch) -> WalkForward:
         raise UsageError("the candles are too few for the default lengths; give --train and --test, such as 3d and 1d")
     train_ms = duration_ms(lengths.train, "--train") if lengths.train is not None else default.train_ms  # type: ignore[union-attr]
     test_ms = duration_ms(lengths.test, "--test") if lengths.test is not None else default.test_ms  # type: ignore[union-attr]
-    embargo_ms = duration_ms(lengths.embargo, "--embargo") if lengths.embargo else default.embargo_ms if default else 0
+    embargo_ms = default.embargo_ms if default is not None else 0
+    if lengths.embargo is not None:
+        embargo_ms = duration_ms(lengths.embargo, "--embargo", may_be_zero=True)
     windows = Windows(train_ms, test_ms, embargo_ms, lengths.anchored)
     folds = make_folds(windows, stretch)
     if words := warm_up_words(folds, stretch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,9 +111,8 @@ def _conduct(
         if run.missing():
             run.measure(Here(places.tape_store))
             note(run.estimate(jobs).words)
-            executor = _executor(places, jobs)
-            run.run(executor)
-            executor.close()
+            with closing(_executor(places, jobs)) as executor:
+                run.run(executor)
         document = conclude_study(run, forward)
     except KeyboardInterrupt:
         store.set_state("interrupted", now_ms())

@@ -32,8 +32,9 @@ def promise_of(
 ) -> StudyPromoted:
     """Return the promise of a set, still without the parameters and the digest of the code as they are installed.
 
-    The verdict's set promises what it did out of sample. Another set promises only the trades and wins of the whole
-    period, as the study found out nothing else about it. Raise UsageError for a number that is not finite.
+    The verdict's set promises what the sets chosen in the folds did out of sample. Another set promises only the trades
+    and wins of the whole period, as the study found out nothing else about it. Raise UsageError for a number that is
+    not finite.
     """
     of_verdict = document.promise if figures.number == document.verdict.chosen_set else None
     days = max((plan.until_ms - plan.from_ms) / DAY_MS, 1.0)

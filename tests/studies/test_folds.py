@@ -89,6 +89,12 @@ def test_lengths_that_no_fold_can_have_are_refused(windows: Windows, words: str)
     assert words in str(refused.value)
 
 
+def test_only_a_pause_may_have_no_length() -> None:
+    assert duration_ms("0d", "--embargo", may_be_zero=True) == 0
+    with pytest.raises(UsageError, match="--train 0d: write a duration"):
+        duration_ms("0d", "--train")
+
+
 @pytest.mark.parametrize(("days", "folds"), [(365, 9), (180, 2), (179, 3), (60, 3), (29, 3), (6, 3)])
 def test_the_default_lengths_give_folds_for_any_data_of_six_days(days: int, folds: int) -> None:
     windows = default_windows(stretch(days))

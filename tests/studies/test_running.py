@@ -8,11 +8,16 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.cli.studies.market import MarketOptions, configured, read_market
+from papertape.cli.studies.session import OpenStudy, StudyPlaces, resumable
+from papertape.engine.kernel.strategy import never_leave
+from papertape.events.errors import SchedulerGone
 from papertape.events.units import DAY_MS
+from papertape.studies.ledger import TrialLedger
 from papertape.studies.pace import Estimate, size_bytes
 from papertape.studies.plan import Experiment, make_plan, plan_differences, plan_key, warm_up_ms
-from papertape.studies.running import sets_engine
+from papertape.studies.running import add_trials, sets_engine
 from papertape.studies.space import SpaceRequest, build_space
+from papertape.studies.store import StudyStore
 from tests.cli.research_market import write_market
 
 if TYPE_CHECKING:
@@ -50,6 +55,34 @@ def test_the_key_covers_what_determines_results_and_nothing_else(tmp_path: Path)
             other = replace(plan, **{name: "other"})
             assert plan_key(other) != plan_key(plan), name
             assert any(name in line for line in plan_differences(other, plan))
+
+
+def test_an_instance_counts_as_its_strategy(tmp_path: Path) -> None:
+    found, ledger = experiment(tmp_path, "volume=1,2,3"), TrialLedger(tmp_path)
+    assert add_trials(found, ledger, [0, 1]) == 2
+    instance = replace(found, strategy=replace(found.strategy, name="twin", of="follower"))
+    assert add_trials(instance, ledger, [1, 2]) == 3
+
+
+def test_a_strategy_that_reads_open_interest_is_doubted_without_it(tmp_path: Path) -> None:
+    found = experiment(tmp_path, "volume=1,2")
+    assert len(make_plan("one", found).warnings) == 1
+    hooks = replace(found.strategy.hooks, on_open_interest=never_leave)
+    reading = replace(found, strategy=replace(found.strategy, hooks=hooks))
+    expected = "X: no open interest (--open-interest), which follower reads: it may never trade"
+    assert make_plan("one", reading).warnings[1:] == (expected,)
+
+
+def test_a_cluster_that_is_gone_ends_a_study_with_the_line_that_resumes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = experiment(tmp_path, "volume=1,2")
+    with StudyStore.create(tmp_path / "one.db", make_plan("one", found), 1) as store:
+        study = OpenStudy(found, store, StudyPlaces(tmp_path, tmp_path), "papertape sweep --study one")
+        with pytest.raises(SchedulerGone), resumable(study):
+            raise SchedulerGone("the scheduler did not answer")
+        assert store.state == "interrupted"
+    assert "resume with: papertape sweep --study one\n" in capsys.readouterr().err
 
 
 def test_an_estimate_is_one_line() -> None:

@@ -105,6 +105,8 @@ def test_nothing_to_vary_is_refused_with_the_names() -> None:
         ("tp_percent = abs(sl_percent)", "is not allowed"),
         ("tp_percent = __import__('os').getpid()", "is not allowed"),
         ("tp_percent = 2 *", "is no expression"),
+        ("tp_percent = 1e999", "is not allowed"),
+        ("tp_percent = 1e300 * 1e300", "too large"),
     ],
 )
 def test_an_unusable_link_is_refused_by_name(link: str, words: str) -> None:

@@ -16,7 +16,8 @@ from papertape.events.errors import StudyDiffers, StudyForeign, StudyHeld, Study
 from papertape.projections.folds.metrics import daily_returns, sharpe
 from papertape.projections.studies.document import Costs, Document, Verdict
 from papertape.projections.studies.schema import FORMAT
-from papertape.studies.day_selection import DaySelection
+from papertape.studies.choice import CHOSEN_TRADES_MIN
+from papertape.studies.day_selection import DaySelection, eligible
 from papertape.studies.plan import plan_key
 from papertape.studies.store import StudyStore
 from papertape.studies.tasks import TaskFailure, TaskOutcome
@@ -110,6 +111,7 @@ def test_the_digest_depends_on_results_alone_not_on_chunks_their_order_or_the_ma
         (plan(code="c" * 32), "code_digest was .*, now c{32}"),
         (plan(tape="u" * 32), "tape_digest was t{32}, now u{32}"),
         (plan(sets=41), "space.sets was 40, now 41"),
+        (plan(sets=2), "space.axes was name sl_percent values .*, now name sl_percent values 0.2, 1.2"),
         (plan(risk=5_000.0), "risk.capital_usdt was 10000.0, now 5000.0"),
     ],
 )
@@ -200,6 +202,7 @@ def test_conclusions_are_replaced(store: StudyStore) -> None:
 
 def test_a_large_study_keeps_the_days_of_the_best_and_of_those_drawn_whatever_the_order(tmp_path: Path) -> None:
     sets, policy = 2_001, DaySelection(2_001, 7, keep_all_max=2_000, best=100, drawn=400)
+    trades = {number: result(number).trades for number in range(sets)}
     days = {}
     for seed in (1, 2):
         chunks = [range(at, min(at + 300, sets)) for at in range(0, sets, 300)]
@@ -211,13 +214,15 @@ def test_a_large_study_keeps_the_days_of_the_best_and_of_those_drawn_whatever_th
                 found = outcome(numbers)
                 found.sharpes = [number % 7.0 for number in numbers]
                 if seed == 2:  # As a worker that leaves out what the study would drop.
-                    surplus = set(policy.surplus(numbers, found.sharpes))
+                    rated = [eligible(number % 7.0, trades[number]) for number in numbers]
+                    surplus = set(policy.surplus(numbers, rated))
                     pairs = zip(numbers, found.results, strict=True)
                     found.results = [one._replace(day_equities=b"") if n in surplus else one for n, one in pairs]
                 store.add(found)
             days[seed] = store.days(0)[0]
             assert len(store.rows(0)) == sets
     assert days[1] == days[2]
-    best = sorted(range(sets), key=lambda number: (-(number % 7.0), number))[:100]
+    choosable = [number for number in range(sets) if trades[number] >= CHOSEN_TRADES_MIN]
+    best = sorted(choosable, key=lambda number: (-(number % 7.0), number))[:100]
     assert set(best) <= set(days[1])
     assert len(set(days[1]) - set(best)) == pytest.approx(400 * 0.95, rel=0.15)
