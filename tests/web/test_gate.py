@@ -96,7 +96,8 @@ async def test_reading_needs_a_configured_token(route: GuardedRoute) -> None:
         assert refused.headers["www-authenticate"].startswith("Bearer")
         wrong = await client.request(method, path, headers={"authorization": f"Bearer {OTHER_TOKEN}"})
         assert wrong.status_code == 401
-        assert (await client.request(method, path, headers=BEARER)).status_code in (200, 422, 503)
+        known = 404 if "/studies/" in path else 200  # This site has none.
+        assert (await client.request(method, path, headers=BEARER)).status_code in (known, 422, 503)
 
 
 @pytest.mark.parametrize("route", PAGES, ids=lambda one: one.path)
