@@ -43,7 +43,7 @@ def conclude_study(run: StudyRun, forward: WalkForward) -> Document:
         space=experiment.space,
         spans={span: span_id for span_id, span in run.spans.items()},
         risk=settings.risk,
-        trials=run.ledger.count(strategy.of or strategy.name, experiment.tape_digest),
+        trials=run.ledger.count(strategy.of or strategy.name, run.store.plan.symbols),
         run=runs_over(experiment.tape, {strategy.name: strategy}, strategy.name, settings, engine),
         tape=experiment.tape,
         windows=forward.windows,

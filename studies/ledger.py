@@ -16,7 +16,7 @@ from papertape.events.durable import make_folder
 from papertape.events.errors import StudyForeign, StudyWriteFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 FORMAT: Final = 1
@@ -24,7 +24,7 @@ WAIT_S: Final = 30.0
 """How long one study waits for another that writes."""
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS trial (
-    subject INTEGER NOT NULL,    -- the strategy and the tape, as 64 bits of their digest
+    subject INTEGER NOT NULL,    -- the strategy and the symbols, as 64 bits of their digest
     trial INTEGER NOT NULL,      -- the code and the parameters, likewise
     PRIMARY KEY (subject, trial)
 ) WITHOUT ROWID
@@ -37,25 +37,26 @@ class TrialLedger:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "ledger.db"
 
-    def add(self, strategy: str, code: str, tape_digest: str, sets: Iterable[Mapping[str, int | float]]) -> int:
+    def add(self, strategy: str, code: str, symbols: Iterable[str], sets: Iterable[Mapping[str, int | float]]) -> int:
         """Count sets of parameters that were not tried before, and return how many were tried so far.
 
         `code` is the digest of the strategy's own source: an edited strategy is another trial, an update of papertape
-        is not. Raise StudyWriteFailed if the ledger cannot be written.
+        is not. The period does not matter: one more day of candles is no fresh start. Raise StudyWriteFailed if the
+        ledger cannot be written.
         """
-        subject = _short_digest(strategy, tape_digest)
+        subject = _short_digest(strategy, sorted(symbols))
         rows = ((subject, _short_digest(code, values)) for values in sets)
         with self._opened() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany("INSERT OR IGNORE INTO trial VALUES (?, ?)", rows)
             return _count(connection, subject)
 
-    def count(self, strategy: str, tape_digest: str) -> int:
-        """Return how many distinct sets of a strategy were ever tried on a tape."""
+    def count(self, strategy: str, symbols: Iterable[str]) -> int:
+        """Return how many distinct sets of a strategy were ever tried on these symbols."""
         if not self.path.exists():
             return 0
         with self._opened() as connection:
-            return _count(connection, _short_digest(strategy, tape_digest))
+            return _count(connection, _short_digest(strategy, sorted(symbols)))
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -79,7 +80,7 @@ def _count(connection: sqlite3.Connection, subject: int) -> int:
     return int(count)
 
 
-def _short_digest(*parts: str | Mapping[str, int | float]) -> int:
+def _short_digest(*parts: str | Sequence[str] | Mapping[str, int | float]) -> int:
     """Return 64 bits of a digest: of a million sets two are taken for one with a chance of 3 in 10^8."""
     content = msgspec.json.encode(parts, order="deterministic")
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little", signed=True)

@@ -41,7 +41,7 @@ class StudyRun:
         self._numbers = experiment.space.numbers()
         self._template = _template(experiment, store, sets_engine(experiment, len(self.spans)))
         self._stored_before = len(self._numbers) * len(self.spans) - self.missing()
-        self._trials_before = ledger.count(store.plan.of or store.plan.strategy, store.plan.tape_digest)
+        self._trials_before = ledger.count(store.plan.of or store.plan.strategy, store.plan.symbols)
         count_trials(experiment, store, ledger)
 
     def missing(self) -> int:
@@ -133,7 +133,8 @@ def add_trials(experiment: Experiment, ledger: TrialLedger, numbers: Sequence[in
     strategy = experiment.strategy
     others = validate_parameters(strategy, experiment.settings.parameters)
     sets = ({**others, **experiment.space.values(number)} for number in numbers)
-    return ledger.add(strategy.of or strategy.name, strategy.source, experiment.tape_digest, sets)
+    symbols = [contract.symbol for contract in experiment.tape.contracts]
+    return ledger.add(strategy.of or strategy.name, strategy.source, symbols, sets)
 
 
 def sets_engine(experiment: Experiment, spans: int) -> str:

@@ -104,7 +104,7 @@ def forget_study(name: str, config_file: Path | None, *, as_json: bool) -> None:
     places = _places(config_file)
     with open_study(places, name) as store:
         plan, path = store.plan, store.path
-        trials = places.ledger.count(plan.of or plan.strategy, plan.tape_digest)
+        trials = places.ledger.count(plan.of or plan.strategy, plan.symbols)
     for suffix in BESIDE:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     if as_json:
