@@ -46,8 +46,8 @@ class StudyContext(Struct, frozen=True):
     """What a study knows beside its results.
 
     `spans` has the ids of spans, 0 for the whole study. `trials` counts every set ever tried on this strategy and
-    these symbols, and `run` runs a set over a span with given costs and limits. `matrix` are walk-forwards with other windows, whose
-    spans were run too. Whatever is drawn by chance follows from the seed.
+    these symbols, and `run` runs a set over a span with given costs and limits. `matrix` are walk-forwards with other
+    windows, whose spans were run too. Whatever is drawn by chance follows from the seed.
     """
 
     plan: StudyPlan
