@@ -189,6 +189,12 @@ def report(
     html: Annotated[Path, typer.Option("--html", metavar="FILE", help="The page to write; it must not exist yet.")],
     strategy: StrategyOption = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The seed of the Monte Carlo.")] = 0,
+    redraws: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, max=1_000, help="Run the strategies again over so many markets with redrawn candles."
+        ),
+    ] = 0,
     config: ConfigOption = None,
 ) -> None:
     """Write one HTML page about a log or a study: figures, curves, months, costs, luck and trades.
@@ -198,4 +204,4 @@ def report(
     """
     from papertape.cli.offline.report import ReportOptions, write_report
 
-    write_report(ReportOptions(subject, html, strategy, seed, config))
+    write_report(ReportOptions(subject, html, strategy, seed, config, redraws))

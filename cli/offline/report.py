@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from papertape.cli.config.overrides import load_config_of_log
+from papertape.cli.config.sections import strategies_of
 from papertape.cli.environment.streams import say
 from papertape.cli.log_reader import fold_log, require_known
 from papertape.cli.offline.output_files import check_output, log_files, read_files, whole_file
 from papertape.cli.offline.report_luck import luck_of
+from papertape.cli.offline.report_redraws import RedrawnMarkets
+from papertape.cli.progress import progress_bar
 from papertape.engine.inspect.entry_regimes import EntryRegimes
 from papertape.engine.ports.clock import SystemClock
+from papertape.engine.research.recorded_tape import tape_of_log
 from papertape.events.errors import LogForeign, UsageError
 from papertape.events.facts import RunnerConfigured
 from papertape.events.sqlite_log import SqliteLogReader
@@ -25,6 +30,8 @@ from papertape.projections.studies.reader import StudyFolder, studies_folder
 from papertape.ui.report import ReportPage, render_report, study_part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from papertape.events.log import Recorded
     from papertape.projections.site.report import StrategyReport
     from papertape.ui.report import StudyPart
@@ -38,6 +45,7 @@ class ReportOptions(Struct, frozen=True):
     strategy: str | None = None
     seed: int = 0
     config: Path | None = None
+    redraws: int = 0
 
 
 class ConfiguredRunners:
@@ -104,6 +112,7 @@ def _strategies(path: Path, options: ReportOptions) -> tuple[StrategyReport, ...
     require_known(options.strategy, configured.by_strategy, "strategy", "the log has")
     arena = Arena(portfolio, trades)
     names = [row.strategy for row in arena.rows() if options.strategy in (None, row.strategy)]
+    nets = _redrawn_nets(path, options, [configured.by_strategy[name] for name in names]) if options.redraws else {}
     return tuple(
         strategy_report(
             arena,
@@ -111,9 +120,23 @@ def _strategies(path: Path, options: ReportOptions) -> tuple[StrategyReport, ...
             portfolio.equity_curve(name),
             trades.closed(name),
             regimes.by_order,
-            luck_of(trades.closed(name), portfolio.equity_curve(name), options.seed),
+            luck_of(trades.closed(name), portfolio.equity_curve(name), options.seed, nets.get(name, ())),
             configured.by_strategy[name].parameters,
             configured.by_strategy[name].symbols,
         )
         for name in names
     )
+
+
+def _redrawn_nets(path: Path, options: ReportOptions, configured: Sequence[RunnerConfigured]) -> dict[str, list[float]]:
+    """Return the net results of strategies over redrawn markets. Raise UsageError without numpy or a strategy."""
+    if find_spec("numpy") is None:
+        raise UsageError("--redraws needs numpy: install papertape with its extra `research`")
+    tape = tape_of_log(path)
+    markets = RedrawnMarkets(tape, strategies_of(load_config_of_log(options.config)), options.redraws, options.seed)
+    with progress_bar("redrawing the market", options.redraws * len(configured)) as on_progress:
+        nets = {}
+        for place, one in enumerate(configured):
+            nets[one.strategy] = markets.nets(one)
+            on_progress((place + 1) * options.redraws)
+        return nets

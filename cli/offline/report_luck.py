@@ -20,15 +20,17 @@ DRAWDOWN_AT: Final = 0.95
 NEEDS_NUMPY: Final = "The Monte Carlo needs numpy: pip install 'papertape[research]'."
 
 
-def luck_of(closed: Sequence[TradeView], curve: EquityView, seed: int) -> LuckReport:
-    """Return what luck could have made of a strategy's trades and days."""
+def luck_of(
+    closed: Sequence[TradeView], curve: EquityView, seed: int, redrawn_nets: Sequence[float] = ()
+) -> LuckReport:
+    """Return what luck could have made of a strategy's trades and days, and of its market if that was redrawn."""
     try:
         from papertape.studies.statistics import orders  # noqa: PLC0415 - numpy belongs to an extra.
     except ImportError:
         return LuckReport(seed, 0, why=NEEDS_NUMPY)
     nets, multiples = [trade.net_usdt for trade in closed], [trade.r_multiple for trade in closed]
     returns = daily_returns(curve.capital_usdt, curve.day_equities_usdt)
-    if not closed and len(returns) < DAYS_MIN:
+    if not closed and len(returns) < DAYS_MIN and not redrawn_nets:
         return LuckReport(seed, 0, why="There is no closed trade, and too few days to draw from.")
     bands = orders.cumulative_bands(multiples, min(len(multiples), orders.BAND_TRADES), seed=seed)
     found = {
@@ -37,8 +39,18 @@ def luck_of(closed: Sequence[TradeView], curve: EquityView, seed: int) -> LuckRe
         ),
         "fan": fan_picture([band[1:] for band in bands], _cumulative(multiples)),
         **(_years(orders, returns, seed) if len(returns) >= DAYS_MIN else {}),
+        **(_redraws(orders, redrawn_nets, curve.equity_usdt - curve.capital_usdt) if redrawn_nets else {}),
     }
     return LuckReport(seed, orders.DRAWS, **found)
+
+
+def _redraws(orders: Any, nets_usdt: Sequence[float], net_usdt: float) -> dict[str, Any]:
+    """Return the figures of redrawn markets, beside the net result in the recorded one."""
+    return {
+        "redraws": len(nets_usdt),
+        "redrawn": tuple(orders.quantile(nets_usdt, at) for at in (0.05, 0.5, 0.95)),
+        "beaten_share": sum(one < net_usdt for one in nets_usdt) / len(nets_usdt),
+    }
 
 
 def _cumulative(values: Sequence[float]) -> list[float]:

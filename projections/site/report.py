@@ -61,8 +61,9 @@ class LuckReport(Struct, frozen=True):
     """What luck could have made of the same trades and days, drawn `draws` times from `seed`.
 
     Drawdowns are fractions that 95 % of the draws stay below, None without trades or days. Yearly returns are the 5, 50
-    and 95 % quantiles, as fractions, of years made of blocks of days, `block_days` long on average. `why` says why
-    there is nothing.
+    and 95 % quantiles, as fractions, of years made of blocks of days, `block_days` long on average. `redrawn` are the
+    same quantiles of the net result in USDT over `redraws` markets with redrawn candles, and `beaten_share` is the
+    share of them with a smaller result than the recorded market. `why` says why there is nothing.
     """
 
     seed: int
@@ -73,6 +74,9 @@ class LuckReport(Struct, frozen=True):
     yearly: tuple[float, float, float] | None = None
     losing_share: float | None = None
     block_drawdown: float | None = None
+    redraws: int = 0
+    redrawn: tuple[float, float, float] | None = None
+    beaten_share: float | None = None
     why: str = ""
 
 

@@ -16,9 +16,11 @@ from papertape.cli.offline.backtest_log import write_log as write_backtest
 from papertape.cli.offline.report import ReportOptions, write_report
 from papertape.cli.offline.report import _strategies as strategies_of
 from papertape.cli.offline.report_luck import luck_of
+from papertape.cli.offline.report_redraws import redrawn
 from papertape.engine.inspect.entry_regimes import UNKNOWN, EntryRegimes
 from papertape.engine.kernel.codes import REGIME_NAMES
 from papertape.engine.research.backtest import backtest_tape
+from papertape.engine.research.recorded_tape import tape_of_log
 from papertape.events.errors import LogForeign, UsageError
 from papertape.events.facts import EngineStarted, OrderPlaced
 from papertape.events.log import Entry
@@ -218,3 +220,25 @@ def test_a_study_s_report_shows_its_verdict_gates_and_folds(tmp_path: Path) -> N
     assert text.count("<svg") > 5
     (file,) = tmp_path.rglob("first.db")
     assert verdict["outcome"] in page_of(file, tmp_path / "file.html", config=config)
+
+
+def test_strategies_run_again_over_redrawn_markets_with_their_recorded_settings(db: Path, tmp_path: Path) -> None:
+    options = ReportOptions(str(db), tmp_path / "r.html", "momentum", redraws=3)
+    [luck] = [one.luck for one in strategies_of(db, options)]
+    settings = eager(("momentum",), NO_LIMITS)
+    runs = [backtest_tape(redrawn(tape_of_log(db), seed), STRATEGIES, settings, "python") for seed in range(3)]
+    nets = sorted(run.summaries[0].end_equity_usdt - NO_LIMITS.capital_usdt for run in runs)
+    assert luck.redraws == 3 and luck.redrawn is not None
+    assert luck.redrawn[1] == pytest.approx(nets[1], abs=1e-6)
+    assert len(set(nets)) == 3
+    assert "3 redrawn markets" in page_of(db, tmp_path / "again.html", strategy="momentum", redraws=3)
+
+
+def test_a_redrawn_market_keeps_times_symbols_and_the_start_of_trading(db: Path) -> None:
+    recorded_tape = tape_of_log(db)
+    drawn = redrawn(recorded_tape, 1)
+    for before, after in zip(recorded_tape.candles, drawn.candles, strict=True):
+        assert after.open_time_ms == before.open_time_ms
+        assert after.close != before.close
+        assert after.close[0] / after.open[0] == pytest.approx(after.close[0] / before.open[0])
+    assert drawn.start_ms == recorded_tape.candles[0].open_time_ms[recorded_tape.warm_ups[0]]
