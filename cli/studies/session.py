@@ -100,12 +100,17 @@ def check_running(options: RunningOptions) -> None:
 def conduct(study: OpenStudy, forward: WalkForward, options: RunningOptions) -> None:
     """Run what is missing, conclude, store and show the verdict; exit with 0 for a bet, 1 for anything else.
 
-    After Ctrl-C exit with 130 and print the path and the line that resumes the study.
+    Sets that failed before are tried again. If one did, or if the process of an earlier run died, no set runs in this
+    process: it may be what a set does. After Ctrl-C exit with 130 and print the path and the line that resumes the
+    study.
     """
     with resumable(study):
-        study.store.set_state("running", now_ms())
-        run = StudyRun(study.experiment, study.store, study.places.ledger, forward.all_folds())
-        if not _run_all(run, study.places.tape_store, options):
+        store = study.store
+        apart = bool(store.failures()) or (store.state == "running" and bool(store.all_spans()))
+        store.forget_failures()
+        store.set_state("running", now_ms())
+        run = StudyRun(study.experiment, store, study.places.ledger, forward.all_folds())
+        if not _run_all(run, study.places.tape_store, options, apart=apart):
             raise KeyboardInterrupt
         _check_failures(study.store)
         with status("concluding"):
@@ -137,18 +142,20 @@ def now_ms() -> int:
     return SystemClock().now_ms()
 
 
-def _run_all(run: StudyRun, tapes: TapeStore, options: RunningOptions) -> bool:
-    """Run what is missing; return whether all of it is stored."""
+def _run_all(run: StudyRun, tapes: TapeStore, options: RunningOptions, *, apart: bool) -> bool:
+    """Run what is missing, `apart` from this process if need be; return whether all of it is stored."""
     if run.missing() == 0:
         return True
     jobs = _jobs(options)
     if find_spec("numba") is None and run.experiment.engine == "auto":
         note("numba is not installed: sets run in CPython, about 100 times slower; pip install 'papertape[research]'")
     with status(f"preparing the market, compiling {run.experiment.strategy.name} if need be"):
-        run.measure(Here(tapes), json_chunk if options.as_json else warn_of_failure)
+        executor = _local(tapes, 1, apart=apart)
+        with _closed(executor):
+            run.measure(executor, json_chunk if options.as_json else warn_of_failure)
     with Interrupts() as interrupts:
         _announce(run.estimate(jobs), as_json=options.as_json)
-        executor = _executor(tapes, options, jobs, run.seconds_left(1))
+        executor = _executor(tapes, options, jobs, run.seconds_left(1), apart=apart)
         with _closed(executor), study_progress(run.missing(), as_json=options.as_json) as report:
             return run.run(executor, report, interrupts.is_stopped)
 
@@ -193,13 +200,18 @@ def _jobs(options: RunningOptions) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _executor(tapes: TapeStore, options: RunningOptions, jobs: int, alone_s: float) -> Executor:
+def _executor(tapes: TapeStore, options: RunningOptions, jobs: int, alone_s: float, *, apart: bool) -> Executor:
     """Return where the sets run: a cluster, processes of this machine, or this process for short work."""
     if options.scheduler is not None:
         from papertape.studies.executors.dask import DaskCluster  # noqa: PLC0415 - an extra, and slow to import.
 
         return DaskCluster(tapes, options.scheduler)
-    if jobs == 1 or (options.jobs is None and alone_s < SHORT_S):
+    return _local(tapes, 1 if options.jobs is None and alone_s < SHORT_S else jobs, apart=apart)
+
+
+def _local(tapes: TapeStore, jobs: int, *, apart: bool) -> Executor:
+    """Return this process for one job, unless the sets shall run `apart` from it, else processes of this machine."""
+    if jobs == 1 and not apart:
         return Here(tapes)
     from papertape.studies.executors.processes import Processes  # noqa: PLC0415 - slow to import.
 

@@ -244,3 +244,18 @@ def test_holes_in_the_candles_are_a_warning_of_the_study(tmp_path: Path, caplog:
     result = call(*sweep_line(tmp_path, "--json", vary=("volume=50",)))
     assert study_of(result)["plan"]["warnings"][0] == "X: 3 of 72 candles are missing (4.2 %)"
     assert "X: 3 of 72 candles are missing" in caplog.text
+
+
+def test_sets_that_failed_are_tried_again_in_a_process_of_their_own(tmp_path: Path) -> None:
+    write_market(tmp_path)
+    line = sweep_line(tmp_path, "--study", "again", "--json")
+    before = study_of(call(*line))["document"]
+    with closing(sqlite3.connect(tmp_path / "data" / "studies" / "again.db")) as connection, connection:
+        connection.execute("DELETE FROM result WHERE span = 1 AND number = 2")
+        connection.execute("DELETE FROM days WHERE span = 1 AND number = 2")
+        connection.execute("INSERT INTO failed VALUES (1, 2, 2, 'its process ended with SIGSEGV')")
+    result = call(*line)
+    assert "could not be run" not in result.stderr
+    chunks = [told for told in lines_of(result) if told["type"] == "chunk"]
+    assert [(told["span"], told["first"]) for told in chunks] == [(1, 2)]
+    assert study_of(result)["document"]["digest"] == before["digest"]
