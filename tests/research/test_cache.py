@@ -62,7 +62,7 @@ def test_a_replay_from_the_cache_runs_beside_one_that_is_compiled_now(tmp_path: 
     folder, cache = tmp_path / "strategies", tmp_path / "cache"
     folder.mkdir()
     copy_shared(cache)
-    shared = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
+    shared = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}  # Of earlier versions of the kernel too.
     assert any(".evolve-" in path.name for path in shared)
     for name, weight in (("quick", "0.5"), ("slow", "0.1")):
         (folder / f"{name}.py").write_text(TWIN.replace("TWIN", name).replace("WEIGHT", weight), encoding="utf-8")
@@ -74,7 +74,7 @@ def test_a_replay_from_the_cache_runs_beside_one_that_is_compiled_now(tmp_path: 
     assert shared.items() <= {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}.items(), (
         "what they share is compiled once for both"
     )
-    assert len([*tmp_path.rglob("*.evolve-*.nbc")]) == 1
+    assert set(cache.rglob("*.evolve-*.nbc")) <= shared.keys()
 
 
 def test_the_key_of_a_loop_needs_no_pickle_and_knows_what_was_made_part_of_it() -> None:
