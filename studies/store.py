@@ -170,6 +170,16 @@ class StudyStore:
         with self._transaction() as connection:
             connection.execute("INSERT INTO failed VALUES (?, ?, ?, ?)", (failure.span_id, first, last, failure.error))
 
+    def begin(self, now_ms: int) -> bool:
+        """Record that the study runs, and let failed sets count as missing again.
+
+        Return whether a set failed in an earlier run, or that run died: then a set may be what ends a process.
+        """
+        suspect = bool(self.failures()) or (self.state == "running" and bool(self.all_spans()))
+        self.forget_failures()
+        self.set_state("running", now_ms)
+        return suspect
+
     def forget_failures(self) -> None:
         """Let failed sets count as missing again."""
         with self._transaction() as connection:

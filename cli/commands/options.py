@@ -35,3 +35,13 @@ WhoOption = Annotated[str, typer.Option(help="Who decides this (default: the use
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 StrategyOption = Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="Only this strategy.")]
 SymbolOption = Annotated[str | None, typer.Option("--symbol", metavar="SYMBOL", help="Only this symbol.")]
+StartOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="The start of trading, UTC; earlier candles only warm up."),
+]
+EndOption = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the data).")
+]
+EngineOption = Annotated[
+    str, typer.Option(metavar="auto|python|compiled", help="How to compute; every choice gives the same result.")
+]

@@ -8,13 +8,18 @@ from typing import Annotated
 
 import typer
 
-from papertape.cli.commands.options import ConfigOption, JsonOption, SetOption, StrategyOption
+from papertape.cli.commands.options import (
+    ConfigOption,
+    EndOption,
+    EngineOption,
+    JsonOption,
+    SetOption,
+    StartOption,
+    StrategyOption,
+)
 from papertape.cli.commands.run import Candles, Funding, LogOption, LogSymbolOption, OpenInterest, Signals
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="The name of the study.")]
-EngineOption = Annotated[
-    str, typer.Option(metavar="auto|python|compiled", help="How to compute; every choice gives the same result.")
-]
 JobsOption = Annotated[
     int | None, typer.Option(min=1, max=1_024, metavar="N", help="Processes of this machine (default: its cores).")
 ]
@@ -52,13 +57,8 @@ def sweep(
         str | None, typer.Option(metavar="NAME", help="The strategy (default: the only enabled one).")
     ] = None,
     sets: SetOption = None,
-    start: Annotated[
-        str | None,
-        typer.Option("--from", metavar="TIME", help="The start of trading, UTC; earlier candles only warm up."),
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the data).")
-    ] = None,
+    start: StartOption = None,
+    end: EndOption = None,
     study: Annotated[
         str | None, typer.Option(metavar="NAME", help="The study's name (default: strategy and date).")
     ] = None,

@@ -11,10 +11,13 @@ from papertape.cli.commands.options import (
     CompareOption,
     ConfigOption,
     DbOption,
+    EndOption,
+    EngineOption,
     HostOption,
     JsonOption,
     PortOption,
     SetOption,
+    StartOption,
 )
 
 Candles = Annotated[
@@ -122,16 +125,9 @@ def backtest(
     symbol: LogSymbolOption = None,
     strategy: Annotated[list[str] | None, typer.Option(metavar="NAME...", help="Only these strategies.")] = None,
     sets: SetOption = None,
-    start: Annotated[
-        str | None,
-        typer.Option("--from", metavar="TIME", help="The start of trading, UTC; earlier candles only warm up."),
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="The end, UTC (default: the end of the data).")
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(metavar="auto|python|compiled", help="How to compute; every choice gives the same result.")
-    ] = "auto",
+    start: StartOption = None,
+    end: EndOption = None,
+    engine: EngineOption = "auto",
     after_trip: Annotated[
         str,
         typer.Option(

@@ -25,7 +25,7 @@ from papertape.events.errors import SchedulerGone, StrategyFault, UsageError, Wo
 from papertape.projections.studies.reader import studies_folder
 from papertape.studies.conclude import WHOLE
 from papertape.studies.conclusion import conclude_study
-from papertape.studies.executors.here import Here
+from papertape.studies.executors.local import local_executor
 from papertape.studies.ledger import TrialLedger
 from papertape.studies.running import StudyRun
 from papertape.studies.tape_store import TapeStore
@@ -105,11 +105,8 @@ def conduct(study: OpenStudy, forward: WalkForward, options: RunningOptions) -> 
     study.
     """
     with resumable(study):
-        store = study.store
-        apart = bool(store.failures()) or (store.state == "running" and bool(store.all_spans()))
-        store.forget_failures()
-        store.set_state("running", now_ms())
-        run = StudyRun(study.experiment, store, study.places.ledger, forward.all_folds())
+        apart = study.store.begin(now_ms())
+        run = StudyRun(study.experiment, study.store, study.places.ledger, forward.all_folds())
         if not _run_all(run, study.places.tape_store, options, apart=apart):
             raise KeyboardInterrupt
         _check_failures(study.store)
@@ -150,7 +147,7 @@ def _run_all(run: StudyRun, tapes: TapeStore, options: RunningOptions, *, apart:
     if find_spec("numba") is None and run.experiment.engine == "auto":
         note("numba is not installed: sets run in CPython, about 100 times slower; pip install 'papertape[research]'")
     with status(f"preparing the market, compiling {run.experiment.strategy.name} if need be"):
-        executor = _local(tapes, 1, apart=apart)
+        executor = local_executor(tapes, 1, apart=apart)
         with _closed(executor):
             run.measure(executor, json_chunk if options.as_json else warn_of_failure)
     with Interrupts() as interrupts:
@@ -206,16 +203,7 @@ def _executor(tapes: TapeStore, options: RunningOptions, jobs: int, alone_s: flo
         from papertape.studies.executors.dask import DaskCluster  # noqa: PLC0415 - an extra, and slow to import.
 
         return DaskCluster(tapes, options.scheduler)
-    return _local(tapes, 1 if options.jobs is None and alone_s < SHORT_S else jobs, apart=apart)
-
-
-def _local(tapes: TapeStore, jobs: int, *, apart: bool) -> Executor:
-    """Return this process for one job, unless the sets shall run `apart` from it, else processes of this machine."""
-    if jobs == 1 and not apart:
-        return Here(tapes)
-    from papertape.studies.executors.processes import Processes  # noqa: PLC0415 - slow to import.
-
-    return Processes(tapes, jobs)
+    return local_executor(tapes, 1 if options.jobs is None and alone_s < SHORT_S else jobs, apart=apart)
 
 
 @contextmanager

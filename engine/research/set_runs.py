@@ -86,8 +86,8 @@ class SetRunner:
         if not reason:
             try:
                 reason = self._run_passes(strategy, params, span, results)
-            except HOOK_ERRORS:
-                reason = "a hook failed"
+            except HOOK_ERRORS as error:
+                reason = f"a hook failed ({type(error).__name__})"
         self._take_long_way(sets, span, results, reason)
         return [results[k] for k in range(len(sets))]
 

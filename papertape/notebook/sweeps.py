@@ -21,7 +21,7 @@ from papertape.notebook.backtests import chosen_strategies, runner_settings, utc
 from papertape.notebook.market import feed_of
 from papertape.notebook.studies import StudyResults, places_of
 from papertape.studies.conclusion import conclude_study
-from papertape.studies.executors.here import Here
+from papertape.studies.executors.local import local_executor
 from papertape.studies.plan import Experiment, make_plan, stretch_of
 from papertape.studies.running import StudyRun
 from papertape.studies.space import SpaceRequest, build_space
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from papertape.notebook.backtests import Moment
     from papertape.notebook.market import Sources
     from papertape.studies.conclusion import WalkForward
-    from papertape.studies.executors.port import Executor
 
     Values = str | int | float | Sequence[int | float]
 
@@ -105,13 +104,14 @@ def _conduct(
     experiment: Experiment, store: StudyStore, places: StudyPlaces, forward: WalkForward, jobs: int
 ) -> list[str]:
     """Run what is missing, conclude, and store; return the sets that failed. An interrupted study can be resumed."""
-    store.set_state("running", now_ms())
+    apart, tapes = store.begin(now_ms()), places.tape_store
     run = StudyRun(experiment, store, places.ledger, forward.all_folds())
     try:
         if run.missing():
-            run.measure(Here(places.tape_store))
+            with closing(local_executor(tapes, 1, apart=apart)) as executor:
+                run.measure(executor)
             note(run.estimate(jobs).words)
-            with closing(_executor(places, jobs)) as executor:
+            with closing(local_executor(tapes, jobs, apart=apart)) as executor:
                 run.run(executor)
         document = conclude_study(run, forward)
     except KeyboardInterrupt:
@@ -120,14 +120,6 @@ def _conduct(
     store.save_document(document, now_ms())
     store.set_state("complete", now_ms())
     return [f"sets {one.numbers[0]:,} to {one.numbers[-1]:,} failed: {one.error}" for one in store.failures()]
-
-
-def _executor(places: StudyPlaces, jobs: int) -> Executor:
-    if jobs == 1:
-        return Here(places.tape_store)
-    from papertape.studies.executors.processes import Processes  # noqa: PLC0415 - slow to import.
-
-    return Processes(places.tape_store, jobs)
 
 
 def _tape(

@@ -137,4 +137,4 @@ def effective_trials(returns: Any) -> float | None:
     scaled = (moving - moving.mean(axis=0)) / moving.std(axis=0)
     total = scaled.sum(axis=1)
     correlation = float((total @ total / days - sets) / (sets * (sets - 1)))
-    return float(correlation + (1.0 - correlation) * sets)
+    return correlation + (1.0 - correlation) * sets

@@ -226,3 +226,16 @@ def test_a_large_study_keeps_the_days_of_the_best_and_of_those_drawn_whatever_th
     best = sorted(choosable, key=lambda number: (-(number % 7.0), number))[:100]
     assert set(best) <= set(days[1])
     assert len(set(days[1]) - set(best)) == pytest.approx(400 * 0.95, rel=0.15)
+
+
+def test_a_run_begins_apart_after_one_that_died_or_had_sets_that_failed(tmp_path: Path) -> None:
+    with StudyStore.create(tmp_path / "new.db", plan(), 1) as store:
+        assert not store.begin(1), "nothing was ever run"
+        store.spans([TradedSpan(None, None)])
+        assert store.begin(2), "it was running: its process died"
+        store.set_state("complete", 3)
+        assert not store.begin(4)
+        store.set_state("interrupted", 5)
+        store.add_failure(TaskFailure(0, [3], "SIGSEGV"))
+        assert store.begin(6)
+        assert store.failures() == []

@@ -19,10 +19,13 @@ TILE = 512
 """Closes that are looked at for all sets before the next ones, so that their rows stay in the processor's cache."""
 
 
-def make_would_enter(enter: Callable[..., Any], signals: int) -> Callable[..., bool]:
-    """Make the function that tells whether `enter`, bound by `bind_hook`, gives a side at a row."""
+def make_would_answer(hook: Callable[..., Any], signals: int, *, enters: bool) -> Callable[..., bool]:
+    """Make the function that tells whether `enter` gives a side, or `leave` a reason, at a row.
 
-    def would_enter(
+    `hook` is bound by `bind_hook`. Only `enter`, which `enters`, waits for candles and for so many signals.
+    """
+
+    def would_answer(
         views: Any,
         market: Any,
         settlements: Any,
@@ -36,37 +39,13 @@ def make_would_enter(enter: Callable[..., Any], signals: int) -> Callable[..., b
         needs: Any,
         answer: Any,
     ) -> bool:
-        if not (is_ready(views, needs) and have_arrived(last_signals, signals)):
+        if enters and not (is_ready(views, needs) and have_arrived(last_signals, signals)):
             return False
         data = MarketData(market, views, settlements, readings, last_signals, ())
-        side = enter(now_ms, data, state, account, desk, params, answer)
-        return side is not None and side != 0
+        given = hook(now_ms, data, state, account, desk, params, answer)
+        return given is not None and given != 0
 
-    return would_enter
-
-
-def make_would_leave(leave: Callable[..., Any]) -> Callable[..., bool]:
-    """Make the function that tells whether `leave`, bound by `bind_hook`, gives a reason at a row."""
-
-    def would_leave(
-        views: Any,
-        market: Any,
-        settlements: Any,
-        readings: Any,
-        last_signals: Any,
-        now_ms: int,
-        state: Any,
-        desk: Any,
-        account: Any,
-        params: Any,
-        needs: Any,  # noqa: ARG001 - both have one signature
-        answer: Any,
-    ) -> bool:
-        data = MarketData(market, views, settlements, readings, last_signals, ())
-        reason = leave(now_ms, data, state, account, desk, params, answer)
-        return reason is not None and reason != 0
-
-    return would_leave
+    return would_answer
 
 
 def make_find(answers: Callable[..., bool], *, renew: bool) -> Callable[..., int]:

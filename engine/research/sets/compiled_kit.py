@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from papertape.engine.kernel.codes import CANDLE
-from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_enter, make_would_leave
+from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_answer
 from papertape.engine.kernel.sets.prepare import (
     fill_pauses,
     make_follow_rows,
@@ -229,10 +229,10 @@ def loop_functions(strategy: Strategy, plan: SetPlan) -> Iterator[tuple[str, Cal
     count, hooks = len(strategy.series), strategy.hooks
     yield "follow", make_follow_rows(_on_rows(count, make_update_row(update_part(strategy))), make_part(store_state))  # type: ignore[arg-type]
     if plan.finds:
-        would_enter = make_would_enter(bound_hook(strategy, hooks.enter), len(strategy.signals))
+        would_enter = make_would_answer(bound_hook(strategy, hooks.enter), len(strategy.signals), enters=True)
         yield "enter", make_find(_on_rows(count, would_enter), renew=plan.renews)
     if plan.skips:
-        would_leave = make_would_leave(bound_hook(strategy, hooks.leave))
+        would_leave = make_would_answer(bound_hook(strategy, hooks.leave), 0, enters=False)
         yield "leave", make_find(_on_rows(count, would_leave), renew=plan.renews_exit)
     decide_row = _on_rows(count, make_decide_row(decide_part(strategy)))
     yield "trade", make_trade_sets(make_part(make_trade_set(decide_row, skip_asks=plan.skips)))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.decision import NotedDecision
-from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_enter, make_would_leave
+from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_answer
 from papertape.engine.kernel.sets.prepare import fill_pauses, make_follow_rows, make_prepare, make_update_row
 from papertape.engine.kernel.sets.tables import Asks, CandleTable, MarketRows, with_rows
 from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_set, make_trade_sets
@@ -160,13 +160,13 @@ class PlainKit:
     def find_entries(self) -> Callable[..., int]:
         """The third pass, for entries."""
         strategy = self.runner.strategy
-        would = make_would_enter(self._bound("enter", strategy.hooks.enter), len(strategy.signals))
+        would = make_would_answer(self._bound("enter", strategy.hooks.enter), len(strategy.signals), enters=True)
         return make_find(with_rows(self._count, would), renew=self.plan.renews)
 
     @cached_property
     def find_exits(self) -> Callable[..., int]:
         """The third pass, for exits."""
-        would = make_would_leave(self._bound("leave", self.runner.strategy.hooks.leave))
+        would = make_would_answer(self._bound("leave", self.runner.strategy.hooks.leave), 0, enters=False)
         return make_find(with_rows(self._count, would), renew=self.plan.renews_exit)
 
     @property
