@@ -70,7 +70,10 @@ def description(routes: Sequence[Guarded], version: str) -> Tree:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation_object(route, by_kind, components)
     names = _schema_names(components, by_kind, kinds)
     paths = _with_public_names(paths, names)
-    components = {names[name]: _with_public_names(schema, names) for name, schema in components.items()}
+    # Generators prefer a schema's title to its name, and msgspec's titles are Python's names of the types.
+    components = {
+        names[name]: _with_public_names({**schema, "title": names[name]}, names) for name, schema in components.items()
+    }
     return {
         "openapi": "3.1.0",
         "info": {
