@@ -33,7 +33,7 @@ from papertape.cli.commands.research import (
     walkforward,
 )
 from papertape.cli.commands.run import backtest, replay, run, up, verify
-from papertape.cli.commands.serve import token, ui
+from papertape.cli.commands.serve import mcp, token, ui
 from papertape.cli.commands.twins import bitget, telegram
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
     "Show it on a page": (
         Verb("ui", ui, "papertape ui --db data/demo.db"),
         Verb("token", token, "PAPERTAPE_TOKEN=$(papertape token) papertape ui --host 0.0.0.0"),
+        Verb("mcp", mcp, "papertape mcp --url http://127.0.0.1:8700"),
     ),
     "Keep a log safe": (
         Verb("backup", backup, "papertape backup --to /mnt/usb --keep 30"),
