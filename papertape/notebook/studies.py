@@ -22,6 +22,7 @@ from papertape.notebook.study_frames import days_frame, folds_frame, gates_frame
 from papertape.projections.studies.commands import resume_command
 from papertape.projections.studies.heatmap import heat_maps
 from papertape.projections.studies.reader import FOLDER, Measure, StudyFolder
+from papertape.projections.text.formats import figure
 from papertape.studies.plan import experiment_of
 from papertape.studies.store import StudyStore
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 GATE_COLUMNS = ("title", "state", "number", "limit", "unit", "text")
 SETS_MAX = 2**62
-WHOLE_FROM = 100.0
 
 
 class StudyResults:
@@ -185,10 +185,7 @@ class StudyResults:
 
 
 def _cell(value: object) -> str:
-    """Return a cell: counts whole, other numbers with three digits."""
-    text = "" if value is None else str(value)
-    if isinstance(value, float):
-        text = f"{value:,.0f}" if abs(value) >= WHOLE_FROM or value.is_integer() else f"{value:.3g}"
+    text = "" if value is None else figure(value, "") if isinstance(value, float) else str(value)
     return f'<td style="text-align:left">{escape(text)}</td>'
 
 
