@@ -55,7 +55,7 @@ DAY_CHARS = 10
 
 
 def show_study(plan: StudyPlan, document: Document, path: Path) -> None:
-    """Show the verdict of a study, what it rests on, and the commands that lead on."""
+    """Show the verdict of a study, what it rests on, and the commands to go on with."""
     console = stdout()
     _show_headline(console, plan, document)
     _show_gates(console, document.verdict.gates)
@@ -217,7 +217,7 @@ def _show_matrix(console: Console, cells: Sequence[MatrixCell]) -> None:
 
 
 def _show_yardsticks(console: Console, yardsticks: Sequence[Yardstick]) -> None:
-    """Print what money would have done over the same days."""
+    """Print what cash and buy & hold did over the same days."""
     if not yardsticks:
         return
     columns = [
@@ -231,7 +231,7 @@ def _show_yardsticks(console: Console, yardsticks: Sequence[Yardstick]) -> None:
 
 
 def _show_ways_on(console: Console, plan: StudyPlan, document: Document, path: Path) -> None:
-    """Print doubts, and the commands that lead on."""
+    """Print doubts, and the commands to go on with."""
     notes(console, (f"warning: {text}" for text in plan.warnings))
     notes(console, [long_way_words(document.long_way)])
     for line in _ways_on(plan, document, path):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from papertape.notebook.plots import Plot
+    from papertape.notebook.plots import SvgPlot
     from papertape.projections.studies.document import Costs, Document, StudyPlan, Verdict
     from papertape.studies.plan import Experiment
 
@@ -135,14 +135,14 @@ class StudyResults:
             self._backtests[wanted] = BacktestResults(run)
         return self._backtests[wanted]
 
-    def plot(self) -> Plot:
+    def plot(self) -> SvgPlot:
         """Draw the equity of the test folds, one after the other: what was earned on days that no choice had seen."""
         joined = self.document.joined
         ends = (joined[0][0], joined[-1][0]) if joined else (0, 0)
         lines = {self.plan.strategy: [equity for _, equity in joined]}
         return lines_plot(f"{self.name}: equity of the test folds", lines, *ends, "USDT")
 
-    def plot_heatmap(self, x: str = "", y: str = "", measure: Measure = "sharpe") -> Plot:
+    def plot_heatmap(self, x: str = "", y: str = "", measure: Measure = "sharpe") -> SvgPlot:
         """Draw every set over two parameters, by default those with the most values; the colour is its rank.
 
         `measure` is "sharpe", "net" or "drawdown", over the whole period. Raise UsageError for a parameter that does
