@@ -30,7 +30,7 @@ from papertape.ui.pages import PAGES as DECLARED
 from papertape.ui.rendering import ASSETS, clock_or_timestamp, tone
 from tests.events.loop import in_loop
 from tests.ui.site_pages import DAY, PAGES, Elements, moment_of, visiting, with_query
-from tests.web.site import ListTimeline, TapeInspector, gate_of, site_of
+from tests.web.site import ORIGIN, TOKEN, ListTimeline, TapeInspector, gate_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ async def test_every_link_of_a_page_as_of_an_event_leads_to_the_same_event(addre
     here = [link for link in found.of("a", "href") if link.startswith("/")]
     elsewhere = {link.partition("?")[0] for link in here if moment_of(link) != "12"}
     assert len(here) > 8
-    assert elsewhere <= {"/", "/events", "/api/docs", address.partition("?")[0]}
+    assert elsewhere <= {"/", "/events", "/api/docs", "/login", address.partition("?")[0]}
     assert "12" in found.of("input", "value")
 
 
@@ -389,3 +389,17 @@ async def test_a_page_redirects_to_the_login_if_reading_is_not_open() -> None:
         login = await client.get(LOGIN_PATH, params={"next": "//elsewhere.example"})
         assert login.status_code == 200
         assert "elsewhere" not in login.text
+        assert "PAPERTAPE_TOKEN" in login.text, "it says which token, and where it is"
+
+
+@in_loop
+async def test_every_page_leads_to_the_login_or_out_again() -> None:
+    async with visiting() as client:
+        assert "commands need this token" in (await client.get(LOGIN_PATH)).text
+        assert 'href="/login?next=%2Farena"' in (await client.get("/arena")).text
+        await client.post(LOGIN_PATH, data={"token": TOKEN}, headers={"origin": ORIGIN})
+        for address in (*PAGES, "/nothing"):
+            page = (await client.get(address, headers={"accept": "text/html"})).text
+            assert 'action="/logout"' in page and "/login?next" not in page, address
+        await client.post("/logout", headers={"origin": ORIGIN})
+        assert 'href="/login?next=%2Farena"' in (await client.get("/arena")).text

@@ -47,6 +47,7 @@ from tests.support import STRATEGIES, take
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from papertape.api.login_link import LoginLink
     from papertape.api.routes import Guarded
     from papertape.engine.reducer.state import EngineState
     from papertape.events.commands import Command
@@ -269,7 +270,12 @@ def site_of(
 
 
 def gate_of(
-    *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), delay_s: float = DELAY_S
+    *,
+    reading_open: bool = True,
+    bound: str = "127.0.0.1",
+    trusted: Sequence[str] = (),
+    delay_s: float = DELAY_S,
+    login_link: LoginLink | None = None,
 ) -> Gate:
     """Return a gate with the token of the tests."""
     return Gate(
@@ -277,6 +283,7 @@ def gate_of(
         AllowedHosts(bound, trusted),
         reading_open=reading_open,
         signal_token=Token(SIGNAL_TOKEN),
+        login_link=login_link,
         delay_s=delay_s,
     )
 
