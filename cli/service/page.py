@@ -163,6 +163,7 @@ async def _serve(settings: PageServerSettings) -> None:
             reading_open=access.reading_open,
             signal_token=access.signal_token,
             login_link=login_link(access, board),
+            cors_origins=web.cors_origins,
         )
         app = application(site, gate, streams, pages(site, streams), not_found_page(site))
 

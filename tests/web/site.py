@@ -274,6 +274,7 @@ def gate_of(
     reading_open: bool = True,
     bound: str = "127.0.0.1",
     trusted: Sequence[str] = (),
+    cors_origins: Sequence[str] = (),
     delay_s: float = DELAY_S,
     login_link: LoginLink | None = None,
 ) -> Gate:
@@ -284,6 +285,7 @@ def gate_of(
         reading_open=reading_open,
         signal_token=Token(SIGNAL_TOKEN),
         login_link=login_link,
+        cors_origins=cors_origins,
         delay_s=delay_s,
     )
 
