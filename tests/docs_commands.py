@@ -115,8 +115,7 @@ class FreshFolder:
                 serving = None
         finally:
             if serving is not None:
-                with suppress(ProcessLookupError):
-                    os.killpg(serving[1].pid, signal.SIGKILL)
+                _end(serving[1])
 
     def _with_ports(self, text: str) -> str:
         for written, free in self._ports.items():
@@ -143,8 +142,7 @@ class FreshFolder:
         try:
             code = process.wait(COMMAND_S_MAX)
         finally:
-            with suppress(ProcessLookupError):  # Its end is the end of what it started.
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
         said = output.read_text(errors="replace")
         assert code == command.exit_code, f"{command.text}\nexited with {code}:\n{said}"
         return said
@@ -153,14 +151,15 @@ class FreshFolder:
         """Start a command that runs until Ctrl-C; return when its page shows a log, or when it has said its address."""
         output = self._served_output
         process, ends_s = self._start(command, output), time.monotonic() + PATIENCE_S
+        is_ready = False
         try:
-            while not self._is_ready(command, output.read_text(errors="replace")):
+            while not (is_ready := self._is_ready(command, output.read_text(errors="replace"))):
                 assert process.poll() is None, f"{command.text}\n{output.read_text()}"
                 assert time.monotonic() < ends_s, f"{command.text} is not ready:\n{output.read_text()}"
                 time.sleep(0.2)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        finally:
+            if not is_ready:
+                _end(process)
         return process
 
     @property
@@ -186,6 +185,12 @@ class FreshFolder:
         said = self._served_output.read_text(errors="replace")
         assert "Traceback" not in said, f"{command.text}\n{said}"
         return said
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command, and whatever it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _free_ports(count: int) -> list[int]:

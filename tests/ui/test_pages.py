@@ -11,7 +11,6 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from papertape.api.gate import LOGIN_PATH
 from papertape.api.middleware import CONTENT_POLICY
 from papertape.events.errors import LogBusy
 from papertape.events.facts import (
@@ -30,7 +29,7 @@ from papertape.ui.pages import PAGES as DECLARED
 from papertape.ui.rendering import ASSETS, clock_or_timestamp, tone
 from tests.events.loop import in_loop
 from tests.ui.site_pages import DAY, PAGES, Elements, moment_of, visiting, with_query
-from tests.web.site import ORIGIN, TOKEN, ListTimeline, TapeInspector, gate_of, site_of
+from tests.web.site import ListTimeline, TapeInspector, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -372,34 +371,3 @@ def test_a_time_of_another_day_has_its_date() -> None:
     context = cast("Context", {"request": SimpleNamespace(views=SimpleNamespace(at_ms=1_735_714_800_000))})
     assert ">07:06</time>" in clock_or_timestamp(context, 1_735_715_160_000)
     assert ">11-26 13:25</time>" in clock_or_timestamp(context, 1_795_699_500_000)
-
-
-# ---------------------------------------------------------------- who may look
-
-
-@in_loop
-async def test_a_page_redirects_to_the_login_if_reading_is_not_open() -> None:
-    gate = gate_of(reading_open=False, bound="0.0.0.0", trusted=["127.0.0.1"])
-    async with visiting(gate=gate) as client:
-        for address in PAGES:
-            answer = await client.get(address)
-            assert answer.status_code == 303, address
-            assert answer.headers["location"].startswith(f"{LOGIN_PATH}?next=")
-        assert (await client.get("/pages/stream")).status_code == 401
-        login = await client.get(LOGIN_PATH, params={"next": "//elsewhere.example"})
-        assert login.status_code == 200
-        assert "elsewhere" not in login.text
-        assert "PAPERTAPE_TOKEN" in login.text, "it says which token, and where it is"
-
-
-@in_loop
-async def test_every_page_leads_to_the_login_or_out_again() -> None:
-    async with visiting() as client:
-        assert "commands need this token" in (await client.get(LOGIN_PATH)).text
-        assert 'href="/login?next=%2Farena"' in (await client.get("/arena")).text
-        await client.post(LOGIN_PATH, data={"token": TOKEN}, headers={"origin": ORIGIN})
-        for address in (*PAGES, "/nothing"):
-            page = (await client.get(address, headers={"accept": "text/html"})).text
-            assert 'action="/logout"' in page and "/login?next" not in page, address
-        await client.post("/logout", headers={"origin": ORIGIN})
-        assert 'href="/login?next=%2Farena"' in (await client.get("/arena")).text
