@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from papertape.cli.commands.archive import backup, export, import_, refold, restore
 from papertape.cli.commands.control import close, kill, pause, reload, reset, resume, signal
-from papertape.cli.commands.download import download
+from papertape.cli.commands.download import download, sample
 from papertape.cli.commands.inspect import (
     arena,
     check,
@@ -57,6 +57,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("verify", verify, "papertape verify --db data/demo.db"),
     ),
     "Research": (
+        Verb("sample", sample, "papertape sample market"),
         Verb(
             "sweep",
             sweep,

@@ -18,6 +18,7 @@ from msgspec import Struct
 from papertape.api.app import application
 from papertape.api.gate import Gate
 from papertape.api.hosts import AllowedHosts
+from papertape.api.login_link import LoginLink
 from papertape.api.server import CONNECTIONS_MAX, serve
 from papertape.api.streams import Streams
 from papertape.cli.config.overrides import load_config_of_log
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from papertape.cli.config.sections import Config
+    from papertape.cli.keeper.status_board import StatusBoard
     from papertape.engine.kernel.strategy import Strategy
 
 FILES_BESIDE_CONNECTIONS_MAX = 200
@@ -104,9 +106,8 @@ def show(
     _allow_connections()
     with open_listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
         access = resolve_access(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
-        write_message(f"papertape: {url_of(listening)}\n")
-        if access.generated:
-            write_message(f"commands need this token: {access.generated}\n")
+        for line in access.announcement(url_of(listening)):
+            write_message(f"{line}\n")
         comparer = None if other is None else LogComparer(path, other, config)
         is_named = config is not None or KEEPER in os.environ
         load = partial(load_config_of_log, config, sets)
@@ -161,6 +162,7 @@ async def _serve(settings: PageServerSettings) -> None:
             hosts,
             reading_open=access.reading_open,
             signal_token=access.signal_token,
+            login_link=login_link(access, board),
             cors_origins=web.cors_origins,
         )
         app = application(site, gate, streams, pages(site, streams), not_found_page(site))
@@ -213,6 +215,17 @@ def _read_again(settings: PageServerSettings, site: Site, strategies: dict[str, 
         return
     site.strategies = strategy_views(strategies)
     site.settings = site_settings(config, settings.db, is_named=settings.is_config_named)
+
+
+def login_link(access: PageAccess, board: StatusBoard | None) -> LoginLink | None:
+    """Return the one-time login, used up if a page that this one replaces saw it used."""
+    login = access.login
+    if login is None:
+        return None
+    if board is None:
+        return LoginLink(login.text, login.until_s)
+    is_used, on_use = bool(board.read("login")), partial(board.write, "login", "used")
+    return LoginLink(login.text, login.until_s, is_used=is_used, on_use=on_use)
 
 
 def site_settings(config: Config, db: Path, *, is_named: bool) -> SiteSettings:
