@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiosqlite
 
+from papertape.events.durable import sync
 from papertape.events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
 from papertape.events.head_file import head_path, read_head
 
@@ -111,6 +112,19 @@ def roll_back_unfinished(path: Path) -> None:
     if path.with_name(path.name + "-journal").exists():
         with translate_driver_errors(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def sync_wal(path: Path) -> None:
+    """Put the rows on the disk that a killed writer left in the -wal, before anything durable refers to them.
+
+    Raise LogError if that fails. SQLite holds no locks on the -wal, so closing it drops none.
+    """
+    wal = path.with_name(path.name + "-wal")
+    try:
+        if wal.exists():
+            sync(wal)
+    except OSError as error:
+        raise LogError(f"{wal}: {error}") from error
 
 
 def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S, query: str = "mode=ro") -> sqlite3.Connection:
