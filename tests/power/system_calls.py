@@ -36,6 +36,7 @@ TRACED: Final = (
 The requests of an io_uring cannot be seen; the recorder finds out that they changed a file. SQLite's -shm is mapped."""
 UNMODELLED: Final = ("chdir", "symlink", "symlinkat", "sync", "truncate")
 """Calls that name no descriptor from which it could be seen that they do not concern the folder."""
+CREATING: Final = ("open", "openat", "creat", "mkdir", "mkdirat")
 SHARED_MEMORY: Final = "-shm"
 LINE: Final = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. (\w+) resumed>)(.*)", re.DOTALL)
 UNFINISHED: Final = "<unfinished ...>"
@@ -77,8 +78,32 @@ class CallDecoder:
         """Return the operations of a whole trace. Raise UnmodelledCallError for a call that the model does not know."""
         for call in self._calls(lines):
             if not call.result.startswith(("-1", "?")):
+                count = len(self.operations)
                 self._take(call)
+                if call.name in CREATING and self._is_built_on(self.operations[count:], call.began, count):
+                    self._move_back(count, call.began)
         return self.operations
+
+    def _is_built_on(self, created: list[Operation], begin: int, end: int) -> bool:
+        """Return whether operations on what was created were seen before the call that created it had ended."""
+        names = [operation.path for operation in created]
+        between = [operation.path for operation in self.operations[begin:end]]
+        return any((path + "/").startswith(name + "/") for name in names for path in between)
+
+    def _move_back(self, count: int, place: int) -> None:
+        """Move the operations from `count` on to the place at which their call began."""
+        moved = self.operations[count:]
+        del self.operations[count:]
+        self.operations[place:place] = moved
+
+        def shifted(began: int) -> int:
+            return began + len(moved) if began > place else began
+
+        for index in range(place + len(moved), len(self.operations)):
+            operation = self.operations[index]
+            if isinstance(operation, Sync):
+                self.operations[index] = Sync(operation.path, shifted(operation.began))
+        self._begun = {process: (text, shifted(began)) for process, (text, began) in self._begun.items()}
 
     def _calls(self, lines: Iterable[str]) -> Iterator[Call]:
         """Yield each call when it ends; a line said counts from its beginning."""

@@ -64,6 +64,21 @@ def test_a_write_that_the_model_does_not_know_is_refused(tmp_path: Path) -> None
         record(folder, [Step(("-c", copy, str(folder), str(tmp_path / "source")))])
 
 
+def test_a_folder_is_there_before_another_thread_uses_it() -> None:
+    folder, file = (f'"{"".join(f"{chr(92)}x{byte:02x}" for byte in path)}"' for path in (b"/log/x", b"/log/x/y"))
+    descriptor = folder.replace('"', "")
+    lines = [
+        f"1 mkdir({folder}, 0777 <unfinished ...>",
+        f"2 mkdir({file}, 0777) = 0",
+        f"2 fsync(3<{descriptor}> <unfinished ...>",
+        "1 <... mkdir resumed>) = 0",
+        "2 <... fsync resumed>) = 0",
+    ]
+    assert CallDecoder("/log", "/said", os.sep).decode(lines) == [MakeFolder("x"), MakeFolder("x/y"), Sync("x", 2)]
+    waiting = [f"1 mkdir({file}, 0777 <unfinished ...>", f"2 mkdir({folder}, 0777) = 0", "1 <... mkdir resumed>) = 0"]
+    assert CallDecoder("/log", "/said", os.sep).decode(waiting) == [MakeFolder("x"), MakeFolder("x/y")]
+
+
 def test_a_call_interrupted_by_other_lines_covers_what_was_written_before_it_began() -> None:
     path = "".join(f"\\x{byte:02x}" for byte in b"/log/a")
     lines = [
