@@ -174,6 +174,11 @@ def _was_log(path: Path) -> bool:
     Only the next writer may roll it back, so this reads the file as it is.
     """
     with closing(_connect_read_only(path, query="immutable=1")) as connection:
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                return False  # A power cut tore the first page that was ever written to it.
         if _is_log(path, connection):
             raise LogBusy(f"{path}: its writer was killed while it prepared the log; the next engine rolls that back")
     return False

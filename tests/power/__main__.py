@@ -17,10 +17,9 @@ from tests.power.scenarios import SCENARIOS
 if __name__ == "__main__":
     name, path, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     recording = pickle.loads(path.read_bytes())
-    kept, tried = path.parent / "again", path.parent / "tried"
-    for folder in (kept, tried):
-        shutil.rmtree(folder, ignore_errors=True)
+    kept = path.parent / "again"
+    shutil.rmtree(kept, ignore_errors=True)
     for state in draw(recording, [seed], kept):
         print(f"{state.folder}: a cut after {state.operations} operations, {state.fate}")
-    check_states(recording, SCENARIOS[name], [seed], tried)
+    check_states(recording, SCENARIOS[name], [seed], path.parent)
     print("every promise is kept")

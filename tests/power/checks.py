@@ -96,7 +96,6 @@ def check_restore(state: CrashState) -> None:
 def check_program(state: CrashState) -> None:
     """Check the log of the whole program; some states go on to the end of the market."""
     db, told = state.folder / LOG, [json.loads(line) for line in state.said if line.startswith("{")]
-    reject_leftovers(db, db.parent / BACKUPS, "")
     asyncio.run(open_log(db))
     held = {item.seq: json.loads(msgspec.json.encode(json_fields(item))) for item in verify(db)}
     for event in told:
@@ -135,7 +134,8 @@ def recovered(db: Path, *, snapshots: bool) -> EngineState:
 
 
 async def open_log(db: Path) -> int:
-    """Open the log for writing and close it; return its newest seq."""
+    """Open the log for writing, as the program does, and close it; return its newest seq."""
+    reject_leftovers(db, db.parent / BACKUPS, "")
     log = await SqliteEventLog.open(db, clock_ms=lambda: NOW_MS)
     assert not log.warnings, log.warnings
     await log.close()

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Role = tuple[str, ...]
 
-
 KILLED_AT: Final = ("fdatasync", 14)
 """In the thread that writes the log: between a row in the -wal and its fsync."""
 PACED: Final = ("--speed", "20000")

@@ -65,5 +65,5 @@ def test_a_broken_promise_is_found(breach: str, tmp_path: Path) -> None:
     recording = recorded(scenario, tmp_path / "recorded" / "log", breach)
     batches = (range(first, first + STATES_AT_ONCE) for first in range(0, STATES_A_BREACH, STATES_AT_ONCE))
     with pytest.raises(Failure) as found:
-        deque((check_states(recording, scenario, seeds, tmp_path / "states") for seeds in batches), maxlen=0)
+        deque((check_states(recording, scenario, seeds, tmp_path) for seeds in batches), maxlen=0)
     print(f"{breach}: {found.value}")
