@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
+from papertape.events.errors import PapertapeError
 from tests.power.crash import CrashState, draw
 from tests.power.recorder import Recording, record
 from tests.power.roles import BREACH_VARIABLE
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 MEMORY: Final = "/dev/shm"
 OPERATIONS_SHOWN: Final = 6
+BROKEN: Final = (AssertionError, PapertapeError, LookupError, OSError, ValueError, sqlite3.Error, pytest.fail.Exception)
+"""How a check and the program itself report a broken promise."""
 
 
 class Failure(Exception):
@@ -52,7 +58,7 @@ def _check_states(recording: Recording, scenario: Scenario, states: Iterable[Cra
     for state in states:
         try:
             scenario.check(state)
-        except Exception as error:
+        except BROKEN as error:
             path = folder / f"{scenario.name}.recording"
             path.write_bytes(pickle.dumps(recording))
             last = recording.operations[max(0, state.operations - OPERATIONS_SHOWN) : state.operations]
