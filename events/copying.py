@@ -167,6 +167,7 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
             path.unlink(missing_ok=True)
             hit("restore_unlinked")
         move_durably(cursors, aside)
+        sync(db.parent)  # Beside the new log none of these names may come back after a power cut.
     rename_durably(staged, db)
     hit("restore_switched")
     for path in sorted(staged.parent.iterdir()):
