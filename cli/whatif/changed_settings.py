@@ -13,7 +13,7 @@ from papertape.cli.log_reader import check_names
 from papertape.cli.wiring import make_runners, warn, watched_symbols
 from papertape.engine.startup import EngineSettings, configuration_changes
 from papertape.engine.strategy_registry import code_digest
-from papertape.events.errors import UsageError
+from papertape.events.errors import ConfigError, UsageError
 from papertape.events.facts import ContractListed, Event, RunnerConfigured
 from papertape.events.units import MINUTE_MS
 
@@ -48,6 +48,8 @@ class ChangedSettings:
         self._values = parse_sets(base, sets) if path is None else {}
         for key in self._values:
             self._check(key, reader)
+            if fault := config.unusable.keys() - base.unusable.keys():
+                raise ConfigError(config.unusable[fault.pop()])
         if path is not None:
             listed = (one.event for one in reader.read(0) if isinstance(one.event, ContractListed))
             base_ms = next((event.timeframe_ms for event in listed), MINUTE_MS)

@@ -165,7 +165,8 @@ class DifferenceFinder:
             pairs = _differing(*sides)
             if pairs:
                 own = [self._described(head, scope, pair) for pair in pairs]
-                self._add(head, scope, own, _before_global_trip(sides[0], expected))
+                trips = any(isinstance(event, KillSwitchTripped) for event in decided)
+                self._add(head, scope, own, _before_global_trip(sides[0], expected), trips=trips)
 
     def note_positions(self) -> None:
         """Note where the positions and orders of both sides are apart, once both have followed a differing input."""
@@ -183,12 +184,12 @@ class DifferenceFinder:
         """Return an event in words."""
         return line(event, self.contracts.by_symbol).text
 
-    def _add(self, head: Recorded, scope: str, own: list[DecidedDifference], mine: list[Event]) -> None:
+    def _add(self, head: Recorded, scope: str, own: list[DecidedDifference], mine: list[Event], *, trips: bool) -> None:
         """Add what differs in one scope on one input, as a direct difference or as a consequence."""
         self.by_strategy[scope] = self.by_strategy.get(scope, 0) + len(own)
         self._redecision.unlike.add(scope)
         self._touched |= {(scope, one.symbol) for one in own}
-        causes = self._causes(head, scope, own, mine)
+        causes = self._causes(head, scope, own, mine, trips=trips)
         if not causes:
             self._add_consequences(scope, own)
             return
@@ -212,29 +213,40 @@ class DifferenceFinder:
                 root.omitted += 1
 
     def _causes(
-        self, head: Recorded, scope: str, own: list[DecidedDifference], mine: list[Event]
+        self, head: Recorded, scope: str, own: list[DecidedDifference], mine: list[Event], *, trips: bool
     ) -> tuple[DifferenceCause, ...]:
         """Return the causes of a direct difference, nothing for one that follows from an earlier difference.
 
-        A difference is direct if the strategy decides differently from the expected account too, and if its positions
-        are not apart already. Of changed settings and changed code, the code is no cause where it decides as expected
-        under the settings of before.
+        A difference is direct if the strategy decides differently from the expected account too, unless its positions
+        are apart already, or it was stopped on one side before the input (`trips`: a switch trips on it). Of changed
+        settings and code, the code is no cause where it decides as expected under the settings of before.
         """
-        event, runners = head.event, self._runners(scope)
-        is_fact = isinstance(event, CandleClosed | FundingRateSettled | OpenInterestObserved)
+        runners = self._runners(scope)
+        if scope == GLOBAL_SCOPE:
+            return self._global_causes()
         if runners is None:
-            follows = bool(self._last) if scope == GLOBAL_SCOPE else (scope, "") in self._last
-            return () if follows else _one_sided(scope)
+            one_sided = DifferenceCause("runner", f"{scope} runs on one side only")
+            return () if (scope, "") in self._last else (one_sided,)
+        fact = head.event if isinstance(head.event, CandleClosed | FundingRateSettled | OpenInterestObserved) else None
         if self._last and (
-            not is_fact
+            fact is None
+            or (not trips and (runners[0].account.tripped == 0) != (runners[1].account.tripped == 0))
             or any((scope, one.symbol) in self._apart for one in own)
-            or _same(self._redecision.decide_from(runners[0], event), mine)
+            or _same(self._redecision.decide_from(runners[0], fact), mine)
         ):
             return ()
-        settings, code = setting_causes(*(one.configured for one in runners)), self._code_causes(runners[0])
-        if settings and code and is_fact and _same(self._redecision.decide_from(runners[0], event, as_held=True), mine):
+        settings = setting_causes(*(one.configured for one in runners))
+        code = self._code_causes(runners[0])
+        if settings and code and fact and _same(self._redecision.decide_from(runners[0], fact, as_held=True), mine):
             code = []
         return (*settings, *code) or (DifferenceCause("unknown", UNKNOWN),)
+
+    def _global_causes(self) -> tuple[DifferenceCause, ...]:
+        """Return the causes of a different global trip; nothing if it follows from the results of the strategies."""
+        pairs = zip(*(state.runners for state in self._states()), strict=False)
+        found = [cause for pair in pairs for cause in setting_causes(*(one.configured for one in pair))]
+        limits = tuple(cause for cause in found if f".risk.{GLOBAL_SCOPE}_" in cause.text)
+        return limits or (() if self._last else tuple(found) or (DifferenceCause("unknown", UNKNOWN),))
 
     def _states(self) -> tuple[EngineState, EngineState]:
         return self._held(), self._redecision.state
@@ -247,15 +259,9 @@ class DifferenceFinder:
     def _described(self, head: Recorded, scope: str, pair: tuple[Event | None, Event | None]) -> DecidedDifference:
         one, other = pair
         symbol = getattr(one or other, "symbol", "")
-        texts = [None if side is None else self.words_of(side) for side in pair]
+        texts = (None if side is None else self.words_of(side) for side in pair)
         fields = field_differences(one, other) if one is not None and type(one) is type(other) else ()
-        return DecidedDifference(head.seq, head.event.at_ms, scope, symbol, *texts, fields)
-
-
-def _one_sided(scope: str) -> tuple[DifferenceCause, ...]:
-    if scope == GLOBAL_SCOPE:
-        return (DifferenceCause("limit", "the global limits, or the strategies that count for them"),)
-    return (DifferenceCause("runner", f"{scope} runs on one side only"),)
+        return DecidedDifference(head.seq, head.event.at_ms, scope, symbol, next(texts), next(texts), fields)
 
 
 def _same(decided: Sequence[Event], expected: Sequence[Event]) -> bool:
