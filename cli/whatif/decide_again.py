@@ -121,7 +121,7 @@ def decide_again(log: Path, options: DecideOptions) -> DecisionReport:
     return comparison.report(log, options.expect)
 
 
-class _Span(Struct, frozen=True):
+class _DecidedSpan(Struct, frozen=True):
     """The part of a log to decide on: up to the row that ends with `head`, between two market times."""
 
     reader: SqliteLogReader
@@ -143,23 +143,23 @@ class _Span(Struct, frozen=True):
             yield list(group), start is None
 
 
-def _span(reader: SqliteLogReader, options: DecideOptions, expected: DecisionsFile | None) -> _Span:
+def _span(reader: SqliteLogReader, options: DecideOptions, expected: DecisionsFile | None) -> _DecidedSpan:
     """Return the part of the log that the options name, or that a file of decisions covers."""
     if expected is None:
         times = optional_moment_ms(options.start, "--from"), optional_moment_ms(options.end, "--to")
-        return _Span(reader, reader.head(), *times)
+        return _DecidedSpan(reader, reader.head(), *times)
     header = expected.header
     if options.start is not None or options.end is not None:
         raise UsageError("--expect names its own period: write the file with the same --from and --to")
     if reader.hash_at(header.seq) != header.hash:
         raise UsageError(f"--expect {options.expect}: it was written over another log, which ends at seq {header.seq}")
-    return _Span(reader, Head(header.seq, header.hash), header.from_ms, header.until_ms)
+    return _DecidedSpan(reader, Head(header.seq, header.hash), header.from_ms, header.until_ms)
 
 
 class _Comparison:
     """Two sides on their way through a log: what is expected, and what is decided again."""
 
-    def __init__(self, span: _Span, settings: ChangedSettings, expected: DecisionsFile | None) -> None:
+    def __init__(self, span: _DecidedSpan, settings: ChangedSettings, expected: DecisionsFile | None) -> None:
         self._span, self._settings, self._expected = span, settings, expected
         self._redecision = Redecision(new_state(settings.strategies), 0, settings.reconfigure)
         self._finder = DifferenceFinder(self._redecision, self._held, self._code_causes)

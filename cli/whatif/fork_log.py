@@ -30,7 +30,7 @@ from papertape.engine.redecision import BRANCH_FEED, Redecision
 from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.reducer.reducer import groups, is_decision
 from papertape.events.beside import sibling_path
-from papertape.events.bulk_log import BulkLog, create_log
+from papertape.events.copying import BulkLog, create_log
 from papertape.events.errors import ConfigError, EngineFault, UsageError
 from papertape.events.facts import ConfigurationReloaded, EngineStopped, Event, FeedConnected, RunnerConfigured
 from papertape.events.log import COMMIT_EVENTS_MAX, Commit, Entry

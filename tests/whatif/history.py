@@ -6,7 +6,7 @@ import asyncio
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from papertape.engine.command_queue import command_events
 from papertape.engine.reducer.reducer import groups, is_decision
@@ -15,12 +15,10 @@ from papertape.engine.runner_settings import configuration
 from papertape.engine.strategy_registry import load_all_strategies
 from papertape.events.commands import Kill, Pause, Reset, Resume
 from papertape.events.facts import (
-    CandleClosed,
     ConfigurationReloaded,
     Event,
     GapFound,
     KillSwitchTripped,
-    RunnerConfigured,
     SignalReceived,
 )
 from papertape.events.log import Entry, Recorded
@@ -65,8 +63,8 @@ def edit(own: Path, name: str, before: str, after: str) -> None:
 class History:
     """A world and its log, which grows by facts, commands and configurations."""
 
-    def __init__(self, own: Path) -> None:
-        self.tape = market(replace(BUSY, candles=240, late_share=0.03))
+    def __init__(self, own: Path, candles: int = 240) -> None:
+        self.tape = market(replace(BUSY, candles=candles, late_share=0.03))
         self.events = self.tape.events()
         self.strategies = load_all_strategies([own])
         self.world: EngineState = new_state(self.strategies)
@@ -120,9 +118,9 @@ async def _write(db: Path, parts: Sequence[Sequence[Recorded]], a_row: int) -> N
     await log.close()
 
 
-def plain_history(own: Path) -> History:
+def plain_history(own: Path, candles: int = 240) -> History:
     """Return a history of market facts alone."""
-    history = History(own)
+    history = History(own, candles)
     history.feed(0.0, 1.0)
     return history
 
@@ -159,14 +157,3 @@ def decisions(events: Sequence[Event]) -> list[Event]:
 def inputs(events: Sequence[Event]) -> list[Event]:
     """Return the inputs among events."""
     return [one for one in events if not is_decision(one)]
-
-
-def candles_of(events: Sequence[Event]) -> list[CandleClosed]:
-    """Return the candles among events."""
-    return [one for one in events if isinstance(one, CandleClosed)]
-
-
-def parameters_of(event: RunnerConfigured) -> dict[str, object]:
-    """Return what a configuration decides under."""
-    fields = asdict(event)
-    return {name: fields[name] for name in ("parameters", "risk", "symbols")}
