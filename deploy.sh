@@ -10,6 +10,7 @@ readonly FREE_KB_MIN=2000000
 readonly STALLED_S_MAX="${PAPERTAPE_STALLED_S:-120}"   # without any progress a start has failed
 readonly READY_S_MAX="${PAPERTAPE_READY_S:-3600}"      # and after so long in any case
 readonly STOP_S_MAX=30
+readonly DECIDE_FROM="${PAPERTAPE_DECIDE_FROM:-}"        # decide from this day on, for a log of years
 readonly DECISIONS=data/.decisions      # what the old version decides, while the new one compares
 readonly DIFFERS=6                      # the exit code of decide-diff where decisions differ
 
@@ -157,12 +158,13 @@ fold() {
 # The old version decides what to expect; one that does not know the command is known by its recorded decisions.
 decide() {
     [ -n "$backup_file" ] || return 0
-    local code=0
-    if in_image "$old_image" decide-diff "$backup_file" --write - >"$DECISIONS" 2>/dev/null </dev/null; then
+    local code=0 from=()
+    [ -z "$DECIDE_FROM" ] || from=(--from "$DECIDE_FROM")
+    if in_image "$old_image" decide-diff "$backup_file" "${from[@]}" --write - >"$DECISIONS" 2>/dev/null </dev/null; then
         in_image "$IMAGE:$commit" decide-diff "$backup_file" --expect - 2>&1 <"$DECISIONS" || code=$?
     else
         say "the old version cannot write what it decides; the recorded decisions stand for it"
-        in_image "$IMAGE:$commit" decide-diff "$backup_file" 2>&1 </dev/null || code=$?
+        in_image "$IMAGE:$commit" decide-diff "$backup_file" "${from[@]}" 2>&1 </dev/null || code=$?
     fi
     rm -f "$DECISIONS"
     if [ "$code" = 0 ]; then

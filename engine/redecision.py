@@ -82,13 +82,14 @@ class Redecision:
         """Decide on the inputs that `make` derives from the state, in one commit."""
         first_seq, entries = self.seq + 1, list[Entry]()
         try:
-            for event in make():
+            events = make()
+            for event in events:
                 if is_new(self.state, event):
                     entries += decide(self.state, event, first_seq + len(entries), known)
         except CommandRefused as refused:
             return Redecided(first_seq, [], str(refused))
         self.seq += len(entries)
-        return Redecided(first_seq, entries, "" if entries else REPEATED)
+        return Redecided(first_seq, entries, REPEATED if events and not entries else "")
 
     def change_configuration(self, at_ms: int) -> list[Event]:
         """Return the events that put the other configuration into force for the runners that exist by now."""

@@ -66,9 +66,9 @@ def _print(console: Console, report: DecisionReport) -> None:
         if at_ms is not None
     ]
     console.print(Text.assemble((report.log, HEADLINE), f"  {' '.join([f'seq {report.seq:,}', *period])}"))
-    console.print(f"  expected  {report.expectation}: {report.expected_decisions:,}", highlight=False)
+    console.print(Text(f"  expected  {report.expected_decisions:,} decisions, {report.expectation}"))
     under = f" under {', '.join(report.settings)}" if report.settings else ""
-    console.print(Text(f"  decided   this version{under}: {report.decided_decisions:,}"))
+    console.print(Text(f"  decided   {report.decided_decisions:,} decisions, by this version{under}"))
     console.print()
     notes(console, [print_table(list(_columns(report.results)), console)])
     console.print()
@@ -145,7 +145,7 @@ def _print_direct(console: Console, direct: DirectDifference) -> None:
         where = f"seq {one.seq:,}  {utc(one.at_ms)}  {one.strategy} {one.symbol}".rstrip()
         rows = [("expected", _decision(one, one.expected)), ("decided", _decision(one, one.decided))]
         if one.fields:
-            rows.append(("differs in", Text(_fields(one), style=QUIET)))
+            rows.append(("differs in", Text(_fields(one, FIELDS_SHOWN_MAX), style=QUIET)))
         _print_rows(console, 2, Text(where, style=QUIET), rows)
     count = len(direct.consequences) + direct.omitted
     if count:
@@ -175,7 +175,7 @@ def _consequence(one: DecidedDifference) -> Text:
     text = one.expected or one.decided or ""
     if one.expected is not None and one.decided is not None:
         first, _, _ = _short(one, text).partition(" ")
-        differs = _fields(one) or f"{_short(one, one.expected)}{ARROW}{_short(one, one.decided)}"
+        differs = _fields(one, FIELDS_SHOWN_MAX - 1) or f"{_short(one, one.expected)}{ARROW}{_short(one, one.decided)}"
         return Text.assemble(f"{one.symbol} {first}  ", (differs, QUIET))
     side = "only expected" if one.decided is None else "only decided"
     return Text.assemble((f"{side}: ", DOUBT), f"{one.symbol} {_short(one, text)}")
@@ -186,9 +186,9 @@ def _short(one: DecidedDifference, text: str) -> str:
     return text.partition(f"{one.strategy} ")[2] or text
 
 
-def _fields(one: DecidedDifference) -> str:
-    shown = [f"{field.name} {_value(field.a)}{ARROW}{_value(field.b)}" for field in one.fields[:FIELDS_SHOWN_MAX]]
-    more = len(one.fields) - FIELDS_SHOWN_MAX
+def _fields(one: DecidedDifference, shown_max: int) -> str:
+    shown = [f"{field.name} {_value(field.a)}{ARROW}{_value(field.b)}" for field in one.fields[:shown_max]]
+    more = len(one.fields) - shown_max
     return ", ".join([*shown, f"{more} more"] if more > 0 else shown)
 
 

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from papertape.engine.reducer.state import EngineState, Runner
 
-RECORDED: Final = "the recorded decisions"
+RECORDED: Final = "as recorded"
 
 
 class DecideOptions(Struct, frozen=True):
@@ -290,7 +290,7 @@ class _Comparison:
             seq=self._span.head.seq,
             from_ms=self._span.from_ms,
             until_ms=self._span.until_ms,
-            expectation=RECORDED if expect is None else f"the decisions in {expect}",
+            expectation=RECORDED if expect is None else f"as in {expect}",
             settings=self._settings.lines,
             expected_decisions=self._expected_count,
             decided_decisions=self._decided_count,
