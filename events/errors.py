@@ -27,6 +27,7 @@ PapertapeError
 │   ├── LogNewer             a copy would replace a log that goes further                   exit 1
 │   ├── BackupFailed         a copy of the log could not be verified                        exit 1
 │   ├── LogDiffers           the code decides differently from the log                      exit 1
+│   ├── DecisionsDiffer      two versions or configurations decide differently              exit 6
 │   ├── SequenceConflict     an append expected another head                                exit 1
 │   └── LogWriteFailed       it is unknown whether the commit happened: stop, replay        exit 1
 ├── StudyError               an operation on a study failed                                 exit 1
@@ -184,6 +185,12 @@ class LogReplaced(LogError):
 
 class LogDiffers(LogError):
     """The code, replayed, decides differently from the log."""
+
+
+class DecisionsDiffer(LogError):
+    """Two versions or configurations decide differently on the same inputs."""
+
+    exit_code = 6
 
 
 class SequenceConflict(LogError):

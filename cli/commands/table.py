@@ -12,7 +12,9 @@ from papertape.cli.commands.inspect import (
     check,
     compare,
     config_check,
+    decide_diff,
     doctor,
+    fork,
     log,
     positions,
     strategies,
@@ -90,6 +92,8 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("why", why, "papertape why 4711"),
         Verb("whynot", whynot, "papertape whynot momentum --symbol BTCUSDT --days 7"),
         Verb("compare", compare, "papertape compare data/live.db data/backtest.db"),
+        Verb("decide-diff", decide_diff, "papertape decide-diff data/demo.db --set momentum.sl_percent=0.8"),
+        Verb("fork", fork, "papertape fork data/demo.db --at 2025-01-03 --set risk.leverage=2"),
     ),
     "Show it on a page": (
         Verb("ui", ui, "papertape ui --db data/demo.db"),

@@ -47,7 +47,7 @@ from papertape.events.facts import EngineStopped
 from papertape.events.sqlite_file import holds_log
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.site.ports import Site, SiteSettings
-from papertape.projections.site.readiness import BACKTEST_ENDED
+from papertape.projections.site.readiness import FINISHED
 from papertape.projections.studies.reader import StudyFolder, studies_folder
 from papertape.ui.pages import not_found_page, pages
 
@@ -67,7 +67,9 @@ REPLACED_S = 1.0
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
 """The environment variable with the commit from which an image was built."""
-BACKTEST_CONFIG_TEXT = "a backtest: each strategy's page shows the parameters and limits that it ran under"
+BACKTEST_CONFIG_TEXT = (
+    "a backtest or a what-if branch: each strategy's page shows the parameters and limits that it ran under"
+)
 
 
 class PageServerSettings(Struct, frozen=True):
@@ -246,10 +248,10 @@ def site_settings(config: Config, db: Path, *, is_named: bool) -> SiteSettings:
 
 
 def is_backtest(db: Path) -> bool:
-    """Return whether a log belongs to a finished backtest, on which no engine will ever run."""
+    """Return whether a log is that of a backtest or of a what-if branch, on which no engine will ever run."""
     if not holds_log(db):
         return False
     with closing(SqliteLogReader(db)) as reader:
         head_seq = reader.head().seq
         last = reader.read(head_seq - 1, 1) if head_seq else []
-    return any(isinstance(one.event, EngineStopped) and one.event.reason == BACKTEST_ENDED for one in last)
+    return any(isinstance(one.event, EngineStopped) and one.event.reason in FINISHED for one in last)
