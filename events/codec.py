@@ -71,6 +71,10 @@ class Codec:
         old = {str(kind.__struct_config__.tag) for kind in self._upcasters}
         return [tag for tag in _tags(blob) if tag in old]
 
+    def is_old(self, kind: type[Event]) -> bool:
+        """Return whether events of this type are converted to newer shapes."""
+        return kind in self._upcasters
+
     def upcast(self, decoded: Decoded) -> Decoded:
         """Return the events in their newest shapes."""
         events, causes = decoded

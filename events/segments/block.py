@@ -23,7 +23,6 @@ from papertape.events.errors import LogDamaged, LogFromNewerVersion
 from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
 from papertape.events.log import Commit
 from papertape.events.segments.columns import (
-    Choices,
     Column,
     Decimals,
     Integers,
@@ -73,6 +72,16 @@ class Content(Struct, frozen=True, array_like=True):
     verbatim: list[bytes]
 
 
+_SENSELESS: Final = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    msgspec.MsgspecError,
+    zstd.ZstdError,
+)
 _encode_content = msgspec.msgpack.Encoder().encode
 _decode_content = msgspec.msgpack.Decoder(Content).decode
 
@@ -156,11 +165,20 @@ def naming_damage(seq: int) -> Iterator[None]:
     """Raise LogDamaged at `seq` for bytes that make no sense."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, ArithmeticError, EOFError, msgspec.MsgspecError, zstd.ZstdError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        EOFError,
+        RecursionError,
+        msgspec.MsgspecError,
+        zstd.ZstdError,
+    ) as error:
         raise LogDamaged(seq, f"the block of a sealed segment cannot be decoded: {error}") from error
 
 
-class Block:
+class BlockReader:
     """A block that was read, and whose checksum is right."""
 
     def __init__(self, first_seq: int, packed: bytes, size: int, codec: Codec) -> None:
@@ -218,6 +236,7 @@ class Block:
             lengths = [unpack_integers(table.lane_lengths) for table in content.tables]
             if sum(map(sum, lengths)) != len(lanes) or any(min(own, default=-1) < 0 for own in lengths):
                 raise ValueError("the lanes do not fit their events")
+            self._refuse_unknown(lanes, lengths)
             sources: list[Iterator[Event]] = []
             for table, own in zip(content.tables, lengths, strict=True):
                 sources += self._lanes(table, own, newest=newest)
@@ -225,20 +244,31 @@ class Block:
             if len(events) != len(lanes):
                 raise ValueError("the lanes do not fit their order")
             causes = [0] * len(events)
-            for place, cause in zip(unpack_integers(content.caused_places), unpack_integers(content.causes), strict=True):
+            for place, cause in zip(
+                unpack_integers(content.caused_places), unpack_integers(content.causes), strict=True
+            ):
                 causes[place] = self._first_seq + cause
         return events, causes
 
+    def _refuse_unknown(self, lanes: Sequence[int], lengths: Sequence[Sequence[int]]) -> None:
+        """Raise LogFromNewerVersion for the first event whose tag is unknown."""
+        tags = [table.tag for table, own in zip(self._content.tables, lengths, strict=True) for _ in own]
+        unknown = {number for number, tag in enumerate(tags) if tag not in self._codec.kinds}
+        place = next((place for place, lane in enumerate(lanes) if lane in unknown), None) if unknown else None
+        if place is not None:
+            seqs = (seq + at for seq, count, _, blob in self._rows(len(lanes)) if blob is None for at in range(count))
+            raise LogFromNewerVersion(
+                next(islice(seqs, place, None)), f"this version does not know the event {tags[lanes[place]]}"
+            )
+
     def _lanes(self, table: Table, lengths: Sequence[int], *, newest: bool) -> list[Iterator[Event]]:
-        """Return the events of a table, lane by lane. Raise LogFromNewerVersion for an unknown tag."""
-        kind = self._codec.kinds.get(table.tag)
-        if kind is None:
-            raise LogFromNewerVersion(self._first_seq, f"this version does not know the event {table.tag}")
+        """Return the events of a table, lane by lane."""
+        kind = self._codec.kinds[table.tag]
         count = sum(lengths)
         events: list[Event] = list(map(kind, *_fields(kind, table.columns, lengths, count)))
         if len(events) != count:
             raise ValueError("the columns of a table do not fit its lanes")
-        if newest:
+        if newest and self._codec.is_old(kind):
             events, _ = self._codec.upcast((events, []))
         rest = iter(events)
         return [iter([*islice(rest, length)]) for length in lengths]

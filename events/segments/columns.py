@@ -21,7 +21,8 @@ from msgspec import Struct
 TYPECODES: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
 EXPONENT_MAX: Final = 14
 _SCALES: Final = [float(10**exponent) for exponent in range(EXPONENT_MAX + 1)]
-_EXACT_MAX: Final = float(2**53)
+_EXACT_MAX: Final = float(2**52)
+"""Floats hold integers up to twice this, and so the differences of two below it, exactly."""
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -38,7 +39,7 @@ class Integers(Struct, frozen=True, array_like=True, tag=1):
 
 
 class Decimals(Struct, frozen=True, array_like=True, tag=2):
-    """Floats in runs: an integer over ten to the power of its run's exponent; those at `odd_places` are kept as bits."""
+    """Floats in runs: integers over ten to the power of the run's exponent; those at `odd_places` are kept as bits."""
 
     integers: Integers
     exponents: bytes
@@ -47,7 +48,7 @@ class Decimals(Struct, frozen=True, array_like=True, tag=2):
 
 
 class Choices(Struct, frozen=True, array_like=True, tag=3):
-    """The distinct values, as a list in msgpack, and the places of each value in it; no places if there is one value."""
+    """The distinct values, as a list in msgpack, and which of them stands at each place; no places for a single one."""
 
     distinct: bytes
     places: Integers | None
@@ -73,7 +74,7 @@ def pack_integers(values: Sequence[int], stride: int = 1, *, allow_steps: bool =
 
 def _cost(values: Sequence[int]) -> float:
     """Return the bits that the values need, infinitely many if one does not fit 64 bits."""
-    if values and not (_INT64_MIN <= min(values) and max(values) <= _INT64_MAX):
+    if values and (min(values) < _INT64_MIN or max(values) > _INT64_MAX):
         return float("inf")
     return sum(map(int.bit_length, values))
 
@@ -106,7 +107,7 @@ def unpack_integers(packed: Integers) -> Sequence[int]:
 
 
 def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
-    """Pack floats that come in runs of the given lengths, each with an exponent of its own, such as those of a symbol."""
+    """Pack floats that come in runs of the given lengths, each with its own exponent, such as those of a symbol."""
     integers: list[int] = []
     exponents = bytearray()
     odd: list[int] = []
@@ -130,9 +131,11 @@ def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int =
 
 def _as_decimals(run: Sequence[float]) -> tuple[int, list[int | None]]:
     """Return the smallest exponent with which most floats are exact, and their numerators; None for a float without."""
-    best, fewest = (0, [None] * len(run)), len(run) + 1
+    best: tuple[int, list[int | None]] = 0, []
+    fewest = len(run) + 1
     for exponent, scale in enumerate(_SCALES):
-        numerators, inexact = [], 0
+        numerators: list[int | None] = []
+        inexact = 0
         for value in run:
             numerator = _numerator(value, scale)
             numerators.append(numerator)
@@ -187,7 +190,7 @@ def odd_values(packed: Decimals) -> Iterator[tuple[int, float]]:
 def _divide_in_python(steps: array[int], packed: Decimals, lengths: Sequence[int]) -> list[float]:
     numerators: Iterable[float] = steps
     if packed.integers.is_steps:
-        numerators = islice(accumulate(steps, initial=0.0), 1, None)  # Exact below 2**53, and quicker than integers.
+        numerators = islice(accumulate(steps, initial=0.0), 1, None)  # As exact as integers, and quicker.
     scales = chain.from_iterable(map(repeat, map(_SCALES.__getitem__, packed.exponents), lengths))
     return list(map(truediv, numerators, scales))
 
