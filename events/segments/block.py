@@ -8,10 +8,10 @@ encoded to the same bytes again is kept verbatim.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain, islice
+from itertools import accumulate, chain, islice, pairwise, repeat
 from typing import Any, Final
 
 import msgspec
@@ -29,9 +29,10 @@ from papertape.events.segments.columns import (
     pack_choices,
     pack_decimals,
     pack_integers,
+    split,
     unpack_choices,
-    unpack_decimals,
     unpack_integers,
+    unpack_runs,
 )
 
 if sys.version_info >= (3, 14):
@@ -189,12 +190,9 @@ class BlockReader:
 
     def commits(self) -> Iterator[Commit]:
         """Yield the rows with their events in their newest shapes. Raise LogDamaged or LogFromNewerVersion."""
-        events, causes = self._events(newest=True)
-        at = 0
-        for seq, count, recorded_at_ms, blob in self._rows(len(events)):
+        for seq, count, recorded_at_ms, blob, events, causes in self._rows(newest=True):
             if blob is None:
-                yield Commit(seq, recorded_at_ms, events[at : at + count], causes[at : at + count])
-                at += count
+                yield Commit(seq, recorded_at_ms, events, causes)
                 continue
             own_events, own_causes = self._codec.decode(seq, blob)
             if not count == len(own_events) == len(own_causes):
@@ -203,90 +201,89 @@ class BlockReader:
 
     def rows(self, hash_before: bytes) -> Iterator[Row]:
         """Yield the rows as they were written, with the hashes of the chain that begins with `hash_before`."""
-        events, causes = self._events(newest=False)
-        at = 0
-        for seq, count, recorded_at_ms, verbatim in self._rows(len(events)):
-            blob = verbatim
-            if blob is None:
-                blob = self._codec.encode_as_written(events[at : at + count], causes[at : at + count])
-                at += count
+        for seq, count, recorded_at_ms, verbatim, events, causes in self._rows(newest=False):
+            blob = self._codec.encode_as_written(events, causes) if verbatim is None else verbatim
             hash_before = row_hash(hash_before, seq, count, recorded_at_ms, blob)
             yield seq, count, recorded_at_ms, blob, hash_before
 
-    def _rows(self, events: int) -> list[tuple[int, int, int, bytes | None]]:
-        """Return seq, count, recorded_at_ms and the blob kept verbatim, if any, of each row."""
+    def _rows(self, *, newest: bool) -> Iterator[tuple[int, int, int, bytes | None, list[Event], list[int]]]:
+        """Yield seq, count, recorded_at_ms and events and causes of each row, or the blob of one kept verbatim."""
         with naming_damage(self._first_seq):
-            content = self._content
-            counts = unpack_integers(content.counts)
+            content, seq, at = self._content, self._first_seq, 0
             verbatim = dict(zip(unpack_integers(content.verbatim_places), content.verbatim, strict=True))
-            if events + sum(counts[place] for place in verbatim) != sum(counts) or min(counts) < 1:
-                raise ValueError("the rows do not fit their events")
-            times = unpack_integers(content.recorded_at_ms)
-            rows, seq = [], self._first_seq
+            causes, merged = self._causes(), self._merged(newest=newest)
+            counts, times = unpack_integers(content.counts), unpack_integers(content.recorded_at_ms)
             for place, (count, recorded_at_ms) in enumerate(zip(counts, times, strict=True)):
-                rows.append((seq, count, recorded_at_ms, verbatim.get(place)))
+                if place in verbatim:
+                    yield seq, count, recorded_at_ms, verbatim[place], [], []
+                else:
+                    events = list(islice(merged, count))
+                    if len(events) != count:
+                        raise ValueError("the rows do not fit their events")
+                    yield seq, count, recorded_at_ms, None, events, causes[at : at + count]
+                    at += count
                 seq += count
-        return rows
 
-    def _events(self, *, newest: bool) -> tuple[list[Event], list[int]]:
-        """Return the events of all tables in the order of the log, and their causes."""
-        with naming_damage(self._first_seq):
-            content = self._content
-            lanes = unpack_integers(content.lanes)
-            lengths = [unpack_integers(table.lane_lengths) for table in content.tables]
-            if sum(map(sum, lengths)) != len(lanes) or any(min(own, default=-1) < 0 for own in lengths):
-                raise ValueError("the lanes do not fit their events")
-            self._refuse_unknown(lanes, lengths)
-            sources: list[Iterator[Event]] = []
-            for table, own in zip(content.tables, lengths, strict=True):
-                sources += self._lanes(table, own, newest=newest)
-            events = list(map(next, map(sources.__getitem__, lanes)))
-            if len(events) != len(lanes):
-                raise ValueError("the lanes do not fit their order")
-            causes = [0] * len(events)
-            for place, cause in zip(
-                unpack_integers(content.caused_places), unpack_integers(content.causes), strict=True
-            ):
-                causes[place] = self._first_seq + cause
-        return events, causes
+    def _merged(self, *, newest: bool) -> Iterator[Event]:
+        """Return the events of all tables in the order of the log, each built when it is its turn."""
+        lanes = unpack_integers(self._content.lanes)
+        lengths = [unpack_integers(table.lane_lengths) for table in self._content.tables]
+        if sum(map(sum, lengths)) != len(lanes):
+            raise ValueError("the lanes do not fit their events")
+        self._refuse_unknown(lanes, lengths)
+        sources: list[Iterator[Event]] = []
+        for table, own in zip(self._content.tables, lengths, strict=True):
+            kind = self._codec.kinds[table.tag]
+            lanes_of_table = _lanes(kind, table.columns, own)
+            is_old = newest and self._codec.is_old(kind)
+            sources += [map(self._codec.newest, lane) for lane in lanes_of_table] if is_old else lanes_of_table
+        return map(next, map(sources.__getitem__, lanes))
+
+    def _causes(self) -> list[int]:
+        """Return the cause of each event in the tables."""
+        causes = [0] * (len(self._content.lanes.planes) // self._content.lanes.width)
+        places = unpack_integers(self._content.caused_places)
+        for place, cause in zip(places, unpack_integers(self._content.causes), strict=True):
+            causes[place] = self._first_seq + cause
+        return causes
+
+    def _seqs(self) -> Iterator[int]:
+        """Return the seqs of the events in the tables."""
+        seqs = accumulate(unpack_integers(self._content.counts), initial=self._first_seq)
+        verbatim = {*unpack_integers(self._content.verbatim_places)}
+        rows = (range(*row) for place, row in enumerate(pairwise(seqs)) if place not in verbatim)
+        return chain.from_iterable(rows)
 
     def _refuse_unknown(self, lanes: Sequence[int], lengths: Sequence[Sequence[int]]) -> None:
         """Raise LogFromNewerVersion for the first event whose tag is unknown."""
         tags = [table.tag for table, own in zip(self._content.tables, lengths, strict=True) for _ in own]
         unknown = {number for number, tag in enumerate(tags) if tag not in self._codec.kinds}
-        place = next((place for place, lane in enumerate(lanes) if lane in unknown), None) if unknown else None
-        if place is not None:
-            seqs = (seq + at for seq, count, _, blob in self._rows(len(lanes)) if blob is None for at in range(count))
-            raise LogFromNewerVersion(
-                next(islice(seqs, place, None)), f"this version does not know the event {tags[lanes[place]]}"
-            )
-
-    def _lanes(self, table: Table, lengths: Sequence[int], *, newest: bool) -> list[Iterator[Event]]:
-        """Return the events of a table, lane by lane."""
-        kind = self._codec.kinds[table.tag]
-        count = sum(lengths)
-        events: list[Event] = list(map(kind, *_fields(kind, table.columns, lengths, count)))
-        if len(events) != count:
-            raise ValueError("the columns of a table do not fit its lanes")
-        if newest and self._codec.is_old(kind):
-            events, _ = self._codec.upcast((events, []))
-        rest = iter(events)
-        return [iter([*islice(rest, length)]) for length in lengths]
+        for seq, lane in zip(self._seqs(), lanes, strict=True) if unknown else ():
+            if lane in unknown:
+                raise LogFromNewerVersion(seq, f"this version does not know the event {tags[lane]}")
 
 
-def _fields(kind: type[Event], columns: Sequence[Column], lengths: Sequence[int], count: int) -> list[Any]:
-    """Return the values of each field of a table's events."""
-    values: list[Any] = []
+def _lanes(kind: type[Event], columns: Sequence[Column], lengths: Sequence[int]) -> list[Iterator[Event]]:
+    """Return the events of a table, lane by lane."""
+    fields: list[list[Iterator[Any]]] = [[] for _ in lengths]
     for column in columns:
-        if isinstance(column, Decimals):
-            stride = column.integers.stride
-            floats = unpack_decimals(column, [length * stride for length in lengths])
-            values += [floats[place::stride] for place in range(stride)] if stride > 1 else [floats]
-        elif isinstance(column, Integers):
-            values.append(unpack_integers(column))
-        else:
-            values.append(unpack_choices(column, _decoders(kind)[len(values)], count))
-    return values
+        stride, runs = _runs(kind, len(fields[0]), column, lengths)
+        for own, run in zip(fields, runs, strict=True):
+            own.extend(repeat(run, stride))  # One iterator gives the values of all fields of a record in turn.
+    return [map(kind, *own) for own in fields]
+
+
+def _runs(kind: type[Event], field: int, column: Column, lengths: Sequence[int]) -> tuple[int, Iterable[Iterator[Any]]]:
+    """Return the number of fields in a column, and an iterator over its values for each lane."""
+    if isinstance(column, Decimals):
+        stride = column.integers.stride
+        return stride, unpack_runs(column, [length * stride for length in lengths])
+    if isinstance(column, Integers):
+        return 1, map(iter, split(unpack_integers(column), lengths))
+    distinct, places = unpack_choices(column, _decoders(kind)[field], sum(lengths))
+    if places is None:
+        return 1, [repeat(distinct[0]) for _ in lengths]
+    return 1, (map(distinct.__getitem__, run) for run in split(places, lengths))
 
 
 @cache

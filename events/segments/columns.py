@@ -39,8 +39,12 @@ class Integers(Struct, frozen=True, array_like=True, tag=1):
 
 
 class Decimals(Struct, frozen=True, array_like=True, tag=2):
-    """Floats in runs: integers over ten to the power of the run's exponent; those at `odd_places` are kept as bits."""
+    """Floats in runs: integers over ten to the power of the run's exponent; those at `odd_places` are kept as bits.
 
+    If `is_steps`, each integer but the first of a run is the difference from the one before it.
+    """
+
+    is_steps: bool
     integers: Integers
     exponents: bytes
     odd_places: Integers
@@ -59,17 +63,24 @@ Column = Integers | Decimals | Choices
 
 def pack_integers(values: Sequence[int], stride: int = 1, *, allow_steps: bool = True) -> Integers:
     """Pack integers. Raise OverflowError if one does not fit 64 bits."""
-    steps = [after - before for before, after in pairwise(chain((0,), values))] if allow_steps else []
-    is_steps = bool(steps) and _cost(steps) < _cost(values)
+    steps = _steps(values) if allow_steps else []
+    is_steps = allow_steps and _cost(steps) < _cost(values)
     chosen = steps if is_steps else values
     width = next((size for size, code in TYPECODES.items() if _fits(chosen, code)), 0)
     if not width:
         raise OverflowError("an integer needs more than 64 bits")
-    content = array(TYPECODES[width], chosen)
+    raw, record = _little_endian(array(TYPECODES[width], chosen)).tobytes(), width * stride
+    return Integers(width, stride, is_steps, b"".join(raw[place::record] for place in range(record)))
+
+
+def _steps(values: Sequence[int]) -> list[int]:
+    return [after - before for before, after in pairwise(chain((0,), values))]
+
+
+def _little_endian(content: array[Any]) -> array[Any]:
     if sys.byteorder == "big":
         content.byteswap()
-    raw, record = content.tobytes(), width * stride
-    return Integers(width, stride, is_steps, b"".join(raw[place::record] for place in range(record)))
+    return content
 
 
 def _cost(values: Sequence[int]) -> float:
@@ -93,11 +104,7 @@ def stored_integers(packed: Integers) -> array[int]:
     size = len(planes) // record
     for place in range(record):
         raw[place::record] = planes[place * size : (place + 1) * size]
-    content: array[int] = array(code)
-    content.frombytes(raw)
-    if sys.byteorder == "big":
-        content.byteswap()
-    return content
+    return _little_endian(array(code, bytes(raw)))
 
 
 def unpack_integers(packed: Integers) -> Sequence[int]:
@@ -109,24 +116,26 @@ def unpack_integers(packed: Integers) -> Sequence[int]:
 def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
     """Pack floats that come in runs of the given lengths, each with its own exponent, such as those of a symbol."""
     integers: list[int] = []
+    steps: list[int] = []
     exponents = bytearray()
     odd: list[int] = []
-    rest = iter(values)
-    for length in lengths:
-        run = list(islice(rest, length))
+    for run in split(values, lengths):
         exponent, numerators = _as_decimals(run)
+        odd += [place for place, numerator in enumerate(numerators, start=len(integers)) if numerator is None]
+        first = next((one for one in numerators if one is not None), 0)
+        whole = list(accumulate(numerators, lambda before, one: before if one is None else one, initial=first))[1:]
         exponents.append(exponent)
-        before = next((one for one in numerators if one is not None), 0)
-        for place, numerator in enumerate(numerators, start=len(integers)):
-            if numerator is None:
-                odd.append(place)
-            else:
-                before = numerator
-            integers.append(before)
-    bits = array("d", [values[place] for place in odd])
-    if sys.byteorder == "big":
-        bits.byteswap()
-    return Decimals(pack_integers(integers, stride), bytes(exponents), pack_integers(odd), bits.tobytes())
+        integers += whole
+        steps += _steps(whole)
+    is_steps = _cost(steps) < _cost(integers)
+    packed = pack_integers(steps if is_steps else integers, stride, allow_steps=False)
+    bits = _little_endian(array("d", [values[place] for place in odd])).tobytes()
+    return Decimals(is_steps, packed, bytes(exponents), pack_integers(odd), bits)
+
+
+def split(values: Sequence[Any], lengths: Iterable[int]) -> Iterator[Any]:
+    """Yield the parts of a sequence that have the given lengths, as sequences of its type."""
+    return (values[start:end] for start, end in pairwise(accumulate(lengths, initial=0)))
 
 
 def _as_decimals(run: Sequence[float]) -> tuple[int, list[int | None]]:
@@ -160,53 +169,54 @@ def _numerator(value: float, scale: float) -> int | None:
     return numerator
 
 
-def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> list[float]:
+def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
     """Return the floats of runs of the given lengths. Raise ValueError if the bytes make no sense."""
-    steps = stored_integers(packed.integers)
-    _check_runs(packed, lengths, len(steps))
+    stored = _stored_runs(packed, lengths)
     numpy: Any = sys.modules.get("numpy")  # Loading it costs more than a short read gains.
-    divide = _divide_in_python if numpy is None else _divide_in_numpy
-    values = divide(steps, packed, lengths)
-    for place, value in odd_values(packed):
+    if numpy is None:
+        values = array("d", chain.from_iterable(_divided_in_python(stored, packed, lengths)))
+    else:
+        values = array("d", _divided_in_numpy(numpy, stored, packed, lengths))
+    odd = _little_endian(array("d", packed.odd))
+    for place, value in zip(unpack_integers(packed.odd_places), odd, strict=True):
         values[place] = value
     return values
 
 
-def _check_runs(packed: Decimals, lengths: Sequence[int], count: int) -> None:
+def unpack_runs(packed: Decimals, lengths: Sequence[int]) -> list[Iterator[float]]:
+    """Return an iterator over the floats of each run. Raise ValueError if the bytes make no sense."""
+    if packed.odd or "numpy" in sys.modules:
+        return [iter(run) for run in split(unpack_decimals(packed, lengths), lengths)]
+    return _divided_in_python(_stored_runs(packed, lengths), packed, lengths)
+
+
+def _stored_runs(packed: Decimals, lengths: Sequence[int]) -> array[int]:
+    stored = stored_integers(packed.integers)
     is_scaled = len(packed.exponents) == len(lengths) and max(packed.exponents, default=0) <= EXPONENT_MAX
-    if not is_scaled or sum(lengths) != count or min(lengths, default=0) < 0:
+    if not is_scaled or sum(lengths) != len(stored) or min(lengths, default=0) < 0:
         raise ValueError("the runs of a column do not fit its values")
+    return stored
 
 
-def odd_values(packed: Decimals) -> Iterator[tuple[int, float]]:
-    """Yield the floats without a decimal form, each with its place. Raise ValueError if the bytes make no sense."""
-    bits = array("d")
-    bits.frombytes(packed.odd)
-    if sys.byteorder == "big":
-        bits.byteswap()
-    return zip(unpack_integers(packed.odd_places), bits, strict=True)
+def _divided_in_python(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> list[Iterator[float]]:
+    runs: list[Iterator[float]] = []
+    for run, exponent in zip(split(stored, lengths), packed.exponents, strict=True):
+        numerators: Iterable[float] = run
+        if packed.is_steps:
+            numerators = islice(accumulate(run, initial=0.0), 1, None)  # As exact as integers, and quicker.
+        runs.append(map(truediv, numerators, repeat(_SCALES[exponent])))
+    return runs
 
 
-def _divide_in_python(steps: array[int], packed: Decimals, lengths: Sequence[int]) -> list[float]:
-    numerators: Iterable[float] = steps
-    if packed.integers.is_steps:
-        numerators = islice(accumulate(steps, initial=0.0), 1, None)  # As exact as integers, and quicker.
-    scales = chain.from_iterable(map(repeat, map(_SCALES.__getitem__, packed.exponents), lengths))
-    return list(map(truediv, numerators, scales))
-
-
-def _divide_in_numpy(steps: array[int], packed: Decimals, lengths: Sequence[int]) -> list[float]:
-    values: list[float] = decimals_in_numpy(steps, packed, lengths).tolist()
-    return values
-
-
-def decimals_in_numpy(steps: array[int], packed: Decimals, lengths: Sequence[int]) -> Any:
-    """Return the floats as a numpy array, without the odd ones: the same bits, several times as fast."""
-    numpy: Any = sys.modules["numpy"]
-    stored = numpy.frombuffer(steps, dtype=f"i{steps.itemsize}")
-    numerators = numpy.cumsum(stored, dtype=numpy.int64) if packed.integers.is_steps else stored
+def _divided_in_numpy(numpy: Any, stored: array[int], packed: Decimals, lengths: Sequence[int]) -> bytes:
+    """Return the bits of the same floats, several times as fast."""
+    numerators = numpy.asarray(stored, dtype=numpy.int64)
+    if packed.is_steps:
+        sums, ends = numpy.cumsum(numerators), numpy.cumsum(lengths)
+        numerators = sums - numpy.repeat(numpy.append(0, sums)[ends - lengths], lengths)
     scales = numpy.array([_SCALES[exponent] for exponent in packed.exponents])
-    return numerators / numpy.repeat(scales, lengths)
+    bits: bytes = (numerators / numpy.repeat(scales, lengths)).tobytes()
+    return bits
 
 
 def pack_choices(values: Sequence[object]) -> Choices:
@@ -218,13 +228,15 @@ def pack_choices(values: Sequence[object]) -> Choices:
     return Choices(distinct, pack_integers(chosen, allow_steps=False) if len(places) > 1 else None)
 
 
-def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterable[Any]:
-    """Return `count` values. Raise ValueError or MsgspecError if the bytes make no sense."""
+def unpack_choices(
+    packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int
+) -> tuple[list[Any], array[int] | None]:
+    """Return the distinct values, and which of them stands at each of `count` places; None if there is only one.
+
+    Raise ValueError or MsgspecError if the bytes make no sense.
+    """
     distinct = decoder.decode(packed.distinct)
-    if packed.places is None:
-        (value,) = distinct
-        return repeat(value, count)
-    places = stored_integers(packed.places)
-    if len(places) != count or min(places) < 0:
+    places = None if packed.places is None else stored_integers(packed.places)
+    if len(distinct) != 1 if places is None else (len(places) != count or min(places) < 0):
         raise ValueError("the places of a column do not fit its values")
-    return map(distinct.__getitem__, places)
+    return distinct, places
