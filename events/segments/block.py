@@ -8,7 +8,7 @@ encoded to the same bytes again is kept verbatim.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import accumulate, chain, islice, pairwise, repeat
@@ -26,13 +26,13 @@ from papertape.events.segments.columns import (
     Column,
     Decimals,
     Integers,
+    iterate_decimals,
     pack_choices,
     pack_decimals,
     pack_integers,
     split,
     unpack_choices,
     unpack_integers,
-    unpack_runs,
 )
 
 if sys.version_info >= (3, 14):
@@ -225,7 +225,7 @@ class BlockReader:
                 seq += count
 
     def _merged(self, *, newest: bool) -> Iterator[Event]:
-        """Return the events of all tables in the order of the log, each built when it is its turn."""
+        """Return the events of all tables in the order of the log."""
         lanes = unpack_integers(self._content.lanes)
         lengths = [unpack_integers(table.lane_lengths) for table in self._content.tables]
         if sum(map(sum, lengths)) != len(lanes):
@@ -234,9 +234,12 @@ class BlockReader:
         sources: list[Iterator[Event]] = []
         for table, own in zip(self._content.tables, lengths, strict=True):
             kind = self._codec.kinds[table.tag]
-            lanes_of_table = _lanes(kind, table.columns, own)
-            is_old = newest and self._codec.is_old(kind)
-            sources += [map(self._codec.newest, lane) for lane in lanes_of_table] if is_old else lanes_of_table
+            events = list(map(kind, *_fields(kind, table.columns, own)))
+            if len(events) != sum(own):
+                raise ValueError("the columns of a table do not fit its lanes")
+            if newest and self._codec.is_old(kind):
+                events = list(map(self._codec.newest, events))
+            sources += map(iter, split(events, own))
         return map(next, map(sources.__getitem__, lanes))
 
     def _causes(self) -> list[int]:
@@ -263,27 +266,19 @@ class BlockReader:
                 raise LogFromNewerVersion(seq, f"this version does not know the event {tags[lane]}")
 
 
-def _lanes(kind: type[Event], columns: Sequence[Column], lengths: Sequence[int]) -> list[Iterator[Event]]:
-    """Return the events of a table, lane by lane."""
-    fields: list[list[Iterator[Any]]] = [[] for _ in lengths]
+def _fields(kind: type[Event], columns: Sequence[Column], lengths: Sequence[int]) -> list[Iterator[Any]]:
+    """Return an iterator over the values of each field of a table's events."""
+    fields: list[Iterator[Any]] = []
     for column in columns:
-        stride, runs = _runs(kind, len(fields[0]), column, lengths)
-        for own, run in zip(fields, runs, strict=True):
-            own.extend(repeat(run, stride))  # One iterator gives the values of all fields of a record in turn.
-    return [map(kind, *own) for own in fields]
-
-
-def _runs(kind: type[Event], field: int, column: Column, lengths: Sequence[int]) -> tuple[int, Iterable[Iterator[Any]]]:
-    """Return the number of fields in a column, and an iterator over its values for each lane."""
-    if isinstance(column, Decimals):
-        stride = column.integers.stride
-        return stride, unpack_runs(column, [length * stride for length in lengths])
-    if isinstance(column, Integers):
-        return 1, map(iter, split(unpack_integers(column), lengths))
-    distinct, places = unpack_choices(column, _decoders(kind)[field], sum(lengths))
-    if places is None:
-        return 1, [repeat(distinct[0]) for _ in lengths]
-    return 1, (map(distinct.__getitem__, run) for run in split(places, lengths))
+        if isinstance(column, Decimals):
+            stride = column.integers.stride
+            values = iterate_decimals(column, [length * stride for length in lengths])
+            fields.extend(repeat(values, stride))  # One iterator gives the values of all fields of a record in turn.
+        elif isinstance(column, Integers):
+            fields.append(iter(unpack_integers(column)))
+        else:
+            fields.append(unpack_choices(column, _decoders(kind)[len(fields)], sum(lengths)))
+    return fields
 
 
 @cache

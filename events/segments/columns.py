@@ -39,12 +39,8 @@ class Integers(Struct, frozen=True, array_like=True, tag=1):
 
 
 class Decimals(Struct, frozen=True, array_like=True, tag=2):
-    """Floats in runs: integers over ten to the power of the run's exponent; those at `odd_places` are kept as bits.
+    """Floats in runs: integers over ten to the power of the run's exponent; those at `odd_places` are kept as bits."""
 
-    If `is_steps`, each integer but the first of a run is the difference from the one before it.
-    """
-
-    is_steps: bool
     integers: Integers
     exponents: bytes
     odd_places: Integers
@@ -116,21 +112,20 @@ def unpack_integers(packed: Integers) -> Sequence[int]:
 def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
     """Pack floats that come in runs of the given lengths, each with its own exponent, such as those of a symbol."""
     integers: list[int] = []
-    steps: list[int] = []
     exponents = bytearray()
     odd: list[int] = []
     for run in split(values, lengths):
         exponent, numerators = _as_decimals(run)
+        exponents.append(exponent)
         odd += [place for place, numerator in enumerate(numerators, start=len(integers)) if numerator is None]
         first = next((one for one in numerators if one is not None), 0)
-        whole = list(accumulate(numerators, lambda before, one: before if one is None else one, initial=first))[1:]
-        exponents.append(exponent)
-        integers += whole
-        steps += _steps(whole)
-    is_steps = _cost(steps) < _cost(integers)
-    packed = pack_integers(steps if is_steps else integers, stride, allow_steps=False)
+        integers += islice(accumulate(numerators, _numerator_or_last, initial=first), 1, None)
     bits = _little_endian(array("d", [values[place] for place in odd])).tobytes()
-    return Decimals(is_steps, packed, bytes(exponents), pack_integers(odd), bits)
+    return Decimals(pack_integers(integers, stride), bytes(exponents), pack_integers(odd), bits)
+
+
+def _numerator_or_last(last: int, numerator: int | None) -> int:
+    return last if numerator is None else numerator
 
 
 def split(values: Sequence[Any], lengths: Iterable[int]) -> Iterator[Any]:
@@ -174,7 +169,7 @@ def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
     stored = _stored_runs(packed, lengths)
     numpy: Any = sys.modules.get("numpy")  # Loading it costs more than a short read gains.
     if numpy is None:
-        values = array("d", chain.from_iterable(_divided_in_python(stored, packed, lengths)))
+        values = array("d", _divided_in_python(stored, packed, lengths))
     else:
         values = array("d", _divided_in_numpy(numpy, stored, packed, lengths))
     odd = _little_endian(array("d", packed.odd))
@@ -183,10 +178,10 @@ def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
     return values
 
 
-def unpack_runs(packed: Decimals, lengths: Sequence[int]) -> list[Iterator[float]]:
-    """Return an iterator over the floats of each run. Raise ValueError if the bytes make no sense."""
+def iterate_decimals(packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+    """Return an iterator over the same floats."""
     if packed.odd or "numpy" in sys.modules:
-        return [iter(run) for run in split(unpack_decimals(packed, lengths), lengths)]
+        return iter(unpack_decimals(packed, lengths))
     return _divided_in_python(_stored_runs(packed, lengths), packed, lengths)
 
 
@@ -198,22 +193,19 @@ def _stored_runs(packed: Decimals, lengths: Sequence[int]) -> array[int]:
     return stored
 
 
-def _divided_in_python(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> list[Iterator[float]]:
-    runs: list[Iterator[float]] = []
-    for run, exponent in zip(split(stored, lengths), packed.exponents, strict=True):
-        numerators: Iterable[float] = run
-        if packed.is_steps:
-            numerators = islice(accumulate(run, initial=0.0), 1, None)  # As exact as integers, and quicker.
-        runs.append(map(truediv, numerators, repeat(_SCALES[exponent])))
-    return runs
+def _divided_in_python(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+    numerators: Iterable[float] = stored
+    if packed.integers.is_steps:
+        numerators = islice(accumulate(stored, initial=0.0), 1, None)  # As exact as integers, and quicker.
+    scales = map(_SCALES.__getitem__, packed.exponents)
+    return map(truediv, numerators, chain.from_iterable(map(repeat, scales, lengths)))
 
 
 def _divided_in_numpy(numpy: Any, stored: array[int], packed: Decimals, lengths: Sequence[int]) -> bytes:
     """Return the bits of the same floats, several times as fast."""
-    numerators = numpy.asarray(stored, dtype=numpy.int64)
-    if packed.is_steps:
-        sums, ends = numpy.cumsum(numerators), numpy.cumsum(lengths)
-        numerators = sums - numpy.repeat(numpy.append(0, sums)[ends - lengths], lengths)
+    numerators = numpy.asarray(stored)
+    if packed.integers.is_steps:
+        numerators = numpy.cumsum(numerators, dtype=numpy.int64)
     scales = numpy.array([_SCALES[exponent] for exponent in packed.exponents])
     bits: bytes = (numerators / numpy.repeat(scales, lengths)).tobytes()
     return bits
@@ -228,15 +220,13 @@ def pack_choices(values: Sequence[object]) -> Choices:
     return Choices(distinct, pack_integers(chosen, allow_steps=False) if len(places) > 1 else None)
 
 
-def unpack_choices(
-    packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int
-) -> tuple[list[Any], array[int] | None]:
-    """Return the distinct values, and which of them stands at each of `count` places; None if there is only one.
-
-    Raise ValueError or MsgspecError if the bytes make no sense.
-    """
+def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterator[Any]:
+    """Return an iterator over `count` values. Raise ValueError or MsgspecError if the bytes make no sense."""
     distinct = decoder.decode(packed.distinct)
-    places = None if packed.places is None else stored_integers(packed.places)
-    if len(distinct) != 1 if places is None else (len(places) != count or min(places) < 0):
+    if packed.places is None:
+        (value,) = distinct
+        return repeat(value, count)
+    places = stored_integers(packed.places)
+    if len(places) != count or min(places) < 0:
         raise ValueError("the places of a column do not fit its values")
-    return distinct, places
+    return map(distinct.__getitem__, places)

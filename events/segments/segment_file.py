@@ -25,7 +25,7 @@ from papertape.events.log import Commit, Head
 from papertape.events.segments.block import BlockReader, pack_block
 
 MAGIC: Final = b"papertape segment 1\n"
-BLOCK_EVENTS: Final = 4_096
+BLOCK_EVENTS: Final = 8192
 """A block is complete when it has so many events,"""
 BLOCK_BYTES: Final = 4 << 20
 """or when its rows had so many bytes."""

@@ -6,7 +6,6 @@ import math
 import struct
 import sys
 from contextlib import contextmanager
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,14 +16,13 @@ from hypothesis import strategies as st
 from papertape.events.segments.columns import (
     Decimals,
     Integers,
+    iterate_decimals,
     pack_choices,
     pack_decimals,
     pack_integers,
-    split,
     unpack_choices,
     unpack_decimals,
     unpack_integers,
-    unpack_runs,
 )
 
 if TYPE_CHECKING:
@@ -49,11 +47,6 @@ FLOATS = st.floats() | st.sampled_from(ODD_FLOATS) | st.decimals(-(10**6), 10**6
 
 def bits(values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}d", *values)
-
-
-def numerators_of(packed: Decimals, lengths: Sequence[int]) -> list[int]:
-    runs = split(unpack_integers(packed.integers), lengths)
-    return [one for run in runs for one in (accumulate(run) if packed.is_steps else run)]
 
 
 @contextmanager
@@ -101,9 +94,8 @@ def test_floats_come_back_bit_for_bit_in_both_ways(runs: list[list[float]]) -> N
     quick = unpack_decimals(packed, lengths)
     with without_numpy():
         plain = unpack_decimals(packed, lengths)
-        lazy = [[*run] for run in unpack_runs(packed, lengths)]
-    assert bits(quick) == bits(plain) == bits(values)
-    assert [*map(bits, lazy)] == [*map(bits, runs)]
+        one_by_one = [*iterate_decimals(packed, lengths)]
+    assert bits(quick) == bits(plain) == bits(one_by_one) == bits(values)
 
 
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=30), st.integers(0, 8))
@@ -111,13 +103,13 @@ def test_decimals_are_integers_of_the_smallest_exponent(numerators: list[int], e
     numerators = [10 * one + 1 for one in numerators]
     packed = pack_decimals([one / 10**exponent for one in numerators], [len(numerators)])
     assert (packed.exponents, packed.odd) == (bytes([exponent]), b"")
-    assert numerators_of(packed, [len(numerators)]) == numerators
+    assert list(unpack_integers(packed.integers)) == numerators
 
 
 def test_each_run_has_an_exponent_of_its_own() -> None:
     packed = pack_decimals([84_018.7, 84_018.8, 0.00384, 0.00385, 7.0], [2, 2, 1])
     assert packed.exponents == bytes([1, 5, 0])
-    assert numerators_of(packed, [2, 2, 1]) == [840_187, 840_188, 384, 385, 7]
+    assert list(unpack_integers(packed.integers)) == [840_187, 840_188, 384, 385, 7]
 
 
 def test_one_odd_float_does_not_widen_the_others() -> None:
@@ -134,8 +126,7 @@ def test_one_odd_float_does_not_widen_the_others() -> None:
 def test_choices_come_back(values: list[object]) -> None:
     packed = pack_choices(values)
     decoder = msgspec.msgpack.Decoder(list[object])
-    distinct, places = unpack_choices(packed, decoder, len(values))
-    read = distinct * len(values) if places is None else [distinct[place] for place in places]
+    read = list(unpack_choices(packed, decoder, len(values)))
     assert msgspec.msgpack.encode(read) == msgspec.msgpack.encode(values)
 
 
@@ -163,6 +154,6 @@ def test_runs_that_do_not_fit_are_refused(lengths: list[int]) -> None:
 
 def test_an_exponent_beyond_the_largest_is_refused() -> None:
     packed = pack_decimals([1.5, 2.5], [2])
-    wrong = Decimals(packed.is_steps, packed.integers, b"\xff", packed.odd_places, packed.odd)
+    wrong = Decimals(packed.integers, b"\xff", packed.odd_places, packed.odd)
     with pytest.raises(ValueError, match="runs"):
         unpack_decimals(wrong, [2])
