@@ -21,11 +21,13 @@ from papertape.events.chain import Row, row_hash
 from papertape.events.codec import CODEC, Codec
 from papertape.events.durable import rename_durably
 from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, UsageError
-from papertape.events.log import Commit, Head
+from papertape.events.facts import Event
+from papertape.events.log import Commit, Head, Recorded
 from papertape.events.segments.block import BlockReader, pack_block
+from papertape.events.segments.table import EventColumns
 
 MAGIC: Final = b"papertape segment 1\n"
-BLOCK_EVENTS: Final = 8192
+BLOCK_EVENTS: Final = 4_096
 """A block is complete when it has so many events,"""
 BLOCK_BYTES: Final = 4 << 20
 """or when its rows had so many bytes."""
@@ -182,6 +184,16 @@ class SegmentFile:
                 yield from commits
             else:
                 yield from (commit for commit in commits if commit.last_seq > after_seq)
+
+    def columns(self, kind: type[Event], after_seq: int = 0) -> Iterator[tuple[EventColumns | None, list[Recorded]]]:
+        """Yield the events of one type as columns, and all others one by one, for a fold that need not build them all.
+
+        Blocks are given whole, from the one that holds the first event after `after_seq`. A row that was kept verbatim
+        is among the others, whatever its type. Raise LogDamaged or LogFromNewerVersion.
+        """
+        for number in self._blocks_from(after_seq):
+            block = self._block(number)
+            yield block.columns(kind), block.others(kind)
 
     def end_at_or_before(self, seq: int) -> Head:
         """Return the end of the last row that ends at or before `seq`, that before the segment if there is none."""

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from papertape.events.chain import row_head
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, UsageError
-from papertape.events.facts import EVENT_TYPES, Event, FundingRateSettled, Timing
-from papertape.events.log import COMMIT_EVENTS_MAX, Head
+from papertape.events.facts import EVENT_TYPES, CandleClosed, Event, FundingRateSettled, Timing
+from papertape.events.log import COMMIT_EVENTS_MAX, Head, Recorded
 from papertape.events.segments import segment_file
 from papertape.events.segments.segment_file import SegmentFile, SegmentInfo, write_segment
 from papertape.events.upcast import UPCASTERS, ContractListed1, PositionClosed1
@@ -123,6 +123,33 @@ def test_reading_at_a_seq_touches_one_block(long_segment: tuple[SegmentInfo, Pat
         with pytest.raises(LogDamaged) as refused:
             list(segment.commits(last))
         assert refused.value.seq == blocks[4][1]
+
+
+def test_a_fold_reads_candles_as_columns_and_the_others_one_by_one(long_segment: tuple[SegmentInfo, Path]) -> None:
+    info, path = long_segment
+    log = [one for commit in commits_of(rows_of(market(100))) for one in commit.recorded()]
+    candles: dict[int, Event] = {}
+    others: list[Recorded] = []
+    with closing(SegmentFile(path, info)) as segment:
+        for columns, rest in segment.columns(CandleClosed):
+            others += rest
+            assert columns is not None
+            assert len(columns.values("open")) == sum(columns.lengths)
+            fields = [columns.values(name) for name in CandleClosed.__struct_fields__]
+            candles |= dict(zip(columns.seqs(), map(CandleClosed, *fields), strict=True))
+    assert others == [one for one in log if not isinstance(one.event, CandleClosed)]
+    assert candles == {one.seq: one.event for one in log if isinstance(one.event, CandleClosed)}
+
+
+def test_a_candle_in_a_row_kept_verbatim_is_among_the_others(tmp_path: Path) -> None:
+    short = msgspec.msgpack.encode(([["CandleClosed.1", 1, "X", 1, *[1.0] * 5]], [0]))
+    rows = rows_with((1, blob_of(settled(0, 0.5))), (1, short), (2, blob_of(candle(0, 5.0), settled(1, 0.5))))
+    info, path = sealed(tmp_path, rows)
+    with closing(SegmentFile(path, info)) as segment:
+        ((columns, others),) = segment.columns(CandleClosed)
+    log = [one for commit in commits_of(rows) for one in commit.recorded()]
+    assert columns is not None
+    assert (columns.seqs(), others) == ([43], [log[0], log[1], log[3]])
 
 
 def test_one_row_and_the_largest_row_are_segments_too(tmp_path: Path) -> None:
