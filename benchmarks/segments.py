@@ -66,7 +66,7 @@ def segments(bench: Bench) -> Result:
 
 def _compare(result: Result, name: str, db: Path, bench: Bench) -> None:
     with closing(SqliteLogReader(db)) as reader:
-        rows = list(reader._rows_after(0))
+        rows = list(reader._rows_after(0))  # noqa: SLF001 - the rows as they are
         events = reader.head().seq
         info = write_segment(bench.folder, Head(), rows)
         size = info.size_bytes / events
@@ -114,8 +114,9 @@ def _record(reader: SqliteLogReader | SegmentFile) -> int:
 def _fold(segment: SegmentFile) -> float:
     """Find the highest close, and count the events that are no candles."""
     highest, others = 0.0, 0
-    for columns, rest in segment.columns(CandleClosed):
-        others += len(rest)
+    for block in segment.blocks():
+        others += len(block.others(CandleClosed))
+        columns = block.columns(CandleClosed)
         if columns is not None:
             closes = columns.values("close")
             highest = max(highest, sys.modules["numpy"].max(closes) if "numpy" in sys.modules else max(closes))

@@ -8,10 +8,11 @@ encoded to the same bytes again is kept verbatim.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice, repeat
+from itertools import accumulate, chain, compress, repeat
+from itertools import count as numbers
 from operator import attrgetter
 from typing import Final
 
@@ -150,14 +151,25 @@ class BlockReader:
 
     def commits(self) -> Iterator[Commit]:
         """Yield the rows with their events in their newest shapes. Raise LogDamaged or LogFromNewerVersion."""
-        for seq, count, recorded_at_ms, blob, events, causes in self._rows(newest=True):
-            decoded = (events, causes) if blob is None else self._decode_verbatim(seq, count, blob)
-            yield Commit(seq, recorded_at_ms, *decoded)
+        events, causes = self._ordered(newest=True)
+        at = 0
+        for seq, count, recorded_at_ms, blob in self._heads():
+            if blob is None:
+                end = at + count
+                yield Commit(seq, recorded_at_ms, events[at:end], causes[at:end])
+                at = end
+            else:
+                yield Commit(seq, recorded_at_ms, *self._decode_verbatim(seq, count, blob))
 
     def rows(self, hash_before: bytes) -> Iterator[Row]:
         """Yield the rows as they were written, with the hashes of the chain that begins with `hash_before`."""
-        for seq, count, recorded_at_ms, verbatim, events, causes in self._rows(newest=False):
-            blob = self._codec.encode_as_written(events, causes) if verbatim is None else verbatim
+        events, causes = self._ordered(newest=False)
+        at = 0
+        for seq, count, recorded_at_ms, verbatim in self._heads():
+            blob = verbatim
+            if blob is None:
+                blob = self._codec.encode_as_written(events[at : at + count], causes[at : at + count])
+                at += count
             hash_before = row_hash(hash_before, seq, count, recorded_at_ms, blob)
             yield seq, count, recorded_at_ms, blob, hash_before
 
@@ -172,21 +184,24 @@ class BlockReader:
                 number += len(lengths)
         return None
 
-    def others(self, kind: type[Event]) -> list[Recorded]:
-        """Return the events that are not in the columns of a type, in the order of the log and their newest shapes.
+    def others(self, *kinds: type[Event]) -> list[Recorded]:
+        """Return the events that are not in the columns of some types, in the order of the log and their newest shapes.
 
-        Raise LogDamaged or LogFromNewerVersion.
+        A row that was kept verbatim is among them, whatever its events. Raise LogDamaged or LogFromNewerVersion.
         """
-        found: list[Recorded] = []
         with naming_damage(self._first_seq):
-            lanes, sources = self._sources(newest=True, without=kind)
-            for (seq, at_ms), cause, lane in zip(self._places(), self._causes(), lanes, strict=True):
-                if lane in sources:
-                    found.append(Recorded(seq, at_ms, cause, next(sources[lane])))
-            for seq, count, at_ms, blob in self._row_heads():
-                if blob is not None:
-                    found += Commit(seq, at_ms, *self._decode_verbatim(seq, count, blob)).recorded()
-        return sorted(found, key=attrgetter("seq")) if self._content.verbatim else found
+            lanes, sources = self._sources(newest=True, without=kinds)
+            seqs, times = self._places()
+            chosen = bytes(map(sources.__contains__, lanes))
+            fields = (compress(values, chosen) for values in (seqs, times, self._causes()))
+            events = map(next, map(sources.__getitem__, compress(lanes, chosen)))
+            found = list(map(Recorded, *fields, events))
+        if not self._content.verbatim:
+            return found
+        for seq, count, at_ms, blob in self._heads():
+            if blob is not None:
+                found += Commit(seq, at_ms, *self._decode_verbatim(seq, count, blob)).recorded()
+        return sorted(found, key=attrgetter("seq"))
 
     def _decode_verbatim(self, seq: int, count: int, blob: bytes) -> tuple[list[Event], list[int]]:
         events, causes = self._codec.decode(seq, blob)
@@ -194,35 +209,47 @@ class BlockReader:
             raise LogDamaged(seq, f"the row declares {count} events, but holds {len(events)}, {len(causes)} causes")
         return events, causes
 
-    def _row_heads(self) -> Iterator[tuple[int, int, int, bytes | None]]:
-        """Yield seq, count and recorded_at_ms of each row, and the blob of one kept verbatim."""
-        content, seq = self._content, self._first_seq
-        verbatim = dict(zip(unpack_integers(content.verbatim_places), content.verbatim, strict=True))
-        counts, times = unpack_integers(content.counts), unpack_integers(content.recorded_at_ms)
-        for place, (count, recorded_at_ms) in enumerate(zip(counts, times, strict=True)):
-            yield seq, count, recorded_at_ms, verbatim.get(place)
-            seq += count
-
-    def _rows(self, *, newest: bool) -> Iterator[tuple[int, int, int, bytes | None, list[Event], list[int]]]:
-        """Yield what `_row_heads` does, with the events and causes of each row that is not kept verbatim."""
+    def _heads(self) -> Iterable[tuple[int, int, int, bytes | None]]:
+        """Return seq, count and recorded_at_ms of each row, and the blob of one kept verbatim."""
         with naming_damage(self._first_seq):
-            causes, merged = iter(self._causes()), self._merged(newest=newest)
-            for seq, count, recorded_at_ms, blob in self._row_heads():
-                own = count if blob is None else 0
-                events = list(islice(merged, own))
-                if len(events) != own:
-                    raise ValueError("the rows do not fit their events")
-                yield seq, count, recorded_at_ms, blob, events, list(islice(causes, own))
+            content = self._content
+            verbatim = dict(zip(unpack_integers(content.verbatim_places), content.verbatim, strict=True))
+            counts, times = unpack_integers(content.counts), unpack_integers(content.recorded_at_ms)
+            if len(counts) != len(times):
+                raise ValueError("the rows do not fit their times")
+        return zip(
+            accumulate(counts, initial=self._first_seq), counts, times, map(verbatim.get, numbers()), strict=False
+        )
 
-    def _merged(self, *, newest: bool) -> Iterator[Event]:
-        """Return the events of all tables in the order of the log."""
-        lanes, sources = self._sources(newest=newest)
-        return map(next, map(sources.__getitem__, lanes))
+    def _places(self) -> tuple[list[int], list[int]]:
+        """Return seq and recorded_at_ms of the events in the tables."""
+        heads = [(seq, count, at_ms) for seq, count, at_ms, blob in self._heads() if blob is None]
+        seqs = list(chain.from_iterable(range(seq, seq + count) for seq, count, _ in heads))
+        return seqs, list(chain.from_iterable(repeat(at_ms, count) for _, count, at_ms in heads))
+
+    def _seqs_of(self, first_lane: int, end_lane: int) -> list[int]:
+        """Return the seqs of the events in some lanes, lane by lane."""
+        seqs, _ = self._places()
+        with naming_damage(self._first_seq):
+            lanes = zip(unpack_integers(self._content.lanes), seqs, strict=True)
+            own = sorted((lane, seq) for lane, seq in lanes if first_lane <= lane < end_lane)
+        return [seq for _, seq in own]
+
+    def _ordered(self, *, newest: bool) -> tuple[list[Event], list[int]]:
+        """Return the events of all tables in the order of the log, and their causes."""
+        with naming_damage(self._first_seq):
+            lanes, sources = self._sources(newest=newest)
+            events = list(map(next, map(sources.__getitem__, lanes)))
+            if len(events) != len(lanes) or len(events) != sum(
+                count for _, count, _, blob in self._heads() if blob is None
+            ):
+                raise ValueError("the rows do not fit their events")
+            return events, self._causes()
 
     def _sources(
-        self, *, newest: bool, without: type[Event] | None = None
+        self, *, newest: bool, without: Collection[type[Event]] = ()
     ) -> tuple[Sequence[int], dict[int, Iterator[Event]]]:
-        """Return the lane of each event in a table, and the events of each lane, except those of one type."""
+        """Return the lane of each event in a table, and the events of each lane, except those of some types."""
         lanes = unpack_integers(self._content.lanes)
         lengths = [unpack_integers(table.lane_lengths) for table in self._content.tables]
         if sum(map(sum, lengths)) != len(lanes):
@@ -232,7 +259,7 @@ class BlockReader:
         number = 0
         for table, own in zip(self._content.tables, lengths, strict=True):
             kind = self._codec.kinds[table.tag]
-            if kind is not without:
+            if kind not in without:
                 events = unpack_table(kind, table, own)
                 if newest and self._codec.is_old(kind):
                     events = list(map(self._codec.newest, events))
@@ -248,24 +275,11 @@ class BlockReader:
             causes[place] = self._first_seq + cause
         return causes
 
-    def _places(self) -> Iterator[tuple[int, int]]:
-        """Yield seq and recorded_at_ms of the events in the tables."""
-        for seq, count, recorded_at_ms, blob in self._row_heads():
-            if blob is None:
-                yield from zip(range(seq, seq + count), repeat(recorded_at_ms))
-
-    def _seqs_of(self, first_lane: int, end_lane: int) -> list[int]:
-        """Return the seqs of the events in some lanes, lane by lane."""
-        with naming_damage(self._first_seq):
-            lanes = zip(unpack_integers(self._content.lanes), self._places(), strict=True)
-            own = sorted((lane, seq) for lane, (seq, _) in lanes if first_lane <= lane < end_lane)
-        return [seq for _, seq in own]
-
     def _refuse_unknown(self, lanes: Sequence[int], lengths: Sequence[Sequence[int]]) -> None:
         """Raise LogFromNewerVersion for the first event whose tag is unknown."""
         tags = [table.tag for table, own in zip(self._content.tables, lengths, strict=True) for _ in own]
         unknown = {number for number, tag in enumerate(tags) if tag not in self._codec.kinds}
-        for (seq, _), lane in zip(self._places(), lanes, strict=True) if unknown else ():
+        for seq, lane in zip(self._places()[0], lanes, strict=True) if unknown else ():
             if lane in unknown:
                 raise LogFromNewerVersion(seq, f"this version does not know the event {tags[lane]}")
 

@@ -21,10 +21,8 @@ from papertape.events.chain import Row, row_hash
 from papertape.events.codec import CODEC, Codec
 from papertape.events.durable import rename_durably
 from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, UsageError
-from papertape.events.facts import Event
-from papertape.events.log import Commit, Head, Recorded
+from papertape.events.log import Commit, Head
 from papertape.events.segments.block import BlockReader, pack_block
-from papertape.events.segments.table import EventColumns
 
 MAGIC: Final = b"papertape segment 1\n"
 BLOCK_EVENTS: Final = 4_096
@@ -185,15 +183,12 @@ class SegmentFile:
             else:
                 yield from (commit for commit in commits if commit.last_seq > after_seq)
 
-    def columns(self, kind: type[Event], after_seq: int = 0) -> Iterator[tuple[EventColumns | None, list[Recorded]]]:
-        """Yield the events of one type as columns, and all others one by one, for a fold that need not build them all.
+    def blocks(self, after_seq: int = 0) -> Iterator[BlockReader]:
+        """Yield whole blocks, from that of the first event after `after_seq` on, for a fold that reads columns.
 
-        Blocks are given whole, from the one that holds the first event after `after_seq`. A row that was kept verbatim
-        is among the others, whatever its type. Raise LogDamaged or LogFromNewerVersion.
+        Raise LogDamaged at the first block that cannot be read.
         """
-        for number in self._blocks_from(after_seq):
-            block = self._block(number)
-            yield block.columns(kind), block.others(kind)
+        return map(self._block, self._blocks_from(after_seq))
 
     def end_at_or_before(self, seq: int) -> Head:
         """Return the end of the last row that ends at or before `seq`, that before the segment if there is none."""

@@ -131,8 +131,9 @@ def test_a_fold_reads_candles_as_columns_and_the_others_one_by_one(long_segment:
     candles: dict[int, Event] = {}
     others: list[Recorded] = []
     with closing(SegmentFile(path, info)) as segment:
-        for columns, rest in segment.columns(CandleClosed):
-            others += rest
+        for block in segment.blocks():
+            columns = block.columns(CandleClosed)
+            others += block.others(CandleClosed)
             assert columns is not None
             assert len(columns.values("open")) == sum(columns.lengths)
             fields = [columns.values(name) for name in CandleClosed.__struct_fields__]
@@ -146,7 +147,8 @@ def test_a_candle_in_a_row_kept_verbatim_is_among_the_others(tmp_path: Path) -> 
     rows = rows_with((1, blob_of(settled(0, 0.5))), (1, short), (2, blob_of(candle(0, 5.0), settled(1, 0.5))))
     info, path = sealed(tmp_path, rows)
     with closing(SegmentFile(path, info)) as segment:
-        ((columns, others),) = segment.columns(CandleClosed)
+        (block,) = segment.blocks()
+        columns, others = block.columns(CandleClosed), block.others(CandleClosed)
     log = [one for commit in commits_of(rows) for one in commit.recorded()]
     assert columns is not None
     assert (columns.seqs(), others) == ([43], [log[0], log[1], log[3]])
