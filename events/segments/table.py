@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import chain, islice, repeat
@@ -91,6 +92,7 @@ class EventColumns:
     def __init__(self, kind: type[Event], table: Table, lengths: Sequence[int], seqs: Callable[[], list[int]]) -> None:
         self.kind, self.lengths, self.seqs = kind, lengths, seqs
         self._columns = [(column, place) for column in table.columns for place in range(_stride(column))]
+        self._floats: dict[int, array[float]] = {}
 
     def values(self, field: str) -> Sequence[Any]:
         """Return the values of a field: an array of doubles for floats. Raise ValueError if the bytes make no sense."""
@@ -99,7 +101,10 @@ class EventColumns:
         if not isinstance(column, Decimals):
             return list(_values(self.kind, number, column, self.lengths))
         stride = column.integers.stride
-        return unpack_decimals(column, [length * stride for length in self.lengths])[place::stride]
+        floats = self._floats.get(number - place)
+        if floats is None:
+            floats = self._floats[number - place] = unpack_decimals(column, [own * stride for own in self.lengths])
+        return floats[place::stride]
 
 
 @cache

@@ -11,13 +11,15 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from papertape.events.chain import row_head
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, UsageError
 from papertape.events.facts import EVENT_TYPES, CandleClosed, Event, FundingRateSettled, Timing
 from papertape.events.log import COMMIT_EVENTS_MAX, Head, Recorded
-from papertape.events.segments import segment_file
+from papertape.events.segments import block, segment_file
+from papertape.events.segments.block import BlockReader
 from papertape.events.segments.segment_file import SegmentFile, SegmentInfo, write_segment
 from papertape.events.upcast import UPCASTERS, ContractListed1, PositionClosed1
 from tests.build import candle, closed, observed, opened, ordered, settled
@@ -131,9 +133,9 @@ def test_a_fold_reads_candles_as_columns_and_the_others_one_by_one(long_segment:
     candles: dict[int, Event] = {}
     others: list[Recorded] = []
     with closing(SegmentFile(path, info)) as segment:
-        for block in segment.blocks():
-            columns = block.columns(CandleClosed)
-            others += block.others(CandleClosed)
+        for one in segment.blocks():
+            columns = one.columns(CandleClosed)
+            others += one.others(CandleClosed)
             assert columns is not None
             assert len(columns.values("open")) == sum(columns.lengths)
             fields = [columns.values(name) for name in CandleClosed.__struct_fields__]
@@ -147,8 +149,8 @@ def test_a_candle_in_a_row_kept_verbatim_is_among_the_others(tmp_path: Path) -> 
     rows = rows_with((1, blob_of(settled(0, 0.5))), (1, short), (2, blob_of(candle(0, 5.0), settled(1, 0.5))))
     info, path = sealed(tmp_path, rows)
     with closing(SegmentFile(path, info)) as segment:
-        (block,) = segment.blocks()
-        columns, others = block.columns(CandleClosed), block.others(CandleClosed)
+        (only,) = segment.blocks()
+        columns, others = only.columns(CandleClosed), only.others(CandleClosed)
     log = [one for commit in commits_of(rows) for one in commit.recorded()]
     assert columns is not None
     assert (columns.seqs(), others) == ([43], [log[0], log[1], log[3]])
@@ -376,3 +378,49 @@ def test_blocks_follow_each_other_in_the_chain(long_segment: tuple[SegmentInfo, 
                 one.offset + one.length,
                 following.hash_before,
             )
+
+
+# ---------------------------------------------------------------- limits
+
+
+def forged(path: Path, **changed: object) -> bytes:
+    """Return a segment whose index says something else about its only block, with checksums that fit."""
+    content = path.read_bytes()
+    offset = int.from_bytes(content[-segment_file._FOOTER.size :][:8], "little")
+    index = msgspec.msgpack.decode(content[offset : -segment_file._FOOTER.size], type=segment_file.Index)
+    (block,) = index.blocks
+    packed = msgspec.msgpack.encode(structs.replace(index, blocks=[structs.replace(block, **changed)]))
+    footer = segment_file._FOOTER.pack(offset, segment_file._checksum(packed), segment_file.MAGIC)
+    return content[:offset] + packed + footer
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"content_bytes": 1 << 40},
+        {"content_bytes": -1},
+        {"content_bytes": 100},
+        {"content_bytes": 1 << 20},
+        {"length": 1 << 62},
+        {"length": -1},
+        {"length": 0},
+        {"offset": -1},
+        {"offset": 1 << 62},
+        {"offset": 0},
+    ],
+)
+def test_a_forged_length_is_beyond_a_limit(tmp_path: Path, changed: dict[str, int]) -> None:
+    _, path = sealed(tmp_path, rows_of(market(9)))
+    (tmp_path / "forged").write_bytes(forged(path, **changed))
+    assert set(outcomes(tmp_path / "forged", None)) == {DAMAGED}
+
+
+def test_no_more_is_decompressed_than_the_limit() -> None:
+    bomb = block.zstd.compress(bytes(block.CONTENT_BYTES_MAX + 1), 1)
+    for size, reason in (
+        (block.CONTENT_BYTES_MAX + 1, "content of"),
+        (1_000, "not 1000 bytes"),
+        (1 << 40, "content of"),
+    ):
+        with pytest.raises(LogDamaged, match=reason):
+            BlockReader(7, bomb, size, CODEC)
