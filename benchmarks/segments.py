@@ -26,6 +26,7 @@ from papertape.events.segments.segment_file import SegmentFile, segment_path, wr
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SYMBOLS = drawn_symbols(50)
@@ -73,7 +74,7 @@ def _compare(result: Result, name: str, db: Path, bench: Bench) -> None:
         result.add(f"{name}: {events:,} events in SQLite", f"{db.stat().st_size / events:.1f} bytes per event")
         result.add(f"{name}: in a segment", f"{size:.2f} bytes per event", f"<= {BYTES_MAX:g}", size <= BYTES_MAX)
         with closing(SegmentFile(segment_path(bench.folder, info), info)) as segment, one_core():
-            runs = {
+            runs: dict[str, Callable[[], object]] = {
                 "SQLite, commits": partial(_read, reader),
                 "SQLite, recorded": partial(_record, reader),
                 "segment, commits": partial(_read, segment),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -25,6 +26,11 @@ from papertape.events.upcast import UPCASTERS, ContractListed1, PositionClosed1
 from tests.build import candle, closed, observed, opened, ordered, settled
 from tests.events.random_facts import any_fact, facts_of
 from tests.events.segment_rows import BEFORE, blob_of, bytes_of, commits_of, read_back, rows_of, rows_with, sealed
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -416,7 +422,7 @@ def test_a_forged_length_is_beyond_a_limit(tmp_path: Path, changed: dict[str, in
 
 
 def test_no_more_is_decompressed_than_the_limit() -> None:
-    bomb = block.zstd.compress(bytes(block.CONTENT_BYTES_MAX + 1), 1)
+    bomb = zstd.compress(bytes(block.CONTENT_BYTES_MAX + 1), 1)
     for size, reason in (
         (block.CONTENT_BYTES_MAX + 1, "content of"),
         (1_000, "not 1000 bytes"),
@@ -424,3 +430,9 @@ def test_no_more_is_decompressed_than_the_limit() -> None:
     ):
         with pytest.raises(LogDamaged, match=reason):
             BlockReader(7, bomb, size, CODEC)
+
+
+def test_verifying_compares_the_digest_of_the_whole_file(tmp_path: Path) -> None:
+    info, path = sealed(tmp_path, rows_of(market(9)))
+    for digest, expected in ((info.digest, "None"), (bytes(32), DAMAGED)):
+        assert outcome(path, structs.replace(info, digest=digest), lambda segment: segment.verify()) == expected
