@@ -221,11 +221,13 @@ class BlockReader:
             accumulate(counts, initial=self._first_seq), counts, times, map(verbatim.get, numbers()), strict=False
         )
 
-    def _places(self) -> tuple[list[int], list[int]]:
+    def _places(self) -> tuple[Sequence[int], list[int]]:
         """Return seq and recorded_at_ms of the events in the tables."""
         heads = [(seq, count, at_ms) for seq, count, at_ms, blob in self._heads() if blob is None]
-        seqs = list(chain.from_iterable(range(seq, seq + count) for seq, count, _ in heads))
-        return seqs, list(chain.from_iterable(repeat(at_ms, count) for _, count, at_ms in heads))
+        times = list(chain.from_iterable(repeat(at_ms, count) for _, count, at_ms in heads))
+        if not self._content.verbatim:
+            return range(self._first_seq, self._first_seq + len(times)), times
+        return list(chain.from_iterable(range(seq, seq + count) for seq, count, _ in heads)), times
 
     def _seqs_of(self, first_lane: int, end_lane: int) -> list[int]:
         """Return the seqs of the events in some lanes, lane by lane."""
@@ -240,9 +242,7 @@ class BlockReader:
         with naming_damage(self._first_seq):
             lanes, sources = self._sources(newest=newest)
             events = list(map(next, map(sources.__getitem__, lanes)))
-            if len(events) != len(lanes) or len(events) != sum(
-                count for _, count, _, blob in self._heads() if blob is None
-            ):
+            if not len(events) == len(lanes) == len(self._places()[1]):
                 raise ValueError("the rows do not fit their events")
             return events, self._causes()
 
