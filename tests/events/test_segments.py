@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,25 +11,18 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 
 from papertape.events.chain import row_head
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, UsageError
 from papertape.events.facts import EVENT_TYPES, CandleClosed, Event, FundingRateSettled, Timing
 from papertape.events.log import COMMIT_EVENTS_MAX, Head, Recorded
-from papertape.events.segments import block, segment_file
-from papertape.events.segments.block import BlockReader
+from papertape.events.segments import segment_file
 from papertape.events.segments.segment_file import SegmentFile, SegmentInfo, write_segment
 from papertape.events.upcast import UPCASTERS, ContractListed1, PositionClosed1
 from tests.build import candle, closed, observed, opened, ordered, settled
 from tests.events.random_facts import any_fact, facts_of
 from tests.events.segment_rows import BEFORE, blob_of, bytes_of, commits_of, read_back, rows_of, rows_with, sealed
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -384,55 +376,3 @@ def test_blocks_follow_each_other_in_the_chain(long_segment: tuple[SegmentInfo, 
                 one.offset + one.length,
                 following.hash_before,
             )
-
-
-# ---------------------------------------------------------------- limits
-
-
-def forged(path: Path, **changed: object) -> bytes:
-    """Return a segment whose index says something else about its only block, with checksums that fit."""
-    content = path.read_bytes()
-    offset = int.from_bytes(content[-segment_file._FOOTER.size :][:8], "little")
-    index = msgspec.msgpack.decode(content[offset : -segment_file._FOOTER.size], type=segment_file.Index)
-    (block,) = index.blocks
-    packed = msgspec.msgpack.encode(structs.replace(index, blocks=[structs.replace(block, **changed)]))
-    footer = segment_file._FOOTER.pack(offset, segment_file._checksum(packed), segment_file.MAGIC)
-    return content[:offset] + packed + footer
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"content_bytes": 1 << 40},
-        {"content_bytes": -1},
-        {"content_bytes": 100},
-        {"content_bytes": 1 << 20},
-        {"length": 1 << 62},
-        {"length": -1},
-        {"length": 0},
-        {"offset": -1},
-        {"offset": 1 << 62},
-        {"offset": 0},
-    ],
-)
-def test_a_forged_length_is_beyond_a_limit(tmp_path: Path, changed: dict[str, int]) -> None:
-    _, path = sealed(tmp_path, rows_of(market(9)))
-    (tmp_path / "forged").write_bytes(forged(path, **changed))
-    assert set(outcomes(tmp_path / "forged", None)) == {DAMAGED}
-
-
-def test_no_more_is_decompressed_than_the_limit() -> None:
-    bomb = zstd.compress(bytes(block.CONTENT_BYTES_MAX + 1), 1)
-    for size, reason in (
-        (block.CONTENT_BYTES_MAX + 1, "content of"),
-        (1_000, "not 1000 bytes"),
-        (1 << 40, "content of"),
-    ):
-        with pytest.raises(LogDamaged, match=reason):
-            BlockReader(7, bomb, size, CODEC)
-
-
-def test_verifying_compares_the_digest_of_the_whole_file(tmp_path: Path) -> None:
-    info, path = sealed(tmp_path, rows_of(market(9)))
-    for digest, expected in ((info.digest, "None"), (bytes(32), DAMAGED)):
-        assert outcome(path, structs.replace(info, digest=digest), lambda segment: segment.verify()) == expected
