@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.machine import Machine
 
-EVERY_S: Final = 150.0
+EVERY_S: Final = 60.0
 """The mean time between two faults."""
 SECONDS: Final = (2.0, 15.0, 60.0, 200.0, 500.0)
 """How long a fault lasts, about: one of these, by chance."""
@@ -96,6 +96,7 @@ async def _late_pages(machine: Machine, chance: Random, seconds: float) -> Heal:
 async def _skew(machine: Machine, chance: Random, _seconds: float) -> None:
     skew_ms = chance.choice(SKEW_MS)
     machine.note(f"exchange: its clock is off by {skew_ms} ms")
+    machine.was_skewed = True
     machine.exchange.faults.on(BitgetFault.SKEW, value=skew_ms)
 
 

@@ -35,13 +35,13 @@ class SimulationStalled(RuntimeError):
 
 
 class SimulatedFuture(asyncio.Future[T]):
-    """A future with a hash that is the same in every run, so that sets of futures keep one order."""
+    """A future with a hash that is the same in every run: sets keep one order. `owner` is the process that made it."""
 
     _numbers = itertools.count()
 
     def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
-        self._number = next(self._numbers)
+        self._number, self.owner = next(self._numbers), process.get()
 
     def __hash__(self) -> int:
         return self._number

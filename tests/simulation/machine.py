@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -100,7 +101,14 @@ class Machine:
         self.lives: list[Life] = []
         self.lines: deque[tuple[float, str]] = deque(maxlen=LINES_KEPT_MAX)
         """What happened, for whoever reads the trace."""
-        self.starts = self.kills = 0
+        self.starts = self.kills = self.tasks_most = 0
+        self.was_skewed = False
+        """Whether the exchange's clock was ever off: to it, limits then mean something else."""
+        self.unseen: list[str] = []
+        """Exceptions of living processes that nobody awaited."""
+        self._commits: list[tuple[int, int]] = []
+        self.disk.on_commit = lambda seq: self._commits.append((seq, self.exchange.now_ms()))
+        loop.set_exception_handler(self._see_exception)
         self._armed: ArmedFailpoint | None = None
         self._ended: deque[tuple[int, int]] = deque()
         self._child_ended = asyncio.Event()
@@ -118,6 +126,22 @@ class Machine:
     def life(self) -> Life | None:
         """The running engine process, if any."""
         return self.lives[-1] if self.lives and self.lives[-1].task is not None else None
+
+    def committed_ms(self, seq: int) -> int:
+        """Return the exchange's time at which an event became durable."""
+        return self._commits[bisect_right(self._commits, (seq, 1 << 62)) - 1][1]
+
+    def count_tasks(self) -> None:
+        """Note how many tasks the running process has."""
+        life = self.life
+        if life is not None:
+            own = [one for one in asyncio.all_tasks(self.loop) if isinstance(one, SimulatedTask) and one.owner == life.pid]
+            self.tasks_most = max(self.tasks_most, len(own))
+
+    def _see_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        owner = getattr(context.get("task") or context.get("future"), "owner", process.get())
+        if owner not in self.disk.dead and not isinstance(context.get("exception"), ProcessKilled):
+            self.unseen.append(f"{context['message']}: {context.get('exception')!r}")
 
     # ------------------------------------------------------------ what the supervisor calls
 
