@@ -3,9 +3,9 @@
 * The log is whole, and every decision in it is what the code decides again on the recorded inputs.
 * State: what every process started with, and every snapshot, is the fold of the log.
 * Candles: each one that the exchange closed is in the log once, with the exchange's numbers, and on time only if it was.
-* Kill switches: no entry between a trip and its reset.
+* Kill switches: no entry between a trip and its reset. Signals: each once.
 * Alerts: each arrived at least once, alone or in a digest; what came again is marked.
-* Bounds: tasks, unread frames, and requests within the exchange's limits; no exception that nobody saw.
+* Bounds: tasks, streams, unread frames, and requests within the exchange's limits; no exception that nobody saw.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from papertape.events.facts import (
     KillSwitchTripped,
     OrderPlaced,
     PositionOpened,
+    SignalReceived,
     Timing,
 )
 from papertape.events.sqlite_log import SqliteLogReader
@@ -47,6 +48,8 @@ ON_TIME_MS_MAX: Final = 48_000
 """A candle may open positions 30 s after its close; the rest is a slow disk and a clock that was just set."""
 BEHIND_MS_MAX: Final = 2 * MINUTE_MS
 TASKS_MAX: Final = 60
+STREAMS_MAX: Final = 2
+"""One, and the next one while it takes over."""
 SPAN: Final = re.compile(r"#(\d+) to #(\d+)")
 
 
@@ -77,6 +80,7 @@ def check(machine: Machine) -> tuple[list[str], str, int]:
         *_states(machine, events),
         *_candles(machine, events),
         *_entries(events),
+        *_signals(events),
         *_alerts(machine, events),
         *_bounds(machine),
     ]
@@ -136,6 +140,12 @@ def _entries(events: list[Recorded]) -> list[str]:
     return wrong
 
 
+def _signals(events: list[Recorded]) -> list[str]:
+    """Return the signals that are in the log more than once."""
+    found = Counter((one.event.source, one.event.id) for one in events if isinstance(one.event, SignalReceived))
+    return [f"signals: {id_} of {source} came in {count} times" for (source, id_), count in found.items() if count > 1]
+
+
 # ---------------------------------------------------------------- alerts
 
 
@@ -174,6 +184,8 @@ def _body_of_text(text: str, *, is_start: bool) -> str:
 
 def _bounds(machine: Machine) -> list[str]:
     wrong = [f"unseen: {text}" for text in machine.unseen]
+    if machine.streams_most > STREAMS_MAX:
+        wrong.append(f"bounds: {machine.streams_most} streams of one process at once")
     if machine.tasks_most > TASKS_MAX:
         wrong.append(f"bounds: {machine.tasks_most} tasks at once")
     # A ping that the network has swallowed is not the client's fault.

@@ -29,12 +29,16 @@ FSYNC_S: Final = (0.000_5, 0.001, 0.004)
 
 
 class SimulatedDisk:
-    """The state of the disk. `bad_commits` is how many commits fail from now on, with an unknown outcome."""
+    """The state of the disk.
+
+    So many of the next commits fail with an unknown outcome (`bad_commits`), and of the next writes of files beside the
+    log (`bad_writes`).
+    """
 
     def __init__(self, chance: Random) -> None:
         self.is_full = False
         self.slow_s = 0.0
-        self.bad_commits = 0
+        self.bad_commits = self.bad_writes = 0
         self.dead: set[int] = set()
         """Processes that were killed: nothing of theirs reaches the disk."""
         self.on_commit: Callable[[int], None] = lambda _seq: None
@@ -51,16 +55,19 @@ class SimulatedDisk:
         """Return how long one operation takes."""
         return self._chance.choice(FSYNC_S) + self.slow_s
 
-    def check_room(self, owner: int) -> None:
-        """Raise OSError if the process is dead or the disk is full."""
+    def check_write(self, owner: int) -> None:
+        """Raise OSError if a process is dead, or its write beside the log fails."""
         if owner in self.dead:
             raise OSError(errno.EIO, "the process was killed")
         if self.is_full:
             raise OSError(errno.ENOSPC, "No space left on device")
+        if self.bad_writes:
+            self.bad_writes -= 1
+            raise OSError(errno.EIO, "Input/output error")
 
     def write_durably(self, real: Callable[..., None], path: Path, content: bytes, *more: Any) -> None:
         """Write a whole file as `events.durable` does, unless the disk is full."""
-        self.check_room(process.get())
+        self.check_write(process.get())
         real(path, content, *more)
 
     def execute(self, owner: int, function: Callable[[], Any]) -> Any:
@@ -147,7 +154,7 @@ class CursorDriver:
             def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
                 if sql.startswith("INSERT"):
                     try:
-                        disk.check_room(self._owner)
+                        disk.check_write(self._owner)
                     except OSError as error:
                         raise _sqlite_error(str(error.strerror), sqlite3.SQLITE_FULL) from error
                 return super().execute(sql, *parameters)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.machine import Machine
 
-EVERY_S: Final = 60.0
+EVERY_S: Final = 45.0
 """The mean time between two faults."""
 SECONDS: Final = (2.0, 15.0, 60.0, 200.0, 500.0)
 """How long a fault lasts, about: one of these, by chance."""
@@ -31,7 +31,7 @@ SKEW_MS: Final = (-9_000, -2_500, 700, 2_500, 9_000)
 LAG_MS: Final = (4_000, 20_000, 70_000)
 SLOW_S: Final = (0.3, 3.0, 12.0)
 SLOW_DISK_S: Final = (0.05, 0.8, 6.0)
-SIGNALS_A_BURST: Final = 60
+SIGNALS_A_BURST: Final = 30
 REPEATS_MAX: Final = 3
 AT_ONCE: Final = (
     BitgetFault.CLOSE, BitgetFault.ABORT, BitgetFault.SILENT, BitgetFault.STALLED, BitgetFault.GIANT,
@@ -152,9 +152,10 @@ async def _signals(machine: Machine, chance: Random, _seconds: float) -> None:
         return
     machine.note("signals: a burst")
     symbol = machine.config.feed.bitget.symbols[0]
+    first = chance.randrange(10_000)
     sent = [
-        Signal(symbol=symbol, name="mood", value=chance.random(), source="burst", id=str(chance.randrange(200)))
-        for _ in range(SIGNALS_A_BURST)
+        Signal(symbol=symbol, name="mood", value=float(number), source="burst", id=str(number))
+        for number in (first + chance.randrange(SIGNALS_A_BURST) for _ in range(SIGNALS_A_BURST))
     ]
     asking = [machine.in_process(life, life.engine.commands.receive(SignalBatch((one,)))) for one in sent]
     for done in await asyncio.gather(*asking, return_exceptions=True):
@@ -184,6 +185,11 @@ async def _slow_disk(machine: Machine, chance: Random, seconds: float) -> Heal:
 async def _bad_commit(machine: Machine, _chance: Random, _seconds: float) -> None:
     machine.note("disk: the next commit fails, its outcome unknown")
     machine.disk.bad_commits = 1
+
+
+async def _bad_write(machine: Machine, _chance: Random, _seconds: float) -> None:
+    machine.note("disk: the next write of a small file fails")
+    machine.disk.bad_writes = 1
 
 
 async def _kill(machine: Machine, _chance: Random, _seconds: float) -> None:
@@ -220,6 +226,7 @@ FAULTS: Final = (
     Fault("full disk", 1, _full_disk),
     Fault("slow disk", 2, _slow_disk),
     Fault("bad commit", 2, _bad_commit),
+    Fault("bad write", 2, _bad_write),
     Fault("kill", 3, _kill),
     Fault("failpoint", 5, _failpoint),
     Fault("hang", 1, _hang),
@@ -273,7 +280,7 @@ class Mischief:
         machine.exchange._venue.skew_ms = 0
         machine.chat.faults.active.clear()
         machine.clock.ahead_ms, machine.disk.is_full, machine.disk.slow_s = 0, False, 0.0
-        machine.disk.bad_commits = 0
+        machine.disk.bad_commits = machine.disk.bad_writes = 0
         machine.disarm()
         for way in machine.network.ways.values():
             way.is_cut, way.slow_s = False, 0.0

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import Struct
 
+from papertape.cli.config.sections import bitget_settings
 from papertape.cli.keeper.hang_detector import HangDetector
 from papertape.cli.keeper.process_supervisor import ProcessSupervisor, Program
 from papertape.cli.keeper.status_board import new_board
 from papertape.cli.keeper.systemd import SystemdNotifier
 from papertape.cli.service.engine_services import start_services
-from papertape.cli.wiring import make_engine_settings, make_feed, watched_symbols
+from papertape.cli.wiring import make_engine_settings, watched_symbols
+from papertape.engine.feeds.bitget.feed import BitgetFeed
 from papertape.engine.startup import Engine, open_engine
 from papertape.engine.task_supervisor import supervise
 from papertape.events.errors import PapertapeError
@@ -101,7 +103,7 @@ class Machine:
         self.lives: list[Life] = []
         self.lines: deque[tuple[float, str]] = deque(maxlen=LINES_KEPT_MAX)
         """What happened, for whoever reads the trace."""
-        self.starts = self.kills = self.tasks_most = 0
+        self.starts = self.kills = self.tasks_most = self.streams_most = 0
         self.was_skewed = False
         """Whether the exchange's clock was ever off: to it, limits then mean something else."""
         self.unseen: list[str] = []
@@ -131,12 +133,14 @@ class Machine:
         """Return the exchange's time at which an event became durable."""
         return self._commits[bisect_right(self._commits, (seq, 1 << 62)) - 1][1]
 
-    def count_tasks(self) -> None:
-        """Note how many tasks the running process has."""
+    def measure(self) -> None:
+        """Note how many tasks and streams the running process has."""
         life = self.life
         if life is not None:
             own = [one for one in asyncio.all_tasks(self.loop) if isinstance(one, SimulatedTask) and one.owner == life.pid]
             self.tasks_most = max(self.tasks_most, len(own))
+            streams = [one for one in self.network.streams if one.owner == life.pid]
+            self.streams_most = max(self.streams_most, len(streams))
 
     def _see_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         owner = getattr(context.get("task") or context.get("future"), "owner", process.get())
@@ -201,7 +205,7 @@ class Machine:
         return 0
 
     async def _run_engine(self, life: Life) -> None:
-        feed = make_feed(self.config, self.clock)
+        feed = BitgetFeed(bitget_settings(self.config), self.clock)
         settings = make_engine_settings(self.config, self.db, MINUTE_MS, self.warn, self.strategies)
         opening = open_engine(settings, [], self.clock, self.warn, watched_symbols(self.config))
         async with AsyncExitStack() as stack:

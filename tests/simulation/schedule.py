@@ -34,7 +34,7 @@ from tests.simulation.checks import check, is_well
 from tests.simulation.faults import Mischief
 from tests.simulation.loop import SimulatedLoop, SimulationStalled, run
 from tests.simulation.machine import Machine, SimulatedClock
-from tests.simulation.seams import installed
+from tests.simulation.seams import Seam, installed
 from tests.simulation.sites import CHAT, EXCHANGE, ScriptedMarket, SimulatedExchange
 from tests.support import SCRIPTED_FOLDER
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.strategy import Strategy
 
 START_MS: Final = 20_600 * DAY_MS + 6 * HOUR_MS + 20_300
-MINUTES: Final = (20.0, 30.0, 40.0)
+MINUTES: Final = (10.0, 15.0, 20.0, 30.0)
 CALM_MINUTES_MAX: Final = 45
 COUNT_EVERY_S: Final = 60.0
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
@@ -90,14 +90,14 @@ def _base() -> tuple[Config, dict[str, Strategy]]:
     return config, strategies_of(config)
 
 
-def run_schedule(seed: int, more: Callable[[Machine], list[tuple[Any, str, Any]]] = lambda _: []) -> Outcome:
+def run_schedule(seed: int, more: Callable[[], list[Seam]] = list) -> Outcome:
     """Run the schedule of a seed. `more` puts further names in place, to break a promise on purpose."""
     folder = str(MEMORY) if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="papertape-simulation-", dir=folder) as path:
         return _run_in(Path(path), seed, more)
 
 
-def _run_in(folder: Path, seed: int, more: Callable[[Machine], list[tuple[Any, str, Any]]]) -> Outcome:
+def _run_in(folder: Path, seed: int, more: Callable[[], list[Seam]]) -> Outcome:
     config, strategies = _base()
     config = replace(config, file=str(folder / "papertape.toml"), engine=replace(config.engine, db="log.db"))
     (folder / ".env").write_text(f"TELEGRAM_BOT_TOKEN={TOKEN}\nTELEGRAM_CHAT_ID={CHAT_ID}\n", encoding="utf-8")
@@ -116,6 +116,8 @@ def _run_in(folder: Path, seed: int, more: Callable[[Machine], list[tuple[Any, s
                 run(loop, _play(machine, seed, wrong))
             except SimulationStalled as stalled:
                 wrong.append(f"stalled: {stalled}")
+            except AssertionError as broken:
+                wrong.append(f"asserted: {broken}")
         found, digest, events = check(machine)
     finally:
         gc.enable()
@@ -151,4 +153,4 @@ async def _play(machine: Machine, seed: int, wrong: list[str]) -> None:
 async def _count(machine: Machine) -> None:
     while True:
         await asyncio.sleep(COUNT_EVERY_S)
-        machine.count_tasks()
+        machine.measure()

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from tests.simulation.machine import Machine
 
 
+Seam = tuple[Any, str, Any]
+"""The owner of a name, the name, and what stands in."""
+
+
 class NoLag:
     """What stands in for the thread that measures the lag of the loop: a simulated loop has none."""
 
@@ -45,8 +49,8 @@ class NoLag:
         """Stop nothing."""
 
 
-def _seams(machine: Machine) -> list[tuple[Any, str, Any]]:
-    """Return the owners of the names, the names, and what stands in."""
+def _seams(machine: Machine) -> list[Seam]:
+    """Return all stand-ins of the simulated world."""
     disk, chance = machine.disk, machine.chance
 
     class Health:
@@ -88,9 +92,9 @@ def _seams(machine: Machine) -> list[tuple[Any, str, Any]]:
 
 
 @contextmanager
-def installed(machine: Machine, more: Callable[[Machine], list[tuple[Any, str, Any]]] = lambda _: []) -> Iterator[None]:
+def installed(machine: Machine, more: Callable[[], list[Seam]] = list) -> Iterator[None]:
     """Let the program run on the simulated machine inside the block; `more` puts further names in place."""
-    seams = [*_seams(machine), *more(machine)]
+    seams = [*_seams(machine), *more()]
     before = [getattr(owner, name) for owner, name, _ in seams]
     for owner, name, stand_in in seams:
         setattr(owner, name, stand_in)

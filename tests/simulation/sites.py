@@ -24,8 +24,8 @@ from tests.simulation.network import SentRequest, SentResponse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ENTRY_SHARE: Final = 0.16
-EXIT_SHARE: Final = 0.10
+ENTRY_SHARE: Final = 0.30
+EXIT_SHARE: Final = 0.20
 SETTLED_PUSH_MS: Final = 2_050
 EXCHANGE, CHAT = "exchange", "chat"
 
