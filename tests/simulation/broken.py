@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 
 class Broken(Struct, frozen=True):
-    """A promise, and what breaks it."""
+    """A promise, what breaks it, a schedule that notices, and how what that says begins."""
 
     name: str
     promise: str
     seams: Callable[[], list[Seam]]
+    noticed_by: int = 0
+    shows: str = ""
 
 
 def _rows_apart() -> list[Seam]:

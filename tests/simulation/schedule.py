@@ -39,9 +39,10 @@ from tests.simulation.sites import CHAT, EXCHANGE, ScriptedMarket, SimulatedExch
 from tests.support import SCRIPTED_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from papertape.engine.kernel.strategy import Strategy
+    from tests.simulation.broken import Broken
 
 START_MS: Final = 20_600 * DAY_MS + 6 * HOUR_MS + 20_300
 MINUTES: Final = (10.0, 15.0, 20.0, 30.0)
@@ -123,6 +124,12 @@ def _run_in(folder: Path, seed: int, more: Callable[[], list[Seam]]) -> Outcome:
         gc.enable()
     lines = list(machine.lines)
     return Outcome(seed, wrong + found, digest, events, loop.time(), machine.starts, machine.kills, lines, loop.steps)
+
+
+def find_broken(broken: Broken, seeds: Iterable[int]) -> Outcome | None:
+    """Return the first schedule that notices a promise broken on purpose, if any does."""
+    outcomes = (run_schedule(seed, broken.seams) for seed in seeds)
+    return next((outcome for outcome in outcomes if outcome.wrong), None)
 
 
 async def _play(machine: Machine, seed: int, wrong: list[str]) -> None:
