@@ -2,7 +2,7 @@
 
 * The log is whole, and every decision in it is what the code decides again on the recorded inputs.
 * State: what every process started with, and every snapshot, is the fold of the log.
-* Candles: each one that the exchange closed is in the log once, with the exchange's numbers, and on time only if it was.
+* Candles: each that the exchange closed is in the log once, with the exchange's numbers, on time only if it was.
 * Kill switches: no entry between a trip and its reset. Signals: each once.
 * Alerts: each arrived at least once, alone or in a digest; what came again is marked.
 * Bounds: tasks, streams, unread frames, and requests within the exchange's limits; no exception that nobody saw.

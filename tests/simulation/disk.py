@@ -1,8 +1,8 @@
 """The disk of the simulated machine: real SQLite files in memory, and faults where the process meets them.
 
-The log is written by a connection of aiosqlite whose thread is the simulated loop. A commit can be slow, refused because
-the disk is full, or fail with an outcome that nobody knows: the row may be there or not. A killed process writes nothing
-more, wherever it was.
+The log is written by a connection of aiosqlite whose thread is the simulated loop. A commit can be slow, refused
+because the disk is full, or fail with an outcome that nobody knows: the row may be there or not. A killed process
+writes nothing more, wherever it was.
 """
 
 from __future__ import annotations
@@ -106,25 +106,36 @@ class _NoThread:
 
 
 class _LoopQueue:
-    """Takes the calls of a connection and runs each on the loop, one after the other."""
+    """Takes the calls of a connection and runs them on the loop, one after the other."""
 
     def __init__(self, disk: SimulatedDisk) -> None:
-        self._disk, self._owner, self._ready_s = disk, process.get(), 0.0
+        self._disk, self._owner = disk, process.get()
+        self._before: asyncio.Task[Any] | None = None
 
     def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
-        loop = asyncio.get_running_loop()
-        self._ready_s = max(self._ready_s, loop.time() + self._disk.delay_s())
-        loop.call_at(self._ready_s, self._run, *item)
+        future, function = item
+        call = asyncio.get_running_loop().create_task(self._run(self._before, function))
+        call.add_done_callback(partial(_settle, future))
+        self._before = call
 
-    def _run(self, future: asyncio.Future[Any] | None, function: Callable[[], Any]) -> None:
-        try:
-            result = self._disk.execute(self._owner, function)
-        except BaseException as error:  # noqa: BLE001 - as in the thread, it belongs to whoever waits.
-            if future is not None and not future.done():
-                future.set_exception(error)
-        else:
-            if future is not None and not future.done():
-                future.set_result(result)
+    async def _run(self, before: asyncio.Task[Any] | None, function: Callable[[], Any]) -> Any:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        await asyncio.sleep(self._disk.delay_s())
+        return self._disk.execute(self._owner, function)
+
+
+def _settle(future: asyncio.Future[Any] | None, call: asyncio.Task[Any]) -> None:
+    """Pass the outcome of a call to whoever waits for it."""
+    error = None if call.cancelled() else call.exception()
+    if future is None or future.done():
+        return
+    if call.cancelled():
+        future.cancel()
+    elif error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(call.result())
 
 
 class SimulatedConnection(aiosqlite.Connection):

@@ -1,7 +1,7 @@
 """An event loop in which time is virtual: it jumps from timer to timer, and work for threads is done in place.
 
-There is no socket and no thread, so two runs with one seed take the same steps. Timers fire a little late, by chance, as
-real ones do; callbacks that are ready run in their order, which asyncio promises.
+There is no socket and no thread, so two runs with one seed take the same steps. Timers fire a little late, by chance,
+as real ones do; callbacks that are ready run in their order, which asyncio promises.
 """
 
 from __future__ import annotations
@@ -115,9 +115,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self, _executor: object, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
         """Do the work soon, in this thread, whatever the executor."""
-        future: asyncio.Future[T] = self.create_future()
-        self.call_later(WORK_S, _work, future, func, args)
-        return future
+
+        async def work() -> T:
+            await asyncio.sleep(WORK_S)
+            return func(*args)
+
+        return self.create_task(work())
 
     def _process_events(self, event_list: list[Any]) -> None:
         """Do nothing: nothing arrives from outside."""
@@ -128,19 +131,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     @staticmethod
     def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
         return SimulatedTask(coro, loop=loop, **options)
-
-
-def _work(future: asyncio.Future[T], func: Callable[..., T], args: tuple[Any, ...]) -> None:
-    if future.done():
-        return
-    try:
-        result = func(*args)
-    except BaseException as error:  # noqa: BLE001 - as that of a thread, it belongs to whoever waits.
-        if not future.done():
-            future.set_exception(error)
-    else:
-        if not future.done():
-            future.set_result(result)
 
 
 def run(loop: SimulatedLoop, main: Coroutine[Any, Any, T]) -> T:

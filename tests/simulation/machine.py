@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from contextvars import copy_context
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import Struct
@@ -137,7 +136,9 @@ class Machine:
         """Note how many tasks and streams the running process has."""
         life = self.life
         if life is not None:
-            own = [one for one in asyncio.all_tasks(self.loop) if isinstance(one, SimulatedTask) and one.owner == life.pid]
+            own = [
+                one for one in asyncio.all_tasks(self.loop) if isinstance(one, SimulatedTask) and one.owner == life.pid
+            ]
             self.tasks_most = max(self.tasks_most, len(own))
             streams = [one for one in self.network.streams if one.owner == life.pid]
             self.streams_most = max(self.streams_most, len(streams))

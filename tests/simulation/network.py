@@ -1,7 +1,8 @@
 """A network without sockets, at the two ports through which a process reaches the world.
 
-HTTP goes through what stands in for `httpx.AsyncClient`, the stream through what stands in for `websockets.connect`. Everything takes its
-time on the way. A site can refuse, be slow, or be cut off: then nothing arrives any more, and nobody is told.
+HTTP goes through what stands in for `httpx.AsyncClient`, the stream through what stands in for `websockets.connect`.
+Everything takes its time on the way. A site can refuse, be slow, or be cut off: then nothing arrives any more, and
+nobody is told.
 """
 
 from __future__ import annotations

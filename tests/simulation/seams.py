@@ -22,6 +22,7 @@ from papertape.engine.feeds import rate_limit as exchange_rate_limit
 from papertape.engine.feeds.bitget import connection, exchange_clock, reconnect
 from papertape.engine.process_health import ProcessHealth
 from papertape.events import cursors, failpoints, snapshots
+from papertape.events.durable import write_durably
 from papertape.projections.telegram import confirmation, poll
 from papertape.projections.telegram import rate_limit as chat_rate_limit
 from tests.simulation.disk import CursorDriver, SimulatedConnection
@@ -70,8 +71,8 @@ def _seams(machine: Machine) -> list[Seam]:
     return [
         (aiosqlite, "connect", lambda path, **options: SimulatedConnection(disk, path, **options)),
         (cursors, "sqlite3", CursorDriver(disk)),
-        (snapshots, "write_durably", partial(disk.write_durably, snapshots.write_durably)),
-        (unlogged_messages, "write_durably", partial(disk.write_durably, unlogged_messages.write_durably)),
+        (snapshots, "write_durably", partial(disk.write_durably, write_durably)),
+        (unlogged_messages, "write_durably", partial(disk.write_durably, write_durably)),
         (httpx, "AsyncClient", partial(SimulatedHttp, machine.network)),
         (connection, "connect", connect),
         *((module, "Random", seeded) for module in (reconnect, exchange_clock, poll)),
