@@ -26,13 +26,15 @@ EVERY_S: Final = 45.0
 """The mean time between two faults."""
 SECONDS: Final = (2.0, 15.0, 60.0, 200.0, 500.0)
 """How long a fault lasts, about: one of these, by chance."""
-CLOCK_MS: Final = (-400_000, -45_000, -3_000, 1_500, 30_000, 240_000)
+CLOCK_MS: Final = (-4_000_000, -400_000, -45_000, -3_000, 1_500, 30_000, 240_000, 4_000_000)
+"""The last one makes alerts look as if they had waited for more than an hour, so that a digest replaces them."""
 SKEW_MS: Final = (-9_000, -2_500, 700, 2_500, 9_000)
 LAG_MS: Final = (4_000, 20_000, 70_000)
 SLOW_S: Final = (0.3, 3.0, 12.0)
 SLOW_DISK_S: Final = (0.05, 0.8, 6.0)
 SIGNALS_A_BURST: Final = 30
 REPEATS_MAX: Final = 3
+CONFIRM: Final = "Confirm"
 AT_ONCE: Final = (
     BitgetFault.CLOSE, BitgetFault.ABORT, BitgetFault.SILENT, BitgetFault.STALLED, BitgetFault.GIANT,
 )  # fmt: skip
@@ -48,7 +50,10 @@ CHAT_FAULTS: Final = (
     TelegramFault.RESET_BEFORE, TelegramFault.RESET_AFTER, TelegramFault.TIMEOUT_AFTER, TelegramFault.HANGING,
     TelegramFault.SLOW, TelegramFault.DUPLICATE_UPDATES,
 )  # fmt: skip
-COMMANDS: Final = ("/kill global", "/kill scripted", "/pause scripted", "/pause second", "/resume all", "/close all")
+COMMANDS: Final = (
+    "/kill global", "/kill scripted", "/reset global", "/reset scripted", "/reset second", "/reset second",
+    "/pause second", "/resume all", "/resume second", "/close all",
+)  # fmt: skip
 
 Heal = Callable[[], None]
 
@@ -128,21 +133,17 @@ async def _chat(machine: Machine, chance: Random, seconds: float) -> None:
 
 async def _command(machine: Machine, chance: Random, _seconds: float) -> None:
     """Write a command, and press its button some times."""
-    trips = [message.text for message in machine.chat.messages if "/reset" in message.text]
-    text = chance.choice(COMMANDS)
-    if trips and chance.random() < 0.6:
-        words = trips[-1].split()
-        text = " ".join(["/reset", words[words.index("/reset") + 1] if "/reset" in words[:-1] else "global"])
+    text = f"{chance.choice(COMMANDS)} because"
     machine.note(f"owner: {text}")
     known = len(machine.chat.messages)
     for _ in range(chance.randint(1, REPEATS_MAX)):
         machine.chat.say(text)
     await asyncio.sleep(chance.uniform(4.0, 20.0))
     buttons = [one for message in machine.chat.messages[known:] for one in message.buttons]
-    yes = [one for one in buttons if one.text.lower().startswith(("yes", "confirm"))] or buttons[:1]
-    for button in yes:
-        for _ in range(chance.randint(1, REPEATS_MAX)):
-            machine.chat.press(button)
+    for button in buttons:
+        if button.text == CONFIRM:
+            for _ in range(chance.randint(1, REPEATS_MAX)):
+                machine.chat.press(button)
 
 
 async def _signals(machine: Machine, chance: Random, _seconds: float) -> None:
