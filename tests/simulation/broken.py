@@ -9,11 +9,10 @@ from msgspec import Struct
 
 from papertape.cli.keeper.restart_policy import ENDED_WELL, PermanentStop, RestartPolicy
 from papertape.engine import loop as engine_loop
-from papertape.engine import recovery, signal_intake
+from papertape.engine import recovery
 from papertape.engine.feeds.bitget import connection
 from papertape.engine.feeds.bitget.connection import StreamConnection
 from papertape.engine.feeds.bitget.session import FeedSession
-from papertape.engine.feeds.bitget.stream_state import StreamState
 from papertape.engine.feeds.bitget.symbol_cursor import SymbolCursor
 from papertape.engine.kernel import decide as kernel_decide
 from papertape.engine.loop import Loop
@@ -95,14 +94,6 @@ def _hole_forgotten() -> list[Seam]:
     return [(FeedSession, "_advance", jump)]
 
 
-def _stream_trusted() -> list[Seam]:
-    def final_candle(self: StreamState, symbol: str, open_ms: int, settle_ms: int = 0) -> Any:
-        is_over = self.is_over(symbol, open_ms + self._timeframe_ms, settle_ms)
-        return self.symbols[symbol].rows.get(open_ms) if is_over else None
-
-    return [(StreamState, "final_candle", final_candle)]
-
-
 def _cursor_before_answer() -> list[Seam]:
     async def send(self: Notifier, queue: Any, message: Any) -> None:
         self._advance(queue, message)
@@ -164,15 +155,6 @@ def _service_left_dead() -> list[Seam]:
     return [(TaskRestarter, "run_with_restarts", once)]
 
 
-def _signals_twice() -> list[Seam]:
-    return [
-        (signal_intake, "is_repeated", lambda _memory, _event: False),
-        (signal_intake, "_repeats", lambda _before, _event: False),
-        (signal_intake, "check_signal", lambda _memory, _event: None),
-        (reducer, "is_repeated", lambda _memory, _event: False),
-    ]
-
-
 def _streams_left_open() -> list[Seam]:
     async def run(self: StreamConnection) -> str:
         socket = await vars(connection)["connect"](self._settings.ws_url, open_timeout=10.0)
@@ -188,8 +170,7 @@ BROKEN: Final = (
     ),
     Broken("repeats taken", "a candle is in the log once", _repeats_taken, 0, "candles"),
     Broken("late on time", "a late candle is marked and opens no position", _late_on_time, 2, "candles"),
-    Broken("hole forgotten", "every candle that the exchange closed is in the log", _hole_forgotten, 3, "candles"),
-    Broken("stream trusted", "a candle that the stream showed in part is fetched", _stream_trusted, 29, "candles"),
+    Broken("hole forgotten", "every candle that the exchange closed is in the log", _hole_forgotten, 4, "candles"),
     Broken(
         "cursor before answer", "an alert is done when the chat has accepted it", _cursor_before_answer, 0, "alerts"
     ),
@@ -199,6 +180,5 @@ BROKEN: Final = (
     Broken("entries while tripped", "no entry between a trip and its reset", _entries_while_tripped, 0, "entries"),
     Broken("keeper gives up", "an engine is restarted for as long as it takes", _keeper_gives_up, 0, "not well again"),
     Broken("service left dead", "a service that fails is started again", _service_left_dead, 14, "not well again"),
-    Broken("signals twice", "a signal that is sent again changes nothing", _signals_twice, 2, "signals"),
     Broken("streams left open", "a connection that is given up is closed", _streams_left_open, 3, "bounds"),
 )
