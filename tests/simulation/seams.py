@@ -23,6 +23,7 @@ from papertape.engine.feeds.bitget import connection, exchange_clock, reconnect
 from papertape.engine.process_health import ProcessHealth
 from papertape.events import cursors, failpoints, snapshots
 from papertape.events.durable import write_durably
+from papertape.events.errors import LogError
 from papertape.projections.telegram import confirmation, poll
 from papertape.projections.telegram import rate_limit as chat_rate_limit
 from tests.simulation.disk import CursorDriver, SimulatedConnection
@@ -51,7 +52,7 @@ class NoLag:
 
 
 def _seams(machine: Machine) -> list[Seam]:
-    """Return all stand-ins of the simulated world."""
+    """Return all stand-ins of the simulated world. No text names its folder, which is another one in every run."""
     disk, chance = machine.disk, machine.chance
 
     class Health:
@@ -71,6 +72,7 @@ def _seams(machine: Machine) -> list[Seam]:
     return [
         (aiosqlite, "connect", lambda path, **options: SimulatedConnection(disk, path, **options)),
         (cursors, "sqlite3", CursorDriver(disk)),
+        (cursors, "LogError", lambda text: LogError(text.replace(f"{machine.db.parent.resolve()}/", ""))),
         (snapshots, "write_durably", partial(disk.write_durably, write_durably)),
         (unlogged_messages, "write_durably", partial(disk.write_durably, write_durably)),
         (httpx, "AsyncClient", partial(SimulatedHttp, machine.network)),
