@@ -154,12 +154,15 @@ class ProcessSupervisor:
                     self._board.write("outage", "")
 
     def _wait(self, incoming: socket.socket) -> bool:
-        """Wait for a signal or until a process or a probe is due; return whether a signal requested a stop."""
+        """Wait for a signal or until something is due; return whether a signal requested a stop."""
+        return any(number in SUPERVISOR_SIGNALS for number in _receive_signals(incoming, self._wait_s()))
+
+    def _wait_s(self) -> float:
+        """Return the time until a process or a probe is due."""
         now_s = time.monotonic()
         due_s = [process.due_s - now_s for process in self._both if process.due_s is not None]
         probes_s = [process.hangs.interval_s for process in self._both if process.pid is not None]
-        seconds = max(0.0, min([*due_s, *probes_s, self._notify.interval_s]))
-        return any(number in SUPERVISOR_SIGNALS for number in _receive_signals(incoming, seconds))
+        return max(0.0, min([*due_s, *probes_s, self._notify.interval_s]))
 
     # ------------------------------------------------------------ ends
 

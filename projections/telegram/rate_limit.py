@@ -77,7 +77,8 @@ class MessageRateLimiter:
         self._pause(min(RETRY_AFTER_S_MAX, max(1.0, retry_after_s)) + BUSY_EXTRA_S)
 
     def _pause(self, seconds: float) -> None:
-        self._pause_until_ms = max(self._pause_until_ms, self._now_ms() + int(seconds * 1_000.0))
+        now_ms = self._now_ms()  # First: it moves the present pause if the clock was set back.
+        self._pause_until_ms = max(self._pause_until_ms, now_ms + int(seconds * 1_000.0))
 
     def _bucket_ms(self, burst: int) -> int:
         """Return when a bucket of `burst` tokens, refilled once a second, has a free one.

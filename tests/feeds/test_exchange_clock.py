@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from papertape.engine.ports.feed import ResumePoint
+from papertape.engine.feeds.bitget.rest import BitgetRest
+from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.ports.clock import ManualClock
+from papertape.engine.ports.feed import RefusalLog, ResumePoint
 from papertape.events.facts import FeedConnected, FeedLost, SymbolResumed, SymbolSuspended, Timing
 from papertape.events.units import MINUTE_MS
 from papertape.sandbox.bitget.faults import BitgetFault
@@ -20,6 +23,17 @@ from tests.feeds.bitget_runs import (
 )
 
 DECLARED_MS_MAX = 120_000
+
+
+@pytest.mark.parametrize("set_s", [-240.0, 3_600.0])
+def test_the_exchanges_time_continues_when_this_machines_clock_is_set(set_s: float) -> None:
+    """A clock set back would let a late candle count as on time, and lengthen every wait by as much."""
+    clock = ManualClock(START_MS)
+    rest = BitgetRest(BitgetSettings(), clock, RefusalLog())
+    before_ms = rest.server_now_ms()
+    clock.advance(1.0)
+    clock.set(set_s)
+    assert rest.server_now_ms() == before_ms + 1_000
 
 
 def gone(twin: WatchedTwin) -> None:

@@ -80,9 +80,9 @@ class BitgetHttp:
         source = f"GET {path}?{urlencode(params)}" if params else f"GET {path}"
         async with self._slots:
             ticket = await self._rate_limiter.acquire()
-            sent_ms = self._clock.now_ms()
+            sent_ms = self._clock.steady_ms()
             reply = await self._exchange(self._base_url + path, params, source)
-            received_ms = self._clock.now_ms()
+            received_ms = self._clock.steady_ms()
         envelope = self._open_envelope(reply, source, ticket)
         self._rate_limiter.record_success(ticket)
         return ResponseBody(source, envelope.data, self._refusals, sent_ms, received_ms, envelope.requestTime)

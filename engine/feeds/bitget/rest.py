@@ -85,6 +85,7 @@ class BitgetRest:
         self._clock = clock
         self._http = BitgetHttp(settings, clock, refusals)
         self._offset_ms: int | None = None
+        self._ahead_ms = clock.now_ms() - clock.steady_ms()
 
     @property
     def offset_ms(self) -> int:
@@ -92,8 +93,8 @@ class BitgetRest:
         return self._offset_ms or 0
 
     def server_now_ms(self) -> int:
-        """Return the server's time as far as it is known, UTC ms."""
-        return self._clock.now_ms() + self.offset_ms
+        """Return the server's time as far as it is known, UTC ms; it continues when this machine's clock is set."""
+        return self._clock.steady_ms() + self._ahead_ms
 
     async def close(self) -> None:
         """Close the connections."""
@@ -102,8 +103,10 @@ class BitgetRest:
     async def server_time_ms(self) -> int:
         """Request the server's time, update its offset (corrected by half the round trip), and return it, UTC ms."""
         body = await self._http.fetch("/api/v2/public/time")
-        self._offset_ms = server_time_of(body) - (body.sent_ms + body.received_ms) // 2
-        return self.server_now_ms()
+        self._ahead_ms = server_time_of(body) - (body.sent_ms + body.received_ms) // 2
+        now_ms = self.server_now_ms()
+        self._offset_ms = now_ms - self._clock.now_ms()
+        return now_ms
 
     async def contracts(self) -> ContractList:
         """Return all USDT-margined perpetuals by symbol, with unreadable ones kept apart."""
