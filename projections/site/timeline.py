@@ -1,33 +1,43 @@
 """The views of one log over time: at its head, and as of any event.
 
-The head is folded as the log grows, in small batches, so that other tasks can run. Past views are folded from the
-nearest checkpoint (`projections.site.checkpoints`).
+The head is folded as the log grows, in small batches, so that other tasks can run. Every few thousand events the views
+are saved as a checkpoint on disk. Past views, and the head at a start, are folded from the nearest one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+from contextlib import suppress
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from msgspec import Struct
 
 from papertape.events.bus import Bus
-from papertape.events.errors import LogBusy, LogDamaged, LogReplaced, UsageError
+from papertape.events.checkpoints.store import Checkpoint
+from papertape.events.errors import LogBusy, LogDamaged, LogReplaced, SnapshotRefused, UsageError
 from papertape.events.log import READ_EVENTS_MAX
 from papertape.projections.host import Announcer, Cursor, fold
-from papertape.projections.persistence.fold_store import NullFoldStore
+from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.fork import fork
-from papertape.projections.site.checkpoints import Checkpoints, ViewCache
+from papertape.projections.persistence.packing import pack
 from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.ports import Progress
+from papertape.projections.site.view_cache import ViewCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papertape.events.log import Recorded
-    from papertape.projections.persistence.fold_store import FoldPersistence
+    from papertape.events.log import LogReader, Recorded
     from papertape.projections.site.views import Views
 
+T = TypeVar("T")
+
+DISTANCE_EVENTS: Final = 4_096
+"""Between two checkpoints: folding this many events takes well below 0.2 s."""
+GAP_EVENTS_MIN: Final = 3 * DISTANCE_EVENTS
+"""So far apart are two checkpoints only if one between them was lost."""
 PAGE_EVENTS_MAX: Final = 2_048
 BATCH_EVENTS_MAX: Final = 128
 """At most this many events are folded before other tasks run: a few milliseconds."""
@@ -54,6 +64,9 @@ class LogTail(Announcer, Protocol):
 class EventReader(Protocol):
     """Reads events: `events.log_thread.LogThread`."""
 
+    async def run(self, use: Callable[[LogReader], T], /) -> T:
+        """Call `use` with a reader in a thread and return its result."""
+
     async def read(self, after_seq: int, limit: int = ..., /) -> list[Recorded]:
         """Return at most `limit` events after `after_seq`."""
 
@@ -62,13 +75,12 @@ class EventReader(Protocol):
 
 
 class TimelineStatistics(Struct, frozen=True):
-    """The progress of a timeline. `near_everywhere`: every event is within `distance_events` of a checkpoint."""
+    """The progress of a timeline. `near_everywhere`: every event is near a checkpoint."""
 
     seq: int
     head_seq: int
     near_everywhere: bool
     checkpoints: int
-    distance_events: int
     results: int
     seeking: int
 
@@ -77,32 +89,33 @@ class _FollowedLog:
     """Everything known about one log; another log at its place starts a new instance."""
 
     def __init__(
-        self, tail: LogTail, pages: EventReader, make_views: Callable[[], Views], fold_store: FoldPersistence
+        self, tail: LogTail, pages: EventReader, make_views: Callable[[], Views], checkpoints: FoldCheckpoints
     ) -> None:
         self.tail, self.pages = tail, pages
-        self._make_views, self._fold_store = make_views, fold_store
+        self._make_views, self.checkpoints = make_views, checkpoints
         self.views = make_views()
         self.moved = Bus()
-        self.checkpoints, self.results = Checkpoints(), ViewCache()
+        self.results = ViewCache()
         self.near_everywhere = False
+        self._times_refused = checkpoints.store.times_refused
         self._read_seq = 0
         self._first_goal_seq = 0
-        self._restored: Views | None = None
-        self._to_save: asyncio.Queue[Views] = asyncio.Queue(1)
+        self._to_save: asyncio.Queue[tuple[Checkpoint, Views]] = asyncio.Queue(1)
 
     def close(self) -> None:
         """Close the log and wake all waiters."""
         self.tail.close()
         self.pages.close()
         self.moved.close()
+        self.checkpoints.store.close()
 
     async def follow(self) -> None:
-        """Start from the kept folds, if any, and fold the head until the tail is closed."""
+        """Start from the newest checkpoint, if any, and fold the head until the tail is closed."""
         self._first_goal_seq = await self.tail.wait_beyond(0)
         if self._first_goal_seq == 0 or self.tail.closed:
             return
         await self._restore()
-        helpers = [asyncio.ensure_future(work) for work in (self._fill_up(self.views.seq), self._save_head())]
+        helpers = [asyncio.ensure_future(work) for work in (self._fill_gaps(), self._save_checkpoints())]
         try:
             await self._follow_head(helpers)
         finally:
@@ -122,53 +135,100 @@ class _FollowedLog:
         return Progress(self.views.seq, goal_seq) if self.views.seq < goal_seq else None
 
     async def _restore(self) -> None:
-        fresh = self._make_views()
-        views, seq = await asyncio.to_thread(self._fold_store.restore, fresh, self.tail.head_seq)
-        if seq:
-            assert views.seq == seq, "kept views are at the seq of their snapshot"
-            self.views, self._restored = views, fork(views)
-            self.moved.publish(seq)
+        store = self.checkpoints.store
+        with suppress(SnapshotRefused):
+            await self.pages.run(lambda reader: store.drop_foreign(reader.hash_at))
+        views = await self._load(self.tail.head_seq)
+        self._times_refused = store.times_refused
+        if views is not None:
+            self.views = views
+            self.moved.publish(views.seq)
+
+    async def _load(self, seq: int, after_seq: int = 0) -> Views | None:
+        """Return the views at the last usable checkpoint at or before an event and beyond another one, if any."""
+        return await asyncio.to_thread(self._load_now, seq, after_seq)
+
+    def _load_now(self, seq: int, after_seq: int) -> Views | None:
+        while True:
+            try:
+                found = self.checkpoints.store.newest(seq)
+                if found is None or found.seq <= after_seq:
+                    return None
+                views: Views = self.checkpoints.load(found.seq)
+            except SnapshotRefused:
+                seq = found.seq - 1 if found is not None else 0
+            else:
+                assert views.seq == found.seq, "views are at the seq of their checkpoint"
+                return views
 
     async def _follow_head(self, helpers: Sequence[asyncio.Future[None]]) -> None:
-        views, cursor = self.views, Cursor(self.views.seq)
+        views, cursor, saved_seq = self.views, Cursor(self.views.seq), self.views.seq
         while await self.tail.wait_beyond(cursor.seq) > cursor.seq and not self.tail.closed:
-            page = await self._page(cursor.seq)
+            self._check_trusted()
+            page, row_hash = await self._page(cursor.seq, saved_seq)
             cursor.advance(page)
             await _fold_in_batches(views, page)
-            self.checkpoints.offer(views)
             if self.moved.closed:
                 return
             self.moved.publish(views.seq)
-            if views.seq == self.tail.head_seq and self._to_save.empty() and self._fold_store.is_due(views.seq):
-                self._to_save.put_nowait(fork(views))
             for helper in helpers:
                 if helper.done():
                     helper.result()
+            saved_seq = await self._offer(views, row_hash, saved_seq)
             if not page:  # The file has just been replaced: the tail is about to report it.
                 await asyncio.sleep(EMPTY_PAUSE_S)
 
-    async def _page(self, after_seq: int) -> list[Recorded]:
-        """Read the events up to the next checkpoint, at most one page."""
-        return await self.pages.read(after_seq, min(PAGE_EVENTS_MAX, self.checkpoints.events_until_due(after_seq)))
+    def _check_trusted(self) -> None:
+        """Raise LogReplaced if the file of the checkpoints was set aside: views may need chunks that were in it."""
+        if self.checkpoints.store.times_refused != self._times_refused:
+            raise LogReplaced("the kept views cannot be trusted, so the log is folded again")
 
-    async def _fill_up(self, until_seq: int) -> None:
-        """Fold the log again up to the restored views, to create the checkpoints, using half of the time."""
-        views, loop = self._make_views(), asyncio.get_running_loop()
-        while views.seq < until_seq:
-            started_s = loop.time()
-            page = await self._page(views.seq)
-            await _fold_in_batches(views, page)
-            self.checkpoints.offer(views)
-            if not page:
-                return
-            await asyncio.sleep(loop.time() - started_s)
-        self._restored, self.near_everywhere = None, True
+    async def _page(self, after_seq: int, saved_seq: int) -> tuple[list[Recorded], bytes]:
+        """Read the commits up to the next checkpoint, at most one page, and the hash of the last one."""
+        events = min(PAGE_EVENTS_MAX, saved_seq + DISTANCE_EVENTS - after_seq)
+        return await self.pages.run(partial(_read_commits, after_seq, events))
 
-    async def _save_head(self) -> None:
-        """Save the views at the head from time to time while the head moves on."""
+    async def _offer(self, views: Views, row_hash: bytes, saved_seq: int) -> int:
+        """Save a fork of the views if they are far enough from the last checkpoint, whose seq is returned."""
+        if views.seq - saved_seq < DISTANCE_EVENTS:
+            return saved_seq
+        await self._to_save.put((Checkpoint(views.seq, newest_close_ms(views), row_hash), fork(views)))
+        return views.seq
+
+    async def _save_checkpoints(self) -> None:
         while True:
-            views = await self._to_save.get()
-            await self._fold_store.save(views.seq, views)
+            checkpoint, views = await self._to_save.get()
+            packed = await asyncio.to_thread(pack, views)
+            await asyncio.to_thread(self.checkpoints.save, checkpoint, packed)
+            self._to_save.task_done()
+
+    async def _fill_gaps(self) -> None:
+        """Fold again what lies between two checkpoints if one was lost there, using half of the time."""
+        loop, until_seq, filled = asyncio.get_running_loop(), self.views.seq, (0, 0)
+        await self.moved.wait_beyond(self._first_goal_seq - 1)
+        while (gap := await asyncio.to_thread(self._gap, until_seq)) != filled:
+            filled = gap
+            views = await self._load(gap[0]) or self._make_views()
+            saved_seq = views.seq
+            while views.seq < gap[1]:
+                started_s = loop.time()
+                page, row_hash = await self._page(views.seq, saved_seq)
+                if not page:
+                    return
+                await _fold_in_batches(views, page)
+                saved_seq = await self._offer(views, row_hash, saved_seq)
+                await asyncio.sleep(loop.time() - started_s)
+            await self._to_save.join()
+        await asyncio.to_thread(self.checkpoints.store.remove_others)
+        self.near_everywhere = True
+
+    def _gap(self, until_seq: int) -> tuple[int, int]:
+        """Return the first two neighbours that are too far apart; zeros if there are none."""
+        try:
+            seqs = [0, *(seq for seq in self.checkpoints.store.seqs() if seq < until_seq), until_seq]
+        except SnapshotRefused:
+            return 0, 0
+        return next(((one, other) for one, other in pairwise(seqs) if other - one >= GAP_EVENTS_MIN), (0, 0))
 
     async def as_of(self, seq: int) -> Views:
         """Return the views after an event that the log holds."""
@@ -176,7 +236,7 @@ class _FollowedLog:
         cached = self.results.get(seq)  # Another task may have requested the same event in the meantime.
         if cached is not None:
             return cached
-        views = self._forked_before(seq)
+        views = await self._forked_before(seq)
         while views.seq < seq:
             page = await self.pages.read(views.seq, min(PAGE_EVENTS_MAX, seq - views.seq))
             if not page:
@@ -186,19 +246,19 @@ class _FollowedLog:
         self.results.put(views)
         return views
 
-    def _forked_before(self, seq: int) -> Views:
+    async def _forked_before(self, seq: int) -> Views:
         """Fork the nearest views at or before an event; without any, make new ones."""
-        checkpoint = self.checkpoints.last_before(seq)
-        checkpoint_views = checkpoint.views if checkpoint is not None else None
-        candidates = (self.views, self._restored, self.results.nearest_before(seq), checkpoint_views)
-        usable = [views for views in candidates if views is not None and views.seq <= seq]
-        return fork(max(usable, key=lambda views: views.seq)) if usable else self._make_views()
+        candidates = (self.views, self.results.nearest_before(seq))
+        usable = [views for views in candidates if views is not None and 0 < views.seq <= seq]
+        nearest = max(usable, key=lambda views: views.seq, default=None)
+        forked = None if nearest is None else fork(nearest)
+        loaded = await self._load(seq, 0 if forked is None else forked.seq)
+        return loaded or forked or self._make_views()
 
     async def seq_at(self, at_ms: int) -> int:
         """See `LogTimeline.seq_at`."""
-        checkpoint = self.checkpoints.last_before_time(at_ms)
-        seq, has_candle = (checkpoint.seq, checkpoint.at_ms > 0) if checkpoint is not None else (0, False)
-        cutoff = MarketTimeCutoff(at_ms, has_candle=has_candle)
+        seq, close_ms = await asyncio.to_thread(self._newest_at, at_ms)
+        cutoff = MarketTimeCutoff(at_ms, has_candle=close_ms > 0)
         while page := await self.pages.read(seq, PAGE_EVENTS_MAX):
             self._read_seq = max(self._read_seq, page[-1].seq)
             for recorded in page:
@@ -209,6 +269,12 @@ class _FollowedLog:
         cutoff.check_begun()
         return seq
 
+    def _newest_at(self, at_ms: int) -> tuple[int, int]:
+        try:
+            return self.checkpoints.store.newest_at(at_ms)
+        except SnapshotRefused:
+            return 0, 0
+
 
 class LogTimeline:
     """The `projections.site.ports.Timeline` of a growing log. Run `run` beside it; `close` it at the end."""
@@ -217,13 +283,14 @@ class LogTimeline:
         self,
         open_log: Callable[[], tuple[LogTail, EventReader]],
         make_views: Callable[[], Views],
-        fold_store: FoldPersistence | None = None,
+        checkpoints: FoldCheckpoints | None = None,
     ) -> None:
         """Open the log with `open_log`, which is called again if another log replaces it.
 
-        `fold_store` saves the views between two runs, so that the head is available at once.
+        `checkpoints` keeps the views of the past between two runs; without it they are kept in memory.
         """
-        self._open_log, self._make_views, self._fold_store = open_log, make_views, fold_store or NullFoldStore()
+        self._open_log, self._make_views = open_log, make_views
+        self._checkpoints = checkpoints or FoldCheckpoints(None, make_views(), lambda _: None)
         self._seeks = asyncio.Semaphore(SEEKS_AT_ONCE_MAX)
         self._seeking = 0
         self._closed = False
@@ -256,8 +323,7 @@ class LogTimeline:
             seq=log.views.seq,
             head_seq=log.tail.head_seq,
             near_everywhere=log.near_everywhere,
-            checkpoints=len(log.checkpoints),
-            distance_events=log.checkpoints.distance_events,
+            checkpoints=len(log.checkpoints.store.seqs()),
             results=len(log.results),
             seeking=self._seeking,
         )
@@ -270,7 +336,7 @@ class LogTimeline:
         while not self._closed:
             try:
                 await self._log.follow()
-            except LogReplaced:
+            except (LogReplaced, SnapshotRefused):
                 self._log.close()
                 self._log = self._open()
             except LogBusy:
@@ -330,7 +396,7 @@ class LogTimeline:
         return await self._log.pages.read(after_seq, limit)
 
     def _open(self) -> _FollowedLog:
-        return _FollowedLog(*self._open_log(), self._make_views, self._fold_store)
+        return _FollowedLog(*self._open_log(), self._make_views, self._checkpoints)
 
     def _check_same(self, log: _FollowedLog) -> None:
         if log is not self._log:
@@ -342,3 +408,20 @@ async def _fold_in_batches(views: Views, page: Sequence[Recorded]) -> None:
     for first in range(0, len(page), BATCH_EVENTS_MAX):
         fold([views], page[first : first + BATCH_EVENTS_MAX])
         await asyncio.sleep(0)
+
+
+def _read_commits(after_seq: int, events_min: int, reader: LogReader) -> tuple[list[Recorded], bytes]:
+    """Read whole commits until there are enough events; return them and the hash of the last commit."""
+    events: list[Recorded] = []
+    for commit in reader.commits(after_seq):
+        events.extend(commit.recorded())
+        if len(events) >= events_min:
+            break
+    while events and events[0].seq <= after_seq:
+        del events[0]
+    return events, (reader.hash_at(events[-1].seq) or b"") if events else b""
+
+
+def newest_close_ms(views: Views) -> int:
+    """Return the newest close of a candle other than a warm-up candle; 0 without one."""
+    return max((seen.at_ms for seen in views.seen.values()), default=0)

@@ -37,6 +37,7 @@ PURE = (*KERNEL, "projections")
 RUNS_THE_FOLDS = (
     "projections/host.py",
     "projections/persistence/fold_store.py",
+    "projections/persistence/packing.py",
     "projections/watchdog/watchdog.py",
     "projections/watchdog/heartbeat.py",
     "projections/telegram/",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from papertape.events.facts import Event
-    from papertape.projections.persistence.fold_store import FoldPersistence
+    from papertape.projections.persistence.fold_store import FoldCheckpoints
 
 
 class TimelineLog:
@@ -31,9 +31,10 @@ class TimelineLog:
         self.timeline = self.with_store()
         self.events: list[Event] = []
 
-    def with_store(self, fold_store: FoldPersistence | None = None) -> LogTimeline:
+    def with_store(self, checkpoints: FoldCheckpoints | None = None) -> LogTimeline:
         """Return another timeline over the same log."""
-        return LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, fold_store)
+        self.followed = LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, checkpoints)
+        return self.followed
 
     async def append(self, *events: Event, a_commit: int = 500) -> None:
         self.events += events
@@ -46,7 +47,8 @@ class TimelineLog:
     def folded(self, seq: int) -> Views:
         """Return the oracle: everything up to an event, folded from the beginning."""
         views = Views()
-        fold([views], self.log.reader().read(0, seq))
+        for commit in self.log.reader().commits():
+            fold([views], (one for one in commit.recorded() if one.seq <= seq))
         return views
 
 
