@@ -124,7 +124,7 @@ class CheckpointStore:
             with suppress(zstd.ZstdError):
                 for digest, packed in connection.execute(_CHAIN, (base[0], seq, base[0])):  # noqa: B007 - the last one
                     state = _unpacked(packed, state)
-            if _digest(state) != digest:
+            if content_digest(state) != digest:
                 self._drop("base_seq = ?", base[0], f"the checkpoint at seq {seq} does not match its digest")
                 raise SnapshotRefused(f"the checkpoint at seq {seq} does not match its digest")
         return state
@@ -138,7 +138,7 @@ class CheckpointStore:
             if row is not None:
                 with suppress(zstd.ZstdError):
                     content = _unpacked(row[0], b"")
-            if content is None or _digest(content) != digest:
+            if content is None or content_digest(content) != digest:
                 self.refuse("a chunk of its states is missing or does not match its digest")
                 raise SnapshotRefused("a chunk of a state is missing or does not match its digest")
         return content
@@ -158,7 +158,14 @@ class CheckpointStore:
                     if not connection.execute("SELECT 1 FROM chunks WHERE digest = ?", (digest,)).fetchone():
                         connection.execute("INSERT INTO chunks VALUES (?, ?)", (digest, _packed(content, b"")))
                 hit("during_checkpoint")
-                values = (checkpoint.seq, checkpoint.at_ms, checkpoint.hash, chain.base_seq, _digest(state), packed)
+                values = (
+                    checkpoint.seq,
+                    checkpoint.at_ms,
+                    checkpoint.hash,
+                    chain.base_seq,
+                    content_digest(state),
+                    packed,
+                )
                 is_new = connection.execute(_SAVE, values).rowcount > 0
             self._chain = _Chain(chain.base_seq, chain.length + 1, checkpoint.seq, state) if is_new else None
 
@@ -260,7 +267,8 @@ class CheckpointStore:
         return connection
 
 
-def _digest(content: bytes) -> bytes:
+def content_digest(content: bytes) -> bytes:
+    """Return the digest under which a content is stored."""
     return blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 

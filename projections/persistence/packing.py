@@ -10,14 +10,13 @@ import io
 import pickle
 from array import array
 from collections import OrderedDict, deque
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
 
 import papertape.events
-from papertape.events.checkpoints.store import DIGEST_BYTES
+from papertape.events.checkpoints.store import content_digest
 from papertape.events.errors import SnapshotRefused
 from papertape.projections.persistence.append_only import Chunk
 from papertape.projections.persistence.code_version import ROOM
@@ -112,7 +111,7 @@ class _Packer:
         if chunk.key:
             return chunk.key
         content = self.dumped(chunk.items)
-        key = blake2b(content, digest_size=DIGEST_BYTES).digest()
+        key = content_digest(content)
         self.contents[key] = content
         self.chunks.append((key, chunk))
         return key

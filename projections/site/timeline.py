@@ -36,8 +36,8 @@ T = TypeVar("T")
 
 DISTANCE_EVENTS: Final = 4_096
 """Between two checkpoints: folding this many events takes well below 0.2 s."""
-GAP_EVENTS_MIN: Final = 3 * DISTANCE_EVENTS
-"""So far apart are two checkpoints only if one between them was lost."""
+GAP_DISTANCES_MIN: Final = 3
+"""Two checkpoints that are this many distances apart have lost one between them."""
 PAGE_EVENTS_MAX: Final = 2_048
 BATCH_EVENTS_MAX: Final = 128
 """At most this many events are folded before other tasks run: a few milliseconds."""
@@ -89,9 +89,14 @@ class _FollowedLog:
     """Everything known about one log; another log at its place starts a new instance."""
 
     def __init__(
-        self, tail: LogTail, pages: EventReader, make_views: Callable[[], Views], checkpoints: FoldCheckpoints
+        self,
+        tail: LogTail,
+        pages: EventReader,
+        make_views: Callable[[], Views],
+        checkpoints: FoldCheckpoints,
+        distance_events: int,
     ) -> None:
-        self.tail, self.pages = tail, pages
+        self.tail, self.pages, self._distance_events = tail, pages, distance_events
         self._make_views, self.checkpoints = make_views, checkpoints
         self.views = make_views()
         self.moved = Bus()
@@ -185,12 +190,12 @@ class _FollowedLog:
 
     async def _page(self, after_seq: int, saved_seq: int) -> tuple[list[Recorded], bytes]:
         """Read the commits up to the next checkpoint, at most one page, and the hash of the last one."""
-        events = min(PAGE_EVENTS_MAX, saved_seq + DISTANCE_EVENTS - after_seq)
+        events = min(PAGE_EVENTS_MAX, saved_seq + self._distance_events - after_seq)
         return await self.pages.run(partial(_read_commits, after_seq, events))
 
     async def _offer(self, views: Views, row_hash: bytes, saved_seq: int) -> int:
         """Save a fork of the views if they are far enough from the last checkpoint, whose seq is returned."""
-        if views.seq - saved_seq < DISTANCE_EVENTS:
+        if views.seq - saved_seq < self._distance_events:
             return saved_seq
         await self._to_save.put((Checkpoint(views.seq, newest_close_ms(views), row_hash), fork(views)))
         return views.seq
@@ -228,7 +233,8 @@ class _FollowedLog:
             seqs = [0, *(seq for seq in self.checkpoints.store.seqs() if seq < until_seq), until_seq]
         except SnapshotRefused:
             return 0, 0
-        return next(((one, other) for one, other in pairwise(seqs) if other - one >= GAP_EVENTS_MIN), (0, 0))
+        far = GAP_DISTANCES_MIN * self._distance_events
+        return next(((one, other) for one, other in pairwise(seqs) if other - one >= far), (0, 0))
 
     async def as_of(self, seq: int) -> Views:
         """Return the views after an event that the log holds."""
@@ -284,12 +290,13 @@ class LogTimeline:
         open_log: Callable[[], tuple[LogTail, EventReader]],
         make_views: Callable[[], Views],
         checkpoints: FoldCheckpoints | None = None,
+        distance_events: int = DISTANCE_EVENTS,
     ) -> None:
         """Open the log with `open_log`, which is called again if another log replaces it.
 
         `checkpoints` keeps the views of the past between two runs; without it they are kept in memory.
         """
-        self._open_log, self._make_views = open_log, make_views
+        self._open_log, self._make_views, self._distance_events = open_log, make_views, distance_events
         self._checkpoints = checkpoints or FoldCheckpoints(None, make_views(), lambda _: None)
         self._seeks = asyncio.Semaphore(SEEKS_AT_ONCE_MAX)
         self._seeking = 0
@@ -396,7 +403,7 @@ class LogTimeline:
         return await self._log.pages.read(after_seq, limit)
 
     def _open(self) -> _FollowedLog:
-        return _FollowedLog(*self._open_log(), self._make_views, self._checkpoints)
+        return _FollowedLog(*self._open_log(), self._make_views, self._checkpoints, self._distance_events)
 
     def _check_same(self, log: _FollowedLog) -> None:
         if log is not self._log:

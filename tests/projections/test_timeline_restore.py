@@ -18,20 +18,20 @@ from papertape.projections.persistence.append_only import CHUNK_LENGTH
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.packing import CHUNKS_CACHED_MAX
 from papertape.projections.site import timeline as timeline_module
-from papertape.projections.site.timeline import DISTANCE_EVENTS, LogTimeline
 from papertape.projections.site.views import Views
 from tests.build import DAY_0_MS, candle
 from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
-from tests.projections.timeline_log import TimelineLog, everything, followed_log, following, story
+from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.events.log import Recorded
+    from papertape.projections.site.timeline import LogTimeline
 
-LENGTH = 4 * DISTANCE_EVENTS
+LENGTH = 18 * DISTANCE_EVENTS
 
 
 class ViewsFolder:
@@ -97,10 +97,10 @@ async def test_the_restored_head_and_every_earlier_event_are_available_at_once(
     async with following(timeline):
         await timeline.wait_beyond(until - 1)
         assert folded.events <= DISTANCE_EVENTS
-        for place in (until, 5, DISTANCE_EVENTS, *(chance.randint(1, until) for _ in range(12))):
+        for place in (until, 5, DISTANCE_EVENTS, *(chance.randint(1, until) for _ in range(5))):
             folded.events = 0
             assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
-            assert folded.events < DISTANCE_EVENTS + 500, "a commit has 500 events"
+            assert folded.events < DISTANCE_EVENTS + 50, "a commit has 50 events"
         await here.append(candle(99_999, 3.0))
         assert await timeline.wait_beyond(until) == until + 1
         assert portrait(timeline.views) == portrait(here.folded(until + 1))
@@ -121,7 +121,7 @@ async def test_a_start_folds_as_much_whatever_the_age_of_the_log(
     async with following(timeline):
         await timeline.wait_beyond(len(here.events) - 1)
         await until_near(timeline)
-    assert folded.events <= DISTANCE_EVENTS + 500
+    assert folded.events <= DISTANCE_EVENTS + 50
 
 
 @in_loop
@@ -132,7 +132,7 @@ async def test_trades_that_are_stored_leave_the_memory(tmp_path: Path) -> None:
         await timeline.wait_beyond(len(here.events) - 1)
         trades = timeline.views.trades
         chunks = [chunk for chunk in trades._all._chunks if chunk._items is not None]
-        assert len(trades.closed()) > 6 * CHUNK_LENGTH
+        assert len(trades.closed()) > 3 * CHUNK_LENGTH
         assert len(chunks) <= 4, "only those since the last checkpoint are in memory"
         assert len(timeline._log.checkpoints._load._cached) <= CHUNKS_CACHED_MAX
         assert trades.closed() == here.folded(len(here.events)).trades.closed()
@@ -154,7 +154,7 @@ async def test_views_of_another_log_are_not_restored(tmp_path: Path) -> None:
 @in_loop
 async def test_a_log_that_was_cut_and_continued_keeps_the_checkpoints_of_what_remains(tmp_path: Path) -> None:
     here, there = await kept_story(tmp_path)
-    cut = 2 * DISTANCE_EVENTS + 500
+    cut = 2 * DISTANCE_EVENTS + 50
     other = TimelineLog()
     await other.append(*here.events[:cut], *[candle(50_000 + minute, 7.0) for minute in range(DISTANCE_EVENTS)])
     timeline = other.with_store(there.open())
@@ -183,10 +183,12 @@ async def test_damaged_views_are_folded_again(tmp_path: Path, spoiled: str) -> N
     timeline = here.with_store(there.open())
     async with following(timeline):
         await timeline.wait_beyond(len(here.events) - 1)
-        for place in (DISTANCE_EVENTS + 700, len(here.events)):
+        for place in (DISTANCE_EVENTS + 70, len(here.events)):
             assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
+    async with following(timeline := here.with_store(there.open())):
+        await timeline.wait_beyond(len(here.events) - 1)
         await until_near(timeline)
-        assert timeline.statistics().checkpoints >= len(here.events) // (DISTANCE_EVENTS + 500) - 2
+        assert timeline.statistics().checkpoints >= len(here.events) // (DISTANCE_EVENTS + 50) - 2
     assert spoiled == "a lost one" or any("digest" in warning for warning in there.warnings)
 
 
@@ -249,4 +251,4 @@ async def test_without_a_place_on_disk_the_past_is_kept_in_memory() -> None:
     async with followed_log(*story(LENGTH)) as (here, timeline):
         await timeline.wait_beyond(len(here.events) - 1)
         assert timeline.statistics().checkpoints >= 3
-        assert portrait(await timeline.as_of(9_000)) == portrait(here.folded(9_000))
+        assert portrait(await timeline.as_of(3_000)) == portrait(here.folded(3_000))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from papertape.events.facts import Event
     from papertape.projections.persistence.fold_store import FoldCheckpoints
 
+DISTANCE_EVENTS = 256
+"""Checkpoints are closer to each other than those of the program, so that short stories have many."""
+
 
 class TimelineLog:
     """A log in memory, its bus, and a timeline that follows it."""
@@ -33,10 +36,15 @@ class TimelineLog:
 
     def with_store(self, checkpoints: FoldCheckpoints | None = None) -> LogTimeline:
         """Return another timeline over the same log."""
-        self.followed = LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, checkpoints)
+        self.followed = LogTimeline(lambda: (self._open_bus(), LogThread(self.log.reader)), Views, checkpoints, DISTANCE_EVENTS)
         return self.followed
 
-    async def append(self, *events: Event, a_commit: int = 500) -> None:
+    def _open_bus(self) -> Bus:
+        if self.bus.closed:
+            self.bus = Bus(self.log.head.seq)
+        return self.bus
+
+    async def append(self, *events: Event, a_commit: int = 50) -> None:
         self.events += events
         for first in range(0, len(events), a_commit):
             head = await self.log.append(
