@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from papertape.cli.kept_views import VIEWS_FOLDER
 from papertape.events.beside import sibling_path
 from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteLogReader
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from papertape.projections.alerts.settings import AlertSettings
 
-FOLDS_FOLDER = "web"
-
 
 def timeline_of(
     db: Path, timeframes_ms: Mapping[str, int], settings: AlertSettings, warn: Callable[[str], None]
@@ -30,7 +29,7 @@ def timeline_of(
     checkpoints of the views are in a folder beside the log.
     """
     by_strategy = dict(timeframes_ms)
-    folder = sibling_path(db, ".folds") / FOLDS_FOLDER
+    folder = sibling_path(db, ".folds") / VIEWS_FOLDER
     return LogTimeline(
         lambda: (make_tail(db), LogThread(lambda: SqliteLogReader(db))),
         lambda: Views(dict(by_strategy), settings),

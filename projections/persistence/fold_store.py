@@ -80,12 +80,25 @@ class FoldCheckpoints:
     """
 
     def __init__(
-        self, folder: Path | None, fresh: object, warn: Callable[[str], None], made_with: object = None
+        self,
+        folder: Path | None,
+        fresh: object,
+        warn: Callable[[str], None],
+        made_with: object = None,
+        *,
+        only_reads: bool = False,
     ) -> None:
-        """Choose the file. A change of `made_with`, the folds' inputs other than the log, leads to another one."""
+        """Choose the file. A change of `made_with`, the folds' inputs other than the log, leads to another one.
+
+        With `only_reads` it is the file that was written last, whatever the inputs, and it belongs to another process.
+        """
         self._modules = _modules(fresh)
         name = f"{code_version(fresh)}-{_inputs_version([_kinds(fresh), made_with])}{SUFFIX}"
-        self.store = CheckpointStore(None if folder is None else folder / name, warn)
+        path = None if folder is None else folder / name
+        if folder is not None and only_reads:
+            files = folder.glob(f"{code_version(fresh)}-*{SUFFIX}")
+            path = max(files, key=lambda file: file.stat().st_mtime_ns, default=path)
+        self.store = CheckpointStore(path, warn, only_reads=only_reads)
         self._load = ChunkLoader(self.store.chunk, self._modules)
         self._warn, self._has_warned = warn, False
 
