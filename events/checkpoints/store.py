@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from papertape.events.checkpoints.postings import SETUP, find_candidates, write_postings
 from papertape.events.durable import make_folder
 from papertape.events.errors import SnapshotRefused
 from papertape.events.failpoints import hit
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from papertape.events.checkpoints.postings import Candidates, PostingQuery, Postings
+
 SUFFIX: Final = ".checkpoints"
 REFUSED: Final = ".refused"
 CHAIN_MAX: Final = 16
@@ -42,18 +45,19 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA application_id = {APPLICATION_ID};
 CREATE TABLE IF NOT EXISTS checkpoints (
-    seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, hash BLOB NOT NULL,
+    seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, hash BLOB NOT NULL, after_seq INTEGER NOT NULL,
     base_seq INTEGER NOT NULL, digest BLOB NOT NULL, packed BLOB NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS checkpoints_by_time ON checkpoints (at_ms, seq);
+CREATE INDEX IF NOT EXISTS checkpoints_by_time ON checkpoints (at_ms, seq, after_seq);
 CREATE TABLE IF NOT EXISTS chunks (digest BLOB NOT NULL UNIQUE, packed BLOB NOT NULL) STRICT;
-"""
+{SETUP}"""
 _NEWEST: Final = "SELECT seq, at_ms, hash FROM checkpoints WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
 _NEWEST_AT: Final = (
     "SELECT seq, at_ms FROM checkpoints INDEXED BY checkpoints_by_time WHERE at_ms <= ? ORDER BY at_ms DESC, seq DESC"
 )
 _CHAIN: Final = "SELECT digest, packed FROM checkpoints WHERE seq BETWEEN ? AND ? AND base_seq = ? ORDER BY seq"
-_SAVE: Final = "INSERT OR IGNORE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)"
+_SAVE: Final = "INSERT OR IGNORE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)"
+_STRETCHES: Final = "SELECT after_seq, seq FROM checkpoints INDEXED BY checkpoints_by_time"
 _SEQS: Final = "SELECT seq FROM checkpoints INDEXED BY checkpoints_by_time"
 
 
@@ -113,6 +117,21 @@ class CheckpointStore:
         with self._opened() as connection:
             return [] if connection is None else sorted(seq for (seq,) in connection.execute(_SEQS))
 
+    def indexed_until(self) -> int:
+        """Return the last checkpoint up to which the index covers every event."""
+        with self._opened() as connection:
+            until_seq = 0
+            for after_seq, seq in sorted(connection.execute(_STRETCHES)) if connection is not None else ():
+                until_seq = max(until_seq, seq) if after_seq <= until_seq else until_seq
+        return until_seq
+
+    def find(self, query: PostingQuery) -> Candidates:
+        """Return the next stretches that may hold what is searched for, in a part of the log that is indexed."""
+        with self._opened() as connection:
+            if connection is None:
+                raise SnapshotRefused(f"there is no file {self.path}")
+            return find_candidates(connection, query)
+
     def load(self, seq: int) -> bytes:
         """Return the state of the checkpoint at an event."""
         with self._opened() as connection:
@@ -143,8 +162,18 @@ class CheckpointStore:
                 raise SnapshotRefused("a chunk of a state is missing or does not match its digest")
         return content
 
-    def save(self, checkpoint: Checkpoint, state: bytes, chunks: Mapping[bytes, bytes]) -> None:
-        """Save a state and the chunks, by digest, that it needs; those that are there already are skipped."""
+    def save(
+        self,
+        checkpoint: Checkpoint,
+        state: bytes,
+        chunks: Mapping[bytes, bytes],
+        after_seq: int = 0,
+        postings: Postings | None = None,
+    ) -> None:
+        """Save a state and the chunks, by digest, that it needs; those that are there already are skipped.
+
+        `postings` index the events after `after_seq` up to the checkpoint.
+        """
         with self._opened() as connection:
             if connection is None or self.only_reads:
                 return
@@ -157,16 +186,11 @@ class CheckpointStore:
                 for digest, content in chunks.items():
                     if not connection.execute("SELECT 1 FROM chunks WHERE digest = ?", (digest,)).fetchone():
                         connection.execute("INSERT INTO chunks VALUES (?, ?)", (digest, _packed(content, b"")))
+                if postings is not None:
+                    write_postings(connection, after_seq, checkpoint.seq, postings)
                 hit("during_checkpoint")
-                values = (
-                    checkpoint.seq,
-                    checkpoint.at_ms,
-                    checkpoint.hash,
-                    chain.base_seq,
-                    content_digest(state),
-                    packed,
-                )
-                is_new = connection.execute(_SAVE, values).rowcount > 0
+                place = (checkpoint.seq, checkpoint.at_ms, checkpoint.hash, after_seq, chain.base_seq)
+                is_new = connection.execute(_SAVE, (*place, content_digest(state), packed)).rowcount > 0
             self._chain = _Chain(chain.base_seq, chain.length + 1, checkpoint.seq, state) if is_new else None
 
     def keep_newest(self, count: int) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from papertape.events.checkpoints.postings import Postings
+
 KEEP_EVENTS_MIN: Final = 20_000
 """At most this many events are folded again at a start, unless they arrived within `KEEP_MS_MIN`."""
 KEEP_MS_MIN: Final = MINUTE_MS
@@ -102,10 +104,15 @@ class FoldCheckpoints:
         self._load = ChunkLoader(self.store.chunk, self._modules)
         self._warn, self._has_warned = warn, False
 
-    def save(self, checkpoint: Checkpoint, packed: Packed) -> None:
-        """Save folds. Items of their growing lists that are stored afterwards leave the memory."""
+    def save(
+        self, checkpoint: Checkpoint, packed: Packed, after_seq: int = 0, postings: Postings | None = None
+    ) -> None:
+        """Save folds. Items of their growing lists that are stored afterwards leave the memory.
+
+        `postings` index the events after `after_seq` up to the checkpoint.
+        """
         try:
-            self.store.save(checkpoint, packed.state, packed.contents)
+            self.store.save(checkpoint, packed.state, packed.contents, after_seq, postings)
         except SnapshotRefused as refused:
             if not self._has_warned:
                 self._warn(f"folds at seq {checkpoint.seq} were not kept: {refused}")

@@ -43,6 +43,7 @@ RUNS_THE_FOLDS = (
     "projections/telegram/",
     "projections/site/ports.py",
     "projections/site/timeline.py",
+    "projections/site/followed_log.py",
 )
 """They lie beside the folds and are none: they follow the log, so they wait."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from papertape.api.history import run_search
 from papertape.events.bus import Bus
 from papertape.events.errors import LogDamaged
 from papertape.events.log import Entry
@@ -17,15 +19,17 @@ from papertape.events.units import MINUTE_MS
 from papertape.projections.persistence.append_only import CHUNK_LENGTH
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.packing import CHUNKS_CACHED_MAX
-from papertape.projections.site import timeline as timeline_module
+from papertape.projections.site import followed_log as followed_log_module
+from papertape.projections.site.event_query import EventFilter, Search
 from papertape.projections.site.views import Views
-from tests.build import DAY_0_MS, candle
+from tests.build import DAY_0_MS, candle, tripped
 from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from papertape.events.log import Recorded
@@ -78,13 +82,13 @@ class CountedFolds:
     """Counts the events that are folded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.events, fold = 0, timeline_module._fold_in_batches
+        self.events, fold = 0, followed_log_module.fold_in_batches
 
         async def counted(views: Views, page: list[Recorded]) -> None:
             self.events += len(page)
             await fold(views, page)
 
-        monkeypatch.setattr(timeline_module, "_fold_in_batches", counted)
+        monkeypatch.setattr(followed_log_module, "fold_in_batches", counted)
 
 
 @in_loop
@@ -252,3 +256,45 @@ async def test_without_a_place_on_disk_the_past_is_kept_in_memory() -> None:
         await timeline.wait_beyond(len(here.events) - 1)
         assert timeline.statistics().checkpoints >= 3
         assert portrait(await timeline.as_of(3_000)) == portrait(here.folded(3_000))
+
+
+@in_loop
+async def test_a_search_reads_only_where_matches_are(tmp_path: Path) -> None:
+    """Every filter finds what a look at every event finds, and a rare event is found without reading the log."""
+    here, there = TimelineLog(), ViewsFolder(tmp_path)
+    events = story(LENGTH)
+    events[700] = tripped("momentum")
+    await here.append(*events)
+    choices = [
+        EventFilter(),
+        EventFilter(types=frozenset(["KillSwitchTripped"])),
+        EventFilter(types=frozenset(["CandleClosed", "PositionOpened"]), symbol="BTCUSDT"),
+        EventFilter(strategy="momentum", symbol="BTCUSDT"),
+        EventFilter(types=frozenset(["CandleClosed"]), symbol="ETHUSDT"),
+        EventFilter(everything=True),
+    ]
+    async with following(timeline := here.with_store(there.open())):
+        await timeline.wait_beyond(len(events) - 1)
+        read = CountedReads(timeline)
+        for choice, backward, first, last in itertools.product(
+            choices, (True, False), (1, 695, 2_000), (900, len(events))
+        ):
+            whole = [one.seq for one in here.recorded() if first <= one.seq <= last and choice.matches(one)]
+            wanted = (whole[::-1] if backward else whole)[:30]
+            read.read = 0
+            found = await run_search(Search(choice, {}, first, last, 30, backward=backward), read)  # type: ignore[arg-type]
+            assert [one.seq for one in found.events] == wanted
+            if choice == choices[1]:
+                assert read.read <= DISTANCE_EVENTS + 51, "only what follows the last checkpoint, and the match"
+            assert found.complete or len(wanted) == 30
+
+
+class CountedReads:
+    """A timeline that counts the events that are read."""
+
+    def __init__(self, timeline: LogTimeline) -> None:
+        self._timeline, self.candidates, self.read = timeline, timeline.candidates, 0
+
+    async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
+        self.read += limit
+        return await self._timeline.events(after_seq, limit)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from papertape.events.facts import Event
+    from papertape.events.log import Recorded
     from papertape.projections.persistence.fold_store import FoldCheckpoints
 
 DISTANCE_EVENTS = 256
@@ -36,7 +37,9 @@ class TimelineLog:
 
     def with_store(self, checkpoints: FoldCheckpoints | None = None) -> LogTimeline:
         """Return another timeline over the same log."""
-        self.followed = LogTimeline(lambda: (self._open_bus(), LogThread(self.log.reader)), Views, checkpoints, DISTANCE_EVENTS)
+        self.followed = LogTimeline(
+            lambda: (self._open_bus(), LogThread(self.log.reader)), Views, checkpoints, DISTANCE_EVENTS
+        )
         return self.followed
 
     def _open_bus(self) -> Bus:
@@ -51,6 +54,9 @@ class TimelineLog:
                 self.log.head.seq, [Entry(event) for event in events[first : first + a_commit]]
             )
             self.bus.publish(head.seq)
+
+    def recorded(self) -> list[Recorded]:
+        return [one for commit in self.log.reader().commits() for one in commit.recorded()]
 
     def folded(self, seq: int) -> Views:
         """Return the oracle: everything up to an event, folded from the beginning."""
