@@ -102,17 +102,22 @@ class EquityState(Struct):
     moving: bool = True
     exposure: float = 0.0
     booked: bool = True
+    sampled_ms: int = 0
     past_days: list[float] = field(default_factory=list)
     curve: EquityCurve = field(default_factory=EquityCurve)
 
-    def sample(self, symbol: str, open_ms: int, at_ms: int, closes: Mapping[str, float]) -> None:
-        """Sample the equity after a candle that the sampler has not counted yet."""
+    def sample(self, symbol: str, open_ms: int, at_ms: int, closes: Mapping[str, float]) -> bool:
+        """Sample the equity after a candle that the sampler has not counted yet; return whether it may have changed."""
         if open_ms >= self.day_end_ms:
             self._roll(open_ms)
-        if self.booked or self._holds(symbol):
+        may_change = self.booked or self._holds(symbol)
+        if may_change:
             self._mark(at_ms, closes)
         self.exposure_sum += self.exposure
-        self.curve.put(at_ms, self.equity_usdt)
+        if may_change or at_ms > self.sampled_ms:
+            self.curve.put(at_ms, self.equity_usdt)
+            self.sampled_ms = at_ms
+        return may_change
 
     def _holds(self, symbol: str) -> bool:
         for holding in self.account.holdings:  # noqa: SIM110 - a loop is faster, and this runs for every candle.
@@ -213,6 +218,8 @@ class Equity:
         self._pending: CandleClosed | None = None
         self._until_ms = 0
         """The close of the newest counted candle."""
+        self._sampled_ms = 0
+        """Up to here the total has been sampled since the accounts last changed otherwise."""
 
     def apply(self, recorded: Recorded) -> None:
         """Fold one event."""
@@ -262,6 +269,7 @@ class Equity:
         """Restart the window of the global limit from the current equity, after a reset of the global trip."""
         self._total = self.total()
         self._total.restart()
+        self._sampled_ms = 0
 
     def views(self) -> tuple[EquityView, ...]:
         """Return all equity curves in configured order."""
@@ -283,17 +291,19 @@ class Equity:
                 self._until_ms = at_ms
 
     def _sample(self, sampler: SymbolSampler, symbol: str, open_ms: int, at_ms: int) -> None:
-        closes, awake, day_end_ms = self.ledger.closes, False, 0
+        closes, awake, changed, day_end_ms = self.ledger.closes, False, False, 0
         for equity in sampler.equities:
             if equity.moving or open_ms >= equity.day_end_ms:
-                equity.sample(symbol, open_ms, at_ms, closes)
+                changed |= equity.sample(symbol, open_ms, at_ms, closes)
                 awake = awake or equity.moving
             if not day_end_ms or equity.day_end_ms < day_end_ms:
                 day_end_ms = equity.day_end_ms
-        total_usdt = 0.0
-        for equity in self._equities.values():
-            total_usdt += equity.equity_usdt
-        self._total.put(at_ms, total_usdt, self._until_ms)
+        if changed or at_ms > self._sampled_ms:
+            total_usdt = 0.0
+            for equity in self._equities.values():
+                total_usdt += equity.equity_usdt
+            self._total.put(at_ms, total_usdt, self._until_ms)
+            self._sampled_ms = at_ms
         sampler.awake, sampler.day_end_ms = awake, day_end_ms or open_ms + DAY_MS
 
     def _wake(self, equity: EquityState) -> None:
@@ -315,6 +325,7 @@ class Equity:
             cash = account.cash_usdt
             equity = self._equities[account.strategy] = EquityState(account, cash, peak_usdt=cash, trough_usdt=cash)
             self._total.widen(cash)
+            self._sampled_ms = 0
         self._assign_samplers(equity)
         self._wake(equity)
 
