@@ -11,6 +11,7 @@ from papertape.cli.wiring import warn
 from papertape.engine.inspect.checkpoints import StateCheckpoints, states_file
 from papertape.engine.inspect.entry_conditions import EntryConditions, entry_conditions
 from papertape.engine.inspect.state_history import StateHistory
+from papertape.engine.strategy_registry import code_digest
 from papertape.events.beside import sibling_path
 from papertape.events.checkpoints.store import CheckpointStore
 from papertape.events.log_thread import LogThread
@@ -35,7 +36,7 @@ class ChatConditions:
     def __init__(self, db: Path, open_reader: Callable[[], LogReader], strategies: Mapping[str, Strategy]) -> None:
         self._thread = LogThread(open_reader)
         snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
-        file = states_file(sibling_path(db, ".folds") / STATES_FOLDER, strategies)
+        file = states_file(sibling_path(db, ".folds") / STATES_FOLDER, code_digest(strategies.values()))
         # The page's process writes the file. Without it, what a question needs is kept in memory.
         states = CheckpointStore(file, warn, only_reads=True) if file.exists() else None
         self._history = StateHistory(self._thread, strategies, snapshots, StateCheckpoints(states))

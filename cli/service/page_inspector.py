@@ -16,6 +16,7 @@ from papertape.engine.inspect.entry_conditions import EntryConditions, entry_con
 from papertape.engine.inspect.plot_reader import PLOT_EVENTS_MAX, PlotQuery, PlotReader
 from papertape.engine.inspect.state_history import StateHistory
 from papertape.engine.reducer.snapshot_codec import state_digest
+from papertape.engine.strategy_registry import code_digest
 from papertape.events.beside import sibling_path
 from papertape.events.checkpoints.store import CheckpointStore
 from papertape.events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
@@ -65,7 +66,7 @@ class _InspectedLog:
         self.file = _identity(db)
         self.thread = LogThread(lambda: SqliteLogReader(db))
         snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
-        file = states_file(sibling_path(db, ".folds") / STATES_FOLDER, strategies)
+        file = states_file(sibling_path(db, ".folds") / STATES_FOLDER, code_digest(strategies.values()))
         self.states = StateCheckpoints(CheckpointStore(file, warn))
         self.history = StateHistory(self.thread, strategies, snapshots, self.states)
         self.charts = ChartReader(self.thread)

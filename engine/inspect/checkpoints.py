@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from papertape.engine.inspect.state_chunks import CHUNK_ROWS, join_state, split_state
-from papertape.engine.strategy_registry import code_digest
 from papertape.events.checkpoints.store import SUFFIX, Checkpoint, CheckpointStore, content_digest
 from papertape.events.errors import SnapshotRefused
 
@@ -26,9 +25,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[bytes, list[bytes]]).decode
 
 
-def states_file(folder: Path, strategies: Mapping[str, Strategy]) -> Path:
-    """Return the file for the states that this code and these strategies make."""
-    return folder / f"{code_digest(strategies.values())}-{CHUNK_ROWS}{SUFFIX}"
+def states_file(folder: Path, digest: str) -> Path:
+    """Return the file for the states that the code with a digest makes."""
+    return folder / f"{digest}-{CHUNK_ROWS}{SUFFIX}"
 
 
 class StateCheckpoints:

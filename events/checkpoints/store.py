@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import blake2b
 from threading import RLock
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from papertape.events.checkpoints.postings import SETUP, find_candidates, write_postings
-from papertape.events.durable import make_folder
+from papertape.events.durable import make_folder, rename_durably
 from papertape.events.errors import SnapshotRefused
 from papertape.events.failpoints import hit
 
@@ -228,7 +228,7 @@ class CheckpointStore:
             self._warn(f"{self.path} was set aside: {reason}")
             if self.path is not None:
                 with suppress(OSError):
-                    self.path.replace(self.path.with_name(self.path.name + REFUSED))
+                    rename_durably(self.path, self.path.with_name(self.path.name + REFUSED))
                 for suffix in ("-wal", "-shm"):
                     self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
@@ -279,15 +279,14 @@ class CheckpointStore:
             place = self.path.absolute().as_uri()
         else:
             place = "file::memory:"
-        connection = sqlite3.connect(
-            place, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        try:
+        with ExitStack() as undo:
+            connecting = sqlite3.connect(
+                place, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            connection = undo.enter_context(closing(connecting))
             if not self.only_reads:
                 connection.executescript(_SETUP)
-        except BaseException:
-            connection.close()
-            raise
+            undo.pop_all()
         return connection
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -67,9 +67,10 @@ class AppendOnlyList(Generic[T]):
     def latest(self, limit: int) -> Iterator[T]:
         """Yield at most `limit` items, newest first."""
         remaining = limit
-        for items in (self._tail, *reversed(self._chunks)):
+        parts: list[list[T] | Chunk] = [self._tail, *reversed(self._chunks)]
+        for part in parts:
             if remaining <= 0:
                 return
-            some = items.items if isinstance(items, Chunk) else items
+            some: Sequence[T] = part.items if isinstance(part, Chunk) else part
             yield from reversed(some[max(0, len(some) - remaining) :])
             remaining -= len(some)

@@ -24,7 +24,7 @@ SEARCHED_EVENTS_MAX = 20_000
 UNMATCHED_EVENTS_MAX = 2_000_000
 """The limit of a search that has no match yet."""
 _NO_CONTRACTS: Mapping[str, ContractListed] = {}
-_BACKGROUND_NAMES = frozenset(map(type_name, BACKGROUND_EVENTS))
+_BACKGROUND_NAMES = frozenset(type_name(kind) for kind in BACKGROUND_EVENTS)
 _CANDLE = type_name(CandleClosed)
 
 

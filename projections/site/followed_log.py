@@ -105,6 +105,7 @@ class FollowedLog:
         self.moved = Bus()
         self.results = ViewCache()
         self.near_everywhere = False
+        self.folded_events = 0
         self._times_refused = checkpoints.store.times_refused
         self._read_seq = 0
         self._first_goal_seq = 0
@@ -175,7 +176,7 @@ class FollowedLog:
             self._check_trusted()
             page, row_hash = await self._page(cursor.seq, since.seq)
             cursor.advance(page)
-            await fold_in_batches(views, page)
+            await self._fold(views, page)
             if self.moved.closed:
                 return
             self.moved.publish(views.seq)
@@ -224,7 +225,7 @@ class FollowedLog:
                 page, row_hash = await self._page(views.seq, since.seq)
                 if not page:
                     return
-                await fold_in_batches(views, page)
+                await self._fold(views, page)
                 await self._offer(views, page, row_hash, since)
                 await asyncio.sleep(loop.time() - started_s)
             await self._to_save.join()
@@ -251,7 +252,7 @@ class FollowedLog:
             page = await self.pages.read(views.seq, min(PAGE_EVENTS_MAX, seq - views.seq))
             if not page:
                 raise LogDamaged(seq, "the event has disappeared")
-            await fold_in_batches(views, page)
+            await self._fold(views, page)
         assert views.seq == seq, "the last page ends at the requested event"
         self.results.put(views)
         return views
@@ -282,6 +283,13 @@ class FollowedLog:
             return _whole(replace(query, first_seq=indexed_seq + 1))
         return self.checkpoints.store.find(replace(query, last_seq=indexed_seq))
 
+    async def _fold(self, views: Views, page: Sequence[Recorded]) -> None:
+        """Fold a page; let other tasks run between the batches."""
+        self.folded_events += len(page)
+        for first in range(0, len(page), BATCH_EVENTS_MAX):
+            fold([views], page[first : first + BATCH_EVENTS_MAX])
+            await asyncio.sleep(0)
+
     async def seq_at(self, at_ms: int) -> int:
         """See `LogTimeline.seq_at`."""
         seq, close_ms = await asyncio.to_thread(self._newest_at, at_ms)
@@ -301,13 +309,6 @@ class FollowedLog:
             return self.checkpoints.store.newest_at(at_ms)
         except SnapshotRefused:
             return 0, 0
-
-
-async def fold_in_batches(views: Views, page: Sequence[Recorded]) -> None:
-    """Fold a page; let other tasks run between the batches."""
-    for first in range(0, len(page), BATCH_EVENTS_MAX):
-        fold([views], page[first : first + BATCH_EVENTS_MAX])
-        await asyncio.sleep(0)
 
 
 def _read_commits(after_seq: int, events_min: int, reader: LogReader) -> tuple[list[Recorded], bytes]:

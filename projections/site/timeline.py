@@ -27,12 +27,16 @@ SEEKS_WAITING_MAX: Final = 64
 
 
 class TimelineStatistics(Struct, frozen=True):
-    """The progress of a timeline. `near_everywhere`: every event is near a checkpoint."""
+    """The progress of a timeline. `near_everywhere`: every event is near a checkpoint.
+
+    `folded_events` were folded since the log was opened, also for views of the past.
+    """
 
     seq: int
     head_seq: int
     near_everywhere: bool
     checkpoints: int
+    folded_events: int
     results: int
     seeking: int
 
@@ -86,6 +90,7 @@ class LogTimeline:
             head_seq=log.tail.head_seq,
             near_everywhere=log.near_everywhere,
             checkpoints=len(log.checkpoints.store.seqs()),
+            folded_events=log.folded_events,
             results=len(log.results),
             seeking=self._seeking,
         )

@@ -19,7 +19,6 @@ from papertape.events.units import MINUTE_MS
 from papertape.projections.persistence.append_only import CHUNK_LENGTH
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.packing import CHUNKS_CACHED_MAX
-from papertape.projections.site import followed_log as followed_log_module
 from papertape.projections.site.event_query import EventFilter, Search
 from papertape.projections.site.views import Views
 from tests.build import DAY_0_MS, candle, tripped
@@ -78,33 +77,19 @@ async def kept_story(folder: Path, count: int = LENGTH) -> tuple[TimelineLog, Vi
     return here, there
 
 
-class CountedFolds:
-    """Counts the events that are folded."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.events, fold = 0, followed_log_module.fold_in_batches
-
-        async def counted(views: Views, page: list[Recorded]) -> None:
-            self.events += len(page)
-            await fold(views, page)
-
-        monkeypatch.setattr(followed_log_module, "fold_in_batches", counted)
-
-
 @in_loop
 async def test_the_restored_head_and_every_earlier_event_are_available_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     here, there = await kept_story(tmp_path)
     until, timeline, chance = len(here.events), here.with_store(there.open()), random.Random(1)
-    folded = CountedFolds(monkeypatch)
     async with following(timeline):
         await timeline.wait_beyond(until - 1)
-        assert folded.events <= DISTANCE_EVENTS
+        assert timeline.statistics().folded_events <= DISTANCE_EVENTS
         for place in (until, 5, DISTANCE_EVENTS, *(chance.randint(1, until) for _ in range(5))):
-            folded.events = 0
+            before = timeline.statistics().folded_events
             assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
-            assert folded.events < DISTANCE_EVENTS + 50, "a commit has 50 events"
+            assert timeline.statistics().folded_events - before < DISTANCE_EVENTS + 50, "a commit has 50 events"
         await here.append(candle(99_999, 3.0))
         assert await timeline.wait_beyond(until) == until + 1
         assert portrait(timeline.views) == portrait(here.folded(until + 1))
@@ -116,16 +101,13 @@ async def test_the_restored_head_and_every_earlier_event_are_available_at_once(
 
 @pytest.mark.parametrize("length", [LENGTH, 2 * LENGTH])
 @in_loop
-async def test_a_start_folds_as_much_whatever_the_age_of_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
-) -> None:
+async def test_a_start_folds_as_much_whatever_the_age_of_the_log(tmp_path: Path, length: int) -> None:
     here, there = await kept_story(tmp_path, length)
-    folded = CountedFolds(monkeypatch)
     timeline = here.with_store(there.open())
     async with following(timeline):
         await timeline.wait_beyond(len(here.events) - 1)
         await until_near(timeline)
-    assert folded.events <= DISTANCE_EVENTS + 50
+        assert timeline.statistics().folded_events <= DISTANCE_EVENTS + 50
 
 
 @in_loop
