@@ -24,7 +24,7 @@ SEEK_S, PAGE_S, HOLD_S, START_S, SEARCH_S = 0.2, 0.05, 0.02, 2.0, 0.1
 
 def timeline(bench: Bench) -> Result:
     """Measure logs of two lengths twice: the first time with nothing kept, and after the next start."""
-    lengths = bench.choose(QUICK_LENGTHS, LENGTHS)
+    lengths = QUICK_LENGTHS if bench.quick else LENGTHS
     result = Result("timeline", f"logs of {lengths[0][0]:,} and {lengths[1][0]:,} events, as the web opens them")
     for events, trades in lengths:
         db = bench.folder / f"timeline-{events}" / "papertape.db"
