@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, field
 
-from papertape.api.history import run_search
+from papertape.api.views.history import run_search
 from papertape.cli.service.gc_freeze import GcFreeze
 from papertape.cli.service.page_timeline import timeline_of
 from papertape.events.beside import sibling_path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.api.history import run_search
+from papertape.api.views.history import run_search
 from papertape.events.bus import Bus
 from papertape.events.errors import LogDamaged
 from papertape.events.log import Entry
