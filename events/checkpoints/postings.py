@@ -74,6 +74,11 @@ def write_postings(connection: sqlite3.Connection, after_seq: int, seq: int, pos
             connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", (kind, symbol, first_seq, last_seq))
 
 
+def all_candidates(query: PostingQuery) -> Candidates:
+    """Return all that a query asks for as one stretch: what is not indexed may match anywhere."""
+    return Candidates([(query.first_seq, query.last_seq)], query.first_seq if query.backward else query.last_seq)
+
+
 def find_candidates(connection: sqlite3.Connection, query: PostingQuery) -> Candidates:
     """Return the next stretches that may hold matches."""
     order = "DESC" if query.backward else "ASC"

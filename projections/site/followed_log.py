@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.events.bus import Bus
-from papertape.events.checkpoints.postings import Candidates, PostingQuery, Postings
+from papertape.events.checkpoints.postings import Candidates, PostingQuery, Postings, all_candidates
 from papertape.events.checkpoints.store import Checkpoint
 from papertape.events.errors import LogDamaged, LogReplaced, SnapshotRefused
 from papertape.projections.host import Announcer, Cursor, fold
@@ -271,16 +271,16 @@ class FollowedLog:
         try:
             return await asyncio.to_thread(self._candidates, query)
         except SnapshotRefused:
-            return _whole(query)
+            return all_candidates(query)
 
     def _candidates(self, query: PostingQuery) -> Candidates:
         if self.checkpoints.store.newest(query.last_seq) is None:
-            return _whole(query)
+            return all_candidates(query)
         indexed_seq = min(self.checkpoints.store.indexed_until(), query.last_seq)
         if query.first_seq > indexed_seq:
-            return _whole(query)
+            return all_candidates(query)
         if query.backward and query.last_seq > indexed_seq:
-            return _whole(replace(query, first_seq=indexed_seq + 1))
+            return all_candidates(replace(query, first_seq=indexed_seq + 1))
         return self.checkpoints.store.find(replace(query, last_seq=indexed_seq))
 
     async def _fold(self, views: Views, page: Sequence[Recorded]) -> None:
@@ -321,11 +321,6 @@ def _read_commits(after_seq: int, events_min: int, reader: LogReader) -> tuple[l
     while events and events[0].seq <= after_seq:
         del events[0]
     return events, (reader.hash_at(events[-1].seq) or b"") if events else b""
-
-
-def _whole(query: PostingQuery) -> Candidates:
-    """Return all that a query asks for as one stretch."""
-    return Candidates([(query.first_seq, query.last_seq)], query.first_seq if query.backward else query.last_seq)
 
 
 def newest_close_ms(views: Views) -> int:

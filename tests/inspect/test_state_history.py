@@ -260,7 +260,14 @@ def test_after_a_start_every_event_is_near_at_once(db: Path, worlds: dict[int, b
     asyncio.run(look())
 
 
-@pytest.mark.parametrize("spoiled", ["chunks SET packed = zeroblob(length(packed))", "checkpoints SET packed = x'00'"])
+SPOILERS = {
+    "chunks torn": "chunks SET packed = zeroblob(length(packed))",
+    "chunks mixed up": "chunks SET packed = (SELECT packed FROM chunks ORDER BY length(packed) DESC LIMIT 1)",
+    "states torn": "checkpoints SET packed = x'00'",
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILERS.values(), ids=SPOILERS)
 def test_a_damaged_place_is_never_believed(db: Path, replayed: dict[int, str], tmp_path: Path, spoiled: str) -> None:
     async def look() -> None:
         await laid(db, tmp_path)

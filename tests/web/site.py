@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -20,20 +19,12 @@ from papertape.api.token import Token
 from papertape.engine.command_queue import command_events
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.signal_intake import PreparedSignals
-from papertape.events.checkpoints.postings import (
-    SETUP,
-    Candidates,
-    PostingQuery,
-    Postings,
-    find_candidates,
-    write_postings,
-)
+from papertape.events.checkpoints.postings import Candidates, PostingQuery, all_candidates
 from papertape.events.commands import Accepted, Reload
 from papertape.events.errors import CommandRefused, UsageError
 from papertape.events.facts import CandleClosed, ConfigurationReloaded, RunnerConfigured
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.host import fold
-from papertape.projections.site.event_query import add_postings
 from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.messages import UnloggedContents
 from papertape.projections.site.ports import (
@@ -135,12 +126,7 @@ class ListTimeline:
         return self.log[after_seq : after_seq + limit]
 
     async def candidates(self, query: PostingQuery) -> Candidates:
-        postings = Postings()
-        add_postings(postings, self.log)
-        with closing(sqlite3.connect(":memory:")) as connection:
-            connection.executescript(SETUP)
-            write_postings(connection, 0, len(self.log), postings)
-            return find_candidates(connection, query)
+        return all_candidates(query)
 
     def _check(self, seq: int) -> None:
         if not 0 < seq <= len(self.log):
