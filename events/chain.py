@@ -111,3 +111,7 @@ class ChainReader(ABC):
             if len(events) >= limit:
                 break
         return events[:limit]
+
+    def rows_after(self, seq: int) -> Iterator[Row]:
+        """Yield the rows that begin after `seq`, as they are stored and unchecked."""
+        return self._rows_after(seq)
