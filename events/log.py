@@ -7,6 +7,7 @@ the only order. The hash of each row covers that of the row before, starting wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count, repeat
 from typing import Protocol
 
 from msgspec import Struct
@@ -25,7 +26,7 @@ class Entry(Struct, frozen=True):
     cause: int = 0
 
 
-class Recorded(Struct, frozen=True):
+class Recorded(Struct, frozen=True, gc=False):
     """An event in the log."""
 
     seq: int
@@ -34,14 +35,13 @@ class Recorded(Struct, frozen=True):
     event: Event
 
 
-class Commit(Struct, frozen=True):
-    """A row: the events `seq` to `seq + len(events) - 1`, all recorded at once."""
+class Commit(Struct, frozen=True, gc=False):
+    """A row: the events `seq` to `seq + len(events) - 1`, all recorded at once. `LogReader.hash_at` knows its hash."""
 
     seq: int
     recorded_at_ms: int
     events: list[Event]
     causes: list[int]
-    hash: bytes
 
     @property
     def last_seq(self) -> int:
@@ -49,9 +49,8 @@ class Commit(Struct, frozen=True):
         return self.seq + len(self.events) - 1
 
     def recorded(self) -> Iterator[Recorded]:
-        """Yield the row's events one by one."""
-        for offset, (event, cause) in enumerate(zip(self.events, self.causes, strict=True)):
-            yield Recorded(self.seq + offset, self.recorded_at_ms, cause, event)
+        """Return the row's events one by one."""
+        return map(Recorded, count(self.seq), repeat(self.recorded_at_ms), self.causes, self.events)
 
 
 class Head(Struct, frozen=True):

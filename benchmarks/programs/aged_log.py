@@ -1,4 +1,4 @@
-"""Write a log as an engine leaves it after months: `python -m benchmarks.aged_log FILE EVENTS`.
+"""Write a log as an engine leaves it after months: `python -m benchmarks.programs.aged_log FILE EVENTS`.
 
 Fifty simulated symbols, the built-in strategies and everything they decide, with what happens to a home server beside
 it: restarts, lost connections with late candles, commands of the owner, and changed parameters. Every decision is the
@@ -177,7 +177,7 @@ async def _create(db: Path) -> None:
 
 def main() -> None:
     """Write the log, and copies at the lengths asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.aged_log", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.programs.aged_log", description=__doc__)
     parser.add_argument("db", type=Path, metavar="FILE", help="the new log")
     parser.add_argument("events", type=int, nargs="+", help="its lengths, ascending: a copy FILE-N stays at each")
     options = parser.parse_args()

@@ -1,0 +1,1 @@
+"""Sealed segments: immutable files that hold old commits in columns."""

@@ -1,0 +1,295 @@
+"""A block: a run of commits in one compressed piece of a segment, which is read without any other.
+
+The events of a block stand in lanes: one for each type, or for each type and symbol where the market brings many. The
+lanes of a type form a table of columns; the number of each event's lane gives their order. A row that would not be
+encoded to the same bytes again is kept verbatim.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import accumulate, chain, compress, repeat
+from itertools import count as numbers
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from papertape.events.chain import Row, row_hash
+from papertape.events.codec import Codec
+from papertape.events.errors import LogDamaged, LogFromNewerVersion
+from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
+from papertape.events.log import Commit, Recorded
+from papertape.events.segments.columns import Integers, pack_integers, split, unpack_integers
+from papertape.events.segments.table import EventColumns, Table, pack_table, unpack_table
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LEVEL: Final = 15
+CONTENT_BYTES_MAX: Final = 1 << 28
+"""The longest content of a block; that of an ordinary one is about 200 KB."""
+_MARKET: Final = (CandleClosed, FundingRateSettled, OpenInterestObserved)
+
+
+class Content(Struct, frozen=True, array_like=True):
+    """What a block holds. Rows kept verbatim count as rows, but their events are in no table.
+
+    `caused_places` are the places, among the events in tables, of those with a cause; `causes` are relative to the seq
+    with which the block begins.
+    """
+
+    counts: Integers
+    recorded_at_ms: Integers
+    lanes: Integers
+    tables: list[Table]
+    caused_places: Integers
+    causes: Integers
+    verbatim_places: Integers
+    verbatim: list[bytes]
+
+
+_SENSELESS: Final = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    msgspec.MsgspecError,
+    zstd.ZstdError,
+)
+_encode_content = msgspec.msgpack.Encoder().encode
+_decode_content = msgspec.msgpack.Decoder(Content).decode
+
+
+def pack_block(rows: Sequence[Row], codec: Codec) -> tuple[bytes, int]:
+    """Return rows as a compressed block, and the length of its content. Raise OverflowError if it is too long."""
+    first_seq = rows[0][0]
+    events: list[Event] = []
+    caused: list[tuple[int, int]] = []
+    verbatim: list[tuple[int, bytes]] = []
+    for place, row in enumerate(rows):
+        decoded = _as_canonical(row, codec)
+        if decoded is None:
+            verbatim.append((place, row[3]))
+            continue
+        caused += [(at, cause - first_seq) for at, cause in enumerate(decoded[1], start=len(events)) if cause]
+        events += decoded[0]
+    lanes, tables = _pack_tables(events)
+    content = _encode_content(
+        Content(
+            counts=pack_integers([row[1] for row in rows]),
+            recorded_at_ms=pack_integers([row[2] for row in rows]),
+            lanes=pack_integers(lanes, allow_steps=False),
+            tables=tables,
+            caused_places=pack_integers([place for place, _ in caused]),
+            causes=pack_integers([cause for _, cause in caused]),
+            verbatim_places=pack_integers([place for place, _ in verbatim]),
+            verbatim=[blob for _, blob in verbatim],
+        )
+    )
+    if len(content) > CONTENT_BYTES_MAX:
+        raise OverflowError(f"the rows from seq {first_seq} on have {len(content)} bytes, too many for a block")
+    return zstd.compress(content, LEVEL), len(content)
+
+
+def _as_canonical(row: Row, codec: Codec) -> tuple[list[Event], list[int]] | None:
+    """Return the events and causes of a row that they determine to the byte; None for any other row."""
+    seq, count, _, blob, _ = row
+    try:
+        events, causes = codec.decode_as_written(seq, blob)
+    except LogDamaged:
+        return None
+    is_ordinary = count == len(events) == len(causes) and all(0 <= cause < seq + count for cause in causes)
+    return (events, causes) if is_ordinary and codec.encode_as_written(events, causes) == blob else None
+
+
+def _pack_tables(events: Sequence[Event]) -> tuple[list[int], list[Table]]:
+    """Return the lane of each event, and the tables."""
+    kinds: dict[type[Event], dict[str, list[Event]]] = {}
+    keys = [(type(event), event.symbol if isinstance(event, _MARKET) else "") for event in events]
+    for event, (kind, symbol) in zip(events, keys, strict=True):
+        kinds.setdefault(kind, {}).setdefault(symbol, []).append(event)
+    names = ((kind, symbol) for kind, lanes in kinds.items() for symbol in lanes)
+    numbers = {name: number for number, name in enumerate(names)}
+    return [numbers[key] for key in keys], [pack_table(kind, [*lanes.values()]) for kind, lanes in kinds.items()]
+
+
+@contextmanager
+def naming_damage(seq: int) -> Iterator[None]:
+    """Raise LogDamaged at `seq` for bytes that make no sense."""
+    try:
+        yield
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        EOFError,
+        RecursionError,
+        msgspec.MsgspecError,
+        zstd.ZstdError,
+    ) as error:
+        raise LogDamaged(seq, f"the block of a sealed segment cannot be decoded: {error}") from error
+
+
+class BlockReader:
+    """A block that was read, and whose checksum is right."""
+
+    def __init__(self, first_seq: int, packed: bytes, size: int, codec: Codec) -> None:
+        """Decompress a block whose content has `size` bytes. Raise LogDamaged."""
+        self._first_seq, self._codec = first_seq, codec
+        with naming_damage(first_seq):
+            self._content = _decode_content(_decompress(packed, size))
+
+    def commits(self) -> Iterator[Commit]:
+        """Yield the rows with their events in their newest shapes. Raise LogDamaged or LogFromNewerVersion."""
+        events, causes = self._ordered(newest=True)
+        at = 0
+        for seq, count, recorded_at_ms, blob in self._heads():
+            if blob is None:
+                end = at + count
+                yield Commit(seq, recorded_at_ms, events[at:end], causes[at:end])
+                at = end
+            else:
+                yield Commit(seq, recorded_at_ms, *self._decode_verbatim(seq, count, blob))
+
+    def rows(self, hash_before: bytes) -> Iterator[Row]:
+        """Yield the rows as they were written, with the hashes of the chain that begins with `hash_before`."""
+        events, causes = self._ordered(newest=False)
+        at = 0
+        for seq, count, recorded_at_ms, verbatim in self._heads():
+            blob = verbatim
+            if blob is None:
+                blob = self._codec.encode_as_written(events[at : at + count], causes[at : at + count])
+                at += count
+            hash_before = row_hash(hash_before, seq, count, recorded_at_ms, blob)
+            yield seq, count, recorded_at_ms, blob, hash_before
+
+    def columns(self, kind: type[Event]) -> EventColumns | None:
+        """Return the events of one type; None if there are none but in rows kept verbatim. Raise LogDamaged."""
+        number = 0
+        with naming_damage(self._first_seq):
+            for table in self._content.tables:
+                lengths = unpack_integers(table.lane_lengths)
+                if table.tag == kind.__struct_config__.tag:
+                    return EventColumns(kind, table, lengths, partial(self._seqs_of, number, number + len(lengths)))
+                number += len(lengths)
+        return None
+
+    def others(self, *kinds: type[Event]) -> list[Recorded]:
+        """Return the events that are not in the columns of some types, in the order of the log and their newest shapes.
+
+        A row that was kept verbatim is among them, whatever its events. Raise LogDamaged or LogFromNewerVersion.
+        """
+        with naming_damage(self._first_seq):
+            lanes, sources = self._sources(newest=True, without=kinds)
+            seqs, times = self._places()
+            chosen = bytes(map(sources.__contains__, lanes))
+            fields = (compress(values, chosen) for values in (seqs, times, self._causes()))
+            events = map(next, map(sources.__getitem__, compress(lanes, chosen)))
+            found = list(map(Recorded, *fields, events))
+        if not self._content.verbatim:
+            return found
+        for seq, count, at_ms, blob in self._heads():
+            if blob is not None:
+                found += Commit(seq, at_ms, *self._decode_verbatim(seq, count, blob)).recorded()
+        return sorted(found, key=attrgetter("seq"))
+
+    def _decode_verbatim(self, seq: int, count: int, blob: bytes) -> tuple[list[Event], list[int]]:
+        events, causes = self._codec.decode(seq, blob)
+        if not count == len(events) == len(causes):
+            raise LogDamaged(seq, f"the row declares {count} events, but holds {len(events)}, {len(causes)} causes")
+        return events, causes
+
+    def _heads(self) -> Iterable[tuple[int, int, int, bytes | None]]:
+        """Return seq, count and recorded_at_ms of each row, and the blob of one kept verbatim."""
+        with naming_damage(self._first_seq):
+            content = self._content
+            verbatim = dict(zip(unpack_integers(content.verbatim_places), content.verbatim, strict=True))
+            counts, times = unpack_integers(content.counts), unpack_integers(content.recorded_at_ms)
+            if len(counts) != len(times):
+                raise ValueError("the rows do not fit their times")
+        return zip(
+            accumulate(counts, initial=self._first_seq), counts, times, map(verbatim.get, numbers()), strict=False
+        )
+
+    def _places(self) -> tuple[Sequence[int], list[int]]:
+        """Return seq and recorded_at_ms of the events in the tables."""
+        heads = [(seq, count, at_ms) for seq, count, at_ms, blob in self._heads() if blob is None]
+        times = list(chain.from_iterable(repeat(at_ms, count) for _, count, at_ms in heads))
+        if not self._content.verbatim:
+            return range(self._first_seq, self._first_seq + len(times)), times
+        return list(chain.from_iterable(range(seq, seq + count) for seq, count, _ in heads)), times
+
+    def _seqs_of(self, first_lane: int, end_lane: int) -> list[int]:
+        """Return the seqs of the events in some lanes, lane by lane."""
+        seqs, _ = self._places()
+        with naming_damage(self._first_seq):
+            lanes = zip(unpack_integers(self._content.lanes), seqs, strict=True)
+            own = sorted((lane, seq) for lane, seq in lanes if first_lane <= lane < end_lane)
+        return [seq for _, seq in own]
+
+    def _ordered(self, *, newest: bool) -> tuple[list[Event], list[int]]:
+        """Return the events of all tables in the order of the log, and their causes."""
+        with naming_damage(self._first_seq):
+            lanes, sources = self._sources(newest=newest)
+            events = list(map(next, map(sources.__getitem__, lanes)))
+            if not len(events) == len(lanes) == len(self._places()[1]):
+                raise ValueError("the rows do not fit their events")
+            return events, self._causes()
+
+    def _sources(
+        self, *, newest: bool, without: Collection[type[Event]] = ()
+    ) -> tuple[Sequence[int], dict[int, Iterator[Event]]]:
+        """Return the lane of each event in a table, and the events of each lane, except those of some types."""
+        lanes = unpack_integers(self._content.lanes)
+        lengths = [unpack_integers(table.lane_lengths) for table in self._content.tables]
+        if sum(map(sum, lengths)) != len(lanes):
+            raise ValueError("the lanes do not fit their events")
+        self._refuse_unknown(lanes, lengths)
+        sources: dict[int, Iterator[Event]] = {}
+        number = 0
+        for table, own in zip(self._content.tables, lengths, strict=True):
+            kind = self._codec.kinds[table.tag]
+            if kind not in without:
+                events = unpack_table(kind, table, own)
+                if newest and self._codec.is_old(kind):
+                    events = list(map(self._codec.newest, events))
+                sources.update(enumerate(map(iter, split(events, own)), start=number))
+            number += len(own)
+        return lanes, sources
+
+    def _causes(self) -> list[int]:
+        """Return the cause of each event in the tables."""
+        causes = [0] * (len(self._content.lanes.planes) // self._content.lanes.width)
+        places = unpack_integers(self._content.caused_places)
+        for place, cause in zip(places, unpack_integers(self._content.causes), strict=True):
+            causes[place] = self._first_seq + cause
+        return causes
+
+    def _refuse_unknown(self, lanes: Sequence[int], lengths: Sequence[Sequence[int]]) -> None:
+        """Raise LogFromNewerVersion for the first event whose tag is unknown."""
+        tags = [table.tag for table, own in zip(self._content.tables, lengths, strict=True) for _ in own]
+        unknown = {number for number, tag in enumerate(tags) if tag not in self._codec.kinds}
+        for seq, lane in zip(self._places()[0], lanes, strict=True) if unknown else ():
+            if lane in unknown:
+                raise LogFromNewerVersion(seq, f"this version does not know the event {tags[lane]}")
+
+
+def _decompress(packed: bytes, size: int) -> bytes:
+    """Return exactly `size` bytes. Raise ValueError or ZstdError if there are others."""
+    if not 0 <= size <= CONTENT_BYTES_MAX:
+        raise ValueError(f"a content of {size} bytes is none")
+    decompressor = zstd.ZstdDecompressor()
+    content = decompressor.decompress(packed, size + 1)
+    if len(content) != size or not decompressor.eof or decompressor.unused_data:
+        raise ValueError(f"the content is not {size} bytes")
+    return content

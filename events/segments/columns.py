@@ -1,0 +1,232 @@
+"""Exact columns: equal fields of many events side by side, in a form that compresses well and comes back bit for bit.
+
+Integers are stored as differences where that is narrower, in the narrowest width that fits all of them, one byte plane
+after the other. Floats are stored as integers over a power of ten; a float that has no such form is kept as it is.
+Everything else is a list of distinct values and, for each place, which of them stands there.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice, pairwise, repeat
+from math import copysign
+from operator import truediv
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+TYPECODES: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
+EXPONENT_MAX: Final = 14
+_SCALES: Final = [float(10**exponent) for exponent in range(EXPONENT_MAX + 1)]
+_EXACT_MAX: Final = float(2**52)
+"""Floats hold integers up to twice this, and so the differences of two below it, exactly."""
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+class Integers(Struct, frozen=True, array_like=True, tag=1):
+    """Signed integers of `width` bytes; if `is_steps`, each is the difference from the one before it.
+
+    They come in records of `stride`: the planes of the first of each record stand first, then those of the second.
+    """
+
+    width: int
+    stride: int
+    is_steps: bool
+    planes: bytes
+
+
+class Decimals(Struct, frozen=True, array_like=True, tag=2):
+    """Floats in runs: integers over ten to the power of the run's exponent; those at `odd_places` are kept as bits."""
+
+    integers: Integers
+    exponents: bytes
+    odd_places: Integers
+    odd: bytes
+
+
+class Choices(Struct, frozen=True, array_like=True, tag=3):
+    """The distinct values, as a list in msgpack, and which of them stands at each place; no places for a single one."""
+
+    distinct: bytes
+    places: Integers | None
+
+
+Column = Integers | Decimals | Choices
+
+
+def pack_integers(values: Sequence[int], stride: int = 1, *, allow_steps: bool = True) -> Integers:
+    """Pack integers. Raise OverflowError if one does not fit 64 bits."""
+    steps = _steps(values) if allow_steps else []
+    is_steps = allow_steps and _cost(steps) < _cost(values)
+    chosen = steps if is_steps else values
+    width = next((size for size, code in TYPECODES.items() if _fits(chosen, code)), 0)
+    if not width:
+        raise OverflowError("an integer needs more than 64 bits")
+    raw, record = _little_endian(array(TYPECODES[width], chosen)).tobytes(), width * stride
+    return Integers(width, stride, is_steps, b"".join(raw[place::record] for place in range(record)))
+
+
+def _steps(values: Sequence[int]) -> list[int]:
+    return [after - before for before, after in pairwise(chain((0,), values))]
+
+
+def _little_endian(content: array[Any]) -> array[Any]:
+    if sys.byteorder == "big":
+        content.byteswap()
+    return content
+
+
+def _cost(values: Sequence[int]) -> float:
+    """Return the bits that the values need, infinitely many if one does not fit 64 bits."""
+    if values and (min(values) < _INT64_MIN or max(values) > _INT64_MAX):
+        return float("inf")
+    return sum(map(int.bit_length, values))
+
+
+def _fits(values: Sequence[int], code: str) -> bool:
+    half = 1 << (8 * array(code).itemsize - 1)
+    return not values or (-half <= min(values) and max(values) < half)
+
+
+def stored_integers(packed: Integers) -> array[int]:
+    """Return the integers as they are stored, differences included. Raise ValueError if the bytes make no sense."""
+    code, record = TYPECODES.get(packed.width), packed.width * packed.stride
+    if code is None or not 1 <= packed.stride <= len(TYPECODES) or len(packed.planes) % record:
+        raise ValueError(f"a column of width {packed.width} and stride {packed.stride} has {len(packed.planes)} bytes")
+    planes, raw = packed.planes, bytearray(len(packed.planes))
+    size = len(planes) // record
+    for place in range(record):
+        raw[place::record] = planes[place * size : (place + 1) * size]
+    return _little_endian(array(code, bytes(raw)))
+
+
+def unpack_integers(packed: Integers) -> Sequence[int]:
+    """Return the integers. Raise ValueError if the bytes make no sense."""
+    content = stored_integers(packed)
+    return list(accumulate(content)) if packed.is_steps else content
+
+
+def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
+    """Pack floats that come in runs of the given lengths, each with its own exponent, such as those of a symbol."""
+    integers: list[int] = []
+    exponents = bytearray()
+    odd: list[int] = []
+    for run in split(values, lengths):
+        exponent, numerators = _as_decimals(run)
+        exponents.append(exponent)
+        odd += [place for place, numerator in enumerate(numerators, start=len(integers)) if numerator is None]
+        first = next((one for one in numerators if one is not None), 0)
+        integers += islice(accumulate(numerators, _numerator_or_last, initial=first), 1, None)
+    bits = _little_endian(array("d", [values[place] for place in odd])).tobytes()
+    return Decimals(pack_integers(integers, stride), bytes(exponents), pack_integers(odd), bits)
+
+
+def _numerator_or_last(last: int, numerator: int | None) -> int:
+    return last if numerator is None else numerator
+
+
+def split(values: Sequence[Any], lengths: Iterable[int]) -> Iterator[Any]:
+    """Yield the parts of a sequence that have the given lengths, as sequences of its type."""
+    return (values[start:end] for start, end in pairwise(accumulate(lengths, initial=0)))
+
+
+def _as_decimals(run: Sequence[float]) -> tuple[int, list[int | None]]:
+    """Return the smallest exponent with which most floats are exact, and their numerators; None for a float without."""
+    best: tuple[int, list[int | None]] = 0, []
+    fewest = len(run) + 1
+    for exponent, scale in enumerate(_SCALES):
+        numerators: list[int | None] = []
+        inexact = 0
+        for value in run:
+            numerator = _numerator(value, scale)
+            numerators.append(numerator)
+            inexact += numerator is None
+            if inexact >= fewest:
+                break
+        else:
+            best, fewest = (exponent, numerators), inexact
+        if fewest == 0:
+            break
+    return best
+
+
+def _numerator(value: float, scale: float) -> int | None:
+    """Return the integer that gives exactly this float when divided by the scale; None if there is none."""
+    scaled = value * scale
+    if not -_EXACT_MAX < scaled < _EXACT_MAX:  # Also for NaN.
+        return None
+    numerator = round(scaled)
+    if numerator / scale != value or (numerator == 0 and copysign(1.0, value) < 0.0):
+        return None
+    return numerator
+
+
+def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
+    """Return the floats of runs of the given lengths. Raise ValueError if the bytes make no sense."""
+    stored = _stored_runs(packed, lengths)
+    numpy: Any = sys.modules.get("numpy")  # Loading it costs more than a short read gains.
+    if numpy is None:
+        values = array("d", _divided_in_python(stored, packed, lengths))
+    else:
+        values = array("d", _divided_in_numpy(numpy, stored, packed, lengths))
+    odd = _little_endian(array("d", packed.odd))
+    for place, value in zip(unpack_integers(packed.odd_places), odd, strict=True):
+        values[place] = value
+    return values
+
+
+def iterate_decimals(packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+    """Return an iterator over the same floats."""
+    if packed.odd or "numpy" in sys.modules:
+        return iter(unpack_decimals(packed, lengths))
+    return _divided_in_python(_stored_runs(packed, lengths), packed, lengths)
+
+
+def _stored_runs(packed: Decimals, lengths: Sequence[int]) -> array[int]:
+    stored = stored_integers(packed.integers)
+    is_scaled = len(packed.exponents) == len(lengths) and max(packed.exponents, default=0) <= EXPONENT_MAX
+    if not is_scaled or sum(lengths) != len(stored) or min(lengths, default=0) < 0:
+        raise ValueError("the runs of a column do not fit its values")
+    return stored
+
+
+def _divided_in_python(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+    numerators: Iterable[float] = stored
+    if packed.integers.is_steps:
+        numerators = islice(accumulate(stored, initial=0.0), 1, None)  # As exact as integers, and quicker.
+    scales = map(_SCALES.__getitem__, packed.exponents)
+    return map(truediv, numerators, chain.from_iterable(map(repeat, scales, lengths)))
+
+
+def _divided_in_numpy(numpy: Any, stored: array[int], packed: Decimals, lengths: Sequence[int]) -> bytes:
+    """Return the bits of the same floats, several times as fast."""
+    numerators = numpy.asarray(stored)
+    if packed.integers.is_steps:
+        numerators = numpy.cumsum(numerators, dtype=numpy.int64)
+    scales = numpy.array([_SCALES[exponent] for exponent in packed.exponents])
+    bits: bytes = (numerators / numpy.repeat(scales, lengths)).tobytes()
+    return bits
+
+
+def pack_choices(values: Sequence[object]) -> Choices:
+    """Pack values of any type that msgpack knows."""
+    encode = msgspec.msgpack.Encoder().encode
+    places: dict[bytes, int] = {}
+    chosen = [places.setdefault(encode(value), len(places)) for value in values]
+    distinct = msgspec.msgpack.encode([msgspec.Raw(value) for value in places])
+    return Choices(distinct, pack_integers(chosen, allow_steps=False) if len(places) > 1 else None)
+
+
+def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterator[Any]:
+    """Return an iterator over `count` values. Raise ValueError or MsgspecError if the bytes make no sense."""
+    distinct = decoder.decode(packed.distinct)
+    if packed.places is None:
+        (value,) = distinct
+        return repeat(value, count)
+    places = stored_integers(packed.places)
+    if len(places) != count or min(places) < 0:
+        raise ValueError("the places of a column do not fit its values")
+    return map(distinct.__getitem__, places)
