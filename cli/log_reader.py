@@ -34,10 +34,19 @@ def database_path(db: Path | None, config: Path | None) -> Path:
     return load_config_of_log(config).database
 
 
+class OpenedLog(SqliteLogReader):
+    """A reader that knows where its log is."""
+
+    def __init__(self, db: Path) -> None:
+        """Open the log. Raise LogMissing, LogForeign or LogDamaged."""
+        super().__init__(db)
+        self.db = db
+
+
 @contextmanager
-def open_log(db: Path | None, config: Path | None) -> Iterator[SqliteLogReader]:
+def open_log(db: Path | None, config: Path | None) -> Iterator[OpenedLog]:
     """Yield a reader of the log and close it. Raise LogMissing, LogForeign, LogDamaged or ConfigError."""
-    with closing(SqliteLogReader(database_path(db, config))) as reader:
+    with closing(OpenedLog(database_path(db, config))) as reader:
         yield reader
 
 
@@ -65,10 +74,10 @@ def read_backwards(reader: SqliteLogReader, from_seq: int) -> Iterator[Recorded]
             until = after
 
 
-def fold_log(reader: SqliteLogReader, projections: Sequence[Projection]) -> Head:
-    """Fold the whole log into the projections and return the head that they have reached."""
+def fold_log(reader: SqliteLogReader, projections: Sequence[Projection], after_seq: int = 0) -> Head:
+    """Fold the log after an event into the projections and return the head that they have reached."""
     head = reader.head()
-    fold(projections, read_forwards(reader, head=head))
+    fold(projections, read_forwards(reader, after_seq, head))
     return head
 
 

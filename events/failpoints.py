@@ -21,7 +21,9 @@ NOTIFIER_FAILPOINTS = ("before_alert", "after_alert", "after_alert_cursor")
 """While an alert is sent: its seq is durable, Telegram has accepted it, the cursor has advanced."""
 RESTORE_FAILPOINTS = ("restore_staged", "restore_kept", "restore_unlinked", "restore_switched", "restore_laid")
 """While a backup is restored: the copy is complete, the old log is kept, and each file that is moved."""
-KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS, *RESTORE_FAILPOINTS)
+CHECKPOINT_FAILPOINTS = ("during_checkpoint",)
+"""While a fold's checkpoint is saved: its chunks are written, but nothing is committed."""
+KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS, *RESTORE_FAILPOINTS, *CHECKPOINT_FAILPOINTS)
 
 
 class _Armed(Struct):

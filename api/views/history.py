@@ -98,7 +98,12 @@ async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
 async def run_search(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:
     """Read the pages that a search asks for, at least one. Raise LogReplaced if the log has shrunk."""
     ends_s = time.monotonic() + search_s_max
-    while (page := search.page) is not None and not (search.without_match and time.monotonic() >= ends_s):
+    while not (search.without_match and time.monotonic() >= ends_s):
+        if search.needs_plan:
+            search.plan(await timeline.candidates(search.query))
+            continue
+        if (page := search.page) is None:
+            break
         events = await timeline.events(*page)
         if not events:
             raise LogReplaced("the log was replaced; try again")

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, field
 
+from papertape.api.views.history import run_search
 from papertape.cli.service.gc_freeze import GcFreeze
 from papertape.cli.service.page_timeline import timeline_of
+from papertape.events.beside import sibling_path
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.persistence.fork import fork
+from papertape.projections.site.event_query import EventFilter, Search
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,13 +46,14 @@ class TimelineMeasurements(Struct):
     folded_of: int = 0
     head_s: float = 0.0
     head_cpu_s: float = 0.0
-    whole_s: float = 0.0
     longest_hold_s: float = 0.0
     fork_s: float = 0.0
     memory_before_mb: float = 0.0
     memory_mb: float = 0.0
     checkpoints: int = 0
-    distance_events: int = 0
+    disk_mb: float = 0.0
+    rare_search_s: float = 0.0
+    whole_search_s: float = 0.0
     seeks_s: list[float] = field(default_factory=list)
     seeks_cpu_s: list[float] = field(default_factory=list)
     steps_s: list[float] = field(default_factory=list)
@@ -75,7 +79,7 @@ async def running(timeline: LogTimeline) -> AsyncIterator[None]:
 
 
 async def measure(db: Path) -> TimelineMeasurements:
-    """Open the log, wait for the head and all checkpoints, then seek and make views."""
+    """Open the log, wait for the head, then seek at once, search and make views."""
     gc.freeze()  # This and the next line: as the web does.
     gc.callbacks.append(GcFreeze())
     measured = TimelineMeasurements(memory_before_mb=memory_mb())
@@ -83,7 +87,13 @@ async def measure(db: Path) -> TimelineMeasurements:
     async with running(timeline):
         await _start(timeline, measured)
         await _seek(timeline, measured)
+        await _search(timeline, measured)
         _draw(timeline.views, measured)
+        while not timeline.statistics().near_everywhere:
+            await _turn(measured)
+        measured.memory_mb, measured.checkpoints = memory_mb(), timeline.statistics().checkpoints
+    files = sibling_path(db, ".folds").rglob("*")
+    measured.disk_mb = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
     return measured
 
 
@@ -92,18 +102,13 @@ def _warn(text: str) -> None:
 
 
 async def _start(timeline: LogTimeline, measured: TimelineMeasurements) -> None:
-    """Measure until the head is available and until every moment is near a checkpoint, and the longest block."""
+    """Measure until the head is available, and the longest block of the event loop."""
     wall, cpu = time.perf_counter(), time.process_time()
     measured.folded_of = await timeline.wait_beyond(0)
     while timeline.views.seq < timeline.head_seq:
         await _turn(measured)
     measured.head_s, measured.head_cpu_s = time.perf_counter() - wall, time.process_time() - cpu
-    while not timeline.statistics().near_everywhere:
-        await _turn(measured)
-    measured.whole_s = time.perf_counter() - wall
     measured.events, measured.trades = timeline.views.seq, len(timeline.views.trades.closed())
-    measured.memory_mb, statistics = memory_mb(), timeline.statistics()
-    measured.checkpoints, measured.distance_events = statistics.checkpoints, statistics.distance_events
     measured.fork_s = _seconds(lambda: fork(timeline.views))
 
 
@@ -128,6 +133,17 @@ async def _seek(timeline: LogTimeline, measured: TimelineMeasurements) -> None:
     for _ in range(STEPS):
         at_ms = random.randint(first_ms, timeline.views.at_ms)
         measured.moments_s.append(await _awaited(lambda moment=at_ms: timeline.seq_at(moment)))  # type: ignore[misc]
+
+
+async def _search(timeline: LogTimeline, measured: TimelineMeasurements) -> None:
+    """Measure the search for an event that occurs only at the beginning, with the index and by reading all events."""
+    choice = EventFilter(types=frozenset(["EngineStarted"]))
+    search = Search(choice, {}, 1, measured.events, 50)
+    measured.rare_search_s = await _awaited(lambda: run_search(search, timeline, 60.0))
+    begun, whole = time.perf_counter(), Search(choice, {}, 1, measured.events, 50)
+    while (page := whole.page) is not None:
+        whole.take(await timeline.events(*page))
+    measured.whole_search_s = time.perf_counter() - begun
 
 
 def _draw(views: Views, measured: TimelineMeasurements) -> None:

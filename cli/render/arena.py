@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from papertape.cli.kept_views import kept_views
 from papertape.cli.log_reader import fold_log
 from papertape.cli.render.console import (
     BAD,
@@ -36,26 +37,30 @@ from papertape.projections.text.formats import gain, introduced, money, utc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from papertape.events.sqlite_log import SqliteLogReader
+    from papertape.cli.log_reader import OpenedLog
 
 SPARKLINE_COLUMNS = 16
 
 
-def show_arena(reader: SqliteLogReader, *, as_json: bool) -> None:
+def show_arena(reader: OpenedLog, *, as_json: bool) -> None:
     """Show the arena at the head of the log."""
-    portfolio, trades = Portfolio(), Trades()
-    promised = Promised(portfolio)
-    head = fold_log(reader, [portfolio, trades, promised])
-    rows = Arena(portfolio, trades, promised).rows()
+    with kept_views(reader) as views:
+        if views is not None:
+            portfolio, rows = views.portfolio, views.arena.rows()
+        else:
+            portfolio, trades = Portfolio(), Trades()
+            promised = Promised(portfolio)
+            fold_log(reader, [portfolio, trades, promised])
+            rows = Arena(portfolio, trades, promised).rows()
     if as_json:
         emit([fields_of(row) for row in rows])
         return
     console = stdout()
     if not rows:
-        notes(console, [f"No strategies yet: none of the log's {head.seq:,} events configures one."])
+        notes(console, [f"No strategies yet: none of the log's {portfolio.seq:,} events configures one."])
         return
     at = f" at {utc(portfolio.at_ms)} UTC" if portfolio.at_ms else ", before the first candle"
-    hidden = print_table(arena_columns(rows), console, f"Arena{at}, seq {head.seq:,}")
+    hidden = print_table(arena_columns(rows), console, f"Arena{at}, seq {portfolio.seq:,}")
     few = FEW_TRADES_NOTE if any(row.few_trades for row in rows) else ""
     of = [f"{introduced(row.strategy, row.of)}: the same file under a name of its own" for row in rows if row.of]
     drifts = [f"{row.strategy}: {drift.words}" for row in rows if row.promise for drift in row.promise.drifts]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec.structs import replace
 from rich.text import Text
 
+from papertape.cli.kept_views import kept_views
 from papertape.cli.log_reader import fold_log
 from papertape.cli.render.console import (
     BAD,
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from papertape.cli.log_reader import OpenedLog
     from papertape.events.facts import ContractListed
-    from papertape.events.sqlite_log import SqliteLogReader
 
 Listed = dict[str, "ContractListed"]
 ORDER_VERBS: dict[Action, str] = {
@@ -52,11 +53,15 @@ ORDER_VERBS: dict[Action, str] = {
 }
 
 
-def show_positions(reader: SqliteLogReader, *, as_json: bool) -> None:
+def show_positions(reader: OpenedLog, *, as_json: bool) -> None:
     """Show the positions at the head of the log."""
-    portfolio, contracts = Portfolio(), Contracts()
-    fold_log(reader, [portfolio, contracts])
-    view = portfolio.view()
+    with kept_views(reader) as views:
+        if views is not None:
+            portfolio, contracts = views.portfolio, views.contracts
+        else:
+            portfolio, contracts = Portfolio(), Contracts()
+            fold_log(reader, [portfolio, contracts])
+        view = portfolio.view()
     if as_json:
         emit(fields_of(view))
         return

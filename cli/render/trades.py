@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from papertape.cli.arguments import TABLE_TRADES
+from papertape.cli.kept_views import kept_views
 from papertape.cli.log_reader import KnownNames, fold_log
 from papertape.cli.offline.output_files import whole_file
 from papertape.cli.render.console import (
@@ -34,8 +36,8 @@ from papertape.projections.text.reasons import reason_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from papertape.cli.log_reader import OpenedLog
     from papertape.events.facts import ContractListed
-    from papertape.events.sqlite_log import SqliteLogReader
 
 STDOUT = Path("-")
 R = TypeVar("R")
@@ -61,16 +63,27 @@ class TradeFiles(Struct, frozen=True):
     fills: Path | None = None
 
 
-def show_trades(reader: SqliteLogReader, options: TradeListOptions, files: TradeFiles, *, as_json: bool) -> None:
+def show_trades(reader: OpenedLog, options: TradeListOptions, files: TradeFiles, *, as_json: bool) -> None:
     """Show the trades, or write them and their fills. Raise UsageError for an unknown name or an unwritable file."""
-    fold, names, contracts = Trades(), KnownNames(), Contracts()
-    head = fold_log(reader, [fold, names, contracts])
-    names.check(options.symbol, options.strategy)
-    trades = fold.closed(options.strategy, options.symbol)
+    with kept_views(reader) as views:
+        names = KnownNames()
+        if views is not None:
+            fold, contracts, seq = views.trades, views.contracts, views.seq
+            names.symbols = dict.fromkeys(data.symbol for data in views.coverage.data())
+            names.strategies = dict.fromkeys(views.runners)
+        else:
+            fold, contracts = Trades(), Contracts()
+            seq = fold_log(reader, [fold, names, contracts]).seq
+        names.check(options.symbol, options.strategy)
+        # The page also knows how far a trade moved, which takes a fold of every candle.
+        trades = [
+            replace(one, best_usdt=None, worst_usdt=None) for one in fold.closed(options.strategy, options.symbol)
+        ]
+        fills = fold.fills(options.strategy, options.symbol) if files.fills is not None else ()
     if files.trades is not None:
         _write("--csv", files.trades, "trades", _newest(trades, options.limit), write_trades_csv)
     if files.fills is not None:
-        _write("--fills", files.fills, "fills", fold.fills(options.strategy, options.symbol), write_fills_csv)
+        _write("--fills", files.fills, "fills", fills, write_fills_csv)
     if files != TradeFiles():
         return
     if as_json:
@@ -78,7 +91,7 @@ def show_trades(reader: SqliteLogReader, options: TradeListOptions, files: Trade
     elif trades:
         _print(trades, _newest(trades, options.limit or TABLE_TRADES), options, contracts.by_symbol)
     else:
-        notes(stdout(), [f"No closed trades{options.words()} in the log's {head.seq:,} events."])
+        notes(stdout(), [f"No closed trades{options.words()} in the log's {seq:,} events."])
 
 
 def _newest(trades: Sequence[TradeView], limit: int | None) -> Sequence[TradeView]:

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from papertape.cli.service.page_inspector import conditions_view
+from papertape.cli.service.page_inspector import STATES_FOLDER, conditions_view
+from papertape.cli.wiring import warn
+from papertape.engine.inspect.checkpoints import StateCheckpoints, states_file
 from papertape.engine.inspect.entry_conditions import EntryConditions, entry_conditions
 from papertape.engine.inspect.state_history import StateHistory
+from papertape.engine.strategy_registry import code_digest
 from papertape.events.beside import sibling_path
+from papertape.events.checkpoints.store import CheckpointStore
 from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
 
@@ -32,7 +36,10 @@ class ChatConditions:
     def __init__(self, db: Path, open_reader: Callable[[], LogReader], strategies: Mapping[str, Strategy]) -> None:
         self._thread = LogThread(open_reader)
         snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
-        self._history = StateHistory(self._thread, strategies, snapshots)
+        file = states_file(sibling_path(db, ".folds") / STATES_FOLDER, code_digest(strategies.values()))
+        # The page's process writes the file. Without it, what a question needs is kept in memory.
+        states = CheckpointStore(file, warn, only_reads=True) if file.exists() else None
+        self._history = StateHistory(self._thread, strategies, snapshots, StateCheckpoints(states))
 
     async def __call__(self, seq: int, symbol: str) -> tuple[ConditionsView, ...]:
         """Return both sides of every strategy that trades a symbol. Raise what `StateHistory.query` raises."""

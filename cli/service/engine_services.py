@@ -31,7 +31,6 @@ from papertape.events.copying import log_bytes
 from papertape.events.cursors import SqliteCursors
 from papertape.events.errors import LogDamaged, LogReplaced, PapertapeError
 from papertape.events.place import other_users
-from papertape.events.snapshots import SnapshotStore
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.alerts.digest import Digest
 from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
@@ -101,8 +100,8 @@ class EngineServices:
 
     def _fold_store(self, name: str, settings: object) -> FoldStore:
         """Return the store of a service's folds between two runs: its own folder beside the log."""
-        store = SnapshotStore(self._beside(".folds") / name, warn)
-        return FoldStore(store, self._reader(), self._running.clock.now_ms, warn, settings)
+        folder = self._beside(".folds") / name
+        return FoldStore(folder, self._reader(), self._running.clock.now_ms, warn, settings)
 
     def _backup_schedule(self) -> BackupSchedule | None:
         """Return the backup schedule of a live market; a simulated or recorded one can be had again and needs none."""

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec.structs import asdict, replace
 
 from papertape.cli.explainer import condition_views, make_explainer
+from papertape.cli.wiring import warn
 from papertape.engine.inspect.chart_reader import ChartReader
+from papertape.engine.inspect.checkpoints import StateCheckpoints, states_file
 from papertape.engine.inspect.entry_conditions import EntryConditions, entry_conditions
 from papertape.engine.inspect.plot_reader import PLOT_EVENTS_MAX, PlotQuery, PlotReader
 from papertape.engine.inspect.state_history import StateHistory
 from papertape.engine.reducer.snapshot_codec import state_digest
+from papertape.engine.strategy_registry import code_digest
 from papertape.events.beside import sibling_path
+from papertape.events.checkpoints.store import CheckpointStore
 from papertape.events.errors import LogBusy, LogReplaced, PapertapeError, UsageError
 from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
@@ -52,6 +56,7 @@ T = TypeVar("T")
 QUERY_S_MAX: Final = 5.0
 """The longest wait for the log to be read. Reading continues, so a later request gets further."""
 RETRY_AFTER_S: Final = 1.0
+STATES_FOLDER: Final = "states"
 
 
 class _InspectedLog:
@@ -61,8 +66,16 @@ class _InspectedLog:
         self.file = _identity(db)
         self.thread = LogThread(lambda: SqliteLogReader(db))
         snapshots = SnapshotStore(sibling_path(db, ".snapshots"), lambda _: None, only_looks=True)
-        self.history, self.charts = StateHistory(self.thread, strategies, snapshots), ChartReader(self.thread)
+        file = states_file(sibling_path(db, ".folds") / STATES_FOLDER, code_digest(strategies.values()))
+        self.states = StateCheckpoints(CheckpointStore(file, warn))
+        self.history = StateHistory(self.thread, strategies, snapshots, self.states)
+        self.charts = ChartReader(self.thread)
         self.plots = PlotReader(self.thread, self.history)
+
+    def close(self) -> None:
+        """Close all files."""
+        self.thread.close()
+        self.states.store.close()
 
 
 class LogInspector:
@@ -171,7 +184,7 @@ class LogInspector:
     def close(self) -> None:
         """Close the log. Closing twice is harmless."""
         self._closed = True
-        self._log.thread.close()
+        self._log.close()
 
     async def _query(self, seq: int, read: Callable[[EngineState], T]) -> T:
         return await self._within_limit(seq, self._current_log().history.query(seq, read))
@@ -193,7 +206,7 @@ class LogInspector:
         """Return what was read from the file at the path; start again if it is another file."""
         file = _identity(self._db)
         if file is not None and file != self._log.file:
-            self._log.thread.close()
+            self._log.close()
             self._log = _InspectedLog(self._db, self._strategies)
         return self._log
 

@@ -1,14 +1,16 @@
 """The state as of any event, for readers of a log other than its engine.
 
-It decides nothing: it folds recorded events from the nearest known state, and keeps checkpoints on the way. So the
-first visit to a stretch of the log costs as much as folding it (about 10 s per million events); afterwards every event
-is near a checkpoint, and a query takes a fraction of a second. `prefold` makes the first visit ahead of any query.
+It decides nothing: it folds recorded events from the nearest known state, and keeps checkpoints on the way, on disk if
+it is given a place. So the first visit to a stretch of the log costs as much as folding it (about 10 s per million
+events); afterwards every event is near a checkpoint, and a query takes a fraction of a second. `prefold` makes the
+first visit ahead of any query.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,7 +19,7 @@ from papertape.engine.inspect.state_chunks import join_state, split_state
 from papertape.engine.recovery import from_snapshot
 from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.state import EngineState, new_state
-from papertape.events.errors import LogBusy, UsageError
+from papertape.events.errors import LogBusy, SnapshotRefused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +34,8 @@ T = TypeVar("T")
 STEP_EVENTS_MAX: Final = 2_048
 """Events folded in one turn of the thread, about 20 ms, before others get theirs."""
 QUERIES_WAITING_MAX: Final = 64
+REFUSALS_MAX: Final = 2
+"""So often a query starts again because a stored state cannot be trusted: each walker may have one."""
 PREFOLD_RESTS: Final = 3
 """After each step of `prefold` it rests this many times as long as the step took."""
 
@@ -92,15 +96,22 @@ class StateHistory:
             self._queries -= 1
 
     async def _query(self, seq: int, ask: Callable[[EngineState], T]) -> T:
+        refusals = 0
         while True:
             walker = self._front if seq >= self._front.seq else self._back
             async with walker.turn:
                 if walker is self._front and seq < walker.seq:
                     continue  # It moved on while this query waited for its turn.
-                await self._thread.run(partial(self._approach, walker, seq))
-                while not await self._thread.run(partial(self._step, walker, seq)):
-                    pass
-                return await self._thread.run(partial(self._answer, walker, seq, ask))
+                try:
+                    await self._thread.run(partial(self._approach, walker, seq))
+                    while not await self._thread.run(partial(self._step, walker, seq)):
+                        pass
+                    return await self._thread.run(partial(self._answer, walker, seq, ask))
+                except SnapshotRefused:  # A state needs a part that is damaged on disk: fold from an earlier one.
+                    walker.rewind()
+                    refusals += 1
+                    if refusals > REFUSALS_MAX:
+                        raise
 
     async def copy(self, seq: int) -> EngineState:
         """Return the state after an event, for whoever folds on from there; that of 0 is empty. Raise like `query`."""
@@ -116,8 +127,10 @@ class StateHistory:
         while not done:
             started_s = time.monotonic()
             async with self._back.turn:
-                done = await self._thread.run(partial(self._prefold_step, seq))
+                with suppress(SnapshotRefused):
+                    done = await self._thread.run(partial(self._prefold_step, seq))
             await asyncio.sleep(PREFOLD_RESTS * (time.monotonic() - started_s))
+        await asyncio.to_thread(self.checkpoints.store.remove_others)
         return self._prefolded_seq
 
     # ------------------------------------------------------------ in the thread
@@ -141,15 +154,20 @@ class StateHistory:
             raise UsageError(f"there is no event {seq:,}: the log holds {held}")
         if not self._is_positioned:
             self._is_positioned = True
+            with suppress(SnapshotRefused):
+                self.checkpoints.store.drop_foreign(reader.hash_at)
             self._front.move_to(*from_snapshot(reader, self._snapshots, self._strategies, head_seq))
 
     def _approach(self, walker: _Walker, seq: int, reader: LogReader) -> None:
         """Move a walker to the nearest known state at or before an event."""
         if walker.seq > seq:
             walker.rewind()
-        checkpoint_seq = self.checkpoints.last_before(seq)
-        if checkpoint_seq > walker.seq:
-            walker.move_to(self.checkpoints.state(checkpoint_seq, self._strategies), checkpoint_seq)
+        until_seq = seq
+        while (checkpoint_seq := self.checkpoints.last_before(until_seq)) > walker.seq:
+            try:
+                walker.move_to(self.checkpoints.state(checkpoint_seq, self._strategies), checkpoint_seq)
+            except SnapshotRefused:
+                until_seq = checkpoint_seq - 1
         if self._snapshots is not None and seq - walker.seq > 2 * self.checkpoints.distance_events:
             state, snapshot_seq = from_snapshot(reader, self._snapshots, self._strategies, seq)
             if snapshot_seq > walker.seq:
@@ -164,7 +182,7 @@ class StateHistory:
                     break
                 fold(walker.state, commit.recorded())
                 walker.seq = commit.last_seq
-                self.checkpoints.offer(walker.seq, walker.state)
+                self.checkpoints.offer(walker.seq, walker.state, reader.hash_at)
                 if walker.seq - first_seq >= STEP_EVENTS_MAX:
                     is_whole = True
                     return walker.seq == seq

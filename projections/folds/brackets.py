@@ -39,6 +39,7 @@ FULL_LADDER = 1.0 - 1e-9
 """The parts of a ladder that closes the whole position add up to at least this."""
 TAKER_FEE_PERCENT_DEFAULT = 0.06
 SLIPPAGE_PERCENT_DEFAULT = 0.05
+_WARM_UP = Timing.WARM_UP
 
 
 class RestingTarget(Struct, frozen=True):
@@ -159,7 +160,7 @@ class Brackets:
         """Fold one event."""
         event = recorded.event
         if type(event) is CandleClosed:
-            self._take_candle(event)
+            self.take_candle(event)
             return
         match event:
             case OrderPlaced(action="entry"):
@@ -186,12 +187,14 @@ class Brackets:
         """Return the grid of a symbol's quantities, if it is known."""
         return self._lots.get(symbol)
 
-    def _take_candle(self, candle: CandleClosed) -> None:
-        if candle.timing is Timing.WARM_UP:
+    def take_candle(self, candle: CandleClosed) -> None:
+        """Fold a candle."""
+        if candle.timing is _WARM_UP:
             return
-        for strategy, followed in self._open.get(candle.symbol, {}).items():
-            self._settle(strategy, candle.symbol, followed)
-            followed.candle = candle
+        if opened := self._open.get(candle.symbol):
+            for strategy, followed in opened.items():
+                self._settle(strategy, candle.symbol, followed)
+                followed.candle = candle
         self._newest[candle.symbol] = candle
 
     def _open_bracket(self, event: PositionOpened) -> None:

@@ -135,7 +135,7 @@ class Coverage:
         event = recorded.event
         match event:
             case CandleClosed():
-                self._fold_candle(event)
+                self.take_candle(event)
             case ContractListed():
                 self._spans.setdefault(event.symbol, _Span(event.timeframe_ms))
             case OrderRejected(action="entry"):
@@ -187,13 +187,15 @@ class Coverage:
         """Return the symbols whose data ends before the others'."""
         return tuple(view for view in self.data() if view.ends_early)
 
-    def _fold_candle(self, candle: CandleClosed) -> None:
+    def take_candle(self, candle: CandleClosed) -> None:
+        """Fold a candle."""
         span = self._spans.get(candle.symbol)
         if span is None:
             span = self._spans[candle.symbol] = _Span(candle.timeframe_ms)
         if not span.from_ms:
             span.from_ms = candle.at_ms - candle.timeframe_ms
-        span.until_ms = max(span.until_ms, candle.at_ms)
+        if candle.at_ms > span.until_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
+            span.until_ms = candle.at_ms
 
     def _fold_fill(self, event: FillEvent) -> None:
         share = self._share(event.strategy)

@@ -33,7 +33,7 @@ class EquityCurve(Struct):
         """Add a sample. Within a bucket the newest sample replaces the previous one; time never goes back."""
         bucket = at_ms // self.step_ms
         if bucket <= self.bucket:
-            self.times_ms[-1] = max(at_ms, self.times_ms[-1])
+            self.times_ms[-1] = max(self.times_ms[-1], at_ms)
             self.equities_usdt[-1] = equity_usdt
             return
         self.bucket = bucket

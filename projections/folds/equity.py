@@ -81,6 +81,7 @@ class SymbolSampler(Struct):
 class EquityState(Struct):
     """The running state behind an `EquityView`. `moving`: the next candle may change the equity.
 
+    `exposure` is that of the last sample. Until the next is `booked`, only candles of held symbols change the equity.
     It has as many samples as its `samplers` have candles, less `before`, and reaches at least to `floor_ms`.
     """
 
@@ -99,21 +100,41 @@ class EquityState(Struct):
     day_end_ms: int = 0
     exposure_sum: float = 0.0
     moving: bool = True
+    exposure: float = 0.0
+    booked: bool = True
+    sampled_ms: int = 0
     past_days: list[float] = field(default_factory=list)
     curve: EquityCurve = field(default_factory=EquityCurve)
 
-    def sample(self, open_ms: int, at_ms: int, closes: Mapping[str, float]) -> None:
-        """Sample the equity after a candle that the sampler has not counted yet."""
+    def sample(self, symbol: str, open_ms: int, at_ms: int, closes: Mapping[str, float]) -> bool:
+        """Sample the equity after a candle that the sampler has not counted yet; return whether it may have changed."""
         if open_ms >= self.day_end_ms:
             self._roll(open_ms)
+        may_change = self.booked or self._holds(symbol)
+        if may_change:
+            self._mark(at_ms, closes)
+        self.exposure_sum += self.exposure
+        if may_change or at_ms > self.sampled_ms:
+            self.curve.put(at_ms, self.equity_usdt)
+            self.sampled_ms = at_ms
+        return may_change
+
+    def _holds(self, symbol: str) -> bool:
+        for holding in self.account.holdings:  # noqa: SIM110 - a loop is faster, and this runs for every candle.
+            if holding.symbol == symbol:
+                return True
+        return False
+
+    def _mark(self, at_ms: int, closes: Mapping[str, float]) -> None:
+        """Value the open positions at the last closes."""
         account = self.account
         unrealised, notional = account.marked_usdt(closes)
         self.equity_usdt = equity = account.cash_usdt + unrealised
-        if equity > 0.0:
-            self.exposure_sum += notional / equity
+        self.exposure = notional / equity if equity > 0.0 else 0.0
         self._update_drawdown(at_ms)
-        self.curve.put(at_ms, equity)
         self.moving = bool(account.holdings)
+        # A symbol that the configuration dropped may be held, and its candles are not sampled: mark every time.
+        self.booked = any(holding.symbol not in account.symbols for holding in account.holdings)
 
     @property
     def until_ms(self) -> int:
@@ -195,15 +216,16 @@ class Equity:
         self._equities: dict[str, EquityState] = {}
         self._samplers: dict[str, SymbolSampler] = {}
         self._pending: CandleClosed | None = None
+        self._until_ms = 0
+        """The close of the newest counted candle."""
+        self._sampled_ms = 0
+        """Up to here the total has been sampled since the accounts last changed otherwise."""
 
     def apply(self, recorded: Recorded) -> None:
         """Fold one event."""
         event = recorded.event
         if type(event) is CandleClosed:
-            if self._pending is not None:
-                self._finish(self._pending)
-            self._pending = event if event.timing is not _WARM_UP else None
-            self.ledger.mark(event)
+            self.take_candle(event)
             return
         if isinstance(event, RunnerConfigured):
             self._configure(recorded)
@@ -211,6 +233,17 @@ class Equity:
         account = self.ledger.book(recorded)
         if account is not None:
             self._wake(self._equities[account.strategy])
+
+    def take_candle(self, candle: CandleClosed) -> None:
+        """Fold a candle."""
+        if self._pending is not None:
+            self._finish(self._pending)
+        self._pending = candle
+        if candle.timing is _WARM_UP:  # It is no sample, but it changes a price.
+            self._pending = None
+            for equity in self._equities.values():
+                equity.booked = True
+        self.ledger.closes[candle.symbol] = candle.close
 
     def from_ms(self, strategy: str) -> int:
         """Return the start of a strategy's equity curve, 0 before its first complete group."""
@@ -222,20 +255,21 @@ class Equity:
         if candle is None or candle.symbol not in equity.account.symbols:
             return equity.view(equity.until_ms, equity.samples)
         twin = equity.fork()
-        twin.sample(candle.open_time_ms, candle.at_ms, self.ledger.closes)
+        twin.sample(candle.symbol, candle.open_time_ms, candle.at_ms, self.ledger.closes)
         return twin.view(max(twin.until_ms, candle.at_ms), twin.samples + 1)
 
     def total(self) -> TotalEquity:
         """Return the equity of all strategies together, the newest group included, as a copy the caller may change."""
         twin, candle = self._total.fork(), self._pending
         if candle is not None:
-            twin.put(candle.at_ms, sum(view.equity_usdt for view in self.views()), self._until_ms())
+            twin.put(candle.at_ms, sum(view.equity_usdt for view in self.views()), self._until_ms)
         return twin
 
     def restart_window(self) -> None:
         """Restart the window of the global limit from the current equity, after a reset of the global trip."""
         self._total = self.total()
         self._total.restart()
+        self._sampled_ms = 0
 
     def views(self) -> tuple[EquityView, ...]:
         """Return all equity curves in configured order."""
@@ -249,26 +283,31 @@ class Equity:
         at_ms = candle.at_ms
         open_ms = at_ms - candle.timeframe_ms
         if sampler.awake or open_ms >= sampler.day_end_ms:
-            self._sample(sampler, open_ms, at_ms)
+            self._sample(sampler, candle.symbol, open_ms, at_ms)
         sampler.candles += 1
-        if at_ms > sampler.until_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
+        if at_ms > sampler.until_ms:
             sampler.until_ms = at_ms
+            if at_ms > self._until_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
+                self._until_ms = at_ms
 
-    def _sample(self, sampler: SymbolSampler, open_ms: int, at_ms: int) -> None:
+    def _sample(self, sampler: SymbolSampler, symbol: str, open_ms: int, at_ms: int) -> None:
+        closes, awake, changed, day_end_ms = self.ledger.closes, False, False, 0
         for equity in sampler.equities:
             if equity.moving or open_ms >= equity.day_end_ms:
-                equity.sample(open_ms, at_ms, self.ledger.closes)
-        total_usdt = sum(equity.equity_usdt for equity in self._equities.values())
-        self._total.put(at_ms, total_usdt, self._until_ms())
-        sampler.awake = any(equity.moving for equity in sampler.equities)
-        sampler.day_end_ms = min((equity.day_end_ms for equity in sampler.equities), default=open_ms + DAY_MS)
-
-    def _until_ms(self) -> int:
-        """Return the close of the newest counted candle."""
-        return max((sampler.until_ms for sampler in self._samplers.values()), default=0)
+                changed |= equity.sample(symbol, open_ms, at_ms, closes)
+                awake = awake or equity.moving
+            if not day_end_ms or equity.day_end_ms < day_end_ms:
+                day_end_ms = equity.day_end_ms
+        if changed or at_ms > self._sampled_ms:
+            total_usdt = 0.0
+            for equity in self._equities.values():
+                total_usdt += equity.equity_usdt
+            self._total.put(at_ms, total_usdt, self._until_ms)
+            self._sampled_ms = at_ms
+        sampler.awake, sampler.day_end_ms = awake, day_end_ms or open_ms + DAY_MS
 
     def _wake(self, equity: EquityState) -> None:
-        equity.moving = True
+        equity.moving = equity.booked = True
         for sampler in equity.samplers:
             sampler.awake = True
 
@@ -286,6 +325,7 @@ class Equity:
             cash = account.cash_usdt
             equity = self._equities[account.strategy] = EquityState(account, cash, peak_usdt=cash, trough_usdt=cash)
             self._total.widen(cash)
+            self._sampled_ms = 0
         self._assign_samplers(equity)
         self._wake(equity)
 

@@ -70,9 +70,7 @@ class Excursions:
         """Fold one event."""
         event = recorded.event
         if type(event) is CandleClosed:
-            if self._open.get(event.symbol):
-                self._outlive(event.symbol)
-            self._newest[event.symbol] = event
+            self.take_candle(event)
             return
         match event:
             case PositionOpened():
@@ -87,6 +85,12 @@ class Excursions:
                 self.ended = NO_EXCURSION if ended is None else ended.with_range(price, price)
             case _:
                 pass
+
+    def take_candle(self, candle: CandleClosed) -> None:
+        """Fold a candle."""
+        if self._open.get(candle.symbol):
+            self._outlive(candle.symbol)
+        self._newest[candle.symbol] = candle
 
     def of(self, strategy: str, symbol: str) -> Excursion:
         """Return the excursion of an open position, its newest candle included."""

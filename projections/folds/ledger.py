@@ -26,7 +26,6 @@ from papertape.projections.folds.fills import FillView, fill_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from papertape.events.facts import CandleClosed
     from papertape.events.log import Recorded
 
 CAPITAL_DEFAULT_USDT = 10_000.0
@@ -124,10 +123,7 @@ class Ledger:
     def __init__(self) -> None:
         self.accounts: dict[str, LedgerAccount] = {}
         self.closes: dict[str, float] = {}
-
-    def mark(self, candle: CandleClosed) -> None:
-        """Store the last price of a symbol. Candles have a method of their own because they are so many."""
-        self.closes[candle.symbol] = candle.close
+        """The last price of each symbol, which the owner stores: candles are too many for a call each."""
 
     def book(self, recorded: Recorded) -> LedgerAccount | None:
         """Fold any other event; return the account whose money, positions or rules it changed, if any."""

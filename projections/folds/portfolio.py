@@ -174,14 +174,17 @@ class Portfolio:
 
     def apply(self, recorded: Recorded) -> None:
         """Fold one event."""
-        self.seq = recorded.seq
+        self.seq, event = recorded.seq, recorded.event
+        if type(event) is CandleClosed:
+            self.equity.take_candle(event)
+            self.excursions.take_candle(event)
+            self.brackets.take_candle(event)
+            if event.at_ms > self.at_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
+                self.at_ms = event.at_ms
+            return
         self.equity.apply(recorded)
         self.excursions.apply(recorded)
         self.brackets.apply(recorded)
-        event = recorded.event
-        if type(event) is CandleClosed:
-            self.at_ms = max(self.at_ms, event.at_ms)
-            return
         self.switches.apply(recorded)
         self.market_status.apply(recorded)
         self._orders.apply(recorded)

@@ -54,11 +54,14 @@ class TotalEquity(Struct):
 
     def put(self, at_ms: int, total_usdt: float, valid_until_ms: int) -> None:
         """Add a sample. The previous sample was valid until the last candle, at `valid_until_ms` (0 for none)."""
-        self._open_hour(at_ms // HOUR_MS, valid_until_ms // HOUR_MS)
+        hour = at_ms // HOUR_MS
+        if hour > self.hour:
+            self._open_hour(hour, valid_until_ms // HOUR_MS)
         self.equity_usdt = total_usdt
-        self.peak_usdt = max(self.peak_usdt, total_usdt)
-        if self.peak_usdt > 0.0:
-            drawdown = (self.peak_usdt - total_usdt) / self.peak_usdt
+        if total_usdt >= self.peak_usdt:
+            self.peak_usdt = total_usdt
+        else:
+            drawdown = (self.peak_usdt - total_usdt) / self.peak_usdt if self.peak_usdt > 0.0 else 0.0
             self.max_drawdown_fraction = max(self.max_drawdown_fraction, drawdown)
         self.curve.put(at_ms, total_usdt)
         self.hours[self.hour] = max(self.hours[self.hour], total_usdt)
@@ -67,12 +70,12 @@ class TotalEquity(Struct):
         """Open an hour. The previous total counts for the last hour in which it was valid."""
         if self.hour < 0:
             self.hours[hour] = self.equity_usdt
-        elif hour > self.hour:
+        else:
             expired = hour - WINDOW_HOURS_MAX
             self.hours = {recent: highest for recent, highest in self.hours.items() if recent > expired}
             self.hours[valid_until] = max(self.hours.get(valid_until, 0.0), self.equity_usdt)
             self.hours.setdefault(hour, 0.0)
-        self.hour = max(self.hour, hour)
+        self.hour = hour
 
     def restart(self) -> None:
         """Restart the window from the current equity, after a reset of the global kill switch."""

@@ -1,34 +1,49 @@
 """A list that only grows: full chunks, which never change again, and a tail.
 
-Forks of a fold share the chunks, and the garbage collector does not walk through them, so a thousand forks of ten
-thousand trades cost little more than one.
+Forks of a fold share the chunks, and so do its checkpoints on disk. A chunk that is stored there is read when somebody
+iterates over it, so that the memory of a long list does not grow with its length.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from msgspec import Struct
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
 CHUNK_LENGTH: Final = 128
 
 
-class _Chunk(Struct, frozen=True):
-    """A full chunk of consecutive items."""
+class Chunk:
+    """A full chunk of consecutive items: in memory, or stored under a key."""
 
-    items: tuple[Any, ...]
+    __slots__ = ("_items", "_load", "key")
+
+    def __init__(self, items: tuple[Any, ...]) -> None:
+        self._items: tuple[Any, ...] | None = items
+        self._load: Callable[[bytes], tuple[Any, ...]] | None = None
+        self.key = b""
+
+    @property
+    def items(self) -> tuple[Any, ...]:
+        """The items. Raises SnapshotRefused if the place where they are stored cannot be trusted."""
+        if self._items is not None:
+            return self._items
+        assert self._load is not None, "a chunk is in memory or stored"
+        return self._load(self.key)
+
+    def keep_stored(self, key: bytes, load: Callable[[bytes], tuple[Any, ...]]) -> None:
+        """Release the items: they are stored, and `load` returns them."""
+        self.key, self._load, self._items = key, load, None
 
 
 class AppendOnlyList(Generic[T]):
     """A growing list of immutable items. With `chunks_max` the oldest chunk is dropped once there are more."""
 
     def __init__(self, chunks_max: int | None = None) -> None:
-        self._chunks: list[_Chunk] = []
+        self._chunks: list[Chunk] = []
         self._tail: list[T] = []
         self._chunks_max = chunks_max
 
@@ -36,7 +51,7 @@ class AppendOnlyList(Generic[T]):
         """Append an item."""
         self._tail.append(item)
         if len(self._tail) == CHUNK_LENGTH:
-            self._chunks.append(_Chunk(tuple(self._tail)))
+            self._chunks.append(Chunk(tuple(self._tail)))
             self._tail = []
             if self._chunks_max is not None and len(self._chunks) > self._chunks_max:
                 del self._chunks[0]
@@ -52,6 +67,10 @@ class AppendOnlyList(Generic[T]):
     def latest(self, limit: int) -> Iterator[T]:
         """Yield at most `limit` items, newest first."""
         remaining = limit
-        for items in (self._tail, *[chunk.items for chunk in reversed(self._chunks)]):
-            yield from reversed(items[max(0, len(items) - remaining) :] if remaining > 0 else ())
-            remaining -= len(items)
+        parts: list[list[T] | Chunk] = [self._tail, *reversed(self._chunks)]
+        for part in parts:
+            if remaining <= 0:
+                return
+            some: Sequence[T] = part.items if isinstance(part, Chunk) else part
+            yield from reversed(some[max(0, len(some) - remaining) :])
+            remaining -= len(some)

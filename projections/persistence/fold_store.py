@@ -1,46 +1,38 @@
 """Folds that survive a restart: a follower saves them beside the log as of an event and restores them at its start.
 
-A kept fold only saves time: any follower can fold the log from its beginning, so losing every file loses nothing. A
-file is a snapshot of `events.snapshots` (length, hash, and the hash of the log row it was taken at). Its version is a
-digest of the folding code (`projections.persistence.code_version`) and of the folds' inputs other than the log, so that
-changed code never reads an old state. The state is a restricted pickle: it may name only classes of `events` and of the
-digested modules.
+A kept fold only saves time: any follower can fold the log from its beginning, so losing every file loses nothing. The
+states are checkpoints of `events.checkpoints`. The name of their file holds a digest of the folding code
+(`projections.persistence.code_version`) and one of the folds' inputs other than the log, so that changed code never
+reads an old state.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
-import pickle
-from array import array
-from collections import deque
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
-import papertape.events
+from papertape.events.checkpoints.store import SEQ_MAX, SUFFIX, Checkpoint, CheckpointStore
 from papertape.events.errors import SnapshotRefused
 from papertape.events.units import MINUTE_MS
-from papertape.projections.persistence.code_version import DIGEST_BYTES, ROOM, digest_of, modules_of
+from papertape.projections.persistence import packing
+from papertape.projections.persistence.code_version import DIGEST_BYTES, digest_of, modules_of
+from papertape.projections.persistence.packing import ChunkLoader, Packed, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from papertape.events.snapshots import Snapshot, SnapshotStore
+    from papertape.events.checkpoints.postings import Postings
 
 KEEP_EVENTS_MIN: Final = 20_000
 """At most this many events are folded again at a start, unless they arrived within `KEEP_MS_MIN`."""
 KEEP_MS_MIN: Final = MINUTE_MS
-SEQ_MAX: Final = (1 << 63) - 1
-EVENTS: Final = papertape.events.__name__
-OTHER_NAMES: Final = {
-    ("collections", "deque"): deque,
-    ("array", "array"): array,
-    ("array", "_array_reconstructor"): array("d").__reduce_ex__(pickle.HIGHEST_PROTOCOL)[0],
-}
-"""The other names that a state may contain. Built-in containers and numbers need no name."""
+KEPT_MAX: Final = 3
+NAME_DIGITS: Final = 16
 
 F = TypeVar("F")
 
@@ -83,12 +75,64 @@ class NullFoldStore:
         """Do nothing."""
 
 
-class FoldStore:
-    """A folder of kept folds. Only one process may save to it."""
+class FoldCheckpoints:
+    """The checkpoints of folds like `fresh` in a folder of their own, or in memory without one.
+
+    Every method waits for the disk. Those that read or write states raise SnapshotRefused.
+    """
 
     def __init__(
         self,
-        store: SnapshotStore,
+        folder: Path | None,
+        fresh: object,
+        warn: Callable[[str], None],
+        made_with: object = None,
+        *,
+        only_reads: bool = False,
+    ) -> None:
+        """Choose the file. A change of `made_with`, the folds' inputs other than the log, leads to another one.
+
+        With `only_reads` it is the file that was written last, whatever the inputs, and it belongs to another process.
+        """
+        self._modules = _modules(fresh)
+        name = f"{code_version(fresh)}-{_inputs_version([_kinds(fresh), made_with])}{SUFFIX}"
+        path = None if folder is None else folder / name
+        if folder is not None and only_reads:
+            files = folder.glob(f"{code_version(fresh)}-*{SUFFIX}")
+            path = max(files, key=lambda file: file.stat().st_mtime_ns, default=path)
+        self.store = CheckpointStore(path, warn, only_reads=only_reads)
+        self._load = ChunkLoader(self.store.chunk, self._modules)
+        self._warn, self._has_warned = warn, False
+
+    def save(
+        self, checkpoint: Checkpoint, packed: Packed, after_seq: int = 0, postings: Postings | None = None
+    ) -> None:
+        """Save folds. Items of their growing lists that are stored afterwards leave the memory.
+
+        `postings` index the events after `after_seq` up to the checkpoint.
+        """
+        try:
+            self.store.save(checkpoint, packed.state, packed.contents, after_seq, postings)
+        except SnapshotRefused as refused:
+            if not self._has_warned:
+                self._warn(f"folds at seq {checkpoint.seq} were not kept: {refused}")
+            self._has_warned = True
+            return
+        self._has_warned = False
+        for key, chunk in packed.chunks:
+            chunk.keep_stored(key, self._load)
+
+    def load(self, seq: int) -> Any:
+        """Return the folds at a checkpoint; they share nothing that changes with any others."""
+        return unpack(self.store.load(seq), self._modules, self._load)
+
+
+class FoldStore:
+    """The newest folds of a follower, in a folder of their own. Only one process may save to it."""
+
+    def __init__(
+        self,
+        folder: Path,
         reader: RowHashReader,
         now_ms: Callable[[], int],
         warn: Callable[[str], None],
@@ -96,24 +140,23 @@ class FoldStore:
         events_min: int = KEEP_EVENTS_MIN,
     ) -> None:
         """Open the store. A change of `made_with`, the folds' inputs other than the log, invalidates kept folds."""
-        self._store, self._reader, self._now_ms, self._warn = store, reader, now_ms, warn
-        self._made_with, self._events_min = msgspec.json.encode(made_with, order="deterministic"), events_min
+        self._open = partial(FoldCheckpoints, folder, warn=warn, made_with=made_with)
+        self._reader, self._now_ms, self._warn, self._events_min = reader, now_ms, warn, events_min
+        self._opened: dict[tuple[str, ...], FoldCheckpoints] = {}
         self._saved_seq = 0
         self._saved_at_ms = -KEEP_MS_MIN
 
     def restore(self, fresh: F, until_seq: int = SEQ_MAX, /) -> tuple[F, int]:
-        """See `FoldPersistence.restore`. An invalid snapshot is set aside with a warning."""
-        for snapshot in self._store.newest(version_of(fresh, self._made_with)):
-            if snapshot.seq > until_seq:
-                continue
-            try:
-                folds = self._unpack(snapshot, fresh)
-            except SnapshotRefused as refused:
-                self._store.set_aside(snapshot, str(refused))
-                continue
-            self._saved_seq = max(self._saved_seq, snapshot.seq)
-            return folds, snapshot.seq
-        return fresh, 0
+        """See `FoldPersistence.restore`. Invalid states are set aside with a warning."""
+        kept = self._checkpoints(fresh)
+        try:
+            kept.store.drop_foreign(self._reader.hash_at)
+            newest = kept.store.newest(until_seq)
+            folds, seq = (fresh, 0) if newest is None else (kept.load(newest.seq), newest.seq)
+        except SnapshotRefused:
+            return fresh, 0
+        self._saved_seq = max(self._saved_seq, seq)
+        return folds, seq
 
     def is_due(self, seq: int, *, last: bool = False) -> bool:
         """See `FoldPersistence.is_due`."""
@@ -130,19 +173,20 @@ class FoldStore:
             return  # Not due, or the page ended inside a row: save after a later page.
         self._saved_seq, self._saved_at_ms = seq, self._now_ms()
         try:
+            kept = self._checkpoints(folds)
             # Two steps: a caller cancelled in the first may fold on at once; the torn state is then never stored.
-            state = await asyncio.to_thread(pack, folds)
-            await asyncio.to_thread(self._store.save, seq, row_hash, version_of(folds, self._made_with), state)
+            packed = await asyncio.to_thread(pack, folds)
+            await asyncio.to_thread(kept.save, Checkpoint(seq, 0, row_hash), packed)
+            await asyncio.to_thread(kept.store.keep_newest, KEPT_MAX)
+            kept.store.remove_others()
         except SnapshotRefused as refused:
             self._warn(f"folds at seq {seq} were not kept: {refused}")
 
-    def _unpack(self, snapshot: Snapshot, fresh: F) -> F:
-        if self._reader.hash_at(snapshot.seq) != snapshot.hash:
-            raise SnapshotRefused(f"the log has another event at seq {snapshot.seq}")
-        folds = unpack(snapshot.state, _modules(fresh))
-        if _kinds(folds) != _kinds(fresh):
-            raise SnapshotRefused(f"it contains {_kinds(folds)}, not {_kinds(fresh)}")
-        return folds  # type: ignore[no-any-return]
+    def _checkpoints(self, folds: object) -> FoldCheckpoints:
+        kinds = tuple(_kinds(folds))
+        if kinds not in self._opened:
+            self._opened[kinds] = self._open(fresh=folds)
+        return self._opened[kinds]
 
 
 def _types(folds: object) -> tuple[type, ...]:
@@ -154,16 +198,16 @@ def _kinds(folds: object) -> list[str]:
 
 
 def _modules(folds: object) -> frozenset[str]:
-    """Return the modules that folds like these depend on, including this one."""
-    return modules_of(_types(folds)) | {__name__}
+    """Return the modules that folds like these depend on, including the one that encodes them."""
+    return modules_of(_types(folds)) | {packing.__name__}
 
 
 # ---------------------------------------------------------------- the version
 
 
-def version_of(folds: object, made_with: bytes) -> str:
-    """Return a digest of the code that folds like these depend on and of `made_with`."""
-    return blake2b(_digest_of(_modules(folds)) + made_with, digest_size=DIGEST_BYTES).hexdigest()
+def code_version(folds: object) -> str:
+    """Return a digest of the code that folds like these depend on."""
+    return _digest_of(_modules(folds)).hex()[:NAME_DIGITS]
 
 
 @cache
@@ -172,67 +216,6 @@ def _digest_of(modules: frozenset[str]) -> bytes:
     return digest_of(modules)
 
 
-# ---------------------------------------------------------------- the state
-
-
-def pack(folds: object) -> bytes:
-    """Encode folds as bytes. Raises SnapshotRefused for an object that could not be restored."""
-    content = io.BytesIO()
-    try:
-        _Packer(content, protocol=5).dump(folds)
-    except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
-        raise SnapshotRefused(f"it cannot be encoded: {type(error).__name__}: {error}") from error
-    return content.getvalue()
-
-
-def unpack(state: bytes, modules: frozenset[str] | None = None) -> Any:
-    """Decode what `pack` encoded. Raises SnapshotRefused for anything else and for a class that may not be named.
-
-    `modules` are the modules of `projections` that classes may come from; None allows all of them.
-    """
-    try:
-        return _Unpacker(io.BytesIO(state), modules).load()
-    except (pickle.UnpicklingError, ValueError, TypeError, AttributeError, LookupError, EOFError, ImportError) as error:
-        raise SnapshotRefused(f"it cannot be decoded: {type(error).__name__}: {error}") from error
-
-
-class _Packer(pickle.Pickler):
-    """A pickler that creates a mutable Struct empty and fills it afterwards, because Structs may form cycles."""
-
-    def reducer_override(self, obj: object) -> Any:
-        """Return how to pickle a mutable Struct; other objects are pickled as usual."""
-        if not isinstance(obj, msgspec.Struct) or obj.__struct_config__.frozen:
-            return NotImplemented
-        fields = tuple(getattr(obj, name) for name in obj.__struct_fields__)
-        return _empty, (type(obj),), fields, None, None, _fill
-
-
-class _Unpacker(pickle.Unpickler):
-    def __init__(self, content: io.BytesIO, modules: frozenset[str] | None) -> None:
-        super().__init__(content)
-        self._modules = modules
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return an allowed class. Raises UnpicklingError for any other name."""
-        if module == __name__ and name in _MAKERS:
-            return _MAKERS[name]
-        if (module, name) in OTHER_NAMES:
-            return OTHER_NAMES[module, name]
-        room = ".".join(module.split(".")[:2])
-        if room == EVENTS or (room == ROOM and (self._modules is None or module in self._modules)):
-            kind = super().find_class(module, name)
-            if isinstance(kind, type) and kind.__module__ == module:
-                return kind
-        raise pickle.UnpicklingError(f"a state names {module}.{name}")
-
-
-def _empty(kind: type[msgspec.Struct]) -> msgspec.Struct:
-    return kind(*[None] * len(kind.__struct_fields__))
-
-
-def _fill(struct: msgspec.Struct, fields: tuple[object, ...]) -> None:
-    for name, value in zip(struct.__struct_fields__, fields, strict=True):
-        setattr(struct, name, value)
-
-
-_MAKERS: Final = {"_empty": _empty, "_fill": _fill}
+def _inputs_version(made_with: object) -> str:
+    content: Any = msgspec.json.encode(made_with, order="deterministic")
+    return blake2b(content, digest_size=DIGEST_BYTES).hexdigest()[:NAME_DIGITS]

@@ -1,7 +1,7 @@
 """Fork a fold: make a copy that continues independently from the same state.
 
-Immutable values are shared: strings, numbers, frozen Structs and tuples of them. Mutable objects are copied, each of
-them once, so that two folds that read the same third fold read the same copy of it too.
+Immutable values are shared: strings, numbers, frozen Structs, tuples of them, and chunks of growing lists. Mutable
+objects are copied, each of them once, so that two folds that read the same third fold read the same copy of it too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from types import NoneType
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
+
+from papertape.projections.persistence.append_only import Chunk
 
 T = TypeVar("T")
 _Copy = Callable[[Any, "_Fork"], Any]
@@ -121,7 +123,7 @@ def _object(value: Any, making: _Fork) -> Any:
 
 
 _COPIES: Final[dict[type, _Copy]] = {
-    **dict.fromkeys((NoneType, bool, int, float, str, bytes, frozenset, type), _share),
+    **dict.fromkeys((NoneType, bool, int, float, str, bytes, frozenset, type, Chunk), _share),
     tuple: _tuple,
     list: _list,
     deque: _deque,

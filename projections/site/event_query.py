@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.events.facts import ContractListed, type_name
-from papertape.projections.text.event_lines import event_line, is_notable
+from papertape.events.checkpoints.postings import ANY, Candidates, PostingQuery, Postings
+from papertape.events.facts import CandleClosed, ContractListed, type_name
+from papertape.projections.text.event_lines import BACKGROUND_EVENTS, event_line, is_notable
 from papertape.projections.text.event_views import strategy_of, symbol_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ SEARCHED_EVENTS_MAX = 20_000
 UNMATCHED_EVENTS_MAX = 2_000_000
 """The limit of a search that has no match yet."""
 _NO_CONTRACTS: Mapping[str, ContractListed] = {}
+_BACKGROUND_NAMES = frozenset(type_name(kind) for kind in BACKGROUND_EVENTS)
+_CANDLE = type_name(CandleClosed)
 
 
 class EventFilter(Struct, frozen=True):
@@ -48,6 +51,22 @@ class EventFilter(Struct, frozen=True):
         return not self.text or self.text.casefold() in event_line(recorded, contracts).text.casefold()
 
 
+def add_postings(postings: Postings, page: Sequence[Recorded]) -> None:
+    """Add a page of events to the postings of what follows the last checkpoint."""
+    runs, points = postings.runs, postings.points
+    for recorded in page:
+        event, seq = recorded.event, recorded.seq
+        if type(event) is CandleClosed:
+            key = (_CANDLE, event.symbol)
+        elif is_notable(event):
+            symbol = ANY if hasattr(event, "symbols") else symbol_of(event)
+            points.append((seq, type_name(event), strategy_of(event), symbol))
+            continue
+        else:
+            key = (type_name(event), symbol_of(event))
+        runs[key] = (runs[key][0] if key in runs else seq, seq)
+
+
 class SearchResult(Struct, frozen=True):
     """The result of a search, in search order.
 
@@ -64,8 +83,8 @@ class SearchResult(Struct, frozen=True):
 class Search:
     """A search through the events `first_seq` to `last_seq`, in pages that the caller reads from the log.
 
-    It returns at most `limit` events. It searches at most `searched_max` events, or without a match at most
-    `no_match_max`.
+    It returns at most `limit` events. It reads at most `searched_max` events, or without a match at most
+    `no_match_max`; what a plan skips does not count.
     """
 
     def __init__(
@@ -85,6 +104,43 @@ class Search:
         self._low, self._high = first_seq, last_seq
         self._searched_max, self._no_match_max = searched_max, no_match_max
         self._matches: list[Recorded] = []
+        self._skipped_events = 0
+        self._spans: list[tuple[int, int]] = []
+        self._planned_to: int | None = None
+
+    @property
+    def query(self) -> PostingQuery:
+        """What the index has to be asked for the rest of the search."""
+        choice = self._filter
+        is_steady = choice.everything or not choice.types.isdisjoint(_BACKGROUND_NAMES)
+        return PostingQuery(
+            self._low, self._high, self._backward, choice.types, choice.strategy, choice.symbol, with_runs=is_steady
+        )
+
+    @property
+    def needs_plan(self) -> bool:
+        """Whether it is unknown where to search next."""
+        return self._planned_to is None and self._low <= self._high
+
+    def plan(self, found: Candidates) -> None:
+        """Search only these stretches of what the index covers."""
+        self._spans, self._planned_to = list(found.spans), found.searched_to_seq
+        self._skip()
+
+    def _skip(self) -> None:
+        """Move to the next stretch of the plan, or to its end."""
+        if self._planned_to is None:
+            return
+        before = self._searched_events
+        while self._spans and (self._spans[0][0] > self._high or self._spans[0][1] < self._low):
+            del self._spans[0]
+        if self._backward:
+            self._high = min(self._high, self._spans[0][1] if self._spans else self._planned_to - 1)
+        else:
+            self._low = max(self._low, self._spans[0][0] if self._spans else self._planned_to + 1)
+        self._skipped_events += self._searched_events - before
+        if not self._spans:
+            self._planned_to = None
 
     @property
     def without_match(self) -> bool:
@@ -94,8 +150,9 @@ class Search:
     @property
     def page(self) -> tuple[int, int] | None:
         """The next page to read, as (after_seq, limit); None if the search is over."""
-        remaining = (self._searched_max if self._matches else self._no_match_max) - self._searched_events
-        count = min(PAGE_EVENTS, self._high - self._low + 1, remaining)
+        remaining = (self._searched_max if self._matches else self._no_match_max) - self._read_events
+        low, high = self._spans[0] if self._spans else (self._low, self._high)
+        count = min(PAGE_EVENTS, min(high, self._high) - max(low, self._low) + 1, remaining)
         if len(self._matches) >= self._limit or count <= 0:
             return None
         return (self._high - count if self._backward else self._low - 1), count
@@ -109,8 +166,13 @@ class Search:
                 self._low = recorded.seq + 1
             if self._filter.matches(recorded, self._contracts):
                 self._matches.append(recorded)
-            if self._matches and (len(self._matches) >= self._limit or self._searched_events >= self._searched_max):
+            if self._matches and (len(self._matches) >= self._limit or self._read_events >= self._searched_max):
                 return
+        self._skip()
+
+    @property
+    def _read_events(self) -> int:
+        return self._searched_events - self._skipped_events
 
     @property
     def _searched_events(self) -> int:

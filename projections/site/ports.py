@@ -18,6 +18,7 @@ from papertape.projections.watchdog.watchdog import WatchdogView
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from papertape.events.checkpoints.postings import Candidates, PostingQuery
     from papertape.events.commands import Accepted, Command
     from papertape.events.facts import EngineStarted
     from papertape.events.log import Recorded
@@ -141,6 +142,9 @@ class Timeline(Protocol):
 
     async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
         """Return at most `limit` events after `after_seq`."""
+
+    async def candidates(self, query: PostingQuery) -> Candidates:
+        """Return the next stretches of the log that may hold what a search looks for."""
 
 
 def newest_views(timeline: Timeline) -> Views:

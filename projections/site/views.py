@@ -150,7 +150,7 @@ class Views:
             self._feed.take_candle(event)
             self.portfolio.apply(recorded)
             self.resting.apply(recorded)
-            self.coverage.apply(recorded)
+            self.coverage.take_candle(event)
             self.promised.apply(recorded)
             if event.timing is not Timing.WARM_UP:
                 self._fold_candle(event, recorded.recorded_at_ms)

@@ -102,7 +102,7 @@ ICONS: dict[Kind, str] = {
 }
 _TIMING = {Timing.ON_TIME: "", Timing.LATE: ", late", Timing.WARM_UP: ", warm-up"}
 NO_TARGETS = "removed its targets"
-_BACKGROUND = (CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived)
+BACKGROUND_EVENTS = (CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived)
 
 
 class EventLine(Struct, frozen=True):
@@ -124,7 +124,7 @@ def event_line(recorded: Recorded, contracts: Contracts) -> EventLine:
 
 def is_notable(event: Event) -> bool:
     """Return whether an event is worth showing to a person: all except the steady stream of market data and signals."""
-    return not isinstance(event, _BACKGROUND)
+    return not isinstance(event, BACKGROUND_EVENTS)
 
 
 @singledispatch

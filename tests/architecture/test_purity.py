@@ -37,11 +37,13 @@ PURE = (*KERNEL, "projections")
 RUNS_THE_FOLDS = (
     "projections/host.py",
     "projections/persistence/fold_store.py",
+    "projections/persistence/packing.py",
     "projections/watchdog/watchdog.py",
     "projections/watchdog/heartbeat.py",
     "projections/telegram/",
     "projections/site/ports.py",
     "projections/site/timeline.py",
+    "projections/site/followed_log.py",
 )
 """They lie beside the folds and are none: they follow the log, so they wait."""
 

@@ -1,20 +1,24 @@
-"""Checkpoints along a log are bounded in number and bytes, ordered, and share equal chunks."""
+"""Checkpoints of states along a log are ordered, apart, and share equal chunks."""
 
 from __future__ import annotations
 
-import zlib
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.engine.inspect.checkpoints import CHUNK_BYTES_MIN, COMPRESSION_LEVEL, StateCheckpoints
-from papertape.engine.inspect.state_chunks import split_state
+from papertape.engine.inspect.checkpoints import StateCheckpoints
 from papertape.engine.reducer.snapshot_codec import encode
 from papertape.engine.reducer.state import list_contract, new_state
+from papertape.events.checkpoints.store import CheckpointStore
+from papertape.events.errors import SnapshotRefused
 from tests.build import listed
 from tests.support import STRATEGIES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from papertape.engine.reducer.state import EngineState
 
 
@@ -26,48 +30,51 @@ def marked(seq: int) -> EngineState:
     return world
 
 
-def own_bytes() -> int:
-    """What such a world takes beside the others."""
-    return len(zlib.compress(next(iter(split_state(marked(10**6)))), COMPRESSION_LEVEL)) + CHUNK_BYTES_MIN
+def hash_at(seq: int) -> bytes:
+    return seq.to_bytes(32)
 
 
-@pytest.mark.parametrize("by_bytes", [False, True])
-def test_places_are_bounded_in_number_and_in_bytes_however_long_the_log_is(*, by_bytes: bool) -> None:
-    if by_bytes:
-        bytes_max = 15 * own_bytes()
-        places = StateCheckpoints(bytes_max=bytes_max, distance_events=100)
-    else:
-        bytes_max = 10**9
-        places = StateCheckpoints(count_max=10, distance_events=100)
-    for seq in range(50, 200_000, 50):
-        places.offer(seq, marked(seq))
-        assert len(places) <= (15 if by_bytes else 10)
-        assert places.total_bytes <= bytes_max
-    assert len(places) >= 4
-    assert 200_000 - places.last_before(200_000) <= 2 * places.distance_events
-    assert places.distance_events < 200_000
-    assert places.last_before(places.distance_events - 1) == 0
-    for seq in range(1_000, 200_000, 7_000):
-        if (at := places.last_before(seq)) > 0:
-            assert encode(places.state(seq, STRATEGIES)) == encode(marked(at))
-
-
-def test_what_two_places_have_in_common_is_kept_once_and_goes_with_the_last() -> None:
-    places = StateCheckpoints(count_max=4, distance_events=100)
-    places.offer(100, marked(100))
-    first = places.total_bytes
-    places.offer(200, marked(200))
-    assert places.total_bytes - first <= own_bytes() + 8 < first
-    places.offer(300, marked(300))
-    places.offer(400, marked(400))
-    before = places.total_bytes
-    places.offer(500, marked(500))
-    assert len(places) == 2
-    assert places.total_bytes < before
+def test_places_are_apart_and_give_back_their_states() -> None:
+    places = StateCheckpoints(distance_events=100)
+    for seq in range(50, 5_000, 50):
+        places.offer(seq, marked(seq), hash_at)
+    assert len(places) == 49
+    for seq in range(150, 5_000, 170):
+        at = places.last_before(seq)
+        assert 0 <= seq - at < 100
+        assert encode(places.state(seq, STRATEGIES)) == encode(marked(at))
 
 
 def test_places_found_on_the_way_back_stand_in_order() -> None:
     places, world = StateCheckpoints(distance_events=100), new_state(STRATEGIES)
     for seq in (900, 500, 100, 700, 650, 300):
-        places.offer(seq, world)
+        places.offer(seq, world, hash_at)
     assert [places.last_before(seq) for seq in (150, 350, 550, 750, 950)] == [100, 300, 500, 700, 900]
+
+
+def test_what_places_have_in_common_is_stored_once(tmp_path: Path) -> None:
+    path = tmp_path / "states.checkpoints"
+    places = StateCheckpoints(CheckpointStore(path, print), distance_events=100)
+    places.offer(100, marked(100), hash_at)
+    with closing(sqlite3.connect(path)) as connection:
+        first = connection.execute("SELECT count(*) FROM chunks").fetchone()
+        places.offer(200, marked(200), hash_at)
+        assert connection.execute("SELECT count(*) FROM chunks").fetchone() == first
+        assert connection.execute("SELECT count(*) FROM checkpoints").fetchone() == (2,)
+
+
+def test_a_reader_of_the_file_never_writes_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "states.checkpoints"
+    reading = StateCheckpoints(CheckpointStore(path, print, only_reads=True), distance_events=100)
+    reading.offer(100, marked(100), hash_at)
+    assert (reading.last_before(500), path.exists()) == (0, False)
+    StateCheckpoints(CheckpointStore(path, print), distance_events=100).offer(100, marked(100), hash_at)
+    assert reading.last_before(500) == 100
+    assert encode(reading.state(500, STRATEGIES)) == encode(marked(100))
+    path.write_bytes(b"no database" * 500)
+    reading.store.close()
+    for name in ("-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    with pytest.raises(SnapshotRefused):
+        reading.store.load(100)
+    assert path.exists(), "it belongs to another process, which sets it aside"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
 from contextlib import closing, contextmanager
 from random import Random
 from time import process_time
@@ -19,6 +20,7 @@ from papertape.engine.reducer.reducer import is_decision
 from papertape.engine.reducer.snapshot_codec import encode, state_digest
 from papertape.engine.reducer.state import new_state
 from papertape.engine.startup import snapshot_store
+from papertape.events.checkpoints.store import CheckpointStore
 from papertape.events.errors import LogBusy, LogDamaged, UsageError
 from papertape.events.log_thread import LogThread
 from papertape.events.snapshots import SnapshotStore
@@ -93,7 +95,6 @@ class Way(Struct, frozen=True):
 
     name: str
     distance_events: int = 500
-    count_max: int = 512
     shares: tuple[float, ...] = ()
     laid: bool = True
     last_look_events: int = 10**9
@@ -104,7 +105,6 @@ class Way(Struct, frozen=True):
 WAYS = (
     Way("from the beginning", distance_events=10**9, laid=False, way_events_max=10**9),
     Way("from the place before"),
-    Way("from a place of those that were left", distance_events=100, count_max=6, way_events_max=4_000),
     Way("from a place that a look has left", shares=(1.0, 0.3, 0.7), laid=False),
     Way("from a place laid behind those of looks", shares=(0.5, 0.9)),
     Way("onwards from the event before", last_look_events=1),
@@ -117,7 +117,7 @@ WAYS = (
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_every_way_to_an_event_ends_in_the_same_bits(db: Path, worlds: dict[int, bytes], way: Way) -> None:
     async def look() -> None:
-        places, head = StateCheckpoints(way.count_max, distance_events=way.distance_events), max(worlds)
+        places, head = StateCheckpoints(distance_events=way.distance_events), max(worlds)
         with past_of(db, places, only_looking(db) if way.snapshots else None) as past:
             for share in way.shares:
                 await past.query(int(head * share), state_digest)
@@ -231,6 +231,66 @@ def test_what_a_look_has_folded_is_not_laid_again(db: Path) -> None:
             with past_of(db, StateCheckpoints(distance_events=500)) as other:
                 await other.prefold(head)
             assert laid_s < (process_time() - begun_s) / 2
+
+    asyncio.run(look())
+
+
+def on_disk(folder: Path, warnings: list[str]) -> StateCheckpoints:
+    """The places that were laid before, as after a start of the page."""
+    return StateCheckpoints(CheckpointStore(folder / "states.checkpoints", warnings.append), distance_events=500)
+
+
+async def laid(db: Path, folder: Path) -> None:
+    with past_of(db, on_disk(folder, [])) as past:
+        await past.prefold(recorded(db)[-1].seq)
+        past.checkpoints.store.close()
+
+
+def test_after_a_start_every_event_is_near_at_once(db: Path, worlds: dict[int, bytes], tmp_path: Path) -> None:
+    async def look() -> None:
+        await laid(db, tmp_path)
+        warnings: list[str] = []
+        with past_of(db, on_disk(tmp_path, warnings)) as past:
+            for seq, bits in worlds.items():
+                await past.query(1, state_digest)
+                assert seq - past.known_until(seq) < 1_100
+                assert await past.query(seq, encode) == bits, seq
+        assert not warnings
+
+    asyncio.run(look())
+
+
+SPOILERS = {
+    "chunks torn": "chunks SET packed = zeroblob(length(packed))",
+    "chunks mixed up": "chunks SET packed = (SELECT packed FROM chunks ORDER BY length(packed) DESC LIMIT 1)",
+    "states torn": "checkpoints SET packed = x'00'",
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILERS.values(), ids=SPOILERS)
+def test_a_damaged_place_is_never_believed(db: Path, replayed: dict[int, str], tmp_path: Path, spoiled: str) -> None:
+    async def look() -> None:
+        await laid(db, tmp_path)
+        with closing(sqlite3.connect(tmp_path / "states.checkpoints")) as connection, connection:
+            connection.execute(f"UPDATE {spoiled}")
+        warnings: list[str] = []
+        with past_of(db, on_disk(tmp_path, warnings)) as past:
+            for seq, digest in replayed.items():
+                assert await past.query(seq, state_digest) == digest, seq
+        assert any("digest" in warning for warning in warnings)
+
+    asyncio.run(look())
+
+
+def test_the_places_of_another_log_are_not_used(db: Path, tmp_path: Path) -> None:
+    async def look() -> None:
+        await laid(db, tmp_path)
+        other, warnings = tmp_path / "other.db", list[str]()
+        await live(settings(other), busy(Recipe(5, 2, 900, told_of=0.2)))
+        with past_of(other, on_disk(tmp_path, warnings)) as past:
+            for seq in (recorded(other)[-1].seq, 700):
+                assert await past.query(seq, state_digest) == replay(other, seq)
+        assert any("another event" in warning for warning in warnings)
 
     asyncio.run(look())
 

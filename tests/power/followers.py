@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from papertape.engine.ports.clock import ManualClock
 from papertape.events.beside import sibling_path
 from papertape.events.cursors import SqliteCursors
-from papertape.events.snapshots import SnapshotStore
 from papertape.events.units import MINUTE_MS
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.persistence.fold_store import KEEP_MS_MIN, FoldStore
@@ -40,8 +39,8 @@ def page_views() -> Views:
 def fold_store(db: Path, name: str, reader: SqliteLogReader, warn: Callable[[str], None]) -> FoldStore:
     """Return the store of one follower's folds, which is due every FOLDS_EVERY_EVENTS."""
     minutes = itertools.count(step=KEEP_MS_MIN)
-    snapshots = SnapshotStore(sibling_path(db, ".folds") / name, warn)
-    return FoldStore(snapshots, reader, lambda: next(minutes), warn, events_min=FOLDS_EVERY_EVENTS)
+    folder = sibling_path(db, ".folds") / name
+    return FoldStore(folder, reader, lambda: next(minutes), warn, events_min=FOLDS_EVERY_EVENTS)
 
 
 class ListeningClient(TelegramClient):

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from papertape.projections.persistence.append_only import Chunk
+
 
 def portrait(fold: object) -> Any:
     """Return data that is equal for two folds with equal contents, order and sharing. Caches are left out.
@@ -26,6 +28,8 @@ def _drawn(thing: object, seen: dict[int, int], kept: list[object]) -> Any:
         return thing.hex()
     if isinstance(thing, tuple):
         return ("tuple", *[_drawn(one, seen, kept) for one in thing])
+    if isinstance(thing, Chunk):
+        return _drawn(thing.items, seen, kept)
     if isinstance(thing, frozenset):
         return ("frozenset", *sorted(thing))
     if isinstance(thing, msgspec.Struct) and thing.__struct_config__.frozen:

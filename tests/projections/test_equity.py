@@ -209,3 +209,15 @@ def test_the_curve_equals_one_sampled_after_every_candle(steps: list[tuple[int, 
     assert view.day_equities_usdt[0] == pytest.approx(days[min(days)])
     assert len(view.day_equities_usdt) == max(days) - min(days) + 1
     assert view.until_ms == DAY_0_MS + (minute + 1) * MINUTE_MS
+
+
+def test_a_warm_up_candle_changes_the_price_of_what_is_held() -> None:
+    """After a restart the history of a held symbol comes first: the next sample of another symbol sees its price."""
+    events = [configured("momentum", ("BTCUSDT", "ETHUSDT")), candle(0, 100.0), opened(), candle(1, 101.0)]
+    later = [candle(2, 90.0, timing=Timing.WARM_UP), candle(2, 5.0, "ETHUSDT"), candle(3, 5.0, "ETHUSDT")]
+    equity = Equity()
+    fold([equity], recorded([*events, *later]))
+    (account,) = equity.ledger.accounts.values()
+    unrealised, _ = account.marked_usdt(equity.ledger.closes)
+    assert equity.ledger.closes["BTCUSDT"] == 90.0
+    assert equity._equities["momentum"].equity_usdt == account.cash_usdt + unrealised

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sqlite3
 import tempfile
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papertape.events.bus import Bus
+from papertape.events.checkpoints.store import REFUSED
 from papertape.events.errors import SnapshotRefused
 from papertape.events.log import Entry
 from papertape.events.memory_log import MemoryEventLog
-from papertape.events.snapshots import KEPT_MAX, SnapshotStore
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.folds.arena import Arena
@@ -26,15 +26,15 @@ from papertape.projections.folds.excursions import Excursions
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import Cursor, fold, follow
-from papertape.projections.persistence.code_version import DIGEST_BYTES, digest_of, modules_of
+from papertape.projections.persistence.code_version import digest_of, modules_of
 from papertape.projections.persistence.fold_store import (
     KEEP_EVENTS_MIN,
     KEEP_MS_MIN,
+    KEPT_MAX,
     FoldStore,
-    pack,
-    unpack,
-    version_of,
+    code_version,
 )
+from papertape.projections.persistence.packing import pack, unpack
 from papertape.projections.site.views import Views
 from papertape.projections.watchdog.anomalies import Anomalies, AnomalyTimings
 from papertape.projections.watchdog.liveness import Liveness
@@ -63,6 +63,12 @@ def everything(names: Sequence[str] = PLAIN) -> tuple[Any, ...]:
 # ---------------------------------------------------------------- the state
 
 
+def repacked(folds: Any) -> Any:
+    """Return folds as after a restart."""
+    packed = pack(folds)
+    return unpack(packed.state, load=lambda key: unpack(packed.contents[key]))
+
+
 @given(seeds, lengths, st.data())
 @examples(150)
 def test_folding_with_a_pause_at_any_event_equals_folding_at_once(seed: int, length: int, data: st.DataObject) -> None:
@@ -71,7 +77,7 @@ def test_folding_with_a_pause_at_any_event_equals_folding_at_once(seed: int, len
     whole, before = everything(), everything()
     fold(whole, log)
     fold(before, log[:cut])
-    after = unpack(pack(before))
+    after = repacked(before)
     assert portrait(after) == portrait(before)
     fold(after, log[cut:])
     assert portrait(after) == portrait(whole)
@@ -86,7 +92,7 @@ def test_alerts_after_a_restore_are_the_same_for_any_names_and_reasons(seed: int
     whole, resumed = Alerts(), Alerts()
     for recorded in log:
         whole.apply(recorded)
-        resumed = unpack(pack(resumed))
+        resumed = repacked(resumed)
         resumed.apply(recorded)
         assert resumed.alert_of(recorded) == whole.alert_of(recorded)
 
@@ -96,7 +102,7 @@ def test_cycles_of_many_accounts_and_symbols_do_not_exceed_the_recursion_limit()
     events = [configured(f"runner{number}", symbols) for number in range(64)]
     portfolio = Portfolio()
     fold([portfolio], recorded_of(events))
-    assert portrait(unpack(pack(portfolio))) == portrait(portfolio)
+    assert portrait(repacked(portfolio)) == portrait(portfolio)
 
 
 def recorded_of(events: Sequence[Event]) -> list[Recorded]:
@@ -109,7 +115,7 @@ def test_cached_figures_are_not_kept() -> None:
     arena = Arena(portfolio, trades)
     fold([portfolio, trades], recorded_of(STORY))
     seen = arena.rows()
-    _, _, found = unpack(pack((portfolio, trades, arena)))
+    _, _, found = repacked((portfolio, trades, arena))
     assert found._figures == {}
     assert found.rows() == seen
 
@@ -117,7 +123,7 @@ def test_cached_figures_are_not_kept() -> None:
 def test_the_calm_time_of_an_anomaly_restarts_after_a_restore() -> None:
     anomalies = Anomalies(RULES)
     anomalies._calm_since_ms["data_stale", "BTCUSDT"] = 1
-    assert unpack(pack(anomalies))._calm_since_ms == {}
+    assert repacked(anomalies)._calm_since_ms == {}
 
 
 @pytest.mark.parametrize("thing", [print, pickle.Pickler, Path("/"), open, type, Bus.close])
@@ -140,12 +146,12 @@ class Reaching:
     [
         pickle.dumps(Reaching()),
         b"cpapertape.projections.host\nasyncio.run\n.",
-        b"cpapertape.projections.persistence.fold_store\npickle.loads\n.",
+        b"cpapertape.projections.persistence.packing\npickle.loads\n.",
         b"cpapertape.events.codec\nCODEC\n.",
         b"\x80\x05\x8c\x1apapertape.projections.host\x8c\x0basyncio.run\x93.",
         b"",
         b"\x80\x05.",
-        pack(Portfolio())[:-20],
+        pack(Portfolio()).state[:-20],
     ],
 )
 def test_a_state_cannot_reach_beyond_our_classes(state: bytes) -> None:
@@ -179,12 +185,16 @@ class Shelf:
 
     def keeping(self, made_with: object = None) -> FoldStore:
         """Return a store as after a start."""
-        store = SnapshotStore(self.folder / "folds", self.warned.append)
-        return FoldStore(store, self.log.reader(), lambda: self.now_ms, self.warned.append, made_with)
+        return FoldStore(self.folder / "folds", self.log.reader(), lambda: self.now_ms, self.warned.append, made_with)
 
     @property
     def files(self) -> list[Path]:
-        return sorted((self.folder / "folds").glob("*.snapshot"))
+        return sorted((self.folder / "folds").glob("*.checkpoints"))
+
+    @property
+    def seqs(self) -> list[int]:
+        """The events at which states are kept."""
+        return [seq for file in self.files for (seq,) in sqlite3.connect(file).execute("SELECT seq FROM checkpoints")]
 
 
 def shelf_with_snapshot(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> Shelf:
@@ -219,14 +229,28 @@ def test_a_limit_on_the_seq_restores_older_folds(tmp_path: Path) -> None:
     assert [keeper.restore(Portfolio(), until)[1] for until in (6, 5, 3, 2)] == [6, 3, 3, 0]
 
 
-@pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda _: b"", lambda c: c[:-1] + bytes([c[-1] ^ 1])])
-def test_a_torn_or_corrupt_snapshot_is_set_aside(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+def spoil_header(file: Path) -> None:
+    file.write_bytes(b"no database" * 1_000)
+    file.with_name(file.name + "-wal").unlink()
+
+
+def spoil_state(file: Path) -> None:
+    """Flip one bit of the state."""
+    with sqlite3.connect(file) as connection:
+        (packed,) = connection.execute("SELECT packed FROM checkpoints").fetchone()
+        flipped = packed[:-9] + bytes([packed[-9] ^ 1]) + packed[-8:]
+        connection.execute("UPDATE checkpoints SET packed = ?", (flipped,))
+
+
+@pytest.mark.parametrize("spoil", [spoil_header, spoil_state])
+def test_a_corrupt_state_is_not_used(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     shelf = shelf_with_snapshot(tmp_path)
     (file,) = shelf.files
-    file.write_bytes(spoil(file.read_bytes()))
+    spoil(file)
     assert shelf.keeping().restore(Portfolio())[1] == 0
-    assert "set aside" in shelf.warned[0]
-    assert shelf.files == []
+    assert "set aside" in shelf.warned[0] or "does not match its digest" in shelf.warned[0]
+    assert shelf.seqs == []
+    assert spoil is spoil_state or file.with_name(file.name + REFUSED).exists()
 
 
 def test_a_snapshot_of_another_log_is_set_aside(tmp_path: Path) -> None:
@@ -236,10 +260,9 @@ def test_a_snapshot_of_another_log_is_set_aside(tmp_path: Path) -> None:
     assert "another event at seq 6" in shelf.warned[0]
 
 
-def test_a_snapshot_of_other_folds_is_set_aside(tmp_path: Path) -> None:
+def test_a_state_of_other_folds_is_not_read(tmp_path: Path) -> None:
     shelf = shelf_with_snapshot(tmp_path)
     assert shelf.keeping().restore((Portfolio(), Excursions()))[1] == 0
-    assert "it contains ['Portfolio'], not ['Portfolio', 'Excursions']" in shelf.warned[0]
 
 
 def test_a_snapshot_with_other_inputs_is_not_read(tmp_path: Path) -> None:
@@ -249,16 +272,15 @@ def test_a_snapshot_with_other_inputs_is_not_read(tmp_path: Path) -> None:
 
 
 def test_the_version_covers_the_code_of_exactly_these_folds(tmp_path: Path) -> None:
-    modules = modules_of([Portfolio]) | {"papertape.projections.persistence.fold_store"}
-    assert version_of(Portfolio(), b"") == blake2b(digest_of(modules), digest_size=DIGEST_BYTES).hexdigest()
-    assert version_of((Portfolio(), Alerts()), b"") != version_of(Portfolio(), b"") != version_of(Portfolio(), b"1")
-    shelf_with_snapshot(tmp_path)
-    (snapshot,) = SnapshotStore(tmp_path / "folds", print).newest(version_of(Portfolio(), b"null"))
-    assert snapshot.seq == len(STORY)
+    modules = modules_of([Portfolio]) | {"papertape.projections.persistence.packing"}
+    assert code_version(Portfolio()) == digest_of(modules).hex()[:16]
+    assert code_version((Portfolio(), Alerts())) != code_version(Portfolio())
+    shelf = shelf_with_snapshot(tmp_path)
+    assert shelf.files[0].name.startswith(code_version(Portfolio()))
 
 
 def test_a_state_may_not_name_a_class_outside_the_digested_modules() -> None:
-    state = pack(Alerts())
+    state = pack(Alerts()).state
     with pytest.raises(SnapshotRefused, match=r"a state names papertape\.projections\.alerts"):
         unpack(state, modules_of([Portfolio]))
     assert isinstance(unpack(state, modules_of([Alerts])), Alerts)
@@ -268,7 +290,7 @@ def test_a_state_may_not_name_a_class_outside_the_digested_modules() -> None:
 def test_every_kept_class_comes_from_a_digested_module(fold: Any) -> None:
     for one in random_log(7, 200):
         fold.apply(one)
-    assert unpack(pack(fold), modules_of([type(fold)]))
+    assert unpack(pack(fold).state, modules_of([type(fold)]))
 
 
 def test_folds_are_saved_after_enough_events_and_enough_time(tmp_path: Path) -> None:
@@ -286,8 +308,8 @@ def test_folds_are_saved_after_enough_events_and_enough_time(tmp_path: Path) -> 
 
 
 def test_nothing_is_saved_inside_a_row(tmp_path: Path) -> None:
-    assert shelf_with_snapshot(tmp_path, 3, rows_of=2).files == []
-    assert len(shelf_with_snapshot(tmp_path, 4, rows_of=2).files) == 1
+    assert shelf_with_snapshot(tmp_path, 3, rows_of=2).seqs == []
+    assert shelf_with_snapshot(tmp_path, 4, rows_of=2).seqs == [4]
 
 
 def test_a_failed_save_is_a_warning(tmp_path: Path) -> None:
@@ -333,7 +355,7 @@ def test_a_save_cancelled_while_encoding_stores_nothing(tmp_path: Path) -> None:
                 await shelf.keeping().save(6, [Portfolio() for _ in range(20_000)], last=True)
         return shelf
 
-    assert asyncio.run(story()).files == []
+    assert asyncio.run(story()).seqs == []
 
 
 def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
@@ -341,7 +363,8 @@ def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
     keeper = shelf.keeping()
     for seq in range(1, 7):
         asyncio.run(keeper.save(seq, Portfolio(), last=True))
-    assert len(shelf.files) == KEPT_MAX
+    assert shelf.seqs == [4, 5, 6]
+    assert len(shelf.seqs) == KEPT_MAX
 
 
 def test_restored_folds_share_nothing_with_the_originals() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -15,7 +15,6 @@ from papertape.events.log_thread import LogThread
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.events.tail import Tail, make_tail
 from papertape.events.units import MINUTE_MS
-from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
 from papertape.projections.site.ports import Progress
 from papertape.projections.site.timeline import SEEKS_WAITING_MAX, LogTimeline
 from papertape.projections.site.views import Views
@@ -23,16 +22,17 @@ from tests.build import DAY_0_MS, candle, configured, opened
 from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
-from tests.projections.timeline_log import TimelineLog, everything, followed_log, following, story
+from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from papertape.events.facts import Event
-    from papertape.events.log import Recorded
+    from papertape.events.log import LogReader, Recorded
     from papertape.projections.site.ports import Timeline
 
+T = TypeVar("T")
 OFTEN_S, SELDOM_S = 0.002, 60.0
 
 
@@ -120,9 +120,9 @@ async def test_the_views_as_of_every_event_are_available() -> None:
 
 @in_loop
 async def test_the_views_as_of_every_event_are_available_beyond_many_checkpoints() -> None:
-    events = story(4 * DISTANCE_EVENTS_MIN)
+    events = story(16 * DISTANCE_EVENTS)
     async with followed_log(*events) as (here, timeline):
-        for place in (1, DISTANCE_EVENTS_MIN - 1, DISTANCE_EVENTS_MIN, DISTANCE_EVENTS_MIN + 1, 3_333, len(events)):
+        for place in (1, DISTANCE_EVENTS - 1, DISTANCE_EVENTS, DISTANCE_EVENTS + 1, 3_333, len(events)):
             assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
 
 
@@ -214,7 +214,7 @@ async def test_late_and_warm_up_candles_do_not_turn_time_back() -> None:
 
 @in_loop
 async def test_market_times_are_found_beyond_many_checkpoints() -> None:
-    events = story(4 * DISTANCE_EVENTS_MIN)
+    events = story(16 * DISTANCE_EVENTS)
     async with followed_log(*events) as (_, timeline):
         for minutes in (1, 700, 1_024, 3_000, 4_095, 4_096):
             at_ms = DAY_0_MS + minutes * MINUTE_MS
@@ -266,9 +266,12 @@ class Overtaken:
         self._pages = LogThread(lambda: SqliteLogReader(path))
         self.close = self._pages.close
 
-    async def read(self, after_seq: int, limit: int = 100, /) -> list[Recorded]:
+    async def run(self, use: Callable[[LogReader], T], /) -> T:
         while self._late:
             await write(self._path, [self._late.pop()])
+        return await self._pages.run(use)
+
+    async def read(self, after_seq: int, limit: int = 100, /) -> list[Recorded]:
         return await self._pages.read(after_seq, limit)
 
 

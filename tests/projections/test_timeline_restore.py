@@ -1,28 +1,40 @@
-"""A restarted timeline has its head at once, and nothing depends on the kept views."""
+"""A restarted timeline has its head and every earlier event at once, and nothing depends on the kept views."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from papertape.api.views.history import run_search
 from papertape.events.bus import Bus
 from papertape.events.errors import LogDamaged
 from papertape.events.log import Entry
-from papertape.events.snapshots import SnapshotStore
 from papertape.events.units import MINUTE_MS
-from papertape.projections.persistence.fold_store import FoldStore
-from papertape.projections.site.checkpoints import DISTANCE_EVENTS_MIN
+from papertape.projections.persistence.append_only import CHUNK_LENGTH
+from papertape.projections.persistence.fold_store import FoldCheckpoints
+from papertape.projections.persistence.packing import CHUNKS_CACHED_MAX
+from papertape.projections.site.event_query import EventFilter, Search
 from papertape.projections.site.views import Views
-from tests.build import DAY_0_MS, candle
+from tests.build import DAY_0_MS, candle, tripped
 from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
-from tests.projections.timeline_log import TimelineLog, everything, followed_log, following, story
+from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from papertape.events.log import Recorded
+    from papertape.projections.site.timeline import LogTimeline
+
+LENGTH = 18 * DISTANCE_EVENTS
 
 
 class ViewsFolder:
@@ -31,66 +43,96 @@ class ViewsFolder:
     def __init__(self, folder: Path) -> None:
         self.folder, self.warnings = folder, list[str]()
 
-    def of(self, here: TimelineLog) -> FoldStore:
-        """Return the store of this log's views."""
-        store = SnapshotStore(self.folder, self.warnings.append)
-        return FoldStore(store, here.log.reader(), lambda: 0, self.warnings.append, events_min=100)
+    def open(self, made_with: object = None) -> FoldCheckpoints:
+        """Return the checkpoints as after a start."""
+        return FoldCheckpoints(self.folder, Views(), self.warnings.append, made_with)
 
-    def files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.snapshot"))
+    @property
+    def file(self) -> Path:
+        (file,) = self.folder.glob("*.checkpoints")
+        return file
+
+    def execute(self, statement: str, *values: object) -> None:
+        """Change the file behind the back of its owner."""
+        with closing(sqlite3.connect(self.file)) as connection, connection:
+            connection.execute(statement, values)
 
 
-async def kept_story(folder: Path, count: int) -> tuple[TimelineLog, ViewsFolder]:
-    """Keep the views at the end of a story; the bus is new."""
-    there = ViewsFolder(folder)
-    async with followed_log(*story(count)) as (here, timeline):
-        await there.of(here).save(timeline.views.seq, await timeline.as_of(timeline.views.seq))
+async def until_near(timeline: LogTimeline) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not timeline.statistics().near_everywhere:  # noqa: ASYNC110 - it tells nobody.
+            await asyncio.sleep(0.01)
+
+
+async def kept_story(folder: Path, count: int = LENGTH) -> tuple[TimelineLog, ViewsFolder]:
+    """Follow a story with checkpoints on disk, and stop; the bus is new."""
+    here, there = TimelineLog(), ViewsFolder(folder)
+    await here.append(*story(count))
+    async with following(here.with_store(there.open())) as task:
+        timeline = here.followed
+        await timeline.wait_beyond(len(here.events) - 1)
+        await until_near(timeline)
+        assert not task.done()
     here.bus = Bus(here.log.head.seq)
     return here, there
 
 
 @in_loop
-async def test_the_restored_head_and_every_earlier_event_are_available_at_once(tmp_path: Path) -> None:
-    here, there = await kept_story(tmp_path, 3 * DISTANCE_EVENTS_MIN)
-    until, timeline = len(here.events), here.with_store(there.of(here))
+async def test_the_restored_head_and_every_earlier_event_are_available_at_once(
+    tmp_path: Path,
+) -> None:
+    here, there = await kept_story(tmp_path)
+    until, timeline, chance = len(here.events), here.with_store(there.open()), random.Random(1)
     async with following(timeline):
-        assert await timeline.wait_beyond(0) == until, "no page was folded before"
-        for place in (until, 5, 2_000, until - 1, DISTANCE_EVENTS_MIN):
+        await timeline.wait_beyond(until - 1)
+        assert timeline.statistics().folded_events <= DISTANCE_EVENTS
+        for place in (until, 5, DISTANCE_EVENTS, *(chance.randint(1, until) for _ in range(5))):
+            before = timeline.statistics().folded_events
             assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
+            assert timeline.statistics().folded_events - before < DISTANCE_EVENTS + 50, "a commit has 50 events"
         await here.append(candle(99_999, 3.0))
         assert await timeline.wait_beyond(until) == until + 1
         assert portrait(timeline.views) == portrait(here.folded(until + 1))
         at_ms = DAY_0_MS + 1_000 * MINUTE_MS
         assert here.events[await timeline.seq_at(at_ms)] == candle(1_000, 100.0 + 1_000 % 7)
-        async with asyncio.timeout(PATIENCE_S):
-            while not timeline.statistics().near_everywhere:  # noqa: ASYNC110 - it tells nobody.
-                await asyncio.sleep(0.01)
-        assert timeline.statistics().checkpoints == until // DISTANCE_EVENTS_MIN, "the places before are filled up"
+        await until_near(timeline)
     assert not there.warnings
+
+
+@pytest.mark.parametrize("length", [LENGTH, 2 * LENGTH])
+@in_loop
+async def test_a_start_folds_as_much_whatever_the_age_of_the_log(tmp_path: Path, length: int) -> None:
+    here, there = await kept_story(tmp_path, length)
+    timeline = here.with_store(there.open())
+    async with following(timeline):
+        await timeline.wait_beyond(len(here.events) - 1)
+        await until_near(timeline)
+        assert timeline.statistics().folded_events <= DISTANCE_EVENTS + 50
 
 
 @in_loop
-async def test_a_running_timeline_saves_its_views(tmp_path: Path) -> None:
+async def test_trades_that_are_stored_leave_the_memory(tmp_path: Path) -> None:
+    """This holds while the log is folded for the first time, and after a start from what was stored."""
     here, there = TimelineLog(), ViewsFolder(tmp_path)
-    timeline = here.with_store(there.of(here))
-    async with following(timeline):
-        await here.append(*story(200))
-        await timeline.wait_beyond(len(here.events) - 1)
-        async with asyncio.timeout(PATIENCE_S):
-            while not there.files():  # noqa: ASYNC110 - a file tells nobody.
-                await asyncio.sleep(0.01)
-    views, seq = there.of(here).restore(Views())
-    assert views.seq == seq == here.log.head.seq
-    assert portrait(views) == portrait(here.folded(seq))
-    assert not there.warnings
+    await here.append(*story(LENGTH))
+    for _ in range(2):
+        async with following(timeline := here.with_store(there.open())):
+            await timeline.wait_beyond(len(here.events) - 1)
+            await timeline._log._to_save.join()
+            trades = timeline.views.trades
+            in_memory = [chunk for chunk in trades._all._chunks if chunk._items is not None]
+            assert len(trades.closed()) > 3 * CHUNK_LENGTH
+            assert len(in_memory) <= 1, "only what was closed since the last checkpoint"
+            assert len(timeline._log.checkpoints._load._cached) <= CHUNKS_CACHED_MAX
+            assert trades.closed() == here.folded(len(here.events)).trades.closed()
 
 
 @in_loop
 async def test_views_of_another_log_are_not_restored(tmp_path: Path) -> None:
-    _, there = await kept_story(tmp_path, 100)
+    _, there = await kept_story(tmp_path)
     here = TimelineLog()
     await here.append(*everything())
-    timeline = here.with_store(there.of(here))
+    timeline = here.with_store(there.open())
     async with following(timeline):
         while timeline.views.seq < len(here.events):
             await timeline.wait_beyond(timeline.views.seq)
@@ -99,16 +141,145 @@ async def test_views_of_another_log_are_not_restored(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_a_log_that_was_cut_and_continued_keeps_the_checkpoints_of_what_remains(tmp_path: Path) -> None:
+    here, there = await kept_story(tmp_path)
+    cut = 2 * DISTANCE_EVENTS + 50
+    other = TimelineLog()
+    await other.append(*here.events[:cut], *[candle(50_000 + minute, 7.0) for minute in range(DISTANCE_EVENTS)])
+    timeline = other.with_store(there.open())
+    async with following(timeline):
+        await timeline.wait_beyond(len(other.events) - 1)
+        for place in (cut - 1, cut + 1, len(other.events)):
+            assert portrait(await timeline.as_of(place)) == portrait(other.folded(place)), place
+    assert "another event" in there.warnings[0]
+    with closing(sqlite3.connect(there.file)) as connection:
+        assert min(seq for (seq,) in connection.execute("SELECT seq FROM checkpoints")) < cut
+
+
+SPOILERS = {
+    "states": "UPDATE checkpoints SET packed = zeroblob(length(packed))",
+    "one state": "UPDATE checkpoints SET packed = zeroblob(9) WHERE seq = (SELECT seq FROM checkpoints LIMIT 1)",
+    "digests": "UPDATE checkpoints SET digest = zeroblob(16)",
+    "lost ones": "DELETE FROM checkpoints WHERE base_seq = (SELECT min(base_seq) FROM checkpoints)",
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILERS)
+@in_loop
+async def test_damaged_views_are_folded_again(tmp_path: Path, spoiled: str) -> None:
+    here, there = await kept_story(tmp_path)
+    there.execute(SPOILERS[spoiled])
+    timeline = here.with_store(there.open())
+    async with following(timeline):
+        await timeline.wait_beyond(len(here.events) - 1)
+        for place in (DISTANCE_EVENTS + 70, len(here.events)):
+            assert portrait(await timeline.as_of(place)) == portrait(here.folded(place)), place
+    async with following(timeline := here.with_store(there.open())):
+        await timeline.wait_beyond(len(here.events) - 1)
+        await until_near(timeline)
+        assert timeline.statistics().checkpoints >= len(here.events) // (DISTANCE_EVENTS + 50) - 2
+    assert spoiled == "lost ones" or any("digest" in warning for warning in there.warnings)
+
+
+@in_loop
+async def test_a_damaged_chunk_is_noticed_when_it_is_read_and_the_log_is_folded_again(tmp_path: Path) -> None:
+    here, there = await kept_story(tmp_path)
+    there.execute("UPDATE chunks SET packed = zeroblob(length(packed))")
+    timeline = here.with_store(there.open())
+    async with following(timeline), asyncio.timeout(PATIENCE_S):
+        await timeline.wait_beyond(len(here.events) - 1)
+        seq = timeline.views.seq
+        with pytest.raises(Exception, match="does not match"):
+            timeline.views.trades.closed()
+        await here.append(candle(99_999, 3.0))
+        while timeline.views.seq <= seq or not there.warnings:  # noqa: ASYNC110 - it tells nobody.
+            await asyncio.sleep(0.01)
+        assert portrait(timeline.views) == portrait(here.folded(len(here.events)))
+
+
+@in_loop
+async def test_a_file_of_another_program_is_set_aside(tmp_path: Path) -> None:
+    here, there = await kept_story(tmp_path)
+    there.file.write_text("no database " * 1_000)
+    async with following(timeline := here.with_store(there.open())):
+        await timeline.wait_beyond(len(here.events) - 1)
+        assert portrait(timeline.views) == portrait(here.folded(len(here.events)))
+    assert "set aside" in there.warnings[0]
+    assert there.file.with_name(there.file.name + ".refused").exists()
+
+
+@in_loop
+async def test_views_made_with_other_settings_are_removed_once_the_new_ones_exist(tmp_path: Path) -> None:
+    here, there = await kept_story(tmp_path)
+    old = there.file
+    async with following(timeline := here.with_store(there.open("other settings"))):
+        assert timeline.folding is None or old.exists(), "the old ones stay until the new ones are complete"
+        await timeline.wait_beyond(len(here.events) - 1)
+        await until_near(timeline)
+    assert there.file != old
+    assert not there.warnings
+
+
+@in_loop
 async def test_damage_before_the_restored_seq_is_still_reported(tmp_path: Path) -> None:
-    here, there = await kept_story(tmp_path, 600)
+    here, there = await kept_story(tmp_path)
     del here.log.rows[0]
-    timeline = here.with_store(there.of(here))
+    timeline = here.with_store(there.open())
     running = asyncio.ensure_future(timeline.run())
-    assert await timeline.wait_beyond(0) == len(here.events)
+    await timeline.wait_beyond(len(here.events) - 1)
     with pytest.raises(LogDamaged):
         await timeline.as_of(3)
     head = await here.log.append(here.log.head.seq, [Entry(candle(99_999, 3.0))])
     here.bus.publish(head.seq)
-    with pytest.raises(LogDamaged):
-        await running
     timeline.close()
+    await running
+
+
+@in_loop
+async def test_without_a_place_on_disk_the_past_is_kept_in_memory() -> None:
+    async with followed_log(*story(LENGTH)) as (here, timeline):
+        await timeline.wait_beyond(len(here.events) - 1)
+        assert timeline.statistics().checkpoints >= 3
+        assert portrait(await timeline.as_of(3_000)) == portrait(here.folded(3_000))
+
+
+@in_loop
+async def test_a_search_reads_only_where_matches_are(tmp_path: Path) -> None:
+    """Every filter finds what a look at every event finds, and a rare event is found without reading the log."""
+    here, there = TimelineLog(), ViewsFolder(tmp_path)
+    events = story(LENGTH)
+    events[700] = tripped("momentum")
+    await here.append(*events)
+    choices = [
+        EventFilter(),
+        EventFilter(types=frozenset(["KillSwitchTripped"])),
+        EventFilter(types=frozenset(["CandleClosed", "PositionOpened"]), symbol="BTCUSDT"),
+        EventFilter(strategy="momentum", symbol="BTCUSDT"),
+        EventFilter(types=frozenset(["CandleClosed"]), symbol="ETHUSDT"),
+        EventFilter(everything=True),
+    ]
+    async with following(timeline := here.with_store(there.open())):
+        await timeline.wait_beyond(len(events) - 1)
+        read = CountedReads(timeline)
+        for choice, backward, first, last in itertools.product(
+            choices, (True, False), (1, 695, 2_000), (900, len(events))
+        ):
+            whole = [one.seq for one in here.recorded() if first <= one.seq <= last and choice.matches(one)]
+            wanted = (whole[::-1] if backward else whole)[:30]
+            read.read = 0
+            found = await run_search(Search(choice, {}, first, last, 30, backward=backward), read)  # type: ignore[arg-type]
+            assert [one.seq for one in found.events] == wanted
+            if choice == choices[1]:
+                assert read.read <= DISTANCE_EVENTS + 51, "only what follows the last checkpoint, and the match"
+            assert found.complete or len(wanted) == 30
+
+
+class CountedReads:
+    """A timeline that counts the events that are read."""
+
+    def __init__(self, timeline: LogTimeline) -> None:
+        self._timeline, self.candidates, self.read = timeline, timeline.candidates, 0
+
+    async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
+        self.read += limit
+        return await self._timeline.events(after_seq, limit)

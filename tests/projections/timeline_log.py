@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from papertape.events.facts import Event
-    from papertape.projections.persistence.fold_store import FoldPersistence
+    from papertape.events.log import Recorded
+    from papertape.projections.persistence.fold_store import FoldCheckpoints
+
+DISTANCE_EVENTS = 256
+"""Checkpoints are closer to each other than those of the program, so that short stories have many."""
 
 
 class TimelineLog:
@@ -31,11 +35,19 @@ class TimelineLog:
         self.timeline = self.with_store()
         self.events: list[Event] = []
 
-    def with_store(self, fold_store: FoldPersistence | None = None) -> LogTimeline:
+    def with_store(self, checkpoints: FoldCheckpoints | None = None) -> LogTimeline:
         """Return another timeline over the same log."""
-        return LogTimeline(lambda: (self.bus, LogThread(self.log.reader)), Views, fold_store)
+        self.followed = LogTimeline(
+            lambda: (self._open_bus(), LogThread(self.log.reader)), Views, checkpoints, DISTANCE_EVENTS
+        )
+        return self.followed
 
-    async def append(self, *events: Event, a_commit: int = 500) -> None:
+    def _open_bus(self) -> Bus:
+        if self.bus.closed:
+            self.bus = Bus(self.log.head.seq)
+        return self.bus
+
+    async def append(self, *events: Event, a_commit: int = 50) -> None:
         self.events += events
         for first in range(0, len(events), a_commit):
             head = await self.log.append(
@@ -43,10 +55,14 @@ class TimelineLog:
             )
             self.bus.publish(head.seq)
 
+    def recorded(self) -> list[Recorded]:
+        return [one for commit in self.log.reader().commits() for one in commit.recorded()]
+
     def folded(self, seq: int) -> Views:
         """Return the oracle: everything up to an event, folded from the beginning."""
         views = Views()
-        fold([views], self.log.reader().read(0, seq))
+        for commit in self.log.reader().commits():
+            fold([views], (one for one in commit.recorded() if one.seq <= seq))
         return views
 
 

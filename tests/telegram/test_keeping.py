@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.events.snapshots import SnapshotStore
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.persistence.fold_store import KEEP_MS_MIN, FoldStore
 from papertape.projections.telegram.file_notifier import FileNotifier
@@ -42,8 +41,7 @@ class Read(list[int]):
 
 
 def keeping(folder: Path, tape: Tape, clock: VirtualClock) -> FoldStore:
-    store = SnapshotStore(folder, print)
-    return FoldStore(store, tape, clock.now_ms, print, events_min=EVENTS_MIN)
+    return FoldStore(folder, tape, clock.now_ms, print, events_min=EVENTS_MIN)
 
 
 def whole() -> list[str]:

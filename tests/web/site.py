@@ -19,6 +19,7 @@ from papertape.api.token import Token
 from papertape.engine.command_queue import command_events
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.signal_intake import PreparedSignals
+from papertape.events.checkpoints.postings import Candidates, PostingQuery, all_candidates
 from papertape.events.commands import Accepted, Reload
 from papertape.events.errors import CommandRefused, UsageError
 from papertape.events.facts import CandleClosed, ConfigurationReloaded, RunnerConfigured
@@ -124,6 +125,9 @@ class ListTimeline:
 
     async def events(self, after_seq: int, limit: int) -> Sequence[Recorded]:
         return self.log[after_seq : after_seq + limit]
+
+    async def candidates(self, query: PostingQuery) -> Candidates:
+        return all_candidates(query)
 
     def _check(self, seq: int) -> None:
         if not 0 < seq <= len(self.log):

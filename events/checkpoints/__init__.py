@@ -1,0 +1,1 @@
+"""Checkpoints of folds along a log, on disk."""
