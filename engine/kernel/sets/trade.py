@@ -248,7 +248,6 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool, watched: 
     """Make the trading of one set from where its figures are up to the candle `end` - 1.
 
     `first` is the first candle of the span, and `decide_row` is bound by `with_rows`.
-
     `found` has `count` closes at which the set may enter. `skip_asks` says that the strategy has no `manage` and that
     its `leave` was asked beforehand: `longs` and `shorts` then have the first close from each on at which it may speak.
     `watched` says that a hook looks at the extremes of a position.
