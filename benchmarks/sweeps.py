@@ -23,7 +23,7 @@ from papertape.engine.reducer.reducer import decide
 from papertape.engine.reducer.state import new_state
 from papertape.engine.research.compiled_kernel import CompiledEngine
 from papertape.engine.research.set_result import TradedSpan
-from papertape.engine.research.set_runs import SetRunner
+from papertape.engine.research.set_runs import FEW_SETS, SetRunner
 from papertape.engine.research.tape import tape_of
 from papertape.engine.runner_settings import RunnerSettings, configuration
 from papertape.events.units import MINUTE_MS
@@ -143,7 +143,7 @@ def _one_set(result: Result, bench: Bench) -> None:
     days = bench.choose(60, YEAR_DAYS)
     tape, best_s = tape_of(feed(days)), VECTORBT_BEST_S * days / YEAR_DAYS
     ready = SetRunner(tape, strategies(), "vwap_rsi", RunnerSettings(risk=NO_LIMITS), "compiled")
-    ready.run([{}], TradedSpan())
+    ready.run([{}] * (FEW_SETS + 1), TradedSpan())
     runs: dict[str, Callable[[], object]] = {
         "cold": lambda: run_sets(tape, "vwap_rsi", [{}], days * 1_440),
         "prepared": lambda: ready.run([{}], TradedSpan()),

@@ -5,6 +5,7 @@ A log is self-contained: a replay needs only the events, never the configuration
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -159,14 +160,21 @@ def validate_parameters(strategy: Strategy, parameters: Mapping[str, int | float
 
 def valid_parameters(strategy: Strategy, parameters: Mapping[str, int | float]) -> Struct:
     """Return the same as the Struct that its hooks get. Raise ConfigError for a name or a value that does not fit."""
-    names = strategy.parameters.__struct_fields__
-    for name in parameters:
-        if name not in names:
-            raise ConfigError(f"{strategy.name}.{name} is unknown; {strategy.name} has {', '.join(names)}")
+    defaults = _defaults(strategy.parameters)
+    values = {**defaults, **parameters}
+    if len(values) > len(defaults):
+        unknown = next(name for name in parameters if name not in defaults)
+        raise ConfigError(f"{strategy.name}.{unknown} is unknown; {strategy.name} has {', '.join(defaults)}")
     try:
-        return msgspec.convert({**asdict(strategy.parameters()), **parameters}, strategy.parameters)
+        return msgspec.convert(values, strategy.parameters)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{strategy.name}: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _defaults(parameters: type[Struct]) -> dict[str, int | float]:
+    """Return the defaults of parameters by name."""
+    return asdict(parameters())
 
 
 def history_ms(strategy: Strategy, parameters: Mapping[str, int | float]) -> int:

@@ -58,6 +58,10 @@ def renew_answer(answer: Answer) -> None:
     clear_reading(answer.reading)
 
 
+def keep_answer(answer: Answer) -> None:
+    """Leave an answer as it is, for a hook that reads nothing of it."""
+
+
 def make_change(manage: Callable[..., None] | None, units_max: int) -> Callable[..., int]:
     """Bind a strategy's `manage`, bound by `bind_hook`, into `change(...)`, which asks it and decides on its answer.
 

@@ -25,7 +25,7 @@ from papertape.engine.kernel.fills import book_funding
 from papertape.engine.kernel.kill_switch import check_account_limits, roll_day
 from papertape.engine.kernel.margin import equity
 from papertape.engine.kernel.matching import is_quiet, match_candle
-from papertape.engine.kernel.orders import cancel_orders, expires_by, place_exit
+from papertape.engine.kernel.orders import cancel_orders, expires_by, place_exit, rests
 from papertape.engine.kernel.references import REFERENCES_READY, completed_any
 from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.signals import have_arrived
@@ -128,7 +128,7 @@ def trade_candle(
             turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
             n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
     follow_symbol(fact, candle, desk, rules, contracts[fact.symbol])
-    if holds and expires_by(fact.time_ms, desk):
+    if holds and rests(desk) and expires_by(fact.time_ms, desk):
         n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
     return n
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from papertape.engine.kernel.codes import ENTRY, LIMIT_ORDER
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Account, AccountRules, Desks, SymbolState, Tiers
+    from papertape.engine.kernel.state import Account, AccountRules, Desks, Position, SymbolState, Tiers
 
 TIER_STEPS_MAX = 12
 
@@ -47,6 +47,11 @@ def available_margin(account: Account, desks: Desks, rules: AccountRules) -> flo
     return account.cash_usdt - tied
 
 
+def open_profit(position: Position, price_usdt: float) -> float:
+    """Return the gross profit of an open position at a price, in USDT."""
+    return profit(position.side, position.quantity_base, position.entry_price_usdt, price_usdt)
+
+
 def equity(account: Account, desks: Desks) -> float:
     """Return the cash plus the open profit of every symbol at its last close."""
     if account.positions == 0:
@@ -55,7 +60,7 @@ def equity(account: Account, desks: Desks) -> float:
     for k in range(len(desks)):
         position = desks[k].position
         if position.side != 0:
-            unrealised += profit(position.side, position.quantity_base, position.entry_price_usdt, desks[k].mark_usdt)
+            unrealised += open_profit(position, desks[k].mark_usdt)
     return account.cash_usdt + unrealised
 
 

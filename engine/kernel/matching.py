@@ -107,7 +107,7 @@ def match_candle(
         step, n = _fill_entry(fact, slippage, desk, desks, account, rules, contract, tiers[fact.symbol], out, n)
     if step != DONE:
         n = _walk(step, fact, slippage, desk, desks, account, rules, contract, tiers[fact.symbol], out, n)
-        if position.side == 0:
+        if position.side == 0 and (position.adds.count > 0 or position.reduce_fraction > 0.0):
             n = cancel_orders(POSITION_ENDED, desk.exited_ms, fact.symbol, desk, account, out, n)
     if position.side != 0 and position.adds_due == 1:
         n = place_adds(position.adds, fact.symbol, fact.time_ms, timeframe_ms, desk, account, contract, out, n)

@@ -149,7 +149,12 @@ def register_strategy(strategy: Strategy) -> None:
     make_known()
     enter: FunctionType = strategy.hooks.enter  # type: ignore[assignment]
     # Not the module by its name: a file that was loaded again has another one under that name.
-    _make_known(enter.__globals__, enter.__module__, make_part if is_shipped(strategy) else make_own_part)
+    _make_known(enter.__globals__, enter.__module__, partial(register_hook, strategy))
+
+
+def register_hook(strategy: Strategy, function: FunctionType) -> FunctionType:
+    """Register a plain function of a strategy with numba."""
+    return make_part(function) if is_shipped(strategy) else make_own_part(function)
 
 
 def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:

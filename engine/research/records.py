@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from msgspec import Struct
 
@@ -61,10 +61,10 @@ def records_of(structs: Sequence[Struct]) -> Array:
     return np.frombuffer(packed, dtype=dtype)
 
 
-def _leaves(item: Struct) -> Iterator[Any]:
-    """Yield the leaves of a Struct in order."""
+def _leaves(item: Struct) -> Iterable[Any]:
+    """Return the leaves of a Struct in order."""
     if not _nested(type(item)):
-        return iter(msgspec.structs.astuple(item) or FILLER)
+        return msgspec.structs.astuple(item) or FILLER
     return chain.from_iterable(
         _leaves(value) if isinstance(value, msgspec.Struct) else (value,) for value in msgspec.structs.astuple(item)
     )
@@ -99,6 +99,7 @@ def leaf_reader(dtype: np.dtype[Any], names: Sequence[str]) -> Callable[[bytes, 
     return lambda rows, index: ordered(take.unpack_from(rows, index * size))
 
 
+@cache
 def _leaf_codes(dtype: np.dtype[Any]) -> str:
     """Return a format character of `struct` for each leaf; leaves of eight bytes leave no gaps."""
     if dtype.fields is None:

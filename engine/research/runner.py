@@ -27,7 +27,10 @@ OUT_ROWS = 4_096
 
 
 class CompiledRunner:
-    """One runner over a tape. It has its own copy of markets and series, as runners share nothing."""
+    """One runner over a tape. It has its own copy of markets and series, as runners share nothing.
+
+    Without a loop it has room for the decisions on one fact.
+    """
 
     def __init__(
         self, world: EngineState, runner: Runner, loop: Callable[..., Any] | None, signal_names: Sequence[str]
@@ -45,7 +48,7 @@ class CompiledRunner:
         self.settlements = _table(world.settlements)
         self.room = decisions_max(len(world.symbols))
         reading = dtype_of(runner.strategy.reading)
-        self.out = np.zeros(OUT_ROWS + self.room, dtype=dtype_of(Decision))
+        self.out = np.zeros(self.room if loop is None else OUT_ROWS + self.room, dtype=dtype_of(Decision))
         self.notes = np.zeros(len(self.out), dtype=reading)
         self.scratch = records_of([Fact()])
         self.answer = np.zeros(1, dtype=dtype_of(Answer, reading=reading))

@@ -21,7 +21,7 @@ class SetResult(NamedTuple):
     `gross_usdt` to `slippage_usdt` are sums over the closed trades; fees and slippage are costs, and `funding_usdt` is
     negative where the account paid. Drawdown is a fraction of the peak so far. `holding_ms` is the time in closed
     trades, `longest_holding_ms` that of the longest trade, an open one included. `tripped` is the reason of the kill
-    switch, 0 if it did not trip. `long_way` is 1 if the set was run fact by fact.
+    switch, 0 if it did not trip. `long_way` is 1 if the set had to be run fact by fact.
     """
 
     end_equity_usdt: float

@@ -12,6 +12,7 @@ The results are those of `run_long_way` to the bit.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,6 +50,8 @@ GRID_MAX = 1 << 21
 """The most closes that are noted at once for all groups of sets together: 8 MB."""
 SETS_AT_ONCE = 8
 """How many sets CPython trades over a prepared market in the time of one run."""
+FEW_SETS = 2
+"""Sets that compiled code runs fact by fact in the time that it takes to prepare a market."""
 MARKETS_MAX = 2
 """Prepared markets that are kept; another length of history needs another one."""
 
@@ -72,6 +75,7 @@ class SetRunner:
         self._tape, self._strategies, self._name = tape, strategies, name
         self._settings, self._engine = settings, engine
         self._markets: dict[int, PreparedMarket] = {}
+        self._asked = 0
         self.long_way: Counter[str] = Counter()
 
     def run(self, sets: Sequence[Mapping[str, int | float]], span: TradedSpan) -> list[SetResult]:
@@ -82,6 +86,9 @@ class SetRunner:
         strategy = self._strategies[self._name]
         params = [valid_parameters(strategy, {**self._settings.parameters, **values}) for values in sets]
         reason = long_way_reason(strategy, self._settings, self._tape)
+        self._asked += len(sets)
+        if not reason and self._asked <= FEW_SETS and self._is_loop_ready(strategy):
+            return [self._fact_by_fact(values, span)._replace(long_way=0) for values in sets]
         results: dict[int, SetResult] = {}
         if not reason:
             try:
@@ -90,6 +97,19 @@ class SetRunner:
                 reason = f"a hook failed ({type(error).__name__})"
         self._take_long_way(sets, span, results, reason)
         return [results[k] for k in range(len(sets))]
+
+    def _is_loop_ready(self, strategy: Strategy) -> bool:
+        """Return whether one set can be run fact by fact without compiling anything, and compiled."""
+        if self._engine == "python" or "numba" not in sys.modules or "print(" in strategy.source:
+            return False
+        from papertape.engine.research.compiled_kernel import compile_loop, own_digest  # noqa: PLC0415 - belongs to an extra
+        from papertape.engine.research.loop_cache import is_compiled  # noqa: PLC0415 - likewise
+
+        return is_compiled(compile_loop(strategy, own_digest(strategy)))
+
+    def _fact_by_fact(self, values: Mapping[str, int | float], span: TradedSpan) -> SetResult:
+        """Run one set fact by fact."""
+        return run_long_way(self._tape, self._strategies, self._name, self._settings, values, span, self._engine)
 
     def _take_long_way(
         self, sets: Sequence[Mapping[str, int | float]], span: TradedSpan, results: dict[int, SetResult], reason: str
@@ -100,8 +120,7 @@ class SetRunner:
             if k in results and results[k].max_drawdown_fraction < limit:
                 continue
             self.long_way[reason if k not in results else "the global kill switch may trip"] += 1
-            how = self._tape, self._strategies, self._name, self._settings
-            results[k] = run_long_way(*how, values, span, self._engine)
+            results[k] = self._fact_by_fact(values, span)
 
     # ------------------------------------------------------------ groups
 
@@ -109,9 +128,8 @@ class SetRunner:
         self, strategy: Strategy, params: list[Struct], span: TradedSpan, results: dict[int, SetResult]
     ) -> str:
         """Fill in the results of all sets; return why some are missing."""
-        needs = [Needs(*strategy.candles_needed(one)) for one in params]
-        lengths = [history_rows(max(one.candles, one.filter_candles)) for one in needs]
-        for length, members in _groups(range(len(params)), lengths.__getitem__).items():
+        needs = _needs_of(strategy, params)
+        for length, members in _groups(range(len(params)), lambda k: _length(needs[k])).items():
             market = self._market(strategy, length, params)
             extent = market.extent(span)
             if extent is None:
@@ -170,7 +188,9 @@ class _MarketRun:
     def __init__(self, market: PreparedMarket, extent: Extent, params: list[Struct], needs: list[Needs]) -> None:
         self.market, self.extent, self.params, self.needs = market, extent, params, needs
         self.param_rows, self.needs_rows = market.kit.records(params), market.kit.records(needs)
-        self._entering = _values_of(params, market.plan.entering)
+        plan = market.plan
+        self._entering = _values_of(params, plan.entering)
+        self._leaving = _values_of(params, (*plan.leaving, *plan.leaving_state))
 
     def trade(self, key: Hashable, members: Sequence[int]) -> list[SetResult]:
         """Return the results of sets that share a state, which `key` determines, in their order."""
@@ -187,6 +207,11 @@ class _MarketRun:
             results.update(zip(chosen, market.trade(self.extent, *own, chosen, found, groups), strict=True))
         return [results[k] for k in members]
 
+    def _differing(self, members: Sequence[int]) -> int:
+        """Return a bit for each of the first conditions of an entry whose parameters differ between sets."""
+        values = [_values_of(self.params, names) for names in self.market.plan.sifting]
+        return sum(1 << bit for bit, value in enumerate(values) if len({*map(value, members)}) > 1)
+
     def _entry_key(self, k: int) -> Hashable:
         needs = self.needs[k]
         return self._entering(k), needs.candles, needs.filter_candles
@@ -198,10 +223,28 @@ class _MarketRun:
         found, counts = every.entries, every.counts
         longs, shorts = every.longs, every.shorts
         if market.plan.finds:
-            found, counts = market.find_entries(*own, [group[0] for group in entries])
+            first = [group[0] for group in entries]
+            key = tuple(map(self._entry_key, first))
+            found, counts = market.find_entries(key, *own, first, self._differing(first))
         if market.plan.skips:
-            longs, shorts = market.find_exits(*own, [group[0] for group in exits])
+            first = [group[0] for group in exits]
+            longs, shorts = market.find_exits(tuple(map(self._leaving, first)), *own, first)
         return FoundCloses(found, counts, longs, shorts)
+
+
+def _needs_of(strategy: Strategy, params: list[Struct]) -> list[Needs]:
+    """Return the candles that a strategy needs under the parameters of every set."""
+    values = _values_of(params, plan_of(strategy).needing)
+    known: dict[Hashable, Needs] = {}
+    for k, one in enumerate(params):
+        if (key := values(k)) not in known:
+            known[key] = Needs(*strategy.candles_needed(one))
+    return [known[values(k)] for k in range(len(params))]
+
+
+def _length(needs: Needs) -> int:
+    """Return how long the histories are that a strategy needs."""
+    return history_rows(max(needs.candles, needs.filter_candles))
 
 
 def _groups(members: Iterable[int], key: Callable[[int], K]) -> dict[K, list[int]]:

@@ -25,8 +25,7 @@ from papertape.engine.kernel.changes import change_orders
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import book_funding
-from papertape.engine.kernel.kill_switch import check_account_limits, roll_day, trip_account
-from papertape.engine.kernel.margin import equity
+from papertape.engine.kernel.kill_switch import roll_day, trip_account
 from papertape.engine.kernel.matching import match_candle
 from papertape.engine.kernel.observe import observe_market
 from papertape.engine.kernel.orders import cancel_orders, expires_by, place_exit
@@ -53,8 +52,6 @@ SHARED: Final[tuple[Callable[..., Any], ...]] = (
     tighten_stop,
     follow_position,
     trip_account,
-    equity,
-    check_account_limits,
     roll_day,
     expires_by,
     place_exit,

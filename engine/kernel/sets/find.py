@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.changes import renew_answer
+from papertape.engine.kernel.changes import keep_answer, renew_answer
 from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.signals import have_arrived
 from papertape.engine.kernel.view import MarketData
@@ -51,13 +51,15 @@ def make_would_answer(hook: Callable[..., Any], signals: int, *, enters: bool) -
 def make_find(answers: Callable[..., bool], *, renew: bool) -> Callable[..., int]:
     """Make the pass that writes the closes at which a hook answers, by their number: `found[m][:counts[m]]`.
 
-    Member `m` is the set `members[m]`. `answers` is bound by `with_rows`, and `renew` is for a hook that reads what it
-    wrote to its answer.
+    It looks at the first `total` closes of `among`. Member `m` is the set `members[m]`. `answers` is bound by
+    `with_rows`, and `renew` is for a hook that reads what it wrote to its answer.
     """
+    prepare = renew_answer if renew else keep_answer
 
     def find(
         times_ms: Any,
         asks: Any,
+        among: Any,
         total: int,
         rows: Any,
         bars: Any,
@@ -79,10 +81,10 @@ def make_find(answers: Callable[..., bool], *, renew: bool) -> Callable[..., int
             for m in range(len(members)):
                 j, into, count = members[m], found[m], counts[m]
                 param, need = params[j], needs[j]
-                for a in range(first, last):
+                for k in range(first, last):
+                    a = among[k]
                     r = asks.row[a]
-                    if renew:
-                        renew_answer(answer)
+                    prepare(answer)
                     seen = rows.markets[r], *rings, rows.signals[r]
                     now_ms = times_ms[asks.candle[a]]
                     if answers(rows.series, bars, r, *seen, now_ms, states[r], desk, account, param, need, answer):

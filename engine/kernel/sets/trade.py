@@ -13,6 +13,7 @@ from papertape.engine.kernel.codes import ENTRY, LIMIT_ORDER, MARKET_ORDER, NO_O
 from papertape.engine.kernel.decide import mark_to_market
 from papertape.engine.kernel.fast_forward import load_fact
 from papertape.engine.kernel.kill_switch import reached_loss_limit
+from papertape.engine.kernel.margin import open_profit
 from papertape.engine.kernel.matching import touches_nothing
 from papertape.engine.kernel.sets.figures import (
     begin_figures,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         Desks,
         FactColumns,
         Market,
+        Position,
         Series,
         Settlements,
         SymbolState,
@@ -86,42 +88,60 @@ def hold(
     account: Account,
     rules: AccountRules,
     figures: Figures,
+    watched: bool,
 ) -> int:
     """Pass over candles on which nothing happens to a position without orders; return the first that is left.
 
+    `watched` says that a hook looks at the extremes of the position.
     No candle from `i` to `until` - 1 asks the strategy anything that it answers. A candle that touches a price of the
     position, begins a day, or has funding due is left to `decide`, and so is a position that does more than rest.
     """
-    position, side, first = desk.position, desk.position.side, i
-    stop, target, liquidation = position.stop_price_usdt, position.target_price_usdt, position.liquidation_price_usdt
+    position, first = desk.position, i
     if position.adds.count > 0 or position.reduce_fraction != 0.0 or position.breakeven_after_fraction > 0.0:
         return i
     until = min(until, table.pause[i])
-    if i >= until:
-        return i
-    highs, lows, opens, closes = candles.high, candles.low, candles.open, candles.close
-    trails, known = position.trail_fraction > 0.0, position.best_usdt
-    best, worst, gain, loss = known, position.worst_usdt, closes[i], closes[i]
-    while 0 <= i < until:
-        favourable, adverse = (highs[i], lows[i]) if side > 0 else (lows[i], highs[i])
-        if not touches_nothing(side, stop, target, liquidation, opens[i], adverse, favourable):
-            break
-        if side * (favourable - best) > 0.0:
-            if trails:
-                break
-            best = favourable
-        if side * (adverse - worst) < 0.0:
-            worst = adverse
-        close = closes[i]
-        if side * (close - gain) > 0.0:
-            gain = close
-        if side * (close - loss) < 0.0:
-            loss = close
-        i += 1
+    if position.side > 0:
+        i, least, most = first_touch(1, candles.open, candles.low, candles.high, candles.close, position, i, until)
+        gain, loss = most, least
+    else:
+        i, least, most = first_touch(-1, candles.open, candles.high, candles.low, candles.close, position, i, until)
+        gain, loss = least, most
     if i > first:
+        if watched:
+            _note_extremes(candles, first, i, position)
         i = _value(candles, first, i, gain, loss, desk, desks, account, rules, figures)
-        widen_extremes(best, worst, position)
     return i
+
+
+def first_touch(
+    side: int, opens: Any, adverse: Any, favourable: Any, closes: Any, position: Position, i: int, until: int
+) -> tuple[int, float, float]:
+    """Return the first candle from `i` on that touches a price of the position, or moves its trailing stop.
+
+    `side` is that of the position, `adverse` and `favourable` are the lows and highs, or the highs and lows. The least
+    and the greatest close of the candles before it are returned too.
+    """
+    stop, target, liquidation = position.stop_price_usdt, position.target_price_usdt, position.liquidation_price_usdt
+    if position.trail_fraction > 0.0 and (target == 0.0 or side * (target - position.best_usdt) > 0.0):
+        target = position.best_usdt
+    if side * (stop - liquidation) >= 0.0:
+        liquidation = 0.0  # A candle that opens beyond it touches the stop as well.
+    least, most = closes[i], closes[i]
+    while 0 <= i < until and touches_nothing(side, stop, target, liquidation, opens[i], adverse[i], favourable[i]):
+        close = closes[i]
+        least = close if close < least else least
+        most = close if close > most else most
+        i += 1
+    return i, least, most
+
+
+def _note_extremes(candles: FactColumns, first: int, end: int, position: Position) -> None:
+    """Take the extremes of candles into those of a position."""
+    for k in range(first, end):
+        if position.side > 0:
+            widen_extremes(candles.high[k], candles.low[k], position)
+        else:
+            widen_extremes(candles.low[k], candles.high[k], position)
 
 
 def _value(
@@ -141,21 +161,23 @@ def _value(
     Equity rises and falls with the close, so the extremes decide whether a limit was reached, and the drawdown. Only a
     new peak, and the begin of a drawdown, need every close. Return `i`, or the candle at which a limit is reached.
     """
-    desk.mark_usdt = loss
-    mark_to_market(account, desks)
-    lowest = account.equity_usdt
+    lowest = account.equity_usdt = _equity_at(loss, desk.position, account)
     if account.tripped != 0 or reached_loss_limit(account, rules) == NO_REASON:
-        desk.mark_usdt = gain
-        mark_to_market(account, desks)
-        last = i - 1
-        if figures.under_ms >= 0 and account.equity_usdt < figures.curve_peak_usdt:
-            desk.mark_usdt = candles.close[last]
-            mark_to_market(account, desks)
+        highest, last = _equity_at(gain, desk.position, account), i - 1
+        if highest > account.peak_usdt:
+            account.peak_usdt = highest
+        if figures.under_ms >= 0 and highest < figures.curve_peak_usdt:
             deepen(figures, lowest)
-            figures.end_equity_usdt = account.equity_usdt
+            desk.mark_usdt = candles.close[last]
             desk.close_ms = candles.time_ms[last]
+            account.equity_usdt = figures.end_equity_usdt = _equity_at(desk.mark_usdt, desk.position, account)
             return i
     return _value_each(candles, first, i, desk, desks, account, rules, figures)
+
+
+def _equity_at(close: float, position: Position, account: Account) -> float:
+    """Return the equity of an account with one position at a close, added up as `equity` does."""
+    return account.cash_usdt + (0.0 + open_profit(position, close))
 
 
 def _value_each(
@@ -222,13 +244,13 @@ def count_asks(asks: int, desk: SymbolState) -> None:
         desk.candles_since_exit += asks
 
 
-def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callable[..., None]:
+def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool, watched: bool) -> Callable[..., None]:
     """Make the trading of one set from where its figures are up to the candle `end` - 1.
 
     `first` is the first candle of the span, and `decide_row` is bound by `with_rows`.
-
     `found` has `count` closes at which the set may enter. `skip_asks` says that the strategy has no `manage` and that
     its `leave` was asked beforehand: `longs` and `shorts` then have the first close from each on at which it may speak.
+    `watched` says that a hook looks at the extremes of a position.
     """
 
     def trade_set(
@@ -269,10 +291,10 @@ def make_trade_set(decide_row: Callable[..., int], *, skip_asks: bool) -> Callab
                 i = rest(candles, i, end, desk, account)
             elif order.action == NO_ORDER:
                 b = (longs[a] if position.side > 0 else shorts[a]) if skip_asks else a
-                i = hold(candles, table, i, min(asks.candle[b], end), desk, desks, account, rules, figures)
+                i = hold(candles, table, i, min(asks.candle[b], end), desk, desks, account, rules, figures, watched)
             b = table.ask[i]
             count_asks(b - a, desk)
-            if i >= end:
+            if not 0 <= i < end:
                 break
             r = asks.row[b]
             if asks.candle[b] != i:

@@ -26,6 +26,7 @@ from papertape.engine.research.compiled_kernel import (
     decide_part,
     make_known,
     own_digest,
+    register_hook,
     register_strategy,
     update_part,
 )
@@ -34,6 +35,7 @@ from papertape.engine.research.loop_cache import is_compiled
 from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, leaves_of, records_of
 from papertape.engine.research.runner import CompiledRunner
+from papertape.engine.research.sets.sift import sift_hook
 from papertape.engine.research.shared_parts import compiled_digest, is_shared_stored, load_shared
 
 LOOP_S = 3.0
@@ -103,8 +105,8 @@ class CompiledKit:
         return np.array(values, dtype=np.int64)
 
     def grid(self, rows: int, columns: int) -> Array:
-        """Return a table of whole numbers."""
-        return np.zeros((rows, columns), dtype=np.int32)
+        """Return a table of whole numbers, which are written before they are read."""
+        return np.empty((rows, columns), dtype=np.int32)
 
     def counting(self, columns: int) -> Array:
         """Return a table of one row, 0 1 2 and so on."""
@@ -121,13 +123,13 @@ class CompiledKit:
         return table, Asks(np.zeros(candles + 1, dtype=np.int32), np.zeros(candles + 1, dtype=np.int32))
 
     def rows(self, total: int) -> MarketRows:
-        """Return rows to be filled."""
+        """Return rows to be filled; memory that no row is written to costs nothing."""
         count, signals = len(self.strategy.series), self._runner.state["signals"]
         return MarketRows(
-            np.zeros(total, dtype=np.int64),
-            np.zeros((count, total), dtype=dtype_of(Series)),
-            np.zeros(total, dtype=dtype_of(Market)),
-            np.zeros((total, signals.shape[1]), dtype=signals.dtype),
+            np.empty(total, dtype=np.int64),
+            np.empty((count, total), dtype=dtype_of(Series)),
+            np.empty(total, dtype=dtype_of(Market)),
+            np.empty((total, signals.shape[1]), dtype=signals.dtype),
         )
 
     def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...]) -> None:
@@ -145,7 +147,7 @@ class CompiledKit:
 
     def states(self, total: int, before: Array | None) -> Array:
         """Return room for the states of the strategy at every row: memory that was used before costs less."""
-        return np.zeros(total, dtype=self._state) if before is None else before
+        return np.empty(total, dtype=self._state) if before is None else before
 
     def leaves(self, rows: Array) -> Iterator[tuple[Any, ...]]:
         """Return the numbers of every row."""
@@ -179,6 +181,11 @@ class CompiledKit:
     def find_entries(self) -> Callable[..., int]:
         """The third pass, for entries."""
         return self._loops["enter"]
+
+    @property
+    def sift_entries(self) -> Callable[..., int]:
+        """The third pass, for the first conditions of entries; it may raise what a hook raises."""
+        return self._loops["sift"]
 
     @property
     def find_exits(self) -> Callable[..., int]:
@@ -231,11 +238,14 @@ def loop_functions(strategy: Strategy, plan: SetPlan) -> Iterator[tuple[str, Cal
     if plan.finds:
         would_enter = make_would_answer(bound_hook(strategy, hooks.enter), len(strategy.signals), enters=True)
         yield "enter", make_find(_on_rows(count, would_enter), renew=plan.renews)
+    if any(plan.sifting):
+        may_enter = bound_hook(strategy, register_hook(strategy, sift_hook(strategy)))
+        yield "sift", make_find(_on_rows(count, make_would_answer(may_enter, 0, enters=False)), renew=False)
     if plan.skips:
         would_leave = make_would_answer(bound_hook(strategy, hooks.leave), 0, enters=False)
         yield "leave", make_find(_on_rows(count, would_leave), renew=plan.renews_exit)
     decide_row = _on_rows(count, make_decide_row(decide_part(strategy)))
-    yield "trade", make_trade_sets(make_part(make_trade_set(decide_row, skip_asks=plan.skips)))  # type: ignore[arg-type]
+    yield "trade", make_trade_sets(make_part(make_trade_set(decide_row, skip_asks=plan.skips, watched=plan.watched)))  # type: ignore[arg-type]
 
 
 def _on_rows(count: int, act: Callable[..., Any]) -> Any:

@@ -106,6 +106,10 @@ class Kit(Protocol):
         """The third pass, for entries."""
 
     @property
+    def sift_entries(self) -> Callable[..., int]:
+        """The third pass, for the first conditions of entries; it may raise what a hook raises."""
+
+    @property
     def find_exits(self) -> Callable[..., int]:
         """The third pass, for exits."""
 

@@ -21,6 +21,7 @@ from papertape.engine.kernel.state import Fact, FactColumns
 from papertape.engine.kernel.view import bind_hook, signal_part, with_series
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.copying import deep_copy
+from papertape.engine.research.sets.sift import sift_hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -160,13 +161,25 @@ class PlainKit:
     def find_entries(self) -> Callable[..., int]:
         """The third pass, for entries."""
         strategy = self.runner.strategy
-        would = make_would_answer(self._bound("enter", strategy.hooks.enter), len(strategy.signals), enters=True)
+        would = make_would_answer(
+            self._bound(self.runner.guard.guarded_hook("enter", strategy.hooks.enter)),
+            len(strategy.signals),
+            enters=True,
+        )
         return make_find(with_rows(self._count, would), renew=self.plan.renews)
+
+    @cached_property
+    def sift_entries(self) -> Callable[..., int]:
+        """The third pass, for the first conditions of entries; it may raise what a hook raises."""
+        may_enter = self._bound(sift_hook(self.runner.strategy))
+        return make_find(with_rows(self._count, make_would_answer(may_enter, 0, enters=False)), renew=False)
 
     @cached_property
     def find_exits(self) -> Callable[..., int]:
         """The third pass, for exits."""
-        would = make_would_answer(self._bound("leave", self.runner.strategy.hooks.leave), 0, enters=False)
+        would = make_would_answer(
+            self._bound(self.runner.guard.guarded_hook("leave", self.runner.strategy.hooks.leave)), 0, enters=False
+        )
         return make_find(with_rows(self._count, would), renew=self.plan.renews_exit)
 
     @property
@@ -178,13 +191,13 @@ class PlainKit:
     def trade(self) -> Callable[..., int]:
         """The fourth pass."""
         decide_row = with_rows(self._count, make_decide_row(self.runner.decide))
-        return make_trade_sets(make_trade_set(decide_row, skip_asks=self.plan.skips))
+        return make_trade_sets(make_trade_set(decide_row, skip_asks=self.plan.skips, watched=self.plan.watched))
 
-    def _bound(self, name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a deciding hook, guarded and bound to the strategy's view."""
+    def _bound(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a deciding hook, bound to the strategy's view."""
         strategy = self.runner.strategy
         shown = strategy.series, strategy.reference_names, strategy.signals, signal_part(strategy.signals)
-        return bind_hook(*shown, self.runner.guard.guarded_hook(name, hook))
+        return bind_hook(*shown, hook)
 
 
 class _Last:

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import FUNDING, OPEN_INTEREST
 from papertape.engine.kernel.strategy import ignore_fact
-from papertape.engine.research.sets.reads import ANSWER, VIEW, never_zero, observing_reads, reads_of
+from papertape.engine.research.sets.reads import ANSWER, VIEW, never_zero, observing_reads, reads_of, state_params
+from papertape.engine.research.sets.sift import sift_params
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.strategy import Strategy
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from papertape.engine.runner_settings import RunnerSettings
 
 SIDE = (VIEW, "position", "side")
+EXTREMES = (VIEW, "position", "best_usdt"), (VIEW, "position", "worst_usdt")
 OWN = ("position", "account", "symbol")
 """The parts of a view that depend on what was traded."""
 
@@ -24,20 +26,26 @@ OWN = ("position", "account", "symbol")
 class SetPlan(Struct, frozen=True):
     """What decides the passes over the sets of a strategy.
 
-    `observing`, `entering` and `leaving` are the parameters that decide its state, its entries and its exits. Entries
-    are found beforehand if `finds` is true, else it is asked at every close. `skips` says that exits are found too, so
-    that closes may be passed over. `renews` is for an `enter` that reads its own answer, `renews_exit` for `leave`, and
-    `asks_side` for a `leave` that answers by the side.
+    `needing` are the parameters that decide how many candles it needs, `observing`, `entering` and `leaving` those that
+    decide its state, its entries and its exits, and `leaving_state` those that decide what `leave` sees of the state.
+    Entries are found beforehand if `finds` is true, else it is asked at every close; `sifting` has the parameters that
+    each of its first conditions reads. `skips` says that exits are found too, so that closes may be passed over.
+    `renews` is for an `enter` that reads its own answer, `renews_exit` for `leave`, and `asks_side` for a `leave` that
+    answers by the side, and `watched` for hooks that look at the extremes of a position.
     """
 
+    needing: tuple[str, ...]
     observing: tuple[str, ...]
     entering: tuple[str, ...]
     leaving: tuple[str, ...]
+    leaving_state: tuple[str, ...]
     finds: bool
     skips: bool
     renews: bool
     renews_exit: bool
     asks_side: bool
+    watched: bool
+    sifting: tuple[tuple[str, ...], ...]
     shown: tuple[int, ...]
     """By kind, whether a fact that is no candle is shown to the strategy."""
     unfit: str
@@ -63,17 +71,22 @@ def _plan(strategy: Strategy) -> SetPlan:
     shown = [0, 0, 0, 0]
     shown[FUNDING] = int(hooks.on_funding is not ignore_fact)
     shown[OPEN_INTEREST] = int(hooks.on_open_interest is not ignore_fact or "readings" in strategy.source)
+    needs, manage = reads_of(strategy.needs), reads_of(hooks.manage)
     return SetPlan(
+        needing=tuple(name for name in names if needs.reads(VIEW, name)),
         observing=observing_reads(strategy).params(names),
         entering=enter.params(names),
         leaving=leave.params(names),
+        leaving_state=state_params(strategy, leave),
         finds=finds,
         skips=finds and alone and hooks.manage is None,
         renews=enter.reads(ANSWER),
         renews_exit=leave.reads(ANSWER),
         asks_side=leave.reads(*SIDE),
+        watched=any(one.reads(*path) for path in EXTREMES for one in (leave, manage)),
+        sifting=sift_params(strategy) if finds else (),
         shown=tuple(shown),
-        unfit=next(filter(None, map(_unfit, (enter, leave, reads_of(hooks.manage)))), ""),
+        unfit=next(filter(None, map(_unfit, (enter, leave, manage))), ""),
     )
 
 

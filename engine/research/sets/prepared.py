@@ -10,6 +10,7 @@ from papertape.engine.kernel.sets.figures import FIGURES, Figures
 from papertape.engine.kernel.sets.tables import Asks, Exchange, Tables
 from papertape.engine.kernel.state import Account, Position, Settlement, SymbolState
 from papertape.engine.reducer.state import GAP_RESET_MS
+from papertape.engine.research.hook_errors import HOOK_ERRORS
 from papertape.engine.research.set_result import SetResult
 from papertape.events.units import DAY_MS
 
@@ -48,12 +49,15 @@ class PreparedMarket:
     def __init__(self, kit: Kit, plan: SetPlan, tape: Tape, series_ms: Sequence[int]) -> None:
         self.kit, self.plan = kit, plan
         self._followed: tuple[Hashable, Any] | None = None
+        self._entries: tuple[Hashable, Any] = None, None
+        self._exits: tuple[Hashable, Any] = None, None
         self.facts = kit.facts(tape)
         self.candles = kit.candles(self.facts)
         self.table, asks = kit.table(self.candles.total)
         self.rows = kit.rows(self._rows_max(series_ms))
         self.due = kit.records(self._settlements() or [Settlement()])
         observed = kit.observed()
+        self._rings = kit.observed()[2:5]
         markets, series, bars, settlements, readings, signals = observed
         rings = markets, settlements, readings, signals, kit.slots
         idle = kit.records([SymbolState()]), kit.records([Account(day_end_ms=NEVER_MS)])
@@ -132,31 +136,77 @@ class PreparedMarket:
         entries = kit.counting(self.closes + 1)
         return FoundCloses(entries, kit.ints([self.closes]), entries, entries)
 
-    def find_entries(self, states: Any, params: Any, needs: Any, members: Sequence[int]) -> tuple[Any, Any]:
-        """Return the closes at which each of these sets may enter, and their number."""
-        return self._find(self.kit.find_entries, 0, states, params, needs, members)
+    def find_entries(
+        self, key: Hashable, states: Any, params: Any, needs: Any, members: Sequence[int], skipped: int
+    ) -> tuple[Any, Any]:
+        """Return the closes at which each of these sets may enter, and their number.
 
-    def find_exits(self, states: Any, params: Any, needs: Any, members: Sequence[int]) -> tuple[Any, ...]:
-        """Return the first closes at which each of these sets may leave, long and short."""
+        `key` is what decides them, with the key of the states; what was found last is kept. `skipped` has a bit for
+        each of the first conditions of an entry that may differ between them.
+        """
+        key = key, self._followed and self._followed[0]
+        if self._entries[0] != key:
+            self._entries = key, self._find_entries(states, params, needs, members, skipped)
+        found: tuple[Any, Any] = self._entries[1]
+        return found
+
+    def _find_entries(
+        self, states: Any, params: Any, needs: Any, members: Sequence[int], skipped: int
+    ) -> tuple[Any, Any]:
+        own, among = (states, params, needs), self._every()
+        if len(members) > 1 and skipped + 1 < 1 << len(self.plan.sifting):
+            try:
+                [found], [count] = self._find(
+                    self.kit.sift_entries, 0, among, *own, members[:1], self.kit.ints([skipped])
+                )
+                among = found, int(count)
+            except HOOK_ERRORS:  # A condition that failed may have been kept from it by one that was skipped.
+                pass
+        return self._find(self.kit.find_entries, 0, among, *own, members, self.kit.answers)
+
+    def _every(self) -> tuple[Any, int]:
+        """Return all closes, and their number."""
+        return self.kit.counting(self.closes)[0], self.closes
+
+    def find_exits(
+        self, key: Hashable, states: Any, params: Any, needs: Any, members: Sequence[int]
+    ) -> tuple[Any, Any]:
+        """Return the first closes at which each of these sets may leave, long and short.
+
+        `key` is what decides them; what was found last is kept.
+        """
+        if self._exits[0] != key:
+            self._exits = key, self._find_exits(states, params, needs, members)
+        found: tuple[Any, Any] = self._exits[1]
+        return found
+
+    def _find_exits(self, states: Any, params: Any, needs: Any, members: Sequence[int]) -> tuple[Any, Any]:
         sides = []
         for side in SIDES if self.plan.asks_side else SIDES[:1]:
-            found, counts = self._find(self.kit.find_exits, side, states, params, needs, members)
+            own = states, params, needs, members, self.kit.answers
+            found, counts = self._find(self.kit.find_exits, side, self._every(), *own)
             following = self.kit.grid(len(members), self.closes + 1)
             self.kit.fill_following(found, counts, self.closes, following)
             sides.append(following)
         return sides[0], sides[-1]
 
     def _find(
-        self, find: Any, side: int, states: Any, params: Any, needs: Any, members: Sequence[int]
+        self,
+        find: Any,
+        side: int,
+        among: tuple[Any, int],
+        states: Any,
+        params: Any,
+        needs: Any,
+        members: Sequence[int],
+        answers: Any,
     ) -> tuple[Any, Any]:
         """Run the third pass for some sets, on a symbol with a position of a side."""
         kit, asks = self.kit, self.asks
         found, counts = kit.grid(len(members), self.closes + 1), kit.ints([0] * len(members))
-        _, _, bars, settlements, readings, _ = kit.observed()
         desk = kit.records([SymbolState(position=Position(side=side))])
-        seen = self.rows, bars, settlements, readings, states, desk, kit.twin(kit.accounts)
-        chosen = params, needs, kit.ints(members), kit.answers
-        find(self.candles.time_ms, asks, self.closes, *seen, *chosen, found, counts)
+        seen = self.rows, *self._rings, states, desk, kit.twin(kit.accounts)
+        find(self.candles.time_ms, asks, *among, *seen, params, needs, kit.ints(members), answers, found, counts)
         return found, counts
 
     def trade(
@@ -171,15 +221,15 @@ class PreparedMarket:
     ) -> list[SetResult]:
         """Return the results of sets; `groups` has the group of entries of each, and that of exits."""
         kit, count = self.kit, len(members)
-        _, _, bars, settlements, readings, _ = kit.observed()
         figures, days = kit.zeros(Figures, count), kit.floats(count, extent.days)
         tables = Tables(self.candles, self.table, self.asks, self.rows, self.due)
         span = self.total, extent.first, extent.end
         sets = kit.ints(members), kit.facts_scratch, states, params, needs
         accounts = kit.copies(kit.desks, count), kit.copies(kit.accounts, count)
         exchange = Exchange(kit.rules, kit.contracts, kit.tiers, kit.answers, kit.out, kit.notes)
-        rings = bars, settlements, readings
-        kit.trade(tables, *span, *rings, *found, *map(kit.ints, groups), *sets, *accounts, exchange, figures, days)
+        kit.trade(
+            tables, *span, *self._rings, *found, *map(kit.ints, groups), *sets, *accounts, exchange, figures, days
+        )
         ends = kit.rows_bytes(days)
         return [
             SetResult._make((*leaves[:FIGURES], 0, end)) for leaves, end in zip(kit.leaves(figures), ends, strict=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ReadPath = tuple[str, ...]
 VIEW, PARAMS, ANSWER = "view", "params", "answer"
+WHOLE = ""
+"""Stands for all fields of a state."""
 KERNEL = "papertape.engine.kernel."
 ANSWERS = "papertape.engine.kernel.answers"
 INDICATORS = "papertape.engine.kernel.indicators"
@@ -55,9 +57,16 @@ def reads_of(hook: Callable[..., Any] | None, never_zero: frozenset[ReadPath] = 
     """Return what decides the answer of a hook, and what it writes; `never_zero` are parameters that cannot be 0."""
     if hook is None or hook in DO_NOTHING:
         return Reads(frozenset())
-    function = _source(hook)
+    function = source_of(hook)
     if function is None:
         return Reads(frozenset({(VIEW,), (PARAMS,), (ANSWER,)}), frozenset({(VIEW,)}))
+    return reads_in(hook, function, never_zero)
+
+
+def reads_in(
+    hook: Callable[..., Any], function: ast.FunctionDef, never_zero: frozenset[ReadPath] = frozenset()
+) -> Reads:
+    """Return what decides the answer of a function with the arguments of a hook, in the place of the hook."""
     names = [argument.arg for argument in function.args.args]
     roles = dict(zip(names, (VIEW, PARAMS, ANSWER), strict=False))
     reader = _Reader(hook, function, {name: frozenset({(role,)}) for name, role in roles.items()}, never_zero)
@@ -69,6 +78,37 @@ def observing_reads(strategy: Strategy) -> Reads:
     hooks = strategy.hooks
     found = [reads_of(hook) for hook in (hooks.observe, hooks.on_funding, hooks.on_open_interest, hooks.on_gap)]
     return Reads(frozenset().union(*(one.paths for one in found)), frozenset())
+
+
+def state_params(strategy: Strategy, reads: Reads) -> tuple[str, ...]:
+    """Return the parameters that decide what a hook that reads `reads` sees of the strategy's state.
+
+    A statement of `observe` that updates one field, as `update_rsi(state.rsi, view.m5, params.period)` does, stands for
+    that field alone. Where there is anything else, all fields depend on all that the observing hooks read.
+    """
+    hooks, names = strategy.hooks, strategy.parameters.__struct_fields__
+    function, wanted = source_of(hooks.observe), _state_fields(reads.paths)
+    body = [] if function is None else function.body
+    assigned = [one for one in body if isinstance(one, ast.Assign)]
+    calls = [one for one in body if isinstance(one, ast.Expr)]
+    others = {hooks.on_funding, hooks.on_open_interest, hooks.on_gap} - DO_NOTHING
+    if function is None or others or len(assigned) + len(calls) < len(body) or WHOLE in wanted:
+        return observing_reads(strategy).params(names)
+    parts = [ast.FunctionDef(function.name, function.args, [*assigned, one], []) for one in calls]
+    updates = [reads_in(hooks.observe, one) for one in parts]
+    for _ in updates:  # A field may depend on another one, and that on the next.
+        for one in updates:
+            if wanted & (fields := _state_fields(one.paths | one.writes)):
+                wanted |= fields
+    if WHOLE in wanted:
+        return observing_reads(strategy).params(names)
+    own = [one.paths for one in updates if wanted & _state_fields(one.paths | one.writes)]
+    return Reads(frozenset().union(*own)).params(names)
+
+
+def _state_fields(paths: Iterable[ReadPath]) -> set[str]:
+    """Return the fields of the strategy's state among paths, `WHOLE` for all of them."""
+    return {path[2] if len(path) > 2 else WHOLE for path in paths if path[:2] == (VIEW, "state")[: len(path)]}
 
 
 def never_zero(strategy: Strategy) -> frozenset[ReadPath]:
@@ -84,7 +124,7 @@ def never_zero(strategy: Strategy) -> frozenset[ReadPath]:
 
 
 @cache
-def _source(function: Callable[..., Any]) -> ast.FunctionDef | None:
+def source_of(function: Callable[..., Any]) -> ast.FunctionDef | None:
     """Return the syntax tree of a function, None if there is none."""
     try:
         [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
@@ -283,7 +323,7 @@ class _Reader:
 
     def _reader_of(self, called: Any, node: ast.Call) -> _Reader | None:
         """Return the reader of a called function, None if its arguments cannot be told apart."""
-        tree = _source(called)
+        tree = source_of(called)
         if tree is None or node.keywords or self.depth >= DEPTH_MAX:
             return None
         if any(isinstance(argument, ast.Starred) for argument in node.args):
