@@ -79,26 +79,30 @@ class ChainReader(ABC):
         self._codec = codec
 
     @abstractmethod
-    def _end_at_or_before(self, seq: int) -> Head:
+    def end_at_or_before(self, seq: int) -> Head:
         """Return the end of the last row that ends at or before `seq`."""
 
     @abstractmethod
-    def _rows_after(self, seq: int) -> Iterator[Row]:
+    def rows_after(self, seq: int) -> Iterator[Row]:
         """Yield the rows that begin after `seq`."""
 
     def head(self) -> Head:
         """See `events.log.LogReader.head`."""
-        return self._end_at_or_before(_SEQ_MAX)
+        return self.end_at_or_before(_SEQ_MAX)
 
     def hash_at(self, seq: int) -> bytes | None:
         """See `events.log.LogReader.hash_at`."""
-        end = self._end_at_or_before(seq)
+        end = self.end_at_or_before(seq)
         return end.hash if end.seq == seq else None
 
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
         """See `events.log.LogReader.commits`."""
-        predecessor = self._end_at_or_before(after_seq)
-        commits = verify_rows(self._rows_after(predecessor.seq), predecessor, self._codec)
+        return self.rehashed_commits(after_seq)
+
+    def rehashed_commits(self, after_seq: int = 0) -> Iterator[Commit]:
+        """Yield what `commits` yields, but compute the hash of every row anew, also of sealed ones."""
+        predecessor = self.end_at_or_before(after_seq)
+        commits = verify_rows(self.rows_after(predecessor.seq), predecessor, self._codec)
         return dropwhile(lambda commit: commit.last_seq <= after_seq, commits)
 
     def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:

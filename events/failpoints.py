@@ -21,7 +21,9 @@ NOTIFIER_FAILPOINTS = ("before_alert", "after_alert", "after_alert_cursor")
 """While an alert is sent: its seq is durable, Telegram has accepted it, the cursor has advanced."""
 RESTORE_FAILPOINTS = ("restore_staged", "restore_kept", "restore_unlinked", "restore_switched", "restore_laid")
 """While a backup is restored: the copy is complete, the old log is kept, and each file that is moved."""
-KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS, *RESTORE_FAILPOINTS)
+SEAL_FAILPOINTS = ("seal_written", "seal_catalogued", "seal_deleted")
+"""While old commits are sealed: the file is durable, the catalogue lists it, some of its rows left SQLite."""
+KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS, *RESTORE_FAILPOINTS, *SEAL_FAILPOINTS)
 
 
 class _Armed(Struct):

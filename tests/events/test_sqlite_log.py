@@ -288,7 +288,7 @@ def other_program(path: Path) -> None:
 def newer_layout(path: Path) -> None:
     asyncio.run(written(path))
     with closing(sqlite3.connect(path)) as raw:
-        raw.executescript("PRAGMA user_version = 2")
+        raw.executescript("PRAGMA user_version = 3")
 
 
 FOREIGN = [(letters, LogForeign), (other_program, LogForeign), (newer_layout, LogFromNewerVersion)]

@@ -1,0 +1,121 @@
+"""Move old commits into sealed segments: `python -m papertape.events.segments.sealing LOG LAST_SEQ` writes one.
+
+A seal has three steps, and may be interrupted after each. This module writes the segment, in a process of its own
+beside a running engine: paced, read-only, and ended with its parent. Whoever holds the log then enters it into the
+catalogue, and deletes the rows. A segment that is not in the catalogue means nothing and is removed by the next seal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from papertape.events.chain import row_head, verify_rows
+from papertape.events.codec import CODEC
+from papertape.events.errors import LogDamaged, LogError
+from papertape.events.proving import NICENESS, SHARE, DamageReport, Throttle
+from papertape.events.segments.folder import sealed_folder, strangers
+from papertape.events.segments.segment_file import SegmentInfo, write_segment
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.units import DAY_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from papertape.events.chain import Row
+    from papertape.events.log import Head
+
+SEGMENT_EVENTS_MAX: Final = 131_072
+SEGMENT_EVENTS_MIN: Final = 65_536
+"""Fewer events stay in SQLite, so that a small log does not become many small files."""
+KEEP_MS: Final = DAY_MS
+
+
+def sealed_until(reader: SqliteLogReader) -> int:
+    """Return the last event that is in a segment, 0 if there is none. Raise LogError."""
+    listed = reader.segments()
+    return listed[-1].info.last_seq if listed else 0
+
+
+def next_segment_end(reader: SqliteLogReader, before_ms: int, events_min: int = SEGMENT_EVENTS_MIN) -> int | None:
+    """Return the last event of the next segment; None while fewer than `events_min` events are old enough.
+
+    All events of a segment were recorded before `before_ms`, and the newest row is never one of them.
+    """
+    after, newest = sealed_until(reader), reader.head().seq
+    last = _last_seq_before(reader, before_ms, after, newest)
+    last = reader.end_at_or_before(min(last, after + SEGMENT_EVENTS_MAX)).seq
+    return last if last - after >= max(1, events_min) else None
+
+
+def whole_days_before(now_ms: int, keep_ms: int = KEEP_MS) -> int:
+    """Return the start of the newest day of which everything may be kept: what was recorded before is old."""
+    return (now_ms - keep_ms) // DAY_MS * DAY_MS
+
+
+def _last_seq_before(reader: SqliteLogReader, before_ms: int, after: int, newest: int) -> int:
+    """Return the end of the last row after `after` that is older than `before_ms` and not the newest; or `after`."""
+    old, young = after, newest
+    while old < young:  # All rows up to `old` are old enough, and the one that holds `young` is not.
+        row = next(reader.rows_after(reader.end_at_or_before((old + young) // 2).seq), None)
+        if row is None or row_head(row).seq >= newest or row[2] >= before_ms:
+            young = (old + young) // 2
+        else:
+            old = row_head(row).seq
+    return old
+
+
+def remove_unlisted(db: Path, reader: SqliteLogReader) -> None:
+    """Remove what interrupted seals left: segments that the catalogue does not list. The caller holds the log."""
+    for path in strangers(sealed_folder(db), reader.segments()):
+        path.unlink(missing_ok=True)
+
+
+def write_next_segment(db: Path, last_seq: int, on_row: Callable[[int], None]) -> SegmentInfo:
+    """Write the events after the newest segment, up to `last_seq`, into a new one beside the log, and return it.
+
+    `on_row` gets the seq of each row. Raise LogDamaged for a damaged row, LogError or OSError on failure.
+    """
+    with closing(SqliteLogReader(db)) as reader:
+        remove_unlisted(db, reader)
+        before = reader.end_at_or_before(sealed_until(reader))
+        return write_segment(sealed_folder(db), before, _verified_rows(reader, before, last_seq, on_row))
+
+
+def _verified_rows(reader: SqliteLogReader, end: Head, last_seq: int, on_row: Callable[[int], None]) -> Iterator[Row]:
+    """Yield the rows after `end` up to `last_seq`, each checked against the chain: damage is never sealed."""
+    for row in reader.rows_after(end.seq):
+        for commit in verify_rows([row], end, CODEC):
+            yield row
+            on_row(commit.last_seq)
+        end = row_head(row)
+        if end.seq >= last_seq:
+            return
+
+
+def main(db: Path, last_seq: int) -> int:
+    """Write one segment, print what it is, and return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the engine, which ends this process.
+    os.nice(NICENESS)
+    parent = os.getppid()
+    pace = Throttle(SHARE, lambda: os.getppid() == parent)
+    try:
+        info = write_next_segment(db, last_seq, lambda _: pace.step())
+    except LogDamaged as damage:
+        sys.stdout.buffer.write(msgspec.json.encode(DamageReport(damage.seq, damage.reason)))
+        return damage.exit_code
+    except (LogError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.buffer.write(msgspec.json.encode(info))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
