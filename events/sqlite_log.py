@@ -239,6 +239,8 @@ class SqliteEventLog:
                 connecting = aiosqlite.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, factory=WholeScripts)
                 connection = await stack.enter_async_context(connecting)
             await prepare(file, connection, pages_max)
+            with translate_driver_errors(file):
+                await give_back_pages(connection)
             head_file = HeadFile(file, head)
             stack.callback(head_file.close)
             place = Place(named, file)
@@ -313,11 +315,6 @@ class SqliteEventLog:
         """Delete the oldest sealed rows, `rows_max` at most, and return how many. Raise LogError on failure."""
         with translate_driver_errors(self.path):
             return await delete_sealed_rows(self._connection, rows_max)
-
-    async def give_back_pages(self) -> None:
-        """Shrink the file to its rows; nothing can be appended meanwhile. Raise LogError on failure."""
-        with translate_driver_errors(self.path):
-            await give_back_pages(self._connection)
 
     def reader(self) -> SqliteLogReader:
         """Return a reader of the same log."""

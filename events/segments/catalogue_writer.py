@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from papertape.events.errors import LogError
 from papertape.events.failpoints import hit
-from papertape.events.segments.catalogue import DELETE_SEALED, insert_script
+from papertape.events.segments.catalogue import DELETE_SEALED, SEALED_SCHEMA_VERSION, insert_script
 
 if TYPE_CHECKING:
     import aiosqlite
 
     from papertape.events.segments.segment_file import SegmentInfo
+
+
+FREE_BYTES_MIN: Final = 64 << 20
+"""Less is soon used by new rows."""
 
 
 class WholeScripts(sqlite3.Connection):
@@ -32,21 +37,35 @@ class WholeScripts(sqlite3.Connection):
 
 
 async def add_segment(connection: aiosqlite.Connection, info: SegmentInfo) -> None:
-    """Enter a segment whose file is durable. Raise sqlite3.Error if it does not continue the catalogue."""
+    """Enter a segment whose file is durable. Raise LogError if it does not continue the catalogue, or sqlite3.Error."""
     hit("seal_written")
-    await connection.executescript(insert_script(info))
+    try:
+        await connection.executescript(insert_script(info))
+    except sqlite3.IntegrityError as error:
+        raise LogError(f"the events {info.first_seq} to {info.last_seq} cannot be sealed: {error}") from error
     hit("seal_catalogued")
 
 
 async def delete_sealed_rows(connection: aiosqlite.Connection, rows_max: int) -> int:
     """Delete the oldest rows that a segment holds, `rows_max` at most, and return how many. Raise sqlite3.Error."""
+    [(version,)] = await connection.execute_fetchall("PRAGMA user_version")
+    if version < SEALED_SCHEMA_VERSION:
+        return 0
     async with connection.execute(DELETE_SEALED, (rows_max,)) as cursor:
         deleted = cursor.rowcount
     hit("seal_deleted")
     return deleted
 
 
-async def give_back_pages(connection: aiosqlite.Connection) -> None:
-    """Make the file as small as its rows, in one step that blocks all writing. A full disk leaves it as it is."""
-    with suppress(sqlite3.OperationalError):
-        await connection.execute("VACUUM")
+async def give_back_pages(connection: aiosqlite.Connection, free_bytes_min: int = FREE_BYTES_MIN) -> None:
+    """Make the file as small as its rows if most of it is free; nothing else can be written meanwhile.
+
+    That takes as long as copying the rows. A full disk leaves the file as it is. Raise sqlite3.Error.
+    """
+    numbers = [
+        await connection.execute_fetchall(f"PRAGMA {name}") for name in ("page_size", "page_count", "freelist_count")
+    ]
+    size, pages, free = (int(next(iter(rows))[0]) for rows in numbers)
+    if free * size > free_bytes_min and 2 * free > pages:
+        with suppress(sqlite3.OperationalError):
+            await connection.execute("VACUUM")

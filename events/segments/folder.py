@@ -50,7 +50,7 @@ def find_segment(sealed: Sealed, folder: Path) -> Path:
 def check_digest(path: Path, info: SegmentInfo) -> None:
     """Compare a whole file with what the catalogue says of it. Raise LogDamaged, or OSError if it cannot be read."""
     with path.open("rb") as file:
-        digest = file_digest(file, lambda: blake2b(digest_size=_DIGEST_BYTES)).digest()  # type: ignore[arg-type]
+        digest = file_digest(file, lambda: blake2b(digest_size=_DIGEST_BYTES)).digest()
     if digest != info.digest:
         raise LogDamaged(info.first_seq, f"the sealed segment {path} is not the file that was sealed")
 
