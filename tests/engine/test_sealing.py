@@ -43,17 +43,20 @@ async def watched(path: Path, days: int, seal_until: int, said: list[str]) -> No
     sealing = asyncio.ensure_future(Sealing(log, bus, clock, said.append, events_min=10).watch(SOON_S, SOON_S))
     try:
         async with asyncio.timeout(PATIENCE_S):
-            with closing(SqliteLogReader(path)) as reader:
-                while sealed_until(reader) < seal_until and not said and not sealing.done():
-                    await log.append(log.head.seq, candles(2, log.head.seq))
-                    await asyncio.sleep(SOON_S)
-            while await log.delete_sealed_rows(0) or (oldest_seq(path) <= seal_until and not said):
+            while not (sealing.done() or said or is_sealed(path, seal_until)):
+                await log.append(log.head.seq, candles(2, log.head.seq))
                 await asyncio.sleep(SOON_S)
     finally:
         bus.close()
         await asyncio.wait({sealing}, timeout=PATIENCE_S)
         await log.close()
     sealing.result()
+
+
+def is_sealed(path: Path, seq: int) -> bool:
+    """Whether the events up to there are in segments, and no longer in SQLite."""
+    with closing(SqliteLogReader(path)) as reader:
+        return sealed_until(reader) >= seq and oldest_seq(path) > seq
 
 
 def oldest_seq(path: Path) -> int:
