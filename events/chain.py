@@ -65,7 +65,7 @@ def verify_rows(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterato
         events, causes = codec.decode(seq, blob)
         if not count == len(events) == len(causes):
             raise LogDamaged(seq, f"the row declares {count} events, but holds {len(events)} and {len(causes)} causes")
-        yield Commit(seq, recorded_at_ms, events, causes, stored_hash)
+        yield Commit(seq, recorded_at_ms, events, causes)
         next_seq, previous_hash = seq + count, stored_hash
 
 

@@ -20,12 +20,15 @@ Decoded = tuple[list[Event], list[int]]
 
 
 class Codec:
-    """Encodes and decodes the events of one commit; `upcasters` maps each old type to the function that converts it."""
+    """Encodes and decodes the events of one commit; `upcasters` maps each old type to the function that converts it.
+
+    `kinds` are the types by tag, those of old shapes included.
+    """
 
     def __init__(self, event_types: Sequence[type[Event]], upcasters: Mapping[type[Event], Upcaster]) -> None:
         """Build the decoder; `event_types` are the newest shapes. Raise TypeError if two types share a tag, a bug."""
         types = (*event_types, *upcasters)
-        self._tags = frozenset(str(kind.__struct_config__.tag) for kind in types)
+        self.kinds = {str(kind.__struct_config__.tag): kind for kind in types}
         self._upcasters = dict(upcasters)
         self._encoder = msgspec.msgpack.Encoder()
         shape: Any = tuple[list[Union[types]], list[int]]  # type: ignore[valid-type]  # noqa: UP007 - built at run time
@@ -40,7 +43,7 @@ class Codec:
         events, causes = [entry.event for entry in entries], [entry.cause for entry in entries]
         try:
             readable = self._decoder.decode(self._encoder.encode((events, causes)))
-            return self._encoder.encode(self._upcast(readable) if self._upcasters else readable)
+            return self._encoder.encode(self.upcast(readable))
         except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
             names = ", ".join(sorted({type(event).__name__ for event in events}))
             raise UsageError(f"a commit of {names} cannot be written: {error}") from error
@@ -50,18 +53,26 @@ class Codec:
 
         Raise LogFromNewerVersion for an unknown tag, LogDamaged for everything else.
         """
+        return self.upcast(self.decode_as_written(first_seq, blob))
+
+    def decode_as_written(self, first_seq: int, blob: bytes) -> Decoded:
+        """Return the events in the shapes in which they were written, and the causes. Raise like `decode`."""
         try:
-            decoded = self._decoder.decode(blob)
+            return self._decoder.decode(blob)
         except (ValueError, msgspec.MsgspecError) as error:
             raise self._refusal(first_seq, blob, error) from error
-        return self._upcast(decoded) if self._upcasters else decoded
+
+    def encode_as_written(self, events: Sequence[Event], causes: Sequence[int]) -> bytes:
+        """Return the blob of events that `decode_as_written` returned, the same bytes if the row was canonical."""
+        return self._encoder.encode((events, causes))
 
     def old_tags(self, blob: bytes) -> list[str]:
         """Return the tags in a row that are converted to newer shapes, once for each event."""
         old = {str(kind.__struct_config__.tag) for kind in self._upcasters}
         return [tag for tag in _tags(blob) if tag in old]
 
-    def _upcast(self, decoded: Decoded) -> Decoded:
+    def upcast(self, decoded: Decoded) -> Decoded:
+        """Return the events in their newest shapes."""
         events, causes = decoded
         if self._upcasters.keys().isdisjoint(map(type, events)):
             return decoded
@@ -78,7 +89,7 @@ class Codec:
 
     def _refusal(self, first_seq: int, blob: bytes, error: Exception) -> LogDamaged:
         for offset, tag in enumerate(_tags(blob)):
-            if tag is not None and tag not in self._tags:
+            if tag is not None and tag not in self.kinds:
                 return LogFromNewerVersion(first_seq + offset, f"this version does not know the event {tag}")
         return LogDamaged(first_seq, f"the row cannot be decoded: {error}")
 

@@ -25,7 +25,7 @@ class Entry(Struct, frozen=True):
     cause: int = 0
 
 
-class Recorded(Struct, frozen=True):
+class Recorded(Struct, frozen=True, gc=False):
     """An event in the log."""
 
     seq: int
@@ -34,14 +34,13 @@ class Recorded(Struct, frozen=True):
     event: Event
 
 
-class Commit(Struct, frozen=True):
-    """A row: the events `seq` to `seq + len(events) - 1`, all recorded at once."""
+class Commit(Struct, frozen=True, gc=False):
+    """A row: the events `seq` to `seq + len(events) - 1`, all recorded at once. `LogReader.hash_at` knows its hash."""
 
     seq: int
     recorded_at_ms: int
     events: list[Event]
     causes: list[int]
-    hash: bytes
 
     @property
     def last_seq(self) -> int:

@@ -102,22 +102,27 @@ class ProofRun:
 
     def _read(self, after: Head, until_seq: int | None, moved: Callable[[Head], Proof]) -> None:
         """Check every row after `after`, up to the end of the log or to `until_seq`."""
+        seq = after.seq
         try:
             for commit in self._reader.commits(after.seq):
-                after = Head(commit.last_seq, commit.hash)
-                self.proof = moved(after)
-                if until_seq is not None and after.seq >= until_seq:
-                    return
+                seq = commit.last_seq
+                if until_seq is not None and seq >= until_seq:
+                    break
                 self._pace.step()
-                self._save_when_due()
+                if time.monotonic() - self._saved_s >= SAVE_EVERY_S:
+                    self._saved_s = time.monotonic()
+                    self.proof = moved(self._end(seq))
+                    write_proof(self._path, self.proof)
         except LogDamaged as damage:
-            self.proof = replace(self.proof, damage=Damage(damage.seq, damage.reason, after))
+            self.proof = replace(moved(self._end(seq)), damage=Damage(damage.seq, damage.reason, self._end(seq)))
             raise
+        self.proof = moved(self._end(seq))
 
-    def _save_when_due(self) -> None:
-        if time.monotonic() - self._saved_s >= SAVE_EVERY_S:
-            self._saved_s = time.monotonic()
-            write_proof(self._path, self.proof)
+    def _end(self, seq: int) -> Head:
+        """Return the end of the row that was read last."""
+        row_hash = self._reader.hash_at(seq)
+        assert row_hash is not None, f"no row ends at seq {seq}"
+        return Head(seq, row_hash)
 
     def _is_round_due(self) -> bool:
         age_ms = _now_ms() - self.proof.round_began_at_ms

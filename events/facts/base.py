@@ -85,7 +85,7 @@ class Timing(IntEnum):
     """History before the start: feeds the indicators and nothing else."""
 
 
-class Event(Struct, frozen=True, array_like=True):
-    """A fact, and the time at which it became true."""
+class Event(Struct, frozen=True, array_like=True, gc=False):
+    """A fact, and the time at which it became true. It holds no events, so the garbage collector need not track it."""
 
     at_ms: int

@@ -1,1 +1,1 @@
-"""Sealed segments: old commits of a log, moved from SQLite into immutable files beside it."""
+"""Sealed segments: immutable files that hold old commits in columns."""

@@ -58,7 +58,7 @@ def test_what_was_exported_is_the_same_log_to_the_last_bit_when_imported(small: 
 @examples(300)
 def test_every_fact_comes_back_from_its_row(event: Event) -> None:
     [entry] = CODEC.decode(1, CODEC.encode_commit([Entry(event)]))[0]
-    rows = encode_rows([Commit(1, 7, [entry], [0], b"")], CODEC, redact=False)
+    rows = encode_rows([Commit(1, 7, [entry], [0])], CODEC, redact=False)
     if re.search(r"\b(inf|nan)\b", repr(structs.astuple(entry))):
         with pytest.raises(PortableDamaged, match="not finite"):
             list(rows)
@@ -69,7 +69,7 @@ def test_every_fact_comes_back_from_its_row(event: Event) -> None:
 def test_an_infinite_number_inside_a_nested_part_of_an_event_is_refused() -> None:
     event = structs.replace(opened(), targets=(Target(price_usdt=1.0, fraction=0.0, part=inf),))
     with pytest.raises(PortableDamaged, match="not finite"):
-        list(encode_rows([Commit(1, 7, [event], [0], b"")], CODEC, redact=False))
+        list(encode_rows([Commit(1, 7, [event], [0])], CODEC, redact=False))
 
 
 def test_redacted_says_no_name_and_no_reason_and_replays_alike(small: Path) -> None:
