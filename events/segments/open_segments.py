@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from papertape.events.errors import LogDamaged, LogError
+from papertape.events.errors import LogError
 from papertape.events.segments.folder import check_digest, find_segment
 from papertape.events.segments.segment_file import SegmentFile
 
@@ -46,8 +46,4 @@ class OpenSegments:
             check_digest(path, sealed.info)
         except OSError as error:
             raise LogError(f"the sealed segment {path} cannot be read: {error.strerror}") from error
-        file = SegmentFile(path, sealed.info, self._codec)
-        if file.info != sealed.info:
-            file.close()
-            raise LogDamaged(sealed.info.first_seq, f"the catalogue does not describe the sealed segment {path}")
-        return file
+        return SegmentFile(path, sealed.info, self._codec)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from papertape.events.chain import row_head, verify_rows
-from papertape.events.codec import CODEC
+from papertape.events.chain import row_head
+from papertape.events.durable import make_folder
 from papertape.events.errors import LogDamaged, LogError
 from papertape.events.proving import NICENESS, SHARE, DamageReport, Throttle
 from papertape.events.segments.folder import sealed_folder, strangers
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from papertape.events.chain import Row
-    from papertape.events.log import Head
 
 SEGMENT_EVENTS_MAX: Final = 131_072
 SEGMENT_EVENTS_MIN: Final = 65_536
@@ -85,17 +84,16 @@ def write_next_segment(db: Path, last_seq: int, on_row: Callable[[int], None]) -
     with closing(SqliteLogReader(db)) as reader:
         remove_unlisted(db, reader)
         before = reader.end_at_or_before(sealed_until(reader))
-        return write_segment(sealed_folder(db), before, _verified_rows(reader, before, last_seq, on_row))
+        make_folder(sealed_folder(db))
+        return write_segment(sealed_folder(db), before, _rows_up_to(reader, before.seq, last_seq, on_row))
 
 
-def _verified_rows(reader: SqliteLogReader, end: Head, last_seq: int, on_row: Callable[[int], None]) -> Iterator[Row]:
-    """Yield the rows after `end` up to `last_seq`, each checked against the chain: damage is never sealed."""
-    for row in reader.rows_after(end.seq):
-        for commit in verify_rows([row], end, CODEC):
-            yield row
-            on_row(commit.last_seq)
-        end = row_head(row)
-        if end.seq >= last_seq:
+def _rows_up_to(reader: SqliteLogReader, after: int, last_seq: int, on_row: Callable[[int], None]) -> Iterator[Row]:
+    for row in reader.rows_after(after):
+        yield row
+        end = row_head(row).seq
+        on_row(end)
+        if end >= last_seq:
             return
 
 
