@@ -52,21 +52,28 @@ def verify_rows(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterato
 
     Raise LogDamaged or LogFromNewerVersion at the first invalid row.
     """
-    next_seq, previous_hash = predecessor.seq + 1, predecessor.hash
-    for seq, count, recorded_at_ms, blob, stored_hash in rows:
-        if seq != next_seq:
-            raise LogDamaged(next_seq, f"the row is missing; the next one begins at seq {seq}")
-        try:
-            is_intact = row_hash(previous_hash, seq, count, recorded_at_ms, blob) == stored_hash
-        except (TypeError, struct.error) as error:  # A flipped bit can also change the type of a column.
-            raise LogDamaged(seq, f"the row is torn: {error}") from error
-        if not is_intact:
-            raise LogDamaged(seq, "the row does not match its hash")
+    end = predecessor
+    for row in rows:
+        end = next_end(end, row)
+        seq, count, recorded_at_ms, blob, _ = row
         events, causes = codec.decode(seq, blob)
         if not count == len(events) == len(causes):
             raise LogDamaged(seq, f"the row declares {count} events, but holds {len(events)} and {len(causes)} causes")
         yield Commit(seq, recorded_at_ms, events, causes)
-        next_seq, previous_hash = seq + count, stored_hash
+
+
+def next_end(end: Head, row: Row) -> Head:
+    """Return the end of a row that continues the chain at `end`. Raise LogDamaged if it does not."""
+    seq, count, recorded_at_ms, blob, stored_hash = row
+    if seq != end.seq + 1:
+        raise LogDamaged(end.seq + 1, f"the row is missing; the next one begins at seq {seq}")
+    try:
+        is_intact = row_hash(end.hash, seq, count, recorded_at_ms, blob) == stored_hash
+    except (TypeError, struct.error) as error:  # A flipped bit can also change the type of a column.
+        raise LogDamaged(seq, f"the row is torn: {error}") from error
+    if not is_intact:
+        raise LogDamaged(seq, "the row does not match its hash")
+    return Head(seq + count - 1, stored_hash)
 
 
 class ChainReader(ABC):

@@ -157,7 +157,7 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
     head, cursors = head_path(db), [path for path in old_files if path.name.startswith(f"{db.name}.cursors")]
     aside = _new_folder(db, now_ms) if old_files else None
     if aside is not None:
-        is_whole = _empty_wal(db)
+        is_whole = empty_wal(db)
         for path in (*database_files, head):
             if path.exists():
                 _link_or_copy(path, aside)
@@ -178,7 +178,7 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
     return aside
 
 
-def _empty_wal(db: Path) -> bool:
+def empty_wal(db: Path) -> bool:
     """Checkpoint the `-wal` into the log's file; return False if it is too damaged. Raise LogBusy if it is in use."""
     if not db.exists():
         return True

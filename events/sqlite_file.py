@@ -34,7 +34,7 @@ PAGES_MAX = 0xFFFFFFFE
 
 INSERT = "INSERT INTO commits VALUES (?, ?, ?, ?, ?)"
 
-_SCHEMA = f"""
+SCHEMA = f"""
 BEGIN IMMEDIATE;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
@@ -201,7 +201,7 @@ async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) 
         if (journal_mode, synchronous) != ("wal", 2):
             raise LogError(f"{path}: SQLite set journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
         if await _pragma(connection, "application_id") != APPLICATION_ID:  # An existing log stays unchanged.
-            await connection.executescript(_SCHEMA)
+            await connection.executescript(SCHEMA)
         if wal_bytes(path) < WAL_BYTES:
             await _extend_wal(connection)
         await _pragma(connection, f"max_page_count = {pages_max}")

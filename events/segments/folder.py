@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+from contextlib import suppress
 from hashlib import blake2b, file_digest
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.beside import sibling_path
+from papertape.events.durable import rename_durably
 from papertape.events.errors import LogArchived, LogDamaged
 from papertape.events.segments.segment_file import segment_path
 
@@ -55,8 +59,36 @@ def check_digest(path: Path, info: SegmentInfo) -> None:
         raise LogDamaged(info.first_seq, f"the sealed segment {path} is not the file that was sealed")
 
 
-def strangers(folder: Path, listed: list[Sealed]) -> Iterator[Path]:
-    """Yield the files in a folder of segments, unfinished ones too, that the catalogue does not list."""
+def unlisted_segments(folder: Path, listed: list[Sealed]) -> Iterator[Path]:
+    """Yield the segments in a folder that the catalogue does not list."""
     known = {segment_path(folder, sealed.info) for sealed in listed}
-    yield from (path for path in folder.glob(PATTERN) if path not in known)
-    yield from folder.glob(".*")
+    yield from (path for path in folder.glob(PATTERN) if not path.name.startswith(".") and path not in known)
+
+
+def unfinished_files(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder of segments that a killed process left unfinished."""
+    yield from (path for path in folder.glob(".*") if path.is_file())
+
+
+def copy_segment(source: Path, folder: Path, info: SegmentInfo, *, may_link: bool = False) -> bool:
+    """Bring a segment into a folder, unless it is there; return whether it was missing.
+
+    A copy is durable and compared with the digest before it gets its name; with `may_link`, a hard link is tried first.
+    The caller syncs the folder after links. Raise LogDamaged for another file, OSError on failure.
+    """
+    target = segment_path(folder, info)
+    if target.is_file() and target.stat().st_size == info.size_bytes:
+        return False
+    if may_link:
+        with suppress(OSError):  # Another disk, or one without links.
+            os.link(source, target)
+            return True
+    partial = folder / f".{target.name}.{os.getpid()}"
+    try:
+        shutil.copyfile(source, partial)
+        check_digest(partial, info)
+        rename_durably(partial, target)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,9 +19,10 @@ import msgspec
 from papertape.events.chain import row_head
 from papertape.events.durable import make_folder
 from papertape.events.errors import LogDamaged, LogError
+from papertape.events.failpoints import hit
 from papertape.events.proving import NICENESS, SHARE, DamageReport, Throttle
-from papertape.events.segments.folder import sealed_folder, strangers
-from papertape.events.segments.segment_file import SegmentInfo, write_segment
+from papertape.events.segments.folder import sealed_folder, unfinished_files, unlisted_segments
+from papertape.events.segments.segment_file import SegmentFile, SegmentInfo, write_segment
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.events.units import DAY_MS
 
@@ -70,10 +71,21 @@ def _last_seq_before(reader: SqliteLogReader, before_ms: int, after: int, newest
     return old
 
 
-def remove_unlisted(db: Path, reader: SqliteLogReader) -> None:
-    """Remove what interrupted seals left: segments that the catalogue does not list. The caller holds the log."""
-    for path in strangers(sealed_folder(db), reader.segments()):
+def remove_leftovers(db: Path, reader: SqliteLogReader) -> None:
+    """Remove unfinished files, and segments that are not in the catalogue because all their rows are in SQLite.
+
+    A segment of another history is left alone. The caller holds the log. Raise LogError or OSError.
+    """
+    folder = sealed_folder(db)
+    for path in unfinished_files(folder):
         path.unlink(missing_ok=True)
+    for path in unlisted_segments(folder, reader.segments()):
+        with suppress(LogDamaged):
+            file = SegmentFile(path)
+            file.close()
+            if reader.hash_at(file.info.last_seq) == file.info.hash_after:
+                path.unlink()
+                hit("seal_leftover_removed")
 
 
 def write_next_segment(db: Path, last_seq: int, on_row: Callable[[int], None]) -> SegmentInfo:
@@ -82,7 +94,7 @@ def write_next_segment(db: Path, last_seq: int, on_row: Callable[[int], None]) -
     `on_row` gets the seq of each row. Raise LogDamaged for a damaged row, LogError or OSError on failure.
     """
     with closing(SqliteLogReader(db)) as reader:
-        remove_unlisted(db, reader)
+        remove_leftovers(db, reader)
         before = reader.end_at_or_before(sealed_until(reader))
         make_folder(sealed_folder(db))
         return write_segment(sealed_folder(db), before, _rows_up_to(reader, before.seq, last_seq, on_row))
