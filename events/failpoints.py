@@ -24,7 +24,7 @@ RESTORE_FAILPOINTS = ("restore_staged", "restore_kept", "restore_unlinked", "res
 SEAL_FAILPOINTS = ("seal_written", "seal_catalogued", "seal_deleted")
 """While old commits are sealed: the file is durable, the catalogue lists it, some of its rows left SQLite."""
 UNSEAL_FAILPOINTS = ("unseal_written", "unseal_emptied", "unseal_switched", "seal_leftover_removed")
-"""While a log becomes one file again: the file is complete, the old one has no -wal, it is replaced, a segment is gone."""
+"""While a log becomes one file again: it is complete, the old one has no -wal, is replaced, and a segment is gone."""
 ARCHIVE_FAILPOINTS = ("archive_copied", "archive_entered", "archive_removed")
 """While segments are archived: one is copied, the catalogue names its new place, the old file is gone."""
 KNOWN = (

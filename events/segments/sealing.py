@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,9 +21,11 @@ from papertape.events.chain import row_head
 from papertape.events.durable import make_folder
 from papertape.events.errors import LogDamaged, LogError
 from papertape.events.failpoints import hit
+from papertape.events.head_file import LogLock
 from papertape.events.proving import NICENESS, SHARE, DamageReport, Throttle
 from papertape.events.segments.folder import sealed_folder, unfinished_files, unlisted_segments
 from papertape.events.segments.segment_file import SegmentFile, SegmentInfo, write_segment
+from papertape.events.sqlite_file import BUSY_TIMEOUT_S, translate_driver_errors
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.events.units import DAY_MS
 
@@ -107,6 +110,18 @@ def _rows_up_to(reader: SqliteLogReader, after: int, last_seq: int, on_row: Call
         on_row(end)
         if end >= last_seq:
             return
+
+
+def shrink(db: Path) -> None:
+    """Make a log's file as small as the rows in it. A full disk leaves it as it is. Raise LogHeld or LogError."""
+    with (
+        LogLock(db),
+        translate_driver_errors(db),
+        closing(sqlite3.connect(db, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection,
+        suppress(sqlite3.OperationalError),
+    ):
+        connection.execute("PRAGMA synchronous = FULL").fetchone()
+        connection.execute("VACUUM")
 
 
 def main(db: Path, last_seq: int) -> int:

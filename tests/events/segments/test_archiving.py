@@ -32,9 +32,9 @@ def path(tmp_path: Path) -> Path:
 
 
 async def write_days(path: Path) -> None:
-    now_ms = 0
-    log = await SqliteEventLog.open(path, clock_ms=lambda: now_ms)
-    for now_ms in (0, 0, 0, DAY_MS, DAY_MS, DAY_MS, 2 * DAY_MS, 2 * DAY_MS, 2 * DAY_MS):
+    times_ms = iter([0, 0, 0, DAY_MS, DAY_MS, DAY_MS, 2 * DAY_MS, 2 * DAY_MS, 2 * DAY_MS])
+    log = await SqliteEventLog.open(path, clock_ms=lambda: next(times_ms))
+    for _ in range(9):
         await log.append(log.head.seq, candles(2, log.head.seq))
     await seal_up_to(log, 6)
     await seal_up_to(log, 12)
@@ -45,7 +45,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name.partition("-")[0] for path in folder.iterdir()) if folder.exists() else []
 
 
-@pytest.mark.parametrize(("days", "moved"), [(0, []), (1, [1]), (1.5, [1]), (2, [1, 7]), (9, [1, 7])])
+@pytest.mark.parametrize(("days", "moved"), [(0, []), (1, [1]), (1.5, [1, 7]), (2, [1, 7]), (9, [1, 7])])
 def test_whole_segments_that_end_before_the_date_are_moved(
     path: Path, tmp_path: Path, days: float, moved: list[int]
 ) -> None:
