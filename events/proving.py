@@ -102,7 +102,7 @@ class ProofRun:
 
     def _read_segments(self) -> None:
         """Read the segments that were sealed since the last time, and remember that."""
-        until_seq = self._sealed_end().seq
+        until_seq = self._reader.sealed_end().seq
         if self.proof.sealed.seq < until_seq:
             self._read(self.proof.sealed, until_seq, lambda head: replace(self.proof, sealed=head))
 
@@ -112,11 +112,7 @@ class ProofRun:
         if self._is_week_over():
             self.proof = replace(proof, again=Head(), round_began_at_ms=_now_ms())
         else:
-            self.proof = replace(proof, again=self._sealed_end())
-
-    def _sealed_end(self) -> Head:
-        listed = self._reader.segments()
-        return Head(listed[-1].info.last_seq, listed[-1].info.hash_after) if listed else Head()
+            self.proof = replace(proof, again=self._reader.sealed_end())
 
     def _read_again(self, after: Head, until_seq: int) -> None:
         self._read(after, until_seq, lambda head: replace(self.proof, again=head))

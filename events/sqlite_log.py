@@ -99,6 +99,11 @@ class SqliteLogReader(ChainReader):
         with translate_driver_errors(self._path):
             return segments(self._connection)
 
+    def sealed_end(self) -> Head:
+        """Return the end of the last sealed row, the beginning of the log if there is none."""
+        listed = self.segments()
+        return Head(listed[-1].info.last_seq, listed[-1].info.hash_after) if listed else Head()
+
     def open_segment(self, sealed: Sealed) -> SegmentFile:
         """Return the file of a segment, once it is found to be what was sealed. Raise LogArchived or LogDamaged."""
         try:

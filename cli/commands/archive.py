@@ -23,6 +23,9 @@ def backup(
     keep: Annotated[
         int | None, typer.Option(metavar="N", help="Keep the newest N backups, 1 to 1000 (default: backup.keep).")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every sealed segment again and fold from the first event.")
+    ] = False,
     db: DbOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -30,7 +33,7 @@ def backup(
     """Back up the log while the engine runs, and prove the copy: restore it, fold it and compare the digests."""
     from papertape.cli.offline.backup import back_up
 
-    back_up(db, config, to, keep, as_json=as_json)
+    back_up(db, config, to, keep, full=full, as_json=as_json)
 
 
 def restore(

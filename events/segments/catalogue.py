@@ -62,6 +62,9 @@ DELETE FROM commits WHERE seq IN (
     ORDER BY seq LIMIT ?
 )
 """
+FREE_SPACE = "SELECT * FROM pragma_page_size, pragma_page_count, pragma_freelist_count"
+FREE_BYTES_MIN = 64 << 20
+"""Less is soon used by new rows."""
 MARK_ARCHIVED = "UPDATE segments SET archived = ? WHERE first_seq = ?"
 
 
@@ -77,6 +80,11 @@ def insert_script(info: SegmentInfo) -> str:
     blobs = (f"x'{blob.hex()}'" for blob in (info.hash_before, info.hash_after, info.digest))
     values = f"{info.first_seq}, {info.last_seq}, {info.rows}, {', '.join(blobs)}, {info.size_bytes}, NULL"
     return f"BEGIN IMMEDIATE;{_SCHEMA}INSERT INTO segments ({_COLUMNS}) VALUES ({values});COMMIT;"  # noqa: S608 - numbers and hexadecimal digits.
+
+
+def is_mostly_free(page_bytes: int, pages: int, free_pages: int) -> bool:
+    """Return whether a file, of which `FREE_SPACE` are the numbers, is much longer than its rows: they were sealed."""
+    return free_pages * page_bytes > FREE_BYTES_MIN and 2 * free_pages > pages
 
 
 def is_sealed(connection: sqlite3.Connection) -> bool:

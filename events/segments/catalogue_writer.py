@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from papertape.events.errors import LogError
 from papertape.events.failpoints import hit
-from papertape.events.segments.catalogue import DELETE_SEALED, SEALED_SCHEMA_VERSION, insert_script
+from papertape.events.segments.catalogue import (
+    DELETE_SEALED,
+    FREE_SPACE,
+    SEALED_SCHEMA_VERSION,
+    insert_script,
+    is_mostly_free,
+)
 
 if TYPE_CHECKING:
     import aiosqlite
 
     from papertape.events.segments.segment_file import SegmentInfo
-
-
-FREE_BYTES_MIN: Final = 64 << 20
-"""Less is soon used by new rows."""
 
 
 class WholeScripts(sqlite3.Connection):
@@ -57,15 +59,12 @@ async def delete_sealed_rows(connection: aiosqlite.Connection, rows_max: int) ->
     return deleted
 
 
-async def give_back_pages(connection: aiosqlite.Connection, free_bytes_min: int = FREE_BYTES_MIN) -> None:
+async def give_back_pages(connection: aiosqlite.Connection) -> None:
     """Make the file as small as its rows if most of it is free; nothing else can be written meanwhile.
 
     That takes as long as copying the rows. A full disk leaves the file as it is. Raise sqlite3.Error.
     """
-    numbers = [
-        await connection.execute_fetchall(f"PRAGMA {name}") for name in ("page_size", "page_count", "freelist_count")
-    ]
-    size, pages, free = (int(next(iter(rows))[0]) for rows in numbers)
-    if free * size > free_bytes_min and 2 * free > pages:
+    [numbers] = await connection.execute_fetchall(FREE_SPACE)
+    if is_mostly_free(*numbers):
         with suppress(sqlite3.OperationalError):
             await connection.execute("VACUUM")

@@ -10,15 +10,16 @@ from hashlib import blake2b, file_digest
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.beside import sibling_path
-from papertape.events.durable import rename_durably
+from papertape.events.durable import make_folder, rename_durably, sync
 from papertape.events.errors import LogArchived, LogDamaged
+from papertape.events.log import Head
+from papertape.events.segments.catalogue import Sealed
 from papertape.events.segments.segment_file import segment_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from papertape.events.segments.catalogue import Sealed
     from papertape.events.segments.segment_file import SegmentInfo
 
 SEALED: Final = ".sealed"
@@ -92,3 +93,34 @@ def copy_segment(source: Path, folder: Path, info: SegmentInfo, *, may_link: boo
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return True
+
+
+def bring_segments(listed: list[Sealed], source: Path, target: Path) -> None:
+    """Link or copy the listed segments that `target` lacks from `source`; durable when this returns.
+
+    An archived segment that `source` lacks stays in its archive. Raise LogDamaged for a missing or damaged file, and
+    OSError.
+    """
+    if listed:
+        make_folder(target)
+    has_changed = False
+    for sealed in listed:
+        path = segment_path(source, sealed.info)
+        if path.is_file() or (sealed.archived is None and not segment_path(target, sealed.info).is_file()):
+            has_changed |= copy_segment(find_segment(sealed, source), target, sealed.info, may_link=True)
+    if has_changed:
+        sync(target)
+
+
+def check_segments(listed: list[Sealed], folder: Path) -> None:
+    """Compare every listed file with the catalogue, and the segments with each other.
+
+    An archived segment that `folder` lacks is not read. Raise LogDamaged, or OSError if a file cannot be read.
+    """
+    end = Head()
+    for sealed in listed:
+        if (end.seq + 1, end.hash) != (sealed.info.first_seq, sealed.info.hash_before):
+            raise LogDamaged(end.seq + 1, "the catalogue lacks a segment, or lists one of another history")
+        end = Head(sealed.info.last_seq, sealed.info.hash_after)
+        if sealed.archived is None or segment_path(folder, sealed.info).is_file():
+            check_digest(find_segment(Sealed(sealed.info), folder), sealed.info)

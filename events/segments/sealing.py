@@ -40,18 +40,12 @@ SEGMENT_EVENTS_MIN: Final = 65_536
 KEEP_MS: Final = DAY_MS
 
 
-def sealed_until(reader: SqliteLogReader) -> int:
-    """Return the last event that is in a segment, 0 if there is none. Raise LogError."""
-    listed = reader.segments()
-    return listed[-1].info.last_seq if listed else 0
-
-
 def next_segment_end(reader: SqliteLogReader, before_ms: int, events_min: int = SEGMENT_EVENTS_MIN) -> int | None:
     """Return the last event of the next segment; None while fewer than `events_min` events are old enough.
 
     All events of a segment were recorded before `before_ms`, and the newest row is never one of them.
     """
-    after, newest = sealed_until(reader), reader.head().seq
+    after, newest = reader.sealed_end().seq, reader.head().seq
     last = _last_seq_before(reader, before_ms, after, newest)
     last = reader.end_at_or_before(min(last, after + SEGMENT_EVENTS_MAX)).seq
     return last if last - after >= max(1, events_min) else None
@@ -98,7 +92,7 @@ def write_next_segment(db: Path, last_seq: int, on_row: Callable[[int], None]) -
     """
     with closing(SqliteLogReader(db)) as reader:
         remove_leftovers(db, reader)
-        before = reader.end_at_or_before(sealed_until(reader))
+        before = reader.sealed_end()
         make_folder(sealed_folder(db))
         return write_segment(sealed_folder(db), before, _rows_up_to(reader, before.seq, last_seq, on_row))
 

@@ -13,7 +13,6 @@ from papertape.engine.sealing import Sealing
 from papertape.events.bus import Bus
 from papertape.events.errors import LogDamaged
 from papertape.events.segments.folder import sealed_folder
-from papertape.events.segments.sealing import sealed_until
 from papertape.events.sqlite_file import connect_to_read
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.events.units import DAY_MS
@@ -56,7 +55,7 @@ async def watched(path: Path, days: int, seal_until: int, said: list[str]) -> No
 def is_sealed(path: Path, seq: int) -> bool:
     """Whether the events up to there are in segments, and no longer in SQLite."""
     with closing(SqliteLogReader(path)) as reader:
-        return sealed_until(reader) >= seq and oldest_seq(path) > seq
+        return reader.sealed_end().seq >= seq and oldest_seq(path) > seq
 
 
 def oldest_seq(path: Path) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from papertape.events.segments.sealing import sealed_until, write_next_segment
+from papertape.events.segments.sealing import write_next_segment
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.build import candles
 from tests.events.loop import clock_ms
@@ -58,4 +58,4 @@ def all_rows(path: Path) -> list[Row]:
 def sealed_seq(path: Path) -> int:
     """Return the last event of a log that is in a segment."""
     with closing(SqliteLogReader(path)) as reader:
-        return sealed_until(reader)
+        return reader.sealed_end().seq

@@ -15,7 +15,6 @@ from papertape.events.failpoints import SEAL_FAILPOINTS
 from papertape.events.log import Head
 from papertape.events.memory_log import MemoryEventLog
 from papertape.events.segments.folder import sealed_folder
-from papertape.events.segments.sealing import sealed_until
 from papertape.events.sqlite_file import connect_to_read
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.build import candles
@@ -58,7 +57,7 @@ def check_whole(path: Path, acknowledged: int) -> None:
     assert all_rows(path) == asyncio.run(expected_rows(head.seq))
     with closing(connect_to_read(path)) as connection, closing(SqliteLogReader(path)) as reader:
         assert connection.execute("SELECT seq FROM commits").fetchall() == [(head.seq - 1,)]
-        assert sealed_until(reader) == head.seq - 2
+        assert reader.sealed_end().seq == head.seq - 2
         listed = reader.segments()
     assert len(list(sealed_folder(path).iterdir())) == len(listed)
 
