@@ -82,9 +82,9 @@ def insert_script(info: SegmentInfo) -> str:
     return f"BEGIN IMMEDIATE;{_SCHEMA}INSERT INTO segments ({_COLUMNS}) VALUES ({values});COMMIT;"  # noqa: S608 - numbers and hexadecimal digits.
 
 
-def is_mostly_free(page_bytes: int, pages: int, free_pages: int) -> bool:
+def is_mostly_free(page_bytes: int, pages: int, free_pages: int, free_bytes_min: int = 0) -> bool:
     """Return whether a file, of which `FREE_SPACE` are the numbers, is much longer than its rows: they were sealed."""
-    return free_pages * page_bytes > FREE_BYTES_MIN and 2 * free_pages > pages
+    return free_pages * page_bytes >= free_bytes_min and 2 * free_pages > pages
 
 
 def is_sealed(connection: sqlite3.Connection) -> bool:

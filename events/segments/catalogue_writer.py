@@ -10,6 +10,7 @@ from papertape.events.errors import LogError
 from papertape.events.failpoints import hit
 from papertape.events.segments.catalogue import (
     DELETE_SEALED,
+    FREE_BYTES_MIN,
     FREE_SPACE,
     SEALED_SCHEMA_VERSION,
     insert_script,
@@ -65,6 +66,6 @@ async def give_back_pages(connection: aiosqlite.Connection) -> None:
     That takes as long as copying the rows. A full disk leaves the file as it is. Raise sqlite3.Error.
     """
     [numbers] = await connection.execute_fetchall(FREE_SPACE)
-    if is_mostly_free(*numbers):
+    if is_mostly_free(*numbers, FREE_BYTES_MIN):
         with suppress(sqlite3.OperationalError):
             await connection.execute("VACUUM")

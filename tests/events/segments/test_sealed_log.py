@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.events.errors import LogArchived, LogDamaged, LogError
+from papertape.events.errors import LogArchived, LogDamaged, LogError, LogReplaced
 from papertape.events.segments.catalogue import MARK_ARCHIVED
 from papertape.events.segments.folder import sealed_folder
 from papertape.events.segments.sealing import next_segment_end, whole_days_before, write_next_segment
@@ -241,4 +241,17 @@ async def test_whole_days_are_sealed_once_enough_is_a_day_old(tmp_path: Path, ho
         last = next_segment_end(reader, whole_days_before(now_ms), events_min=200)
     old_days = max(0, hours // 24 - 1)
     assert last == (240 * old_days or None)
+    await log.close()
+
+
+@in_loop
+async def test_a_running_log_whose_segments_are_taken_away_is_noticed(tmp_path: Path) -> None:
+    log = await SqliteEventLog.open(tmp_path / "log.db", clock_ms=clock_ms)
+    await append_rows(log, 5)
+    log.check_place()
+    await seal_up_to(log, 4)
+    log.check_place()
+    shutil.move(sealed_folder(log.path), tmp_path / "away")
+    with pytest.raises(LogReplaced, match="the sealed part of the log"):
+        log.check_place()
     await log.close()
