@@ -43,7 +43,7 @@ class Codec:
         events, causes = [entry.event for entry in entries], [entry.cause for entry in entries]
         try:
             readable = self._decoder.decode(self._encoder.encode((events, causes)))
-            return self._encoder.encode(self.upcast(readable))
+            return self._encoder.encode(self._upcast(readable))
         except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
             names = ", ".join(sorted({type(event).__name__ for event in events}))
             raise UsageError(f"a commit of {names} cannot be written: {error}") from error
@@ -53,7 +53,7 @@ class Codec:
 
         Raise LogFromNewerVersion for an unknown tag, LogDamaged for everything else.
         """
-        return self.upcast(self.decode_as_written(first_seq, blob))
+        return self._upcast(self.decode_as_written(first_seq, blob))
 
     def decode_as_written(self, first_seq: int, blob: bytes) -> Decoded:
         """Return the events in the shapes in which they were written, and the causes. Raise like `decode`."""
@@ -71,14 +71,18 @@ class Codec:
         old = {str(kind.__struct_config__.tag) for kind in self._upcasters}
         return [tag for tag in _tags(blob) if tag in old]
 
-    def upcast(self, decoded: Decoded) -> Decoded:
-        """Return the events in their newest shapes."""
+    def is_old(self, kind: type[Event]) -> bool:
+        """Return whether events of this type are converted to newer shapes."""
+        return kind in self._upcasters
+
+    def _upcast(self, decoded: Decoded) -> Decoded:
         events, causes = decoded
         if self._upcasters.keys().isdisjoint(map(type, events)):
             return decoded
-        return [self._newest(event) for event in events], causes
+        return [self.newest(event) for event in events], causes
 
-    def _newest(self, event: Event) -> Event:
+    def newest(self, event: Event) -> Event:
+        """Return the event in its newest shape."""
         for _ in range(len(self._upcasters)):
             upcaster = self._upcasters.get(type(event))
             if upcaster is None:

@@ -7,6 +7,7 @@ the only order. The hash of each row covers that of the row before, starting wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count, repeat
 from typing import Protocol
 
 from msgspec import Struct
@@ -48,9 +49,8 @@ class Commit(Struct, frozen=True, gc=False):
         return self.seq + len(self.events) - 1
 
     def recorded(self) -> Iterator[Recorded]:
-        """Yield the row's events one by one."""
-        for offset, (event, cause) in enumerate(zip(self.events, self.causes, strict=True)):
-            yield Recorded(self.seq + offset, self.recorded_at_ms, cause, event)
+        """Return the row's events one by one."""
+        return map(Recorded, count(self.seq), repeat(self.recorded_at_ms), self.causes, self.events)
 
 
 class Head(Struct, frozen=True):

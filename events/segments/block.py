@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain, islice
+from itertools import accumulate, chain, islice, pairwise, repeat
 from typing import Any, Final
 
 import msgspec
@@ -23,15 +23,15 @@ from papertape.events.errors import LogDamaged, LogFromNewerVersion
 from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
 from papertape.events.log import Commit
 from papertape.events.segments.columns import (
-    Choices,
     Column,
     Decimals,
     Integers,
+    iterate_decimals,
     pack_choices,
     pack_decimals,
     pack_integers,
+    split,
     unpack_choices,
-    unpack_decimals,
     unpack_integers,
 )
 
@@ -73,6 +73,16 @@ class Content(Struct, frozen=True, array_like=True):
     verbatim: list[bytes]
 
 
+_SENSELESS: Final = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    msgspec.MsgspecError,
+    zstd.ZstdError,
+)
 _encode_content = msgspec.msgpack.Encoder().encode
 _decode_content = msgspec.msgpack.Decoder(Content).decode
 
@@ -156,11 +166,20 @@ def naming_damage(seq: int) -> Iterator[None]:
     """Raise LogDamaged at `seq` for bytes that make no sense."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, ArithmeticError, EOFError, msgspec.MsgspecError, zstd.ZstdError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        EOFError,
+        RecursionError,
+        msgspec.MsgspecError,
+        zstd.ZstdError,
+    ) as error:
         raise LogDamaged(seq, f"the block of a sealed segment cannot be decoded: {error}") from error
 
 
-class Block:
+class BlockReader:
     """A block that was read, and whose checksum is right."""
 
     def __init__(self, first_seq: int, packed: bytes, size: int, codec: Codec) -> None:
@@ -171,12 +190,9 @@ class Block:
 
     def commits(self) -> Iterator[Commit]:
         """Yield the rows with their events in their newest shapes. Raise LogDamaged or LogFromNewerVersion."""
-        events, causes = self._events(newest=True)
-        at = 0
-        for seq, count, recorded_at_ms, blob in self._rows(len(events)):
+        for seq, count, recorded_at_ms, blob, events, causes in self._rows(newest=True):
             if blob is None:
-                yield Commit(seq, recorded_at_ms, events[at : at + count], causes[at : at + count])
-                at += count
+                yield Commit(seq, recorded_at_ms, events, causes)
                 continue
             own_events, own_causes = self._codec.decode(seq, blob)
             if not count == len(own_events) == len(own_causes):
@@ -185,78 +201,84 @@ class Block:
 
     def rows(self, hash_before: bytes) -> Iterator[Row]:
         """Yield the rows as they were written, with the hashes of the chain that begins with `hash_before`."""
-        events, causes = self._events(newest=False)
-        at = 0
-        for seq, count, recorded_at_ms, verbatim in self._rows(len(events)):
-            blob = verbatim
-            if blob is None:
-                blob = self._codec.encode_as_written(events[at : at + count], causes[at : at + count])
-                at += count
+        for seq, count, recorded_at_ms, verbatim, events, causes in self._rows(newest=False):
+            blob = self._codec.encode_as_written(events, causes) if verbatim is None else verbatim
             hash_before = row_hash(hash_before, seq, count, recorded_at_ms, blob)
             yield seq, count, recorded_at_ms, blob, hash_before
 
-    def _rows(self, events: int) -> list[tuple[int, int, int, bytes | None]]:
-        """Return seq, count, recorded_at_ms and the blob kept verbatim, if any, of each row."""
+    def _rows(self, *, newest: bool) -> Iterator[tuple[int, int, int, bytes | None, list[Event], list[int]]]:
+        """Yield seq, count, recorded_at_ms and events and causes of each row, or the blob of one kept verbatim."""
         with naming_damage(self._first_seq):
-            content = self._content
-            counts = unpack_integers(content.counts)
+            content, seq, at = self._content, self._first_seq, 0
             verbatim = dict(zip(unpack_integers(content.verbatim_places), content.verbatim, strict=True))
-            if events + sum(counts[place] for place in verbatim) != sum(counts) or min(counts) < 1:
-                raise ValueError("the rows do not fit their events")
-            times = unpack_integers(content.recorded_at_ms)
-            rows, seq = [], self._first_seq
+            causes, merged = self._causes(), self._merged(newest=newest)
+            counts, times = unpack_integers(content.counts), unpack_integers(content.recorded_at_ms)
             for place, (count, recorded_at_ms) in enumerate(zip(counts, times, strict=True)):
-                rows.append((seq, count, recorded_at_ms, verbatim.get(place)))
+                if place in verbatim:
+                    yield seq, count, recorded_at_ms, verbatim[place], [], []
+                else:
+                    events = list(islice(merged, count))
+                    if len(events) != count:
+                        raise ValueError("the rows do not fit their events")
+                    yield seq, count, recorded_at_ms, None, events, causes[at : at + count]
+                    at += count
                 seq += count
-        return rows
 
-    def _events(self, *, newest: bool) -> tuple[list[Event], list[int]]:
-        """Return the events of all tables in the order of the log, and their causes."""
-        with naming_damage(self._first_seq):
-            content = self._content
-            lanes = unpack_integers(content.lanes)
-            lengths = [unpack_integers(table.lane_lengths) for table in content.tables]
-            if sum(map(sum, lengths)) != len(lanes) or any(min(own, default=-1) < 0 for own in lengths):
-                raise ValueError("the lanes do not fit their events")
-            sources: list[Iterator[Event]] = []
-            for table, own in zip(content.tables, lengths, strict=True):
-                sources += self._lanes(table, own, newest=newest)
-            events = list(map(next, map(sources.__getitem__, lanes)))
-            if len(events) != len(lanes):
-                raise ValueError("the lanes do not fit their order")
-            causes = [0] * len(events)
-            for place, cause in zip(unpack_integers(content.caused_places), unpack_integers(content.causes), strict=True):
-                causes[place] = self._first_seq + cause
-        return events, causes
+    def _merged(self, *, newest: bool) -> Iterator[Event]:
+        """Return the events of all tables in the order of the log."""
+        lanes = unpack_integers(self._content.lanes)
+        lengths = [unpack_integers(table.lane_lengths) for table in self._content.tables]
+        if sum(map(sum, lengths)) != len(lanes):
+            raise ValueError("the lanes do not fit their events")
+        self._refuse_unknown(lanes, lengths)
+        sources: list[Iterator[Event]] = []
+        for table, own in zip(self._content.tables, lengths, strict=True):
+            kind = self._codec.kinds[table.tag]
+            events = list(map(kind, *_fields(kind, table.columns, own)))
+            if len(events) != sum(own):
+                raise ValueError("the columns of a table do not fit its lanes")
+            if newest and self._codec.is_old(kind):
+                events = list(map(self._codec.newest, events))
+            sources += map(iter, split(events, own))
+        return map(next, map(sources.__getitem__, lanes))
 
-    def _lanes(self, table: Table, lengths: Sequence[int], *, newest: bool) -> list[Iterator[Event]]:
-        """Return the events of a table, lane by lane. Raise LogFromNewerVersion for an unknown tag."""
-        kind = self._codec.kinds.get(table.tag)
-        if kind is None:
-            raise LogFromNewerVersion(self._first_seq, f"this version does not know the event {table.tag}")
-        count = sum(lengths)
-        events: list[Event] = list(map(kind, *_fields(kind, table.columns, lengths, count)))
-        if len(events) != count:
-            raise ValueError("the columns of a table do not fit its lanes")
-        if newest:
-            events, _ = self._codec.upcast((events, []))
-        rest = iter(events)
-        return [iter([*islice(rest, length)]) for length in lengths]
+    def _causes(self) -> list[int]:
+        """Return the cause of each event in the tables."""
+        causes = [0] * (len(self._content.lanes.planes) // self._content.lanes.width)
+        places = unpack_integers(self._content.caused_places)
+        for place, cause in zip(places, unpack_integers(self._content.causes), strict=True):
+            causes[place] = self._first_seq + cause
+        return causes
+
+    def _seqs(self) -> Iterator[int]:
+        """Return the seqs of the events in the tables."""
+        seqs = accumulate(unpack_integers(self._content.counts), initial=self._first_seq)
+        verbatim = {*unpack_integers(self._content.verbatim_places)}
+        rows = (range(*row) for place, row in enumerate(pairwise(seqs)) if place not in verbatim)
+        return chain.from_iterable(rows)
+
+    def _refuse_unknown(self, lanes: Sequence[int], lengths: Sequence[Sequence[int]]) -> None:
+        """Raise LogFromNewerVersion for the first event whose tag is unknown."""
+        tags = [table.tag for table, own in zip(self._content.tables, lengths, strict=True) for _ in own]
+        unknown = {number for number, tag in enumerate(tags) if tag not in self._codec.kinds}
+        for seq, lane in zip(self._seqs(), lanes, strict=True) if unknown else ():
+            if lane in unknown:
+                raise LogFromNewerVersion(seq, f"this version does not know the event {tags[lane]}")
 
 
-def _fields(kind: type[Event], columns: Sequence[Column], lengths: Sequence[int], count: int) -> list[Any]:
-    """Return the values of each field of a table's events."""
-    values: list[Any] = []
+def _fields(kind: type[Event], columns: Sequence[Column], lengths: Sequence[int]) -> list[Iterator[Any]]:
+    """Return an iterator over the values of each field of a table's events."""
+    fields: list[Iterator[Any]] = []
     for column in columns:
         if isinstance(column, Decimals):
             stride = column.integers.stride
-            floats = unpack_decimals(column, [length * stride for length in lengths])
-            values += [floats[place::stride] for place in range(stride)] if stride > 1 else [floats]
+            values = iterate_decimals(column, [length * stride for length in lengths])
+            fields.extend(repeat(values, stride))  # One iterator gives the values of all fields of a record in turn.
         elif isinstance(column, Integers):
-            values.append(unpack_integers(column))
+            fields.append(iter(unpack_integers(column)))
         else:
-            values.append(unpack_choices(column, _decoders(kind)[len(values)], count))
-    return values
+            fields.append(unpack_choices(column, _decoders(kind)[len(fields)], sum(lengths)))
+    return fields
 
 
 @cache

@@ -21,7 +21,8 @@ from msgspec import Struct
 TYPECODES: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
 EXPONENT_MAX: Final = 14
 _SCALES: Final = [float(10**exponent) for exponent in range(EXPONENT_MAX + 1)]
-_EXACT_MAX: Final = float(2**53)
+_EXACT_MAX: Final = float(2**52)
+"""Floats hold integers up to twice this, and so the differences of two below it, exactly."""
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -38,7 +39,7 @@ class Integers(Struct, frozen=True, array_like=True, tag=1):
 
 
 class Decimals(Struct, frozen=True, array_like=True, tag=2):
-    """Floats in runs: an integer over ten to the power of its run's exponent; those at `odd_places` are kept as bits."""
+    """Floats in runs: integers over ten to the power of the run's exponent; those at `odd_places` are kept as bits."""
 
     integers: Integers
     exponents: bytes
@@ -47,7 +48,7 @@ class Decimals(Struct, frozen=True, array_like=True, tag=2):
 
 
 class Choices(Struct, frozen=True, array_like=True, tag=3):
-    """The distinct values, as a list in msgpack, and the places of each value in it; no places if there is one value."""
+    """The distinct values, as a list in msgpack, and which of them stands at each place; no places for a single one."""
 
     distinct: bytes
     places: Integers | None
@@ -58,22 +59,29 @@ Column = Integers | Decimals | Choices
 
 def pack_integers(values: Sequence[int], stride: int = 1, *, allow_steps: bool = True) -> Integers:
     """Pack integers. Raise OverflowError if one does not fit 64 bits."""
-    steps = [after - before for before, after in pairwise(chain((0,), values))] if allow_steps else []
-    is_steps = bool(steps) and _cost(steps) < _cost(values)
+    steps = _steps(values) if allow_steps else []
+    is_steps = allow_steps and _cost(steps) < _cost(values)
     chosen = steps if is_steps else values
     width = next((size for size, code in TYPECODES.items() if _fits(chosen, code)), 0)
     if not width:
         raise OverflowError("an integer needs more than 64 bits")
-    content = array(TYPECODES[width], chosen)
+    raw, record = _little_endian(array(TYPECODES[width], chosen)).tobytes(), width * stride
+    return Integers(width, stride, is_steps, b"".join(raw[place::record] for place in range(record)))
+
+
+def _steps(values: Sequence[int]) -> list[int]:
+    return [after - before for before, after in pairwise(chain((0,), values))]
+
+
+def _little_endian(content: array[Any]) -> array[Any]:
     if sys.byteorder == "big":
         content.byteswap()
-    raw, record = content.tobytes(), width * stride
-    return Integers(width, stride, is_steps, b"".join(raw[place::record] for place in range(record)))
+    return content
 
 
 def _cost(values: Sequence[int]) -> float:
     """Return the bits that the values need, infinitely many if one does not fit 64 bits."""
-    if values and not (_INT64_MIN <= min(values) and max(values) <= _INT64_MAX):
+    if values and (min(values) < _INT64_MIN or max(values) > _INT64_MAX):
         return float("inf")
     return sum(map(int.bit_length, values))
 
@@ -92,11 +100,7 @@ def stored_integers(packed: Integers) -> array[int]:
     size = len(planes) // record
     for place in range(record):
         raw[place::record] = planes[place * size : (place + 1) * size]
-    content: array[int] = array(code)
-    content.frombytes(raw)
-    if sys.byteorder == "big":
-        content.byteswap()
-    return content
+    return _little_endian(array(code, bytes(raw)))
 
 
 def unpack_integers(packed: Integers) -> Sequence[int]:
@@ -106,33 +110,36 @@ def unpack_integers(packed: Integers) -> Sequence[int]:
 
 
 def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
-    """Pack floats that come in runs of the given lengths, each with an exponent of its own, such as those of a symbol."""
+    """Pack floats that come in runs of the given lengths, each with its own exponent, such as those of a symbol."""
     integers: list[int] = []
     exponents = bytearray()
     odd: list[int] = []
-    rest = iter(values)
-    for length in lengths:
-        run = list(islice(rest, length))
+    for run in split(values, lengths):
         exponent, numerators = _as_decimals(run)
         exponents.append(exponent)
-        before = next((one for one in numerators if one is not None), 0)
-        for place, numerator in enumerate(numerators, start=len(integers)):
-            if numerator is None:
-                odd.append(place)
-            else:
-                before = numerator
-            integers.append(before)
-    bits = array("d", [values[place] for place in odd])
-    if sys.byteorder == "big":
-        bits.byteswap()
-    return Decimals(pack_integers(integers, stride), bytes(exponents), pack_integers(odd), bits.tobytes())
+        odd += [place for place, numerator in enumerate(numerators, start=len(integers)) if numerator is None]
+        first = next((one for one in numerators if one is not None), 0)
+        integers += islice(accumulate(numerators, _numerator_or_last, initial=first), 1, None)
+    bits = _little_endian(array("d", [values[place] for place in odd])).tobytes()
+    return Decimals(pack_integers(integers, stride), bytes(exponents), pack_integers(odd), bits)
+
+
+def _numerator_or_last(last: int, numerator: int | None) -> int:
+    return last if numerator is None else numerator
+
+
+def split(values: Sequence[Any], lengths: Iterable[int]) -> Iterator[Any]:
+    """Yield the parts of a sequence that have the given lengths, as sequences of its type."""
+    return (values[start:end] for start, end in pairwise(accumulate(lengths, initial=0)))
 
 
 def _as_decimals(run: Sequence[float]) -> tuple[int, list[int | None]]:
     """Return the smallest exponent with which most floats are exact, and their numerators; None for a float without."""
-    best, fewest = (0, [None] * len(run)), len(run) + 1
+    best: tuple[int, list[int | None]] = 0, []
+    fewest = len(run) + 1
     for exponent, scale in enumerate(_SCALES):
-        numerators, inexact = [], 0
+        numerators: list[int | None] = []
+        inexact = 0
         for value in run:
             numerator = _numerator(value, scale)
             numerators.append(numerator)
@@ -157,53 +164,51 @@ def _numerator(value: float, scale: float) -> int | None:
     return numerator
 
 
-def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> list[float]:
+def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
     """Return the floats of runs of the given lengths. Raise ValueError if the bytes make no sense."""
-    steps = stored_integers(packed.integers)
-    _check_runs(packed, lengths, len(steps))
+    stored = _stored_runs(packed, lengths)
     numpy: Any = sys.modules.get("numpy")  # Loading it costs more than a short read gains.
-    divide = _divide_in_python if numpy is None else _divide_in_numpy
-    values = divide(steps, packed, lengths)
-    for place, value in odd_values(packed):
+    if numpy is None:
+        values = array("d", _divided_in_python(stored, packed, lengths))
+    else:
+        values = array("d", _divided_in_numpy(numpy, stored, packed, lengths))
+    odd = _little_endian(array("d", packed.odd))
+    for place, value in zip(unpack_integers(packed.odd_places), odd, strict=True):
         values[place] = value
     return values
 
 
-def _check_runs(packed: Decimals, lengths: Sequence[int], count: int) -> None:
+def iterate_decimals(packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+    """Return an iterator over the same floats."""
+    if packed.odd or "numpy" in sys.modules:
+        return iter(unpack_decimals(packed, lengths))
+    return _divided_in_python(_stored_runs(packed, lengths), packed, lengths)
+
+
+def _stored_runs(packed: Decimals, lengths: Sequence[int]) -> array[int]:
+    stored = stored_integers(packed.integers)
     is_scaled = len(packed.exponents) == len(lengths) and max(packed.exponents, default=0) <= EXPONENT_MAX
-    if not is_scaled or sum(lengths) != count or min(lengths, default=0) < 0:
+    if not is_scaled or sum(lengths) != len(stored) or min(lengths, default=0) < 0:
         raise ValueError("the runs of a column do not fit its values")
+    return stored
 
 
-def odd_values(packed: Decimals) -> Iterator[tuple[int, float]]:
-    """Yield the floats without a decimal form, each with its place. Raise ValueError if the bytes make no sense."""
-    bits = array("d")
-    bits.frombytes(packed.odd)
-    if sys.byteorder == "big":
-        bits.byteswap()
-    return zip(unpack_integers(packed.odd_places), bits, strict=True)
-
-
-def _divide_in_python(steps: array[int], packed: Decimals, lengths: Sequence[int]) -> list[float]:
-    numerators: Iterable[float] = steps
+def _divided_in_python(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+    numerators: Iterable[float] = stored
     if packed.integers.is_steps:
-        numerators = islice(accumulate(steps, initial=0.0), 1, None)  # Exact below 2**53, and quicker than integers.
-    scales = chain.from_iterable(map(repeat, map(_SCALES.__getitem__, packed.exponents), lengths))
-    return list(map(truediv, numerators, scales))
+        numerators = islice(accumulate(stored, initial=0.0), 1, None)  # As exact as integers, and quicker.
+    scales = map(_SCALES.__getitem__, packed.exponents)
+    return map(truediv, numerators, chain.from_iterable(map(repeat, scales, lengths)))
 
 
-def _divide_in_numpy(steps: array[int], packed: Decimals, lengths: Sequence[int]) -> list[float]:
-    values: list[float] = decimals_in_numpy(steps, packed, lengths).tolist()
-    return values
-
-
-def decimals_in_numpy(steps: array[int], packed: Decimals, lengths: Sequence[int]) -> Any:
-    """Return the floats as a numpy array, without the odd ones: the same bits, several times as fast."""
-    numpy: Any = sys.modules["numpy"]
-    stored = numpy.frombuffer(steps, dtype=f"i{steps.itemsize}")
-    numerators = numpy.cumsum(stored, dtype=numpy.int64) if packed.integers.is_steps else stored
+def _divided_in_numpy(numpy: Any, stored: array[int], packed: Decimals, lengths: Sequence[int]) -> bytes:
+    """Return the bits of the same floats, several times as fast."""
+    numerators = numpy.asarray(stored)
+    if packed.integers.is_steps:
+        numerators = numpy.cumsum(numerators, dtype=numpy.int64)
     scales = numpy.array([_SCALES[exponent] for exponent in packed.exponents])
-    return numerators / numpy.repeat(scales, lengths)
+    bits: bytes = (numerators / numpy.repeat(scales, lengths)).tobytes()
+    return bits
 
 
 def pack_choices(values: Sequence[object]) -> Choices:
@@ -215,8 +220,8 @@ def pack_choices(values: Sequence[object]) -> Choices:
     return Choices(distinct, pack_integers(chosen, allow_steps=False) if len(places) > 1 else None)
 
 
-def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterable[Any]:
-    """Return `count` values. Raise ValueError or MsgspecError if the bytes make no sense."""
+def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterator[Any]:
+    """Return an iterator over `count` values. Raise ValueError or MsgspecError if the bytes make no sense."""
     distinct = decoder.decode(packed.distinct)
     if packed.places is None:
         (value,) = distinct

@@ -1,7 +1,7 @@
 """The file of a sealed segment: `MAGIC`, blocks one after the other, their index, and a footer that finds the index.
 
-Every block has a checksum and is read alone, and the index knows the hash of the chain before each block: reading from a
-seq on touches one block. The file never changes, so its digest, which the log keeps, names exactly these rows.
+Every block has a checksum and is read alone, and the index knows the hash of the chain before each block: reading at a
+seq touches one block. The file never changes, so its digest, which the log keeps, names exactly these rows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,10 +22,10 @@ from papertape.events.codec import CODEC, Codec
 from papertape.events.durable import rename_durably
 from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, UsageError
 from papertape.events.log import Commit, Head
-from papertape.events.segments.block import Block, pack_block
+from papertape.events.segments.block import BlockReader, pack_block
 
 MAGIC: Final = b"papertape segment 1\n"
-BLOCK_EVENTS: Final = 4_096
+BLOCK_EVENTS: Final = 8192
 """A block is complete when it has so many events,"""
 BLOCK_BYTES: Final = 4 << 20
 """or when its rows had so many bytes."""
@@ -88,11 +88,8 @@ def write_segment(folder: Path, before: Head, rows: Iterable[Row], codec: Codec 
             _write(file, before, rows, codec)
             file.flush()
             os.fsync(file.fileno())
-        written = SegmentFile(partial, codec=codec)
-        try:
+        with closing(SegmentFile(partial, codec=codec)) as written:
             written.verify()
-        finally:
-            written.close()
         rename_durably(partial, segment_path(folder, written.info))
     except OSError as error:
         raise LogError(f"a segment in {folder} could not be written: {error.strerror}") from error
@@ -161,14 +158,13 @@ class SegmentFile:
             self._size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise LogError(f"the segment {path} cannot be read: {error.strerror}") from error
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             self._index = self._read_index()
             self.info = self._identity(self._digest() if info is None else info.digest)
             if info not in (None, self.info):
                 raise self._damage("it is not the segment that was sealed")
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def rows(self, after_seq: int = 0) -> Iterator[Row]:
         """Yield the rows that begin after `after_seq`, byte for byte as they were sealed. Raise LogDamaged."""
@@ -237,17 +233,17 @@ class SegmentFile:
             raise LogDamaged(self._index.blocks[number].first_seq, f"{self._path}: a block does not match its hash")
         return rows
 
-    def _block(self, number: int) -> Block:
+    def _block(self, number: int) -> BlockReader:
         entry = self._index.blocks[number]
         packed = self._read(entry.offset, entry.length)
         if _checksum(packed) != entry.checksum:
             raise LogDamaged(entry.first_seq, f"{self._path}: a block does not match its checksum")
-        return Block(entry.first_seq, packed, entry.content_bytes, self._codec)
+        return BlockReader(entry.first_seq, packed, entry.content_bytes, self._codec)
 
     def _read_index(self) -> Index:
         """Read and check the index. Raise LogDamaged or LogFromNewerVersion."""
         magic = self._read(0, min(self._size, len(MAGIC)))
-        if magic[:-2] == MAGIC[:-2] and magic[-2:-1].isdigit() and magic > MAGIC:
+        if magic.startswith(MAGIC[:-2]) and magic.endswith(b"\n") and magic[-2:-1].isdigit() and magic > MAGIC:
             raise LogFromNewerVersion(self._first_seq, f"this version does not know the form of {self._path}")
         at = self._size - _FOOTER.size
         if magic != MAGIC or at < len(MAGIC):
@@ -266,7 +262,9 @@ class SegmentFile:
 
     def _identity(self, digest: bytes) -> SegmentInfo:
         first, index = self._index.blocks[0], self._index
-        return SegmentInfo(first.first_seq, index.end[0], index.rows, first.hash_before, index.end[1], digest, self._size)
+        return SegmentInfo(
+            first.first_seq, index.end[0], index.rows, first.hash_before, index.end[1], digest, self._size
+        )
 
     def _digest(self) -> bytes:
         """Return the digest of the whole file."""
