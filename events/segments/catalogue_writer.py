@@ -65,7 +65,7 @@ async def give_back_pages(connection: aiosqlite.Connection) -> None:
 
     That takes as long as copying the rows. A full disk leaves the file as it is. Raise sqlite3.Error.
     """
-    [numbers] = await connection.execute_fetchall(FREE_SPACE)
-    if is_mostly_free(*numbers, FREE_BYTES_MIN):
+    [(page_bytes, pages, free_pages)] = await connection.execute_fetchall(FREE_SPACE)
+    if is_mostly_free(page_bytes, pages, free_pages, FREE_BYTES_MIN):
         with suppress(sqlite3.OperationalError):
             await connection.execute("VACUUM")

@@ -68,8 +68,8 @@ def test_what_cannot_be_done_is_refused_by_name(folder: Path) -> None:
         for verb in (("seal", "--db", "log.db"), ("unseal", "--db", "log.db"), (*archive, "disk")):
             refused = papertape(folder, *verb)
             assert (refused.returncode, "another engine holds" in refused.stderr) == (3, True)
-    for verb in (("seal",), ("unseal",)):
-        assert papertape(folder, *verb, "--db", "none.db").returncode == 2
+    for name in ("seal", "unseal"):
+        assert papertape(folder, name, "--db", "none.db").returncode == 2
     assert not (folder / "none.db").exists()
     next(iter(sealed_folder(folder / "log.db").iterdir())).unlink()
     refused = papertape(folder, "unseal", "--db", "log.db")
