@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.errors import LogArchived, LogDamaged, LogError, LogReplaced
-from papertape.events.segments.catalogue import MARK_ARCHIVED
+from papertape.events.segments.catalogue import DELETE_SEALED, MARK_ARCHIVED, insert_script
 from papertape.events.segments.folder import sealed_folder
 from papertape.events.segments.sealing import next_segment_end, whole_days_before, write_next_segment
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
@@ -99,7 +99,7 @@ async def test_a_seal_during_a_read_is_invisible(tmp_path: Path) -> None:
 
 @in_loop
 async def test_rows_and_catalogue_are_read_at_one_moment(tmp_path: Path) -> None:
-    """The seal falls between the two questions of a page, at which the catalogue alone would be new."""
+    """The seal falls just before the rows of a page are read: a catalogue that was read earlier would miss it."""
     log = await SqliteEventLog.open(tmp_path / "log.db", clock_ms=clock_ms)
     await append_rows(log, 10)
     await seal_up_to(log, 4)
@@ -107,14 +107,11 @@ async def test_rows_and_catalogue_are_read_at_one_moment(tmp_path: Path) -> None
 
     class Interrupted(SqliteLogReader):
         def _page(self, seq: int) -> list[tuple[int, int, int, bytes, bytes]]:
-            rows = super()._page(seq)
-            with closing(sqlite3.connect(log.path, isolation_level=None)) as other:
-                from papertape.events.segments.catalogue import DELETE_SEALED, insert_script  # noqa: PLC0415
-
-                if seq == 0:
+            if seq == 4:
+                with closing(sqlite3.connect(log.path, isolation_level=None)) as other:
                     other.executescript(insert_script(info))
                     other.execute(DELETE_SEALED, (100,))
-            return rows
+            return super()._page(seq)
 
     with closing(Interrupted(log.path)) as reader:
         assert [row[0] for row in reader.rows_after(0)] == list(range(1, HEAD, 2))
@@ -215,6 +212,21 @@ async def test_the_newest_row_and_rows_out_of_order_are_never_sealed(tmp_path: P
     await append_rows(log, 1)  # The refusals left no transaction open, into which this would fall.
     await log.close()
     assert [row[0] for row in all_rows(log.path)] == [1, 3, 5, 7]
+
+
+def test_the_newest_row_stays_in_sqlite_however_old_it_is(tmp_path: Path) -> None:
+    with closing(SqliteLogReader(plain(tmp_path))) as reader:
+        assert next_segment_end(reader, 2**62, events_min=1) == HEAD - 2
+        assert next_segment_end(reader, 2**62, events_min=HEAD - 1) is None
+
+
+def test_a_segment_is_compared_with_the_whole_digest_in_the_catalogue(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("DROP TRIGGER segments_update")
+        (digest,) = raw.execute("SELECT digest FROM segments WHERE first_seq = 1").fetchone()
+        raw.execute("UPDATE segments SET digest = ? WHERE first_seq = 1", (digest[:-1] + bytes([digest[-1] ^ 1]),))
+    with closing(SqliteLogReader(path)) as reader, pytest.raises(LogDamaged, match="is not the file that was sealed"):
+        list(reader.commits())
 
 
 @in_loop
