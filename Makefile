@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: help setup assets run live test test-browser test-deploy test-image soak lint format types unit prove bench lock docs clean
+.PHONY: help setup assets run live test test-browser test-deploy test-image test-clients soak lint format types unit prove bench lock docs clean
 
 # Another Python beside it: make unit VENV=.venv313 PYTHON=python3.13
 VENV := .venv
@@ -53,7 +53,7 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not browser and not image" --ignore tests/deploy
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not browser and not image and not generated" --ignore tests/deploy
 
 test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
 	@sh tools/browser.sh $(BIN)/python
@@ -65,11 +65,15 @@ test-deploy: setup  ## deploy.sh end to end, compose.yaml, the systemd unit, an 
 test-image: setup  ## The Dockerfile built for real by buildah, and what it makes, run (root, buildah, debootstrap)
 	@$(BIN)/pytest -n 0 -rs -m image tests/image
 
+test-clients: setup  ## Clients generated from the API's description, for Python and TypeScript (needs npm)
+	@sh tools/clients.sh $(BIN)/python
+	@$(BIN)/pytest -n 0 -m generated tests/client
+
 soak: setup  ## A day of market in 24 minutes: a flapping exchange, a dead chat, dashboards, a kill an hour
 	@$(BIN)/python -m tests.soak 24
 
 prove: setup  ## All tests, the long ones too, each property on all its examples
-	@PAPERTAPE_PROVE=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser and not image"
+	@PAPERTAPE_PROVE=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -m "not browser and not image and not generated"
 
 bench: setup  ## Measure against other libraries; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks --write

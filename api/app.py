@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 
-from papertape.api import (
-    charts,
-    commands,
-    docs,
-    health,
-    history,
-    installation,
-    login,
-    metrics,
-    openapi,
-    signals,
-    stream_routes,
-    studies,
-    trades,
-    trading,
-)
+from papertape.api import commands, docs, health, login, metrics, openapi, signals, stream_routes
 from papertape.api.gate import SCOPE_KEY, Access
 from papertape.api.middleware import BODY_BYTES_MAX, SecurityMiddleware
 from papertape.api.problems import HANDLERS, Handler, http_problem
+from papertape.api.repetitions import HEADER
 from papertape.api.routes import Guarded
 from papertape.api.view_handler import ViewHandler
+from papertape.api.views import charts, history, installation, studies, trades, trading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +31,9 @@ if TYPE_CHECKING:
     from papertape.projections.site.ports import Site
 
 
+COMPRESSED_BYTES_MIN: Final = 1_024
+COMPRESSION_LEVEL: Final = 4
+"""Twice as fast as the default for answers that are 5 % larger."""
 VIEWS = (*trading.VIEWS, *trades.VIEWS, *charts.VIEWS, *history.VIEWS, *installation.VIEWS, *signals.VIEWS)
 
 
@@ -86,6 +78,8 @@ def application(
         routes=routes,
         exception_handlers={**HANDLERS, 404: _not_found(not_found_page)},
         middleware=[
+            *_cross_origin(gate),
+            Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN, compresslevel=COMPRESSION_LEVEL),
             Middleware(SecurityMiddleware, gate=gate),
             Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
         ],
@@ -93,6 +87,21 @@ def application(
     # A redirect between paths with and without a trailing slash would give each route a second address.
     app.router.redirect_slashes = False
     return app
+
+
+def _cross_origin(gate: Gate) -> list[Middleware]:
+    """Return what lets the pages of other sites read answers; nothing unless the owner named such sites."""
+    if not gate.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=gate.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("authorization", "content-type", "if-none-match", "last-event-id", HEADER),
+            expose_headers=("etag", "retry-after"),
+        )
+    ]
 
 
 def _not_found(page: Handler | None) -> Handler:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from papertape.api.gate import Access
 from papertape.api.problems import problem
 from papertape.api.query import SEQ_MAX, Name, body
+from papertape.api.repetitions import Repetitions
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.events.commands import ALL, Accepted, Close, Command, Kill, Pause, Reload, Reset, Resume
 from papertape.events.errors import UsageError
@@ -113,21 +114,23 @@ KINDS: dict[str, tuple[type[Any], str]] = {
 
 def routes(site: Site) -> list[GuardedRoute]:
     """Return the routes of all commands."""
-    return [_route(site, name, kind, summary) for name, (kind, summary) in KINDS.items()]
+    repetitions = Repetitions()
+    return [_route(site, repetitions, name, kind, summary) for name, (kind, summary) in KINDS.items()]
 
 
-def _route(site: Site, name: str, kind: type[Any], summary: str) -> GuardedRoute:
+def _route(site: Site, repetitions: Repetitions, name: str, kind: type[Any], summary: str) -> GuardedRoute:
     async def endpoint(request: Request) -> Response:
         command: Command = (await body(kind, request)).command()
         _check_names(site, command)
-        return await _submit(site, command)
+        return await repetitions.once(request, lambda: _submit(site, command))
 
     operation = Operation(
         summary,
         Accepted,
         body=kind,
         refusals=(409, 413, 415, 422, 503, 504),
-        about="The answer comes after the commit and names the first and the last resulting event.",
+        about="The answer comes after the commit and names the first and the last resulting event. With the same "
+        "Idempotency-Key header, a command is carried out once.",
     )
     return GuardedRoute(f"/api/v1/commands/{name}", endpoint, access=Access.COMMAND, method="POST", operation=operation)
 

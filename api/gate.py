@@ -16,7 +16,7 @@ from papertape.api.problems import problem
 from papertape.api.token import SIGNAL_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import HTTPConnection
     from starlette.types import Receive, Scope, Send
@@ -105,11 +105,12 @@ class Gate:
         *,
         reading_open: bool,
         signal_token: Token | None = None,
+        cors_origins: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         delay_s: float = DELAY_S,
     ) -> None:
         self.token, self._signal_token = token, signal_token
-        self.hosts = hosts
+        self.hosts, self.cors_origins = hosts, tuple(cors_origins)
         self.reading_open = reading_open
         self.failed_attempts = FailedAttempts(clock)
         self._delay_s = delay_s
@@ -118,7 +119,7 @@ class Gate:
     def refusal(self, access: Access, connection: HTTPConnection, *, live: bool = False) -> Response | None:
         """Return the response that refuses a request, or None if it is allowed. `live`: it opens a stream."""
         return (
-            self._cross_site_refusal(connection, live=live)
+            self._cross_site_refusal(access, connection, live=live)
             or self._authentication_refusal(access, connection)
             # A cookie does not count for signals, so no other site can send them through a browser.
             or (None if access is Access.SIGNAL else _missing_origin_refusal(connection))
@@ -174,12 +175,19 @@ class Gate:
             )
         return problem(401, "wrong token", CHALLENGE)
 
-    def _cross_site_refusal(self, connection: HTTPConnection, *, live: bool) -> Response | None:
-        """Return the refusal of a request that another site's page makes through the user's browser."""
+    def _cross_site_refusal(self, access: Access, connection: HTTPConnection, *, live: bool) -> Response | None:
+        """Return the refusal of a request that another site's page makes through the user's browser.
+
+        The pages of `cors_origins` may read what everybody may read, and whatever they prove by the token.
+        """
         origin, site = connection.headers.get("origin"), connection.headers.get("sec-fetch-site")
+        writes = _changes(connection)
+        if origin in self.cors_origins:
+            by_cookie = access is not Access.SIGNAL and _bearer(connection) is None
+            return problem(403, "a page of another site must send the token") if by_cookie and writes else None
         if origin is not None and not self.hosts.same_origin(origin, connection.headers.get("host", "")):
             return problem(403, "cross-site request: the Origin is not this server's")
-        if (live or _changes(connection)) and site not in (None, "same-origin", "none"):
+        if (live or writes) and site not in (None, "same-origin", "none"):
             return problem(403, "cross-site request")
         return None
 

@@ -27,6 +27,31 @@ SCHEMA_NAMES: Final = {
 }
 """The public names of schemas that differ from the class names. Generated clients rely on them: never change one."""
 STREAM: Final = "text/event-stream"
+OPERATION_NAMES: Final = {
+    "GET /api/v1/runners/{strategy}": "get_runner",
+    "GET /api/v1/candles/{symbol}": "get_candles",
+    "GET /api/v1/events/{seq}": "get_event",
+    "GET /api/v1/why/{seq}": "get_why",
+    "GET /api/v1/trades.csv": "get_trades_csv",
+    "GET /api/v1/stream": "stream_events",
+    "POST /api/v1/signals": "record_signals",
+    "GET /api/v1/studies/{name}": "get_study",
+    "GET /api/v1/studies/{name}/sets": "get_study_sets",
+    "POST /login": "log_in",
+    "POST /logout": "log_out",
+}
+"""The names of operations whose path does not give one. Generated clients rely on them: never change one."""
+TAGS: Final = {
+    "/api/v1/commands": "commands",
+    "/api/v1/signals": "signals",
+    "/api/v1/studies": "studies",
+    "/api/v1/stream": "streams",
+    "/api/v1/status": "health",
+    "/api/v1": "views",
+    "/log": "login",
+    "/": "health",
+}
+"""The group of an operation, by the first of these with which its path begins."""
 
 
 def documented_routes(routes: Iterable[Guarded]) -> list[GuardedRoute]:
@@ -45,7 +70,10 @@ def description(routes: Sequence[Guarded], version: str) -> Tree:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation_object(route, by_kind, components)
     names = _schema_names(components, by_kind, kinds)
     paths = _with_public_names(paths, names)
-    components = {names[name]: _with_public_names(schema, names) for name, schema in components.items()}
+    # Generators prefer a schema's title to its name, and msgspec's titles are Python's names of the types.
+    components = {
+        names[name]: _with_public_names({**schema, "title": names[name]}, names) for name, schema in components.items()
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -146,7 +174,8 @@ def _operation_object(route: GuardedRoute, by_kind: Tree, components: Tree) -> T
     operation = _operation(route)
     described: Tree = {
         "summary": operation.summary,
-        "operationId": f"{route.method.lower()}{route.path}".replace("/", "_").replace("{", "").replace("}", ""),
+        "operationId": _operation_name(route),
+        "tags": [next(tag for path, tag in TAGS.items() if route.path.startswith(path))],
         "parameters": _parameters(route, by_kind, components),
         "responses": _responses(route, operation, by_kind),
     }
@@ -162,6 +191,13 @@ def _operation_object(route: GuardedRoute, by_kind: Tree, components: Tree) -> T
     elif route.access is not Access.OPEN:
         described["security"] = [{"token": []}, *([{}] if route.access is not Access.COMMAND else [])]
     return described
+
+
+def _operation_name(route: GuardedRoute) -> str:
+    """Return `get_arena` for `GET /api/v1/arena`, and `pause` for `POST /api/v1/commands/pause`."""
+    name = route.path.rpartition("/")[2]
+    default = name if route.method == "POST" else f"{route.method.lower()}_{name}"
+    return OPERATION_NAMES.get(f"{route.method} {route.path}", default)
 
 
 def _parameters(route: GuardedRoute, by_kind: Tree, components: Tree) -> list[Tree]:

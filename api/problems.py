@@ -23,18 +23,42 @@ BUSY_RETRY_S: Final = 5
 Handler = Callable[["Request", Any], Awaitable[Response]]
 
 
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """The reason for an error. `title` is the status in words, `detail` explains this occurrence."""
+TYPE_PREFIX: Final = "urn:papertape:problem:"
+TYPES: Final[Mapping[int, str]] = {
+    400: "incomplete-request",
+    401: "token-needed",
+    403: "not-allowed",
+    409: "command-refused",
+    413: "body-too-large",
+    415: "wrong-media-type",
+    421: "unknown-host",
+    422: "invalid-request",
+    429: "too-many-requests",
+    500: "bug",
+    503: "unavailable",
+    504: "outcome-unknown",
+}
+"""The type of a problem by its status; that of another status is the status in words, such as `not-found`."""
+UNKNOWN_NAME: Final = "unknown-name"
 
+
+class Problem(Struct, frozen=True):
+    """The reason for an error. `title` is the status in words, `detail` explains this occurrence.
+
+    `type` says what kind of problem it is, for programs: `urn:papertape:problem:unknown-name`.
+    """
+
+    type: str
     title: str
     status: int
     detail: str = ""
-    type: str = "about:blank"
 
 
-def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    """Return the response for a problem; caches never store it."""
-    body = Problem(HTTPStatus(status).phrase, status, detail[:DETAIL_CHARS_MAX])
+def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None, kind: str = "") -> Response:
+    """Return the response for a problem of a kind, by default that of its status; caches never store it."""
+    title = HTTPStatus(status).phrase
+    name = kind or TYPES.get(status) or title.lower().replace(" ", "-")
+    body = Problem(TYPE_PREFIX + name, title, status, detail[:DETAIL_CHARS_MAX])
     return Response(msgspec.json.encode(body), status, {"cache-control": "no-store", **(headers or {})}, MEDIA_TYPE)
 
 
@@ -49,9 +73,9 @@ async def http_problem(_: Request, error: HTTPException) -> Response:
     return problem(error.status_code, detail, error.headers)
 
 
-async def _unknown_name(_: Request, error: UsageError) -> Response:
-    """Answer a request for a name or a seq that the log does not have."""
-    return problem(404, str(error))
+async def _unknown_name(request: Request, error: UsageError) -> Response:
+    """Answer a request for a name or a seq that the log does not have: 404 in the path, 422 in the query."""
+    return problem(404 if request.path_params else 422, str(error), kind=UNKNOWN_NAME)
 
 
 async def _refused(_: Request, error: CommandRefused) -> Response:

@@ -11,6 +11,8 @@ STREAMS_MAX: Final = 200
 """The default. It stands here because every command reads the configuration, but few start a server."""
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$"
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+ORIGIN_PATTERN = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$"
+Origin = Annotated[str, Meta(pattern=ORIGIN_PATTERN)]
 
 
 class WebSettings(Struct, frozen=True):
@@ -23,6 +25,10 @@ class WebSettings(Struct, frozen=True):
     )
     trusted_hosts: Annotated[
         tuple[Name, ...], Meta(max_length=100, description="further host names that browsers may use")
+    ] = ()
+    cors_origins: Annotated[
+        tuple[Origin, ...],
+        Meta(max_length=100, description="other sites whose pages may use the API, such as https://example.org"),
     ] = ()
     proxies: Annotated[
         tuple[Name, ...], Meta(max_length=100, description="addresses of proxies whose X-Forwarded-For is trusted")

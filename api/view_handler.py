@@ -71,7 +71,6 @@ class ViewEndpoint(Struct, frozen=True):
     make: Make
     query: type[Query] = Query
     about: str = ""
-    refusals: tuple[int, ...] = (404, 422, 503)
 
 
 async def seq_of(site: Site, moment: str) -> int | None:
@@ -98,7 +97,8 @@ class ViewHandler:
 
     def route(self, view: ViewEndpoint) -> GuardedRoute:
         """Return the route of a view."""
-        operation = Operation(view.summary, ViewAsOf[view.answer], view.query, refusals=view.refusals, about=view.about)  # type: ignore[name-defined]
+        refusals = (404, 422, 503) if "{" in view.path else (422, 503)
+        operation = Operation(view.summary, ViewAsOf[view.answer], view.query, refusals=refusals, about=view.about)  # type: ignore[name-defined]
 
         async def endpoint(request: Request) -> Response:
             return await self.answer(request, view)

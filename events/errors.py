@@ -10,6 +10,8 @@ PapertapeError
 │   ├── ExchangeUnreachable  there is no answer, or none from the exchange itself           exit 1
 │   ├── ExchangeBusy         it asks to wait (429), for the given seconds if it names them  exit 1
 │   └── ExchangeRefused      it answers with an error of its own, with a code               exit 1
+├── ApiProblem               the HTTP API refuses a request, with status and type           exit 1
+├── ApiUnreachable           the HTTP API does not answer                                   exit 1
 ├── PortableDamaged          a file of exported events cannot be imported                   exit 1
 ├── CommandRefused           a command does not fit the state (a stale reset)               exit 1
 │   └── CommandUnanswered    the log shows whether the engine executed the command          exit 1
@@ -98,6 +100,18 @@ class ExchangeRefused(ExchangeError):
     def __init__(self, text: str, code: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class ApiProblem(PapertapeError):
+    """The HTTP API refuses a request: `type` says which kind of problem it is, see `api.problems`."""
+
+    def __init__(self, status: int, type_: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.type = status, type_
+
+
+class ApiUnreachable(PapertapeError):
+    """The HTTP API does not answer."""
 
 
 class PortableDamaged(PapertapeError):

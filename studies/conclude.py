@@ -32,6 +32,7 @@ from papertape.studies.verdict import make_verdict
 from papertape.studies.walk import (
     fold_results,
     matrix_cell,
+    net_of,
     net_with,
     pairs_of,
     set_records,
@@ -81,7 +82,7 @@ def conclude(source: StudyResults, folds: Sequence[Fold], context: StudyContext)
         outside=_outside(tests, context) if folds else None,
         trials=trials,
         family=replace(chance.family, slope=slope_of(pairs)) if chance is not None else _no_numpy(source),
-        plateau=_plateau(chosen, records, context) if folds else None,
+        plateau=_plateau(chosen, records, folds, context) if folds else None,
         stress=_stress(tests, context) if folds else None,
     )
     verdict = make_verdict(
@@ -177,12 +178,20 @@ def _no_numpy(source: StudyResults) -> Family:
     return Family(len(source.rows(WHOLE)), overfitting_why=NEEDS_NUMPY, family_why=NEEDS_NUMPY)
 
 
-def _plateau(chosen: int | None, records: dict[int, SetRecord], context: StudyContext) -> Plateau | None:
-    """Return what the neighbours of the chosen set earned in the tests; None without neighbours."""
+def _plateau(
+    chosen: int | None, records: dict[int, SetRecord], folds: Sequence[Fold], context: StudyContext
+) -> Plateau | None:
+    """Return what the neighbours of the chosen set earned in the tests; None without neighbours.
+
+    Neighbours that were not drawn are run over the tests. Nothing is chosen by them, so they are no trials.
+    """
     if chosen is None or chosen not in records:
         return None
-    around = (number for number in context.space.neighbours(chosen) if number in records)
-    return plateau(records[chosen].net_usdt, [records[number].net_usdt for number in around])
+    nets = [
+        records[number].net_usdt if number in records else net_of(number, folds, context)
+        for number in context.space.neighbours(chosen)
+    ]
+    return plateau(records[chosen].net_usdt, nets)
 
 
 def _stress(tests: _Tests, context: StudyContext) -> Stress:

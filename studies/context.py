@@ -38,7 +38,7 @@ class NumberedSets(Protocol):
         ...
 
     def neighbours(self, number: int) -> Sequence[int]:
-        """Return the sets one step away in one parameter."""
+        """Return the sets one step away in one parameter, whether they were run or not."""
         ...
 
 

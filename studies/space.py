@@ -71,14 +71,14 @@ class Space(Struct, frozen=True):
         return _numbers(self)
 
     def neighbours(self, number: int) -> list[int]:
-        """Return the sets that differ by one step in one parameter."""
-        sets, found, stride = _members(self), [], 1
+        """Return the sets that differ by one step in one parameter and meet the conditions, drawn or not."""
+        found, stride = list[int](), 1
         for axis in reversed(self.axes):
             place = number // stride % len(axis.values)
             found += [number - stride] if place > 0 else []
             found += [number + stride] if place + 1 < len(axis.values) else []
             stride *= len(axis.values)
-        return sorted(one for one in found if one in sets)
+        return sorted(filter(self.meets, found))
 
     def view(self) -> SpaceView:
         """Return the space as the plan and the page show it."""
@@ -249,12 +249,6 @@ def _numbers(space: Space) -> Sequence[int]:
     if not space.conditions:
         return range(space.grid)
     return tuple(number for number in range(space.grid) if space.meets(number))
-
-
-@lru_cache(maxsize=8)
-def _members(space: Space) -> frozenset[int] | range:
-    numbers = space.numbers()
-    return numbers if isinstance(numbers, range) else frozenset(numbers)
 
 
 def _drawn(space: Space, count: int) -> tuple[int, ...]:

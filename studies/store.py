@@ -27,7 +27,7 @@ from papertape.events.errors import (
 )
 from papertape.events.head_file import LogLock
 from papertape.projections.studies.document import Document, StudyPlan
-from papertape.projections.studies.schema import FORMAT, RESULT_COLUMNS, TABLES
+from papertape.projections.studies.schema import FORMAT, RESULT_COLUMNS, RESUME_COLUMN, RESUME_FORMAT, TABLES
 from papertape.studies.day_selection import DaySelection, eligible
 from papertape.studies.day_sharpes import day_sharpes
 from papertape.studies.plan import plan_differences, plan_key
@@ -47,7 +47,7 @@ _INSERT_RESULT: Final = (
 _SELECT_RESULTS: Final = f"SELECT number, {_FIGURES}, sharpe FROM result WHERE span = ?"  # noqa: S608 - likewise
 _HOW: Final = RESULT_COLUMNS.index("long_way") + 1
 """The place of the one column that says how a set was run: the sets beside it may have a part in that."""
-_NEW_STUDY: Final = "INSERT INTO study VALUES (1, ?, ?, ?, 'running', ?, ?)"
+_NEW_STUDY: Final = "INSERT INTO study VALUES (1, ?, ?, ?, 'running', ?, ?, '')"
 
 
 class StudyStore:
@@ -74,6 +74,8 @@ class StudyStore:
             _prepare(connection)
             if is_new:
                 _begin(connection, plan, now_ms)
+            else:
+                _upgrade(connection)
             store = cls(path, connection, undo)
             store._refuse_other_plan(plan)
             store._stack = undo.pop_all()
@@ -89,6 +91,7 @@ class StudyStore:
             if not _has_study(path, connection):
                 raise StudyMissing(f"{path} is empty: its study was never begun")
             _prepare(connection)
+            _upgrade(connection)
             store = cls(path, connection, undo)
             if expected_key not in (None, store.key):
                 raise StudyDiffers(f"{path} has the key {store.key}, expected is {expected_key}")
@@ -170,13 +173,15 @@ class StudyStore:
         with self._transaction() as connection:
             connection.execute("INSERT INTO failed VALUES (?, ?, ?, ?)", (failure.span_id, first, last, failure.error))
 
-    def begin(self, now_ms: int) -> bool:
-        """Record that the study runs, and let failed sets count as missing again.
+    def begin(self, now_ms: int, resume: str = "") -> bool:
+        """Record that the study runs and the command line that resumes it; let failed sets count as missing again.
 
         Return whether a set failed in an earlier run, or that run died: then a set may be what ends a process.
         """
         suspect = bool(self.failures()) or (self.state == "running" and bool(self.all_spans()))
         self.forget_failures()
+        with self._transaction() as connection:
+            connection.execute("UPDATE study SET resume = ?", (resume,))
         self.set_state("running", now_ms)
         return suspect
 
@@ -332,6 +337,16 @@ def _has_study(path: Path, connection: sqlite3.Connection) -> bool:
     if version > FORMAT:
         raise StudyForeign(f"{path} has format {version}, this version of papertape reads up to {FORMAT}")
     return True
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring the tables of an earlier version to this one."""
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    if version < RESUME_FORMAT:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"ALTER TABLE study ADD COLUMN {RESUME_COLUMN}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -82,6 +82,12 @@ def net_with(steps: Sequence[Step], context: StudyContext, risk: RiskSettings) -
     return fsum(run.end_equity_usdt - risk.capital_usdt for run in runs)
 
 
+def net_of(number: int, folds: Sequence[Fold], context: StudyContext) -> float:
+    """Return the net result of one set over all tests."""
+    runs = (context.run(context.space.values(number), fold.test, context.risk) for fold in folds)
+    return fsum(run.end_equity_usdt - context.capital_usdt for run in runs)
+
+
 def trades_of(steps: Sequence[Step]) -> list[RealTrade]:
     """Return the trades of all tests, in order."""
     return [trade for step in steps if step.run is not None for trade in step.run.trades]

@@ -223,7 +223,7 @@ def write_study(
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(f"PRAGMA user_version = {version}; PRAGMA journal_mode = WAL; {TABLES}")
         row = (1, name, "8c1f02d7e4b96a35", msgspec.json.encode(said).decode(), state, created_at_ms)
-        connection.execute("INSERT INTO study VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, updated_at_ms or created_at_ms))
+        connection.execute("INSERT INTO study VALUES (?, ?, ?, ?, ?, ?, ?, '')", (*row, updated_at_ms or created_at_ms))
         connection.executemany("INSERT INTO span VALUES (?, ?, ?)", spans())
         days = [DAYS, *(days for _ in range(FOLDS) for days in (90, 30))]
         rows = (

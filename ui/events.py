@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.api.history import run_search
+from papertape.api.views.history import run_search
 from papertape.events.errors import UsageError
 from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, EventFilter, Search, SearchResult
 from papertape.projections.site.neighbours import EventNeighbours, find_neighbours

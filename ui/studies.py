@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, get_args
 from msgspec import Struct
 
 from papertape.events.errors import UsageError
-from papertape.projections.studies.commands import backtest_command, resume_command, show_log_command
+from papertape.projections.studies.commands import backtest_command, show_log_command
 from papertape.projections.studies.heatmap import heat_maps
 from papertape.projections.studies.pictures import cost_bar, histogram, joined_curve, matrix_rows, scatter
 from papertape.projections.studies.reader import Measure, net_outside
@@ -81,7 +81,7 @@ def _load(folder: StudyFolder, name: str, request: PageRequest) -> StudyPage:
     found, measure = folder.study(name), _measure(request.parameter("by"))
     plan, document = found.plan, found.document
     if plan is None or document is None:
-        return StudyPage(found, measure, resume_command(name))
+        return StudyPage(found, measure, found.resume)
     chosen, span = document.verdict.chosen_set, document.whole_span
     by_net = folder.measured(name, span, "net")
     ranked = by_net if measure == "net" else folder.measured(name, span, measure)
@@ -93,7 +93,7 @@ def _load(folder: StudyFolder, name: str, request: PageRequest) -> StudyPage:
     return StudyPage(
         study=found,
         measure=measure,
-        resume=resume_command(name),
+        resume=found.resume,
         backtest=backtest_command(name),
         show_log=show_log_command(found.log) if found.log else "",
         is_shown_here=found.log is not None and Path(found.log) == Path(request.site.settings.database).absolute(),

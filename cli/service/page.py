@@ -156,7 +156,13 @@ async def _serve(settings: PageServerSettings) -> None:
         streams = Streams(timeline, web.streams_max)
         hosts = AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts)
         access = settings.access
-        gate = Gate(access.token, hosts, reading_open=access.reading_open, signal_token=access.signal_token)
+        gate = Gate(
+            access.token,
+            hosts,
+            reading_open=access.reading_open,
+            signal_token=access.signal_token,
+            cors_origins=web.cors_origins,
+        )
         app = application(site, gate, streams, pages(site, streams), not_found_page(site))
 
         async def work() -> None:

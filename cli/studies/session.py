@@ -105,7 +105,7 @@ def conduct(study: OpenStudy, forward: WalkForward, options: RunningOptions) -> 
     study.
     """
     with resumable(study):
-        apart = study.store.begin(now_ms())
+        apart = study.store.begin(now_ms(), study.resume)
         run = StudyRun(study.experiment, study.store, study.places.ledger, forward.all_folds())
         if not _run_all(run, study.places.tape_store, options, apart=apart):
             raise KeyboardInterrupt

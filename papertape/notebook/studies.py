@@ -19,7 +19,6 @@ from papertape.notebook.backtests import BacktestResults, chosen_strategies
 from papertape.notebook.heat_plots import heat_plot
 from papertape.notebook.plots import lines_plot
 from papertape.notebook.study_frames import days_frame, folds_frame, gates_frame, sets_frame
-from papertape.projections.studies.commands import resume_command
 from papertape.projections.studies.heatmap import heat_maps
 from papertape.projections.studies.reader import FOLDER, Measure, StudyFolder
 from papertape.studies.plan import experiment_of
@@ -52,9 +51,7 @@ class StudyResults:
         if view.problem or view.plan is None:
             raise UsageError(f"study {name!r} cannot be read: {view.problem or 'it has no plan'}")
         if view.document is None:
-            raise UsageError(
-                f"study {name!r} is {view.state} and has no verdict yet; resume it: {resume_command(name)}"
-            )
+            raise UsageError(f"study {name!r} is {view.state} and has no verdict yet; resume it: {view.resume}")
         self.plan: StudyPlan = view.plan
         self.document: Document = view.document
         self._experiment_of, self._backtests = experiment, dict[int, BacktestResults]()

@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from papertape.events.errors import UsageError
+from papertape.projections.studies.commands import resume_command
 from papertape.projections.studies.document import Document, Outcome, StudyPlan
-from papertape.projections.studies.schema import FORMAT, RESULT_COLUMNS
+from papertape.projections.studies.schema import FORMAT, RESULT_COLUMNS, RESUME_FORMAT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ class StudyView(Struct, frozen=True):
     """A study's file. `plan`, `document` and `progress` are None if the file does not have them.
 
     `updated_at_ms` is when the file was last written; `log` is the file of the chosen set's backtest, None if there is
-    none.
+    none. `resume` is the command line that continues the study.
     """
 
     name: str
@@ -96,6 +97,7 @@ class StudyView(Struct, frozen=True):
     updated_at_ms: int = 0
     concluded_at_ms: int | None = None
     log: str | None = None
+    resume: str = ""
 
     @property
     def capital_usdt(self) -> float:
@@ -294,6 +296,7 @@ class _StudyRow(Struct, frozen=True):
     state: Literal["running", "interrupted", "complete", "failed"]
     created_at_ms: int
     updated_at_ms: int
+    resume: str = ""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -309,7 +312,7 @@ def _read(name: str, path: Path) -> StudyView:
             if version > FORMAT:
                 problem = f"its format is {version}, this version of papertape reads formats up to {FORMAT}"
                 return StudyView(name, "newer", problem, str(path))
-            row = _study_row(connection)
+            row = _study_row(connection, version)
             if row is None:
                 return StudyView(name, "unreadable", "the file holds no study", str(path))
             plan = msgspec.json.decode(row.plan, type=StudyPlan)
@@ -327,13 +330,16 @@ def _read(name: str, path: Path) -> StudyView:
                 max(row.updated_at_ms, _written_at_ms(path)),
                 None if concluded is None else int(concluded[0]),
                 str(log.absolute()) if log.is_file() else None,
+                row.resume or resume_command(name),
             )
     except _FAULTS as error:
         return StudyView(name, "unreadable", _why(error), str(path))
 
 
-def _study_row(connection: sqlite3.Connection) -> _StudyRow | None:
+def _study_row(connection: sqlite3.Connection, version: int) -> _StudyRow | None:
     names = _StudyRow.__struct_fields__
+    if version < RESUME_FORMAT:
+        names = names[: names.index("resume")]
     row = connection.execute(f"SELECT {', '.join(names)} FROM study").fetchone()  # noqa: S608 - names of our own fields.
     return None if row is None else msgspec.convert(dict(zip(names, row, strict=True)), _StudyRow)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the tables, in `PRAGMA user_version`."""
+RESUME_FORMAT: Final = 2
+"""The first version of the tables with the column `resume`."""
+RESUME_COLUMN: Final = "resume TEXT NOT NULL DEFAULT ''"
+"""The command line that continues a study, empty if a notebook began it."""
 
 RESULT_COLUMNS: Final = (
     "end_equity_usdt",
@@ -39,7 +43,8 @@ CREATE TABLE study (
     plan TEXT NOT NULL,          -- JSON: projections.studies.document.StudyPlan
     state TEXT NOT NULL,         -- running, interrupted, complete, failed
     created_at_ms INTEGER NOT NULL,
-    updated_at_ms INTEGER NOT NULL
+    updated_at_ms INTEGER NOT NULL,
+    {RESUME_COLUMN}
 );
 CREATE TABLE span (id INTEGER PRIMARY KEY, start_ms INTEGER, end_ms INTEGER);
 CREATE TABLE chunk (

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from papertape.engine.research.set_result import TradedSpan
 from papertape.events.units import DAY_MS, HOUR_MS
 from papertape.projections.folds.metrics import daily_returns, sharpe
 from papertape.projections.studies.document import Document
@@ -127,6 +128,20 @@ def test_one_set_cannot_be_overfitted_and_has_no_neighbours() -> None:
     assert "one set" in gate(document, "overfitting").text
     assert gate(document, "plateau").text == "the chosen set has no neighbours"
     assert gate(document, "deflated").state == "passed"
+
+
+def test_neighbours_that_were_not_drawn_are_run_for_the_plateau(document: Document) -> None:
+    study = SimulatedStudy(SMALL)
+    chosen = document.verdict.chosen_set
+    assert chosen is not None
+    around, folds = study.grid.neighbours(chosen), study.folds()
+    for span in (TradedSpan(), *(one for fold in folds for one in (fold.train, fold.test))):
+        rows = study.rows(study.spans[span])
+        rows[:] = [row for row in rows if row[0] not in around]
+    found = conclude(study, folds, study.context(trials=40))
+    assert found.verdict.chosen_set == chosen
+    assert gate(found, "plateau").text == gate(document, "plateau").text
+    assert "neighbours" in gate(found, "plateau").text
 
 
 def test_sets_that_are_all_equal_say_so() -> None:

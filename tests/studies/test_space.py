@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from papertape.events.errors import UsageError
 from papertape.studies.grid_values import grid_values
@@ -177,9 +178,11 @@ def test_a_draw_spreads_evenly_over_each_parameter() -> None:
         assert max(counts) - min(counts) <= 6
 
 
-def test_neighbours_are_one_step_away_and_exist() -> None:
+@pytest.mark.parametrize("draw", [None, 3])
+def test_neighbours_are_one_step_away_and_meet_the_conditions(draw: int | None) -> None:
     found = space("sl_percent=1,2,3", "tp_percent=1,2,3", conditions=("tp_percent <= sl_percent",))
     (corner,) = [number for number in found.numbers() if found.values(number) == {"sl_percent": 2.0, "tp_percent": 1.0}]
+    found = replace(found, draw=draw)
     assert [found.values(number) for number in found.neighbours(corner)] == [
         {"sl_percent": 1.0, "tp_percent": 1.0},
         {"sl_percent": 2.0, "tp_percent": 2.0},

@@ -15,6 +15,7 @@ from papertape.engine.research.set_result import TradedSpan
 from papertape.events.errors import StudyDiffers, StudyForeign, StudyHeld, StudyMissing, StudyWriteFailed
 from papertape.projections.folds.metrics import daily_returns, sharpe
 from papertape.projections.studies.document import Costs, Document, Verdict
+from papertape.projections.studies.reader import StudyFolder
 from papertape.projections.studies.schema import FORMAT
 from papertape.studies.choice import CHOSEN_TRADES_MIN
 from papertape.studies.day_selection import DaySelection, eligible
@@ -50,6 +51,20 @@ def test_a_study_is_resumed_with_what_it_holds(tmp_path: Path) -> None:
         assert store.missing(1, range(6)) == [*range(6)]
     with StudyStore.open(path, plan_key(plan())) as store:
         assert store.all_spans() == {**dict(enumerate(SPANS)), 3: TradedSpan(1, 2)}
+
+
+def test_a_study_says_how_to_resume_it_and_one_of_the_first_format_is_upgraded(tmp_path: Path) -> None:
+    typed = "papertape walkforward small --train 90d --test 30d"
+    path = tmp_path / "small.db"
+    with StudyStore.create(path, plan(), 1_000) as store:
+        store.begin(2_000, typed)
+    assert StudyFolder(tmp_path).study("small").resume == typed
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("ALTER TABLE study DROP COLUMN resume; PRAGMA user_version = 1;")
+    assert StudyFolder(tmp_path).study("small").resume == "papertape walkforward small"
+    with StudyStore.open(path) as store:
+        store.begin(3_000, typed)
+    assert StudyFolder(tmp_path).study("small").resume == typed
 
 
 def test_results_are_read_as_they_were_stored(store: StudyStore) -> None:

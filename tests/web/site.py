@@ -269,7 +269,12 @@ def site_of(
 
 
 def gate_of(
-    *, reading_open: bool = True, bound: str = "127.0.0.1", trusted: Sequence[str] = (), delay_s: float = DELAY_S
+    *,
+    reading_open: bool = True,
+    bound: str = "127.0.0.1",
+    trusted: Sequence[str] = (),
+    cors_origins: Sequence[str] = (),
+    delay_s: float = DELAY_S,
 ) -> Gate:
     """Return a gate with the token of the tests."""
     return Gate(
@@ -277,6 +282,7 @@ def gate_of(
         AllowedHosts(bound, trusted),
         reading_open=reading_open,
         signal_token=Token(SIGNAL_TOKEN),
+        cors_origins=cors_origins,
         delay_s=delay_s,
     )
 

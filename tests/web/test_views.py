@@ -10,8 +10,8 @@ import pytest
 
 from papertape.api.app import VIEWS
 from papertape.api.gate import Access
-from papertape.api.history import run_search
 from papertape.api.routes import GuardedRoute
+from papertape.api.views.history import run_search
 from papertape.events.log import Recorded
 from papertape.projections.folds.trades import write_trades_csv
 from papertape.projections.site.event_query import PAGE_EVENTS, EventFilter, Search, SearchResult
@@ -115,7 +115,8 @@ async def test_a_time_means_the_last_event_before_the_next_candle() -> None:
         for wrong in ("yesterday", "-1", "1e3", "9" * 17, "٣", "2025-13-01"):
             assert (await client.get("/api/v1/state", params={"as_of": wrong})).status_code == 422, wrong
         for absent in ("0", str(HEAD + 1), "2020-01-01"):
-            assert (await client.get("/api/v1/state", params={"as_of": absent})).status_code == 404, absent
+            answer = await client.get("/api/v1/state", params={"as_of": absent})
+            assert (answer.status_code, answer.json()["type"]) == (422, "urn:papertape:problem:unknown-name"), absent
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ async def test_errors_are_problems_that_name_the_mistake() -> None:
     async with client_of(site_of(list(LOG)), pages=pages, raises=False) as client:
         for path, status in (
             ("/nowhere", 404), ("/api/v1/arena/", 404), ("/api/v1/trades?limit=0", 422), ("/broken", 500),
-            ("/api/v1/trades?limit=1&limit=2", 422), ("/api/v1/positions?strategy=nobody", 404),
+            ("/api/v1/trades?limit=1&limit=2", 422), ("/api/v1/positions?strategy=nobody", 422),
             ("/api/v1/arena?nonsense=1", 422), ("/api/v1/runners/nobody", 404),
             ("/api/v1/candles/BTCUSDT?timeframe=5x", 422), ("/api/v1/events?type=Nonsense", 422),
             ("/api/v1/runners/" + "x" * 200, 422), ("/api/v1/events/1.5", 422), ("/api/v1/events?after=-1", 422),
@@ -270,6 +271,7 @@ async def test_errors_are_problems_that_name_the_mistake() -> None:
             assert answer.status_code == status, (path, answer.text)
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["status"] == status
+            assert answer.json()["type"].startswith("urn:papertape:problem:")
             assert "secret" not in answer.text
         assert (await client.get("/api/v1/commands/kill")).status_code in (401, 405)
         wrong = await client.request("DELETE", "/api/v1/arena", headers={"authorization": "Bearer x"})

@@ -92,7 +92,7 @@ def csv_route(handler: ViewHandler) -> GuardedRoute:
         return StreamingResponse(_lines(trades), headers=headers, media_type="text/csv")
 
     operation = Operation(
-        "The closed trades as CSV, oldest first", str, TradeQuery, media_type="text/csv", refusals=(404, 422, 503)
+        "The closed trades as CSV, oldest first", str, TradeQuery, media_type="text/csv", refusals=(422, 503)
     )
     return GuardedRoute("/api/v1/trades.csv", endpoint, access=Access.READ, operation=operation)
 

@@ -1,0 +1,1 @@
+"""The views of the API: what each answers, and to which queries."""

@@ -1,0 +1,232 @@
+"""What can be asked: every function returns a call, which knows the type of its answer.
+
+Nothing is sent before a client's `ask` is given the call, so that both clients share these. Views are as of an event:
+`as_of` is a seq or a UTC time such as `2025-03-01T14:05`, empty for the newest.
+"""
+
+from __future__ import annotations
+
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from papertape.api.commands import (
+    CloseRequest,
+    CommandRequest,
+    KillRequest,
+    PauseRequest,
+    ReloadRequest,
+    ResetRequest,
+    ResumeRequest,
+)
+from papertape.api.signals import SignalRequest
+from papertape.api.view_handler import Page, ViewAsOf
+from papertape.api.views.charts import CandlesView
+from papertape.api.views.history import EventsFound, StateView
+from papertape.api.views.installation import ConfigView
+from papertape.api.views.studies import StudyList
+from papertape.api.views.trading import EquityCurvesView, RiskView, RunnerDetail
+from papertape.events.commands import Accepted
+from papertape.events.signals import SignalsRecorded
+from papertape.projections.folds.arena import ArenaRow
+from papertape.projections.folds.pending_orders import OrderView
+from papertape.projections.folds.portfolio import AccountView, PositionView
+from papertape.projections.folds.signals import SignalView
+from papertape.projections.folds.trades import TradeView
+from papertape.projections.site.equity_curves import DayResult
+from papertape.projections.site.messages import Message
+from papertape.projections.site.ports import ConditionsView, StrategyView
+from papertape.projections.studies.detail import StudyDetail
+from papertape.projections.studies.reader import SetPage
+from papertape.projections.text.event_views import ChainView, EventView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+COMMANDS: dict[type[CommandRequest], str] = {
+    PauseRequest: "pause",
+    ResumeRequest: "resume",
+    CloseRequest: "close",
+    KillRequest: "kill",
+    ResetRequest: "reset",
+    ReloadRequest: "reload",
+}
+
+
+class Call(Struct, Generic[T], frozen=True):
+    """One request. `answer` is the type that its answer is decoded to; `body` is JSON, None for a question."""
+
+    path: str
+    answer: type[T]
+    parameters: dict[str, Any] = {}
+    body: bytes | None = None
+
+
+def _view(path: str, answer: type[T], **parameters: Any) -> Call[ViewAsOf[T]]:
+    """Return the call of a view, with the parameters that have a value."""
+    chosen = {name: value for name, value in parameters.items() if value not in ("", None)}
+    return Call(path, ViewAsOf[answer], chosen)  # type: ignore[valid-type]
+
+
+def runners(as_of: str = "") -> Call[ViewAsOf[tuple[AccountView, ...]]]:
+    """Ask for the accounts of all strategies."""
+    return _view("runners", tuple[AccountView, ...], as_of=as_of)
+
+
+def runner(strategy: str, as_of: str = "") -> Call[ViewAsOf[RunnerDetail]]:
+    """Ask for one strategy: account, parameters, results, limits, positions and orders."""
+    return _view(f"runners/{quote(strategy, safe='')}", RunnerDetail, as_of=as_of)
+
+
+def arena(as_of: str = "") -> Call[ViewAsOf[tuple[ArenaRow, ...]]]:
+    """Ask for the strategies ranked by net return, best first."""
+    return _view("arena", tuple[ArenaRow, ...], as_of=as_of)
+
+
+def positions(strategy: str = "", as_of: str = "") -> Call[ViewAsOf[tuple[PositionView, ...]]]:
+    """Ask for the open positions, of one strategy or of all."""
+    return _view("positions", tuple[PositionView, ...], strategy=strategy, as_of=as_of)
+
+
+def orders(strategy: str = "", as_of: str = "") -> Call[ViewAsOf[tuple[OrderView, ...]]]:
+    """Ask for the orders that wait, of one strategy or of all."""
+    return _view("orders", tuple[OrderView, ...], strategy=strategy, as_of=as_of)
+
+
+def trades(
+    strategy: str = "",
+    symbol: str = "",
+    side: Literal["", "long", "short"] = "",
+    reason: str = "",
+    result: Literal["", "won", "lost"] = "",
+    from_: str = "",
+    to: str = "",
+    before: int | None = None,
+    limit: int | None = None,
+    as_of: str = "",
+) -> Call[ViewAsOf[Page[TradeView]]]:
+    """Ask for a page of closed trades, newest first; `before` is the `next` of the page before."""
+    chosen = {"strategy": strategy, "symbol": symbol, "side": side, "reason": reason, "result": result}
+    span = {"from": from_, "to": to, "before": before, "limit": limit, "as_of": as_of}
+    return _view("trades", Page[TradeView], **chosen, **span)
+
+
+def equity(strategy: str = "", as_of: str = "") -> Call[ViewAsOf[EquityCurvesView]]:
+    """Ask for the equity over time, of all together and of each strategy."""
+    return _view("equity", EquityCurvesView, strategy=strategy, as_of=as_of)
+
+
+def days(limit: int | None = None, as_of: str = "") -> Call[ViewAsOf[tuple[DayResult, ...]]]:
+    """Ask for the results by UTC day, oldest first."""
+    return _view("days", tuple[DayResult, ...], limit=limit, as_of=as_of)
+
+
+def risk(as_of: str = "") -> Call[ViewAsOf[RiskView]]:
+    """Ask for the usage of every limit, and for active and past trips of kill switches."""
+    return _view("risk", RiskView, as_of=as_of)
+
+
+def signals(as_of: str = "") -> Call[ViewAsOf[tuple[SignalView, ...]]]:
+    """Ask for the newest signal of every symbol and name."""
+    return _view("signals", tuple[SignalView, ...], as_of=as_of)
+
+
+def candles(
+    symbol: str,
+    timeframe: str = "",
+    limit: int | None = None,
+    before_ms: int | None = None,
+    strategy: str = "",
+    as_of: str = "",
+) -> Call[ViewAsOf[CandlesView]]:
+    """Ask for candles with indicators and fills; with `strategy`, also for the readings that it plots."""
+    span = {"timeframe": timeframe, "limit": limit, "before_ms": before_ms}
+    return _view(f"candles/{quote(symbol, safe='')}", CandlesView, **span, strategy=strategy, as_of=as_of)
+
+
+def conditions(strategy: str, symbol: str, as_of: str = "") -> Call[ViewAsOf[tuple[ConditionsView, ...]]]:
+    """Ask for the conditions of an entry, met or not."""
+    return _view("conditions", tuple[ConditionsView, ...], strategy=strategy, symbol=symbol, as_of=as_of)
+
+
+def events(
+    types: Sequence[str] = (),
+    symbol: str = "",
+    strategy: str = "",
+    text: str = "",
+    after: int | None = None,
+    before: int | None = None,
+    order: Literal["oldest", "newest"] = "oldest",
+    limit: int | None = None,
+    as_of: str = "",
+    *,
+    everything: bool = False,
+) -> Call[ViewAsOf[EventsFound]]:
+    """Ask for a page of events; with `everything`, for candles and other frequent ones too."""
+    chosen = {"type": list(types) or None, "symbol": symbol, "strategy": strategy, "text": text}
+    span = {"after": after, "before": before, "order": order, "limit": limit, "as_of": as_of}
+    return _view("events", EventsFound, **chosen, **span, all="true" if everything else "")
+
+
+def event(seq: int, as_of: str = "") -> Call[ViewAsOf[EventView]]:
+    """Ask for one event."""
+    return _view(f"events/{seq}", EventView, as_of=as_of)
+
+
+def why(seq: int, as_of: str = "") -> Call[ViewAsOf[ChainView]]:
+    """Ask why an event happened, back to its root cause."""
+    return _view(f"why/{seq}", ChainView, as_of=as_of)
+
+
+def messages(as_of: str = "") -> Call[ViewAsOf[tuple[Message, ...]]]:
+    """Ask for the owner's messages, newest first."""
+    return _view("messages", tuple[Message, ...], as_of=as_of)
+
+
+def state(as_of: str = "", *, digest: bool = False) -> Call[ViewAsOf[StateView]]:
+    """Ask for the whole state; with `digest`, also for the digest of everything that the engine knew."""
+    return _view("state", StateView, as_of=as_of, digest="true" if digest else "")
+
+
+def config() -> Call[ViewAsOf[ConfigView]]:
+    """Ask for the version and the configuration, without secrets."""
+    return _view("config", ConfigView)
+
+
+def strategies() -> Call[ViewAsOf[tuple[StrategyView, ...]]]:
+    """Ask for all strategies, with the JSON schema of their parameters."""
+    return _view("strategies", tuple[StrategyView, ...])
+
+
+def studies() -> Call[StudyList]:
+    """Ask for all studies, the newest first."""
+    return Call("studies", StudyList)
+
+
+def study(name: str) -> Call[StudyDetail]:
+    """Ask for one study with its verdict."""
+    return Call(f"studies/{quote(name, safe='')}", StudyDetail)
+
+
+def study_sets(name: str, **parameters: str | int) -> Call[SetPage]:
+    """Ask for a page of a study's sets: `span`, `sort`, `order`, `after`, `limit`."""
+    return Call(f"studies/{quote(name, safe='')}/sets", SetPage, dict(parameters))
+
+
+def command(request: CommandRequest) -> Call[Accepted]:
+    """Command the engine: `command(PauseRequest(actor="anna", reason="news"))`."""
+    return Call(f"commands/{COMMANDS[type(request)]}", Accepted, body=msgspec.json.encode(request))
+
+
+def record_signals(*requests: SignalRequest) -> Call[SignalsRecorded]:
+    """Record signals from outside the market, all of them or none.
+
+    One without an id and a time gets an id here, so that it is recorded once even if the request is repeated.
+    """
+    named = [one if one.id or one.at is not None else replace(one, id=token_hex(12)) for one in requests]
+    return Call("signals", SignalsRecorded, body=msgspec.json.encode(named))
