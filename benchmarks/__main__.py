@@ -22,6 +22,7 @@ from benchmarks.processes import process
 from benchmarks.recovery import recovery, replay
 from benchmarks.report import PATH, page, replace_sections, show
 from benchmarks.scaling import scaling
+from benchmarks.segments import segments
 from benchmarks.state_queries import state_queries
 from benchmarks.sweeps import sweeps
 from benchmarks.telegram import telegram_dead
@@ -42,6 +43,7 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "eventsourcing": append_many,
     "recovery": recovery,
     "replay": replay,
+    "segments": segments,
     "live": live,
     "queries": state_queries,
     "feed": feed,

@@ -8,32 +8,24 @@ encoded to the same bytes again is kept verbatim.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from itertools import accumulate, chain, islice, pairwise, repeat
-from typing import Any, Final
+from functools import partial
+from itertools import accumulate, chain, compress, repeat
+from itertools import count as numbers
+from operator import attrgetter
+from typing import Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from papertape.events.chain import Row, row_hash
 from papertape.events.codec import Codec
 from papertape.events.errors import LogDamaged, LogFromNewerVersion
 from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
-from papertape.events.log import Commit
-from papertape.events.segments.columns import (
-    Column,
-    Decimals,
-    Integers,
-    iterate_decimals,
-    pack_choices,
-    pack_decimals,
-    pack_integers,
-    split,
-    unpack_choices,
-    unpack_integers,
-)
+from papertape.events.log import Commit, Recorded
+from papertape.events.segments.columns import Integers, pack_integers, split, unpack_integers
+from papertape.events.segments.table import EventColumns, Table, pack_table, unpack_table
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -44,16 +36,6 @@ LEVEL: Final = 15
 CONTENT_BYTES_MAX: Final = 1 << 28
 """The longest content of a block; that of an ordinary one is about 200 KB."""
 _MARKET: Final = (CandleClosed, FundingRateSettled, OpenInterestObserved)
-_RECORDS: Final[dict[tuple[type[Event], str], int]] = {(CandleClosed, "open"): 4}
-"""Fields that are so near to their successors that they form one column together."""
-
-
-class Table(Struct, frozen=True, array_like=True):
-    """The events of one type, lane by lane."""
-
-    tag: str
-    lane_lengths: Integers
-    columns: list[Column]
 
 
 class Content(Struct, frozen=True, array_like=True):
@@ -137,28 +119,7 @@ def _pack_tables(events: Sequence[Event]) -> tuple[list[int], list[Table]]:
         kinds.setdefault(kind, {}).setdefault(symbol, []).append(event)
     names = ((kind, symbol) for kind, lanes in kinds.items() for symbol in lanes)
     numbers = {name: number for number, name in enumerate(names)}
-    return [numbers[key] for key in keys], [_pack_table(kind, [*lanes.values()]) for kind, lanes in kinds.items()]
-
-
-def _pack_table(kind: type[Event], lanes: Sequence[Sequence[Event]]) -> Table:
-    lengths = [len(lane) for lane in lanes]
-    fields = dict(zip(kind.__struct_fields__, zip(*map(structs.astuple, chain(*lanes)), strict=True), strict=True))
-    columns: list[Column] = []
-    rest = iter(fields)
-    for name in rest:
-        stride = _RECORDS.get((kind, name), 1)
-        together = [fields[name], *(fields[other] for other in islice(rest, stride - 1))]
-        columns.append(_pack_column([*chain.from_iterable(zip(*together, strict=True))], lengths, stride))
-    return Table(str(kind.__struct_config__.tag), pack_integers(lengths), columns)
-
-
-def _pack_column(values: Sequence[Any], lengths: Sequence[int], stride: int) -> Column:
-    types = set(map(type, values))
-    if types == {float}:
-        return pack_decimals(values, [length * stride for length in lengths], stride)
-    if types == {int} and 4 * len(set(values)) > len(values) and max(values) < 1 << 63:
-        return pack_integers(values)
-    return pack_choices(values)
+    return [numbers[key] for key in keys], [pack_table(kind, [*lanes.values()]) for kind, lanes in kinds.items()]
 
 
 @contextmanager
@@ -190,57 +151,121 @@ class BlockReader:
 
     def commits(self) -> Iterator[Commit]:
         """Yield the rows with their events in their newest shapes. Raise LogDamaged or LogFromNewerVersion."""
-        for seq, count, recorded_at_ms, blob, events, causes in self._rows(newest=True):
+        events, causes = self._ordered(newest=True)
+        at = 0
+        for seq, count, recorded_at_ms, blob in self._heads():
             if blob is None:
-                yield Commit(seq, recorded_at_ms, events, causes)
-                continue
-            own_events, own_causes = self._codec.decode(seq, blob)
-            if not count == len(own_events) == len(own_causes):
-                raise LogDamaged(seq, f"the row declares {count} events, but holds {len(own_events)}")
-            yield Commit(seq, recorded_at_ms, own_events, own_causes)
+                end = at + count
+                yield Commit(seq, recorded_at_ms, events[at:end], causes[at:end])
+                at = end
+            else:
+                yield Commit(seq, recorded_at_ms, *self._decode_verbatim(seq, count, blob))
 
     def rows(self, hash_before: bytes) -> Iterator[Row]:
         """Yield the rows as they were written, with the hashes of the chain that begins with `hash_before`."""
-        for seq, count, recorded_at_ms, verbatim, events, causes in self._rows(newest=False):
-            blob = self._codec.encode_as_written(events, causes) if verbatim is None else verbatim
+        events, causes = self._ordered(newest=False)
+        at = 0
+        for seq, count, recorded_at_ms, verbatim in self._heads():
+            blob = verbatim
+            if blob is None:
+                blob = self._codec.encode_as_written(events[at : at + count], causes[at : at + count])
+                at += count
             hash_before = row_hash(hash_before, seq, count, recorded_at_ms, blob)
             yield seq, count, recorded_at_ms, blob, hash_before
 
-    def _rows(self, *, newest: bool) -> Iterator[tuple[int, int, int, bytes | None, list[Event], list[int]]]:
-        """Yield seq, count, recorded_at_ms and events and causes of each row, or the blob of one kept verbatim."""
+    def columns(self, kind: type[Event]) -> EventColumns | None:
+        """Return the events of one type; None if there are none but in rows kept verbatim. Raise LogDamaged."""
+        number = 0
         with naming_damage(self._first_seq):
-            content, seq, at = self._content, self._first_seq, 0
-            verbatim = dict(zip(unpack_integers(content.verbatim_places), content.verbatim, strict=True))
-            causes, merged = self._causes(), self._merged(newest=newest)
-            counts, times = unpack_integers(content.counts), unpack_integers(content.recorded_at_ms)
-            for place, (count, recorded_at_ms) in enumerate(zip(counts, times, strict=True)):
-                if place in verbatim:
-                    yield seq, count, recorded_at_ms, verbatim[place], [], []
-                else:
-                    events = list(islice(merged, count))
-                    if len(events) != count:
-                        raise ValueError("the rows do not fit their events")
-                    yield seq, count, recorded_at_ms, None, events, causes[at : at + count]
-                    at += count
-                seq += count
+            for table in self._content.tables:
+                lengths = unpack_integers(table.lane_lengths)
+                if table.tag == kind.__struct_config__.tag:
+                    return EventColumns(kind, table, lengths, partial(self._seqs_of, number, number + len(lengths)))
+                number += len(lengths)
+        return None
 
-    def _merged(self, *, newest: bool) -> Iterator[Event]:
-        """Return the events of all tables in the order of the log."""
+    def others(self, *kinds: type[Event]) -> list[Recorded]:
+        """Return the events that are not in the columns of some types, in the order of the log and their newest shapes.
+
+        A row that was kept verbatim is among them, whatever its events. Raise LogDamaged or LogFromNewerVersion.
+        """
+        with naming_damage(self._first_seq):
+            lanes, sources = self._sources(newest=True, without=kinds)
+            seqs, times = self._places()
+            chosen = bytes(map(sources.__contains__, lanes))
+            fields = (compress(values, chosen) for values in (seqs, times, self._causes()))
+            events = map(next, map(sources.__getitem__, compress(lanes, chosen)))
+            found = list(map(Recorded, *fields, events))
+        if not self._content.verbatim:
+            return found
+        for seq, count, at_ms, blob in self._heads():
+            if blob is not None:
+                found += Commit(seq, at_ms, *self._decode_verbatim(seq, count, blob)).recorded()
+        return sorted(found, key=attrgetter("seq"))
+
+    def _decode_verbatim(self, seq: int, count: int, blob: bytes) -> tuple[list[Event], list[int]]:
+        events, causes = self._codec.decode(seq, blob)
+        if not count == len(events) == len(causes):
+            raise LogDamaged(seq, f"the row declares {count} events, but holds {len(events)}, {len(causes)} causes")
+        return events, causes
+
+    def _heads(self) -> Iterable[tuple[int, int, int, bytes | None]]:
+        """Return seq, count and recorded_at_ms of each row, and the blob of one kept verbatim."""
+        with naming_damage(self._first_seq):
+            content = self._content
+            verbatim = dict(zip(unpack_integers(content.verbatim_places), content.verbatim, strict=True))
+            counts, times = unpack_integers(content.counts), unpack_integers(content.recorded_at_ms)
+            if len(counts) != len(times):
+                raise ValueError("the rows do not fit their times")
+        return zip(
+            accumulate(counts, initial=self._first_seq), counts, times, map(verbatim.get, numbers()), strict=False
+        )
+
+    def _places(self) -> tuple[list[int], list[int]]:
+        """Return seq and recorded_at_ms of the events in the tables."""
+        heads = [(seq, count, at_ms) for seq, count, at_ms, blob in self._heads() if blob is None]
+        seqs = list(chain.from_iterable(range(seq, seq + count) for seq, count, _ in heads))
+        return seqs, list(chain.from_iterable(repeat(at_ms, count) for _, count, at_ms in heads))
+
+    def _seqs_of(self, first_lane: int, end_lane: int) -> list[int]:
+        """Return the seqs of the events in some lanes, lane by lane."""
+        seqs, _ = self._places()
+        with naming_damage(self._first_seq):
+            lanes = zip(unpack_integers(self._content.lanes), seqs, strict=True)
+            own = sorted((lane, seq) for lane, seq in lanes if first_lane <= lane < end_lane)
+        return [seq for _, seq in own]
+
+    def _ordered(self, *, newest: bool) -> tuple[list[Event], list[int]]:
+        """Return the events of all tables in the order of the log, and their causes."""
+        with naming_damage(self._first_seq):
+            lanes, sources = self._sources(newest=newest)
+            events = list(map(next, map(sources.__getitem__, lanes)))
+            if len(events) != len(lanes) or len(events) != sum(
+                count for _, count, _, blob in self._heads() if blob is None
+            ):
+                raise ValueError("the rows do not fit their events")
+            return events, self._causes()
+
+    def _sources(
+        self, *, newest: bool, without: Collection[type[Event]] = ()
+    ) -> tuple[Sequence[int], dict[int, Iterator[Event]]]:
+        """Return the lane of each event in a table, and the events of each lane, except those of some types."""
         lanes = unpack_integers(self._content.lanes)
         lengths = [unpack_integers(table.lane_lengths) for table in self._content.tables]
         if sum(map(sum, lengths)) != len(lanes):
             raise ValueError("the lanes do not fit their events")
         self._refuse_unknown(lanes, lengths)
-        sources: list[Iterator[Event]] = []
+        sources: dict[int, Iterator[Event]] = {}
+        number = 0
         for table, own in zip(self._content.tables, lengths, strict=True):
             kind = self._codec.kinds[table.tag]
-            events = list(map(kind, *_fields(kind, table.columns, own)))
-            if len(events) != sum(own):
-                raise ValueError("the columns of a table do not fit its lanes")
-            if newest and self._codec.is_old(kind):
-                events = list(map(self._codec.newest, events))
-            sources += map(iter, split(events, own))
-        return map(next, map(sources.__getitem__, lanes))
+            if kind not in without:
+                events = unpack_table(kind, table, own)
+                if newest and self._codec.is_old(kind):
+                    events = list(map(self._codec.newest, events))
+                sources.update(enumerate(map(iter, split(events, own)), start=number))
+            number += len(own)
+        return lanes, sources
 
     def _causes(self) -> list[int]:
         """Return the cause of each event in the tables."""
@@ -250,41 +275,13 @@ class BlockReader:
             causes[place] = self._first_seq + cause
         return causes
 
-    def _seqs(self) -> Iterator[int]:
-        """Return the seqs of the events in the tables."""
-        seqs = accumulate(unpack_integers(self._content.counts), initial=self._first_seq)
-        verbatim = {*unpack_integers(self._content.verbatim_places)}
-        rows = (range(*row) for place, row in enumerate(pairwise(seqs)) if place not in verbatim)
-        return chain.from_iterable(rows)
-
     def _refuse_unknown(self, lanes: Sequence[int], lengths: Sequence[Sequence[int]]) -> None:
         """Raise LogFromNewerVersion for the first event whose tag is unknown."""
         tags = [table.tag for table, own in zip(self._content.tables, lengths, strict=True) for _ in own]
         unknown = {number for number, tag in enumerate(tags) if tag not in self._codec.kinds}
-        for seq, lane in zip(self._seqs(), lanes, strict=True) if unknown else ():
+        for seq, lane in zip(self._places()[0], lanes, strict=True) if unknown else ():
             if lane in unknown:
                 raise LogFromNewerVersion(seq, f"this version does not know the event {tags[lane]}")
-
-
-def _fields(kind: type[Event], columns: Sequence[Column], lengths: Sequence[int]) -> list[Iterator[Any]]:
-    """Return an iterator over the values of each field of a table's events."""
-    fields: list[Iterator[Any]] = []
-    for column in columns:
-        if isinstance(column, Decimals):
-            stride = column.integers.stride
-            values = iterate_decimals(column, [length * stride for length in lengths])
-            fields.extend(repeat(values, stride))  # One iterator gives the values of all fields of a record in turn.
-        elif isinstance(column, Integers):
-            fields.append(iter(unpack_integers(column)))
-        else:
-            fields.append(unpack_choices(column, _decoders(kind)[len(fields)], sum(lengths)))
-    return fields
-
-
-@cache
-def _decoders(kind: type[Event]) -> list[msgspec.msgpack.Decoder[list[Any]]]:
-    """Return a decoder for lists of each of a type's fields."""
-    return [msgspec.msgpack.Decoder(list[field.type]) for field in structs.fields(kind)]  # type: ignore[name-defined]
 
 
 def _decompress(packed: bytes, size: int) -> bytes:

@@ -25,7 +25,7 @@ from papertape.events.log import Commit, Head
 from papertape.events.segments.block import BlockReader, pack_block
 
 MAGIC: Final = b"papertape segment 1\n"
-BLOCK_EVENTS: Final = 8192
+BLOCK_EVENTS: Final = 4_096
 """A block is complete when it has so many events,"""
 BLOCK_BYTES: Final = 4 << 20
 """or when its rows had so many bytes."""
@@ -182,6 +182,13 @@ class SegmentFile:
                 yield from commits
             else:
                 yield from (commit for commit in commits if commit.last_seq > after_seq)
+
+    def blocks(self, after_seq: int = 0) -> Iterator[BlockReader]:
+        """Yield whole blocks, from that of the first event after `after_seq` on, for a fold that reads columns.
+
+        Raise LogDamaged at the first block that cannot be read.
+        """
+        return map(self._block, self._blocks_from(after_seq))
 
     def end_at_or_before(self, seq: int) -> Head:
         """Return the end of the last row that ends at or before `seq`, that before the segment if there is none."""

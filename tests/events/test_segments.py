@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,18 +12,25 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from papertape.events.chain import row_head
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, UsageError
-from papertape.events.facts import EVENT_TYPES, Event, FundingRateSettled, Timing
-from papertape.events.log import COMMIT_EVENTS_MAX, Head
-from papertape.events.segments import segment_file
+from papertape.events.facts import EVENT_TYPES, CandleClosed, Event, FundingRateSettled, Timing
+from papertape.events.log import COMMIT_EVENTS_MAX, Head, Recorded
+from papertape.events.segments import block, segment_file
+from papertape.events.segments.block import BlockReader
 from papertape.events.segments.segment_file import SegmentFile, SegmentInfo, write_segment
 from papertape.events.upcast import UPCASTERS, ContractListed1, PositionClosed1
 from tests.build import candle, closed, observed, opened, ordered, settled
 from tests.events.random_facts import any_fact, facts_of
 from tests.events.segment_rows import BEFORE, blob_of, bytes_of, commits_of, read_back, rows_of, rows_with, sealed
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,6 +131,35 @@ def test_reading_at_a_seq_touches_one_block(long_segment: tuple[SegmentInfo, Pat
         with pytest.raises(LogDamaged) as refused:
             list(segment.commits(last))
         assert refused.value.seq == blocks[4][1]
+
+
+def test_a_fold_reads_candles_as_columns_and_the_others_one_by_one(long_segment: tuple[SegmentInfo, Path]) -> None:
+    info, path = long_segment
+    log = [one for commit in commits_of(rows_of(market(100))) for one in commit.recorded()]
+    candles: dict[int, Event] = {}
+    others: list[Recorded] = []
+    with closing(SegmentFile(path, info)) as segment:
+        for one in segment.blocks():
+            columns = one.columns(CandleClosed)
+            others += one.others(CandleClosed)
+            assert columns is not None
+            assert len(columns.values("open")) == sum(columns.lengths)
+            fields = [columns.values(name) for name in CandleClosed.__struct_fields__]
+            candles |= dict(zip(columns.seqs(), map(CandleClosed, *fields), strict=True))
+    assert others == [one for one in log if not isinstance(one.event, CandleClosed)]
+    assert candles == {one.seq: one.event for one in log if isinstance(one.event, CandleClosed)}
+
+
+def test_a_candle_in_a_row_kept_verbatim_is_among_the_others(tmp_path: Path) -> None:
+    short = msgspec.msgpack.encode(([["CandleClosed.1", 1, "X", 1, *[1.0] * 5]], [0]))
+    rows = rows_with((1, blob_of(settled(0, 0.5))), (1, short), (2, blob_of(candle(0, 5.0), settled(1, 0.5))))
+    info, path = sealed(tmp_path, rows)
+    with closing(SegmentFile(path, info)) as segment:
+        (only,) = segment.blocks()
+        columns, others = only.columns(CandleClosed), only.others(CandleClosed)
+    log = [one for commit in commits_of(rows) for one in commit.recorded()]
+    assert columns is not None
+    assert (columns.seqs(), others) == ([43], [log[0], log[1], log[3]])
 
 
 def test_one_row_and_the_largest_row_are_segments_too(tmp_path: Path) -> None:
@@ -347,3 +384,55 @@ def test_blocks_follow_each_other_in_the_chain(long_segment: tuple[SegmentInfo, 
                 one.offset + one.length,
                 following.hash_before,
             )
+
+
+# ---------------------------------------------------------------- limits
+
+
+def forged(path: Path, **changed: object) -> bytes:
+    """Return a segment whose index says something else about its only block, with checksums that fit."""
+    content = path.read_bytes()
+    offset = int.from_bytes(content[-segment_file._FOOTER.size :][:8], "little")
+    index = msgspec.msgpack.decode(content[offset : -segment_file._FOOTER.size], type=segment_file.Index)
+    (block,) = index.blocks
+    packed = msgspec.msgpack.encode(structs.replace(index, blocks=[structs.replace(block, **changed)]))
+    footer = segment_file._FOOTER.pack(offset, segment_file._checksum(packed), segment_file.MAGIC)
+    return content[:offset] + packed + footer
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"content_bytes": 1 << 40},
+        {"content_bytes": -1},
+        {"content_bytes": 100},
+        {"content_bytes": 1 << 20},
+        {"length": 1 << 62},
+        {"length": -1},
+        {"length": 0},
+        {"offset": -1},
+        {"offset": 1 << 62},
+        {"offset": 0},
+    ],
+)
+def test_a_forged_length_is_beyond_a_limit(tmp_path: Path, changed: dict[str, int]) -> None:
+    _, path = sealed(tmp_path, rows_of(market(9)))
+    (tmp_path / "forged").write_bytes(forged(path, **changed))
+    assert set(outcomes(tmp_path / "forged", None)) == {DAMAGED}
+
+
+def test_no_more_is_decompressed_than_the_limit() -> None:
+    bomb = zstd.compress(bytes(block.CONTENT_BYTES_MAX + 1), 1)
+    for size, reason in (
+        (block.CONTENT_BYTES_MAX + 1, "content of"),
+        (1_000, "not 1000 bytes"),
+        (1 << 40, "content of"),
+    ):
+        with pytest.raises(LogDamaged, match=reason):
+            BlockReader(7, bomb, size, CODEC)
+
+
+def test_verifying_compares_the_digest_of_the_whole_file(tmp_path: Path) -> None:
+    info, path = sealed(tmp_path, rows_of(market(9)))
+    for digest, expected in ((info.digest, "None"), (bytes(32), DAMAGED)):
+        assert outcome(path, structs.replace(info, digest=digest), lambda segment: segment.verify()) == expected

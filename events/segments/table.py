@@ -1,0 +1,113 @@
+"""A table: the events of one type in columns, lane by lane."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import chain, islice, repeat
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from papertape.events.facts import CandleClosed, Event
+from papertape.events.segments.columns import (
+    Column,
+    Decimals,
+    Integers,
+    iterate_decimals,
+    pack_choices,
+    pack_decimals,
+    pack_integers,
+    unpack_choices,
+    unpack_decimals,
+    unpack_integers,
+)
+
+_RECORDS: Final[dict[tuple[type[Event], str], int]] = {(CandleClosed, "open"): 4}
+"""Fields that are so near to their successors that they form one column together: the prices of a candle."""
+
+
+class Table(Struct, frozen=True, array_like=True):
+    """The events of one type, lane by lane."""
+
+    tag: str
+    lane_lengths: Integers
+    columns: list[Column]
+
+
+def pack_table(kind: type[Event], lanes: Sequence[Sequence[Event]]) -> Table:
+    """Return the events of each lane as a table."""
+    lengths = [len(lane) for lane in lanes]
+    fields = dict(zip(kind.__struct_fields__, zip(*map(structs.astuple, chain(*lanes)), strict=True), strict=True))
+    columns: list[Column] = []
+    rest = iter(fields)
+    for name in rest:
+        stride = _RECORDS.get((kind, name), 1)
+        together = [fields[name], *(fields[other] for other in islice(rest, stride - 1))]
+        columns.append(_pack_column([*chain.from_iterable(zip(*together, strict=True))], lengths, stride))
+    return Table(str(kind.__struct_config__.tag), pack_integers(lengths), columns)
+
+
+def _pack_column(values: Sequence[Any], lengths: Sequence[int], stride: int) -> Column:
+    types = set(map(type, values))
+    if types == {float}:
+        return pack_decimals(values, [length * stride for length in lengths], stride)
+    if types == {int} and 4 * len(set(values)) > len(values) and max(values) < 1 << 63:
+        return pack_integers(values)
+    return pack_choices(values)
+
+
+def unpack_table(kind: type[Event], table: Table, lengths: Sequence[int]) -> list[Event]:
+    """Return the events of all lanes. Raise ValueError or MsgspecError if the bytes make no sense."""
+    fields: list[Iterator[Any]] = []
+    for column in table.columns:
+        values = _values(kind, len(fields), column, lengths)
+        fields += repeat(values, _stride(column))  # One iterator gives the values of all fields of a record in turn.
+    events: list[Event] = list(map(kind, *fields))
+    if len(events) != sum(lengths):
+        raise ValueError("the columns of a table do not fit its lanes")
+    return events
+
+
+def _stride(column: Column) -> int:
+    return column.integers.stride if isinstance(column, Decimals) else 1
+
+
+def _values(kind: type[Event], field: int, column: Column, lengths: Sequence[int]) -> Iterator[Any]:
+    if isinstance(column, Decimals):
+        return iterate_decimals(column, [length * column.integers.stride for length in lengths])
+    if isinstance(column, Integers):
+        return iter(unpack_integers(column))
+    return unpack_choices(column, _decoders(kind)[field], sum(lengths))
+
+
+class EventColumns:
+    """The events of one type in a block as columns: lane by lane, which for a candle means symbol by symbol.
+
+    `lengths` are the lengths of the lanes. A column is decoded when it is asked for.
+    """
+
+    def __init__(self, kind: type[Event], table: Table, lengths: Sequence[int], seqs: Callable[[], list[int]]) -> None:
+        self.kind, self.lengths, self.seqs = kind, lengths, seqs
+        self._columns = [(column, place) for column in table.columns for place in range(_stride(column))]
+        self._floats: dict[int, array[float]] = {}
+
+    def values(self, field: str) -> Sequence[Any]:
+        """Return the values of a field: an array of doubles for floats. Raise ValueError if the bytes make no sense."""
+        number = self.kind.__struct_fields__.index(field)
+        column, place = self._columns[number]
+        if not isinstance(column, Decimals):
+            return list(_values(self.kind, number, column, self.lengths))
+        stride = column.integers.stride
+        floats = self._floats.get(number - place)
+        if floats is None:
+            floats = self._floats[number - place] = unpack_decimals(column, [own * stride for own in self.lengths])
+        return floats[place::stride]
+
+
+@cache
+def _decoders(kind: type[Event]) -> list[msgspec.msgpack.Decoder[list[Any]]]:
+    """Return a decoder for lists of each of a type's fields."""
+    return [msgspec.msgpack.Decoder(list[field.type]) for field in structs.fields(kind)]  # type: ignore[name-defined]
