@@ -10,10 +10,13 @@ readonly FREE_KB_MIN=2000000
 readonly STALLED_S_MAX="${PAPERTAPE_STALLED_S:-120}"   # without any progress a start has failed
 readonly READY_S_MAX="${PAPERTAPE_READY_S:-3600}"      # and after so long in any case
 readonly STOP_S_MAX=30
+readonly DECIDE_FROM="${PAPERTAPE_DECIDE_FROM:-}"        # decide from this day on, for a log of years
+readonly DECISIONS=data/.decisions      # what the old version decides, while the new one compares
+readonly DIFFERS=6                      # the exit code of decide-diff where decisions differ
 
 usage() {
     cat <<'TEXT'
-Usage: ./deploy.sh [--dry-run] [--no-pull] [--accept-digest] [--help]
+Usage: ./deploy.sh [--dry-run] [--no-pull] [--accept-digest] [--accept-decisions] [--help]
 
 Updates the papertape in this folder to the newest commit of its branch:
   1 checks   one deploy at a time, a clean working tree, room on the disk, data/ and logs/
@@ -21,13 +24,15 @@ Updates the papertape in this folder to the newest commit of its branch:
   3 backup   of the living log, restored and folded to the same state before anything else
   4 build    the new image, while the old version runs
   5 fold     the new image reads the backup: it must reach the same state
-  6 switch   the old version stops (SIGTERM, snapshot), the new one starts on the same data
-  7 ready    its replay is watched until /ready says 200; else the old image starts again
+  6 decide   both images decide again on the inputs in the backup: every difference is shown
+  7 switch   the old version stops (SIGTERM, snapshot), the new one starts on the same data
+  8 ready    its replay is watched until /ready says 200; else the old image starts again
 
-  --dry-run        say what would be done, and do nothing
-  --no-pull        deploy the commit that is checked out
-  --accept-digest  go on where the new version folds the log to another state
-  --help           this text
+  --dry-run           say what would be done, and do nothing
+  --no-pull           deploy the commit that is checked out
+  --accept-digest     go on where the new version folds the log to another state
+  --accept-decisions  go on where the new version decides differently, on purpose
+  --help              this text
 
 It never deletes data and never touches .env or papertape.toml. A tripped kill switch stays tripped.
 Exit codes: 0 the new version runs, 1 it does not and the old one runs again, 2 nothing was begun,
@@ -35,12 +40,13 @@ Exit codes: 0 the new version runs, 1 it does not and the old one runs again, 2 
 TEXT
 }
 
-dry_run=false pull=true accept_digest=false
+dry_run=false pull=true accept_digest=false accept_decisions=false
 for argument in "$@"; do
     case $argument in
         --dry-run) dry_run=true ;;
         --no-pull) pull=false ;;
         --accept-digest) accept_digest=true ;;
+        --accept-decisions) accept_decisions=true ;;
         -h | --help) usage && exit 0 ;;
         *) echo "deploy: $argument is no option; see --help" >&2 && exit 2 ;;
     esac
@@ -95,7 +101,7 @@ running_image() {
     [ -z "$id" ] || docker inspect --format '{{.Image}}' "$id"
 }
 
-# ---------------------------------------------------------------- 2 pull, 3 backup, 4 build, 5 fold
+# ---------------------------------------------------------------- 2 pull, 3 backup, 4 build, 5 fold, 6 decide
 
 pull_newest() {
     if $pull; then
@@ -130,12 +136,16 @@ build() {
         refuse "the image could not be built"
 }
 
+# Run a command of an image, which can read the data and the configuration and reach nothing else.
+in_image() {
+    docker run --rm --interactive --network none --read-only --user "$UID_INSIDE:$UID_INSIDE" --env COLUMNS=100 \
+        --volume "$PWD/data:/data:ro" --volume "$PWD/papertape.toml:/config/papertape.toml:ro" "$@"
+}
+
 fold() {
     [ -n "$backup_file" ] || return 0
     local said
-    if said=$(docker run --rm --network none --read-only --user "$UID_INSIDE:$UID_INSIDE" \
-        --volume "$PWD/data:/data:ro" "$IMAGE:$commit" \
-        refold --db "$backup_file" --expect "$backup_digest" 2>&1); then
+    if said=$(in_image "$IMAGE:$commit" refold --db "$backup_file" --expect "$backup_digest" 2>&1 </dev/null); then
         say "dry fold: $said"
     elif $accept_digest; then
         say "dry fold: $said; accepted as asked"
@@ -145,7 +155,30 @@ fold() {
     fi
 }
 
-# ---------------------------------------------------------------- 6 switch, 7 ready
+# The old version decides what to expect; one that does not know the command is known by its recorded decisions.
+decide() {
+    [ -n "$backup_file" ] || return 0
+    local code=0 from=()
+    [ -z "$DECIDE_FROM" ] || from=(--from "$DECIDE_FROM")
+    if in_image "$old_image" decide-diff "$backup_file" "${from[@]}" --write - >"$DECISIONS" 2>/dev/null </dev/null; then
+        in_image "$IMAGE:$commit" decide-diff "$backup_file" --expect - 2>&1 <"$DECISIONS" || code=$?
+    else
+        say "the old version cannot write what it decides; the recorded decisions stand for it"
+        in_image "$IMAGE:$commit" decide-diff "$backup_file" "${from[@]}" 2>&1 </dev/null || code=$?
+    fi
+    rm -f "$DECISIONS"
+    if [ "$code" = 0 ]; then
+        say "both versions decide the same"
+    elif [ "$code" != "$DIFFERS" ]; then
+        refuse "the new version could not decide again on the log"
+    elif $accept_decisions; then
+        say "the new version decides differently; accepted as asked"
+    else
+        refuse "the new version decides differently; --accept-decisions goes on all the same"
+    fi
+}
+
+# ---------------------------------------------------------------- 7 switch, 8 ready
 
 switch_over() {
     switched=true
@@ -203,6 +236,7 @@ roll_back() {
 interrupted() {
     trap '' INT TERM
     say "interrupted" >&2
+    rm -f "$DECISIONS"
     if $switched; then
         if [ -n "$old_image" ]; then
             roll_back
@@ -225,6 +259,7 @@ pull_newest
 back_up
 build
 fold
+decide
 switch_over
 if await_ready; then
     switched=false

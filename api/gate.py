@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from papertape.api.hosts import AllowedHosts
+    from papertape.api.login_link import LoginLink
     from papertape.api.token import Token
 
 SCOPE_KEY: Final = "papertape.gate"
@@ -105,11 +106,12 @@ class Gate:
         *,
         reading_open: bool,
         signal_token: Token | None = None,
+        login_link: LoginLink | None = None,
         cors_origins: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         delay_s: float = DELAY_S,
     ) -> None:
-        self.token, self._signal_token = token, signal_token
+        self.token, self._signal_token, self.login_link = token, signal_token, login_link
         self.hosts, self.cors_origins = hosts, tuple(cors_origins)
         self.reading_open = reading_open
         self.failed_attempts = FailedAttempts(clock)

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from papertape.api.gate import LOGIN_PATH, SCOPE_KEY, Access
+from papertape.api.login_link import LOGIN_PARAMETER
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.api.token import COOKIE_HOURS_MAX
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 10
 LOGOUT_PATH = "/logout"
+REFUSED_LINK = "refused=link"
+"""The query of the form after an address that no longer logs in."""
+TOO_MANY = 429
 
 
 async def _login(request: Request) -> Response:
@@ -28,7 +32,28 @@ async def _login(request: Request) -> Response:
     fields = await _fields(request)
     if not gate.token.matches(fields.get("token", "")):
         return gate.wrong_token_response(request)
-    response = RedirectResponse(local_path(fields.get("next", "")), 303)
+    return _logged_in(request, fields.get("next", ""))
+
+
+async def follow_login_link(request: Request) -> Response:
+    """Log in by the one-time token of an address, and redirect to one without it.
+
+    A token that is wrong, used or expired counts as a wrong one, and leads to the form, which says so.
+    """
+    gate: Gate = request.scope[SCOPE_KEY]
+    target = request.query_params.get("next", "")
+    if gate.login_link is not None and gate.login_link.redeem(request.query_params[LOGIN_PARAMETER]):
+        return _logged_in(request, target)
+    if gate.is_logged_in(request):
+        return RedirectResponse(local_path(target), 303)
+    refusal = gate.wrong_token_response(request)
+    return refusal if refusal.status_code == TOO_MANY else RedirectResponse(f"{LOGIN_PATH}?{REFUSED_LINK}", 303)
+
+
+def _logged_in(request: Request, target: str) -> Response:
+    """Return the redirect that sets the login's cookie."""
+    gate: Gate = request.scope[SCOPE_KEY]
+    response = RedirectResponse(local_path(target), 303)
     _set_cookie(request, response, gate.token.cookie(int(time.time())), COOKIE_HOURS_MAX * 3_600)
     return response
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from benchmarks.market import START_MS, drawn_symbols, listed, minutes, runners, strategies
+from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
+from papertape.engine.feeds.sim.script import START_MS
 from papertape.engine.reducer.reducer import decide, is_new
 from papertape.engine.reducer.state import new_state
 from papertape.engine.runner_settings import configuration, runner_configurations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EXIT_CODES = (
     "Exit codes: 0 success, 1 a difference or a failure, 2 wrong usage or no log, 3 another engine holds the log, "
-    "4 invalid configuration, 5 damaged log"
+    "4 invalid configuration, 5 damaged log, 6 different decisions"
 )
 WRONG_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """The exception that typer raises for an invalid command line; it has no public name."""

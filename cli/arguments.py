@@ -18,7 +18,7 @@ SEVERAL = frozenset(
     }
 )
 SIGNAL_VERB = "signal"
-SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "sweep", "doctor", "twin"})
+SEVERAL_VERBS = frozenset({"run", "up", "ui", "backtest", "sweep", "doctor", "twin", "decide-diff", "fork"})
 
 
 def expand(arguments: Sequence[str]) -> list[str]:

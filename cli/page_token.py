@@ -6,11 +6,14 @@ reach needs the owner's token for everything.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from papertape.api.gate import LOGIN_PATH
 from papertape.api.hosts import is_loopback
+from papertape.api.login_link import LOGIN_MINUTES, LOGIN_PARAMETER
 from papertape.api.token import SIGNAL_TOKEN_VARIABLE, TOKEN_VARIABLE, Token, new_token
 from papertape.events.errors import ConfigError
 from papertape.projections.telegram.secret import secret, variables_of
@@ -21,15 +24,44 @@ if TYPE_CHECKING:
 
 SESSION_VARIABLE: Final = "PAPERTAPE_SESSION_TOKEN"
 """The environment variable with the supervisor's session token, which survives a restart of the page."""
+LOGIN_VARIABLE: Final = "PAPERTAPE_LOGIN_TOKEN"
+"""The environment variable with the supervisor's login token and its end: a restart of the page renews neither."""
+
+
+class IssuedLogin(Struct, frozen=True):
+    """The token of an address that logs in once, until `until_s` on the monotonic clock of this machine."""
+
+    text: str
+    until_s: float
+
+    def variable(self) -> str:
+        """Return the value of `LOGIN_VARIABLE`."""
+        return f"{self.until_s:.3f} {self.text}"
 
 
 class PageAccess(Struct, frozen=True):
-    """The token, whether reading needs none, and the token's text if it was generated here and must be shown."""
+    """The token, whether reading needs none, the token's text if it was generated here, and the one-time login."""
 
     token: Token
     reading_open: bool
     generated: str = ""
     signal_token: Token | None = None
+    login: IssuedLogin | None = None
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables that give a supervised page the same access."""
+        login = {} if self.login is None else {LOGIN_VARIABLE: self.login.variable()}
+        return {SESSION_VARIABLE: self.generated, **login} if self.generated else {}
+
+    def announcement(self, url: str) -> list[str]:
+        """Return the lines that tell the person at the terminal where the page is, and how to log in there."""
+        if not self.generated or self.login is None:
+            return [f"papertape: {url}"]
+        address = f"{url}{LOGIN_PATH}?{LOGIN_PARAMETER}={self.login.text}"
+        return [
+            f"papertape: {address}  (logs in once, within {LOGIN_MINUTES} minutes)",
+            f"commands need this token: {self.generated}",
+        ]
 
 
 def resolve_access(variables: Mapping[str, str], bound: str) -> PageAccess:
@@ -48,7 +80,18 @@ def resolve_access(variables: Mapping[str, str], bound: str) -> PageAccess:
         )
     session = variables.get(SESSION_VARIABLE, "")
     token = session or new_token()
-    return PageAccess(Token(token), True, "" if session else token, signal_token)
+    login = _issued(variables.get(LOGIN_VARIABLE, "")) if session else _new_login()
+    return PageAccess(Token(token), True, "" if session else token, signal_token, login)
+
+
+def _new_login() -> IssuedLogin:
+    return IssuedLogin(new_token(), time.monotonic() + 60.0 * LOGIN_MINUTES)
+
+
+def _issued(variable: str) -> IssuedLogin | None:
+    """Return the login that a supervisor issued."""
+    until_s, _, text = variable.partition(" ")
+    return IssuedLogin(text, float(until_s)) if text else None
 
 
 def resolve_signal_token(variables: Mapping[str, str]) -> Token | None:

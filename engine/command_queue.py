@@ -76,7 +76,7 @@ def command_events(
         case Close(strategy=strategy, symbol=symbol):
             return _close_requests(state, strategy, symbol, at_ms, who, why)
         case Kill(scope=scope):
-            return [_manual_trip(state, scope, at_ms, who, why)]
+            return [manual_trip(state, scope, at_ms, who, why)]
         case Reset(scope=scope, trip_seq=trip_seq):
             return [KillSwitchReset(at_ms, scope, trip_seq, who, why)]
         case _:
@@ -141,7 +141,7 @@ def _close_requests(state: EngineState, strategy: str, symbol: str, at_ms: int, 
     return requests
 
 
-def _manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str) -> KillSwitchTripped:
+def manual_trip(state: EngineState, scope: str, at_ms: int, who: str, why: str) -> KillSwitchTripped:
     """Return a trip by hand, with the current numbers."""
     if active_trip_seq(state, scope) != 0:
         raise CommandRefused(f"{scope}: its kill switch is tripped already")

@@ -1,4 +1,4 @@
-"""Copy a log that is being written into a single file, and put such a copy in the place of a log.
+"""Copy a log that is being written into a single file, put such a copy in the place of a log, or build another of it.
 
 SQLite's own backup makes the copy in one read transaction, so the engine continues to write meanwhile. The copy is one
 file without a `-wal`; its head file is created when it is put back.
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from papertape.events.beside import real_path, sibling_path
+from papertape.events.chain import next_row, row_hash, row_head
+from papertape.events.codec import CODEC
 from papertape.events.durable import make_folder, move_durably, rename_durably, sync
 from papertape.events.errors import LogBusy, LogDamaged, LogError, LogNewer
 from papertape.events.failpoints import hit
@@ -23,12 +25,14 @@ from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
 from papertape.events.log import Head
 from papertape.events.segments.catalogue import FREE_SPACE, is_mostly_free
 from papertape.events.segments.folder import bring_segments, check_segments, sealed_folder, unlisted_segments
-from papertape.events.sqlite_file import BUSY_TIMEOUT_S, connect_to_read, holds_log, translate_driver_errors
-from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.sqlite_file import BUSY_TIMEOUT_S, INSERT, connect_to_read, holds_log, translate_driver_errors
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from papertape.events.chain import Row
+    from papertape.events.log import Entry
     from papertape.events.segments.catalogue import Sealed
 
 ASIDE_MAX = 100
@@ -208,6 +212,7 @@ def _switch(staged: Path, db: Path, now_ms: int, bring_new_segments: Callable[[]
             path.unlink(missing_ok=True)
             hit("restore_unlinked")
         move_durably(cursors, aside)
+        sync(db.parent)  # Beside the new log none of these names may come back after a power cut.
     bring_new_segments()
     rename_durably(staged, db)
     hit("restore_switched")
@@ -280,3 +285,51 @@ def companion_files(db: Path) -> Iterator[Path]:
         rest = path.name.removeprefix(db.name)
         if rest not in (".lock", RESTORING) and not rest.startswith(REPLACED) and not rest.endswith(".backup"):
             yield path
+
+
+# ---------------------------------------------------------------- a log that is built from another one
+
+
+async def create_log(path: Path) -> None:
+    """Create an empty log. Raise LogError."""
+    await (await SqliteEventLog.open(path, clock_ms=lambda: 0)).close()
+
+
+class BulkLog:
+    """Writes a log that `create_log` made; nothing is in it before `finish`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the empty log. Raise LogError."""
+        self.head, self._path = Head(), path
+        with translate_driver_errors(path):
+            self._connection = sqlite3.connect(path, isolation_level=None)
+            self._connection.execute("BEGIN")
+
+    def copy_row(self, row: Row) -> None:
+        """Add a row of another log as it is. Raise LogDamaged if it does not continue this one."""
+        if row[0] != self.head.seq + 1 or row_hash(self.head.hash, *row[:4]) != row[4]:
+            raise LogDamaged(row[0], "the row does not match its hash")
+        self._insert(row)
+
+    def append(self, entries: Sequence[Entry], recorded_at_ms: int) -> None:
+        """Add a commit that was recorded at this time. Raise UsageError if the entries cannot form one."""
+        self._insert(next_row(self.head, entries, recorded_at_ms, CODEC))
+
+    def finish(self) -> Head:
+        """Commit, and make the log durable; return its head."""
+        with translate_driver_errors(self._path):
+            self._connection.execute("COMMIT")
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+        self.close()
+        sync(self._path)
+        HeadFile(self._path, self.head).close()
+        return self.head
+
+    def close(self) -> None:
+        """Close the file; what was not finished is lost."""
+        self._connection.close()
+
+    def _insert(self, row: Row) -> None:
+        with translate_driver_errors(self._path, row[0]):
+            self._connection.execute(INSERT, row)
+        self.head = row_head(row)

@@ -97,13 +97,19 @@ class SqliteCursors:
 
 
 def stored_positions(path: str | Path) -> dict[str, int]:
-    """Return all cursors of a file that may be in use; empty if it is missing. Raise LogError if it is another file."""
+    """Return all cursors of a file that may be in use; empty if it is missing or its writer was cut off creating it.
+
+    Raise LogError if it is another file.
+    """
     if not Path(path).exists():
         return {}
     try:
         with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return dict(connection.execute("SELECT name, seq FROM cursors"))
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            return dict(connection.execute("SELECT name, seq FROM cursors")) if tables else {}
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return {}  # Only the creation of the file uses a rollback journal; the next writer rolls it back.
         raise LogError(f"{path} cannot be read as cursors: {error}") from error
 
 

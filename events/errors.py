@@ -28,15 +28,16 @@ PapertapeError
 │   ├── LogNewer             a copy would replace a log that goes further                   exit 1
 │   ├── BackupFailed         a copy of the log could not be verified                        exit 1
 │   ├── LogDiffers           the code decides differently from the log                      exit 1
+│   ├── DecisionsDiffer      two versions or configurations decide differently              exit 6
 │   ├── SequenceConflict     an append expected another head                                exit 1
 │   └── LogWriteFailed       it is unknown whether the commit happened: stop, replay        exit 1
 ├── StudyError               an operation on a study failed                                 exit 1
 │   ├── StudyHeld            another process writes the study                               exit 3
 │   ├── StudyMissing         there is no study at this path                                 exit 2
-│   ├── StudyForeign         the file at this path is no study that this version reads      exit 2
-│   ├── StudyDiffers         code, data or a result is not that of the study                exit 1
+│   ├── StudyForeign         this version cannot read the file at this path as a study      exit 2
+│   ├── StudyDiffers         code, data or a result differs from the study's                exit 1
 │   ├── StudyWriteFailed     a result could not be stored; those before it are              exit 1
-│   ├── TapeDamaged          a stored or shipped tape is not what its digest says           exit 1
+│   ├── TapeDamaged          a stored or shipped tape does not match its digest             exit 1
 │   ├── WorkerRefused        a worker has other code or libraries than the study            exit 1
 │   └── SchedulerGone        the scheduler of a cluster does not answer                     exit 1
 ├── StrategyFault            a strategy failed in a run; the other strategies finished       exit 1
@@ -199,6 +200,12 @@ class LogDiffers(LogError):
     """The code, replayed, decides differently from the log."""
 
 
+class DecisionsDiffer(LogError):
+    """Two versions or configurations decide differently on the same inputs."""
+
+    exit_code = 6
+
+
 class SequenceConflict(LogError):
     """An append expected another head: there is a second writer, or the caller lost count."""
 
@@ -235,7 +242,7 @@ class StudyForeign(StudyError):
 
 
 class StudyDiffers(StudyError):
-    """Code, data or a result is not that of the study; the text names both digests and what differs."""
+    """Code, data or a result differs from the study's; the text names both digests and what differs."""
 
 
 class StudyWriteFailed(StudyError):
@@ -243,7 +250,7 @@ class StudyWriteFailed(StudyError):
 
 
 class TapeDamaged(StudyError):
-    """A tape is not what its digest says: damaged on the disk or on its way."""
+    """A tape does not match its digest: it was damaged on disk or in transit."""
 
 
 class WorkerRefused(StudyError):

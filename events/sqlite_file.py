@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiosqlite
 
+from papertape.events.durable import sync
 from papertape.events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
 from papertape.events.head_file import head_path, read_head
 from papertape.events.segments.catalogue import SEALED_SCHEMA_VERSION
@@ -115,6 +116,19 @@ def roll_back_unfinished(path: Path) -> None:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
+def sync_wal(path: Path) -> None:
+    """Put the rows on the disk that a killed writer left in the -wal, before anything durable refers to them.
+
+    Raise LogError if that fails. SQLite holds no locks on the -wal, so closing it drops none.
+    """
+    wal = path.with_name(path.name + "-wal")
+    try:
+        if wal.exists():
+            sync(wal)
+    except OSError as error:
+        raise LogError(f"{wal}: {error}") from error
+
+
 def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S, query: str = "mode=ro") -> sqlite3.Connection:
     if not path.is_file():
         raise LogMissing(f"there is no log at {path}")
@@ -167,6 +181,11 @@ def _was_log(path: Path) -> bool:
     Only the next writer may roll it back, so this reads the file as it is.
     """
     with closing(_connect_read_only(path, query="immutable=1")) as connection:
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                return False  # A power cut tore the first page that was ever written to it.
         if _is_log(path, connection):
             raise LogBusy(f"{path}: its writer was killed while it prepared the log; the next engine rolls that back")
     return False

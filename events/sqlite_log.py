@@ -42,6 +42,7 @@ from papertape.events.sqlite_file import (
     holds_log,
     prepare,
     roll_back_unfinished,
+    sync_wal,
     translate_driver_errors,
     wal_bytes,
 )
@@ -239,6 +240,7 @@ class SqliteEventLog:
         async with AsyncExitStack() as stack:
             stack.enter_context(LogLock(file))
             roll_back_unfinished(file)
+            sync_wal(file)
             head, warnings = _checked_head(file, codec)
             with translate_driver_errors(file):
                 connecting = aiosqlite.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, factory=WholeScripts)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 BEST_SETS: Final = 1_000
 SETS_MAX: Final = 5_000
-"""The tests over all sets look at this many at most: the best, and of the others every so manieth."""
+"""The tests over all sets use at most this many: the best, and an even sample of the others."""
 
 
 class Chance(Struct, frozen=True):
-    """The tests over all sets, who survives them, how many independent sets there seem to be, and the paths."""
+    """The tests over all sets, the survivors, how many sets seem independent, and the Sharpe ratios of the paths."""
 
     family: Family
     survivors: tuple[int, ...] = ()

@@ -35,9 +35,9 @@ def choose(
     train_until_ms: int = 0,
     test_from_ms: int | None = None,
 ) -> Choice | None:
-    """Return the best set of a training, the lowest number among equals; None if none traded often enough.
+    """Return the best set of a training window, the lowest number among equals; None if no set traded often enough.
 
-    `rows` are in the order of their numbers. Days of the training within a set's longest holding before the test begins
+    `rows` are in the order of their numbers. Days of the window within a set's longest holding before the test begins
     do not count for it, by its day-end `equities`: a trade of that length would reach into the test.
     """
     best: Choice | None = None
@@ -55,7 +55,7 @@ def choose(
 
 
 def purged_days(train_until_ms: int, test_from_ms: int, longest_holding_ms: int) -> int:
-    """Return how many of the last days of a training lie within the longest holding before the test."""
+    """Return how many of the last days of a training window lie within the longest holding before the test."""
     reach_ms = test_from_ms - longest_holding_ms
     if reach_ms >= train_until_ms:
         return 0

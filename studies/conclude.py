@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from papertape.studies.chance import Chance
-    from papertape.studies.context import StudyContext, StudyResults
+    from papertape.studies.context import ResultSource, StudyContext
     from papertape.studies.folds import Fold
     from papertape.studies.joined import DayReturns
     from papertape.studies.real_runs import RealTrade
@@ -68,7 +68,7 @@ class _Tests(Struct, frozen=True):
     drawdown_95: float | None
 
 
-def conclude(source: StudyResults, folds: Sequence[Fold], context: StudyContext) -> Document:
+def conclude(source: ResultSource, folds: Sequence[Fold], context: StudyContext) -> Document:
     """Return the conclusions of a study whose sets were run over the whole span and over the spans of its folds.
 
     Tests that need numpy or arch are skipped where these are missing, and say so.
@@ -152,7 +152,7 @@ def _outside(tests: _Tests, context: StudyContext) -> OutOfSample:
     )
 
 
-def _trials(source: StudyResults, context: StudyContext) -> tuple[Trials, int | None]:
+def _trials(source: ResultSource, context: StudyContext) -> tuple[Trials, int | None]:
     """Return the ratio of the best set over the whole span against all that were tried, and its number."""
     rows = source.rows(WHOLE)
     variance = ratio_variance([ratio / sqrt(YEAR_DAYS) for _, _, ratio in rows if ratio is not None])
@@ -164,7 +164,7 @@ def _trials(source: StudyResults, context: StudyContext) -> tuple[Trials, int | 
     return Trials(sharpe_ratio(days), variance, count), choice.number
 
 
-def _chance(source: StudyResults, context: StudyContext) -> Chance | None:
+def _chance(source: ResultSource, context: StudyContext) -> Chance | None:
     """Return the tests over all sets that traded often enough; None without numpy."""
     if not _has_numpy():
         return None
@@ -174,7 +174,7 @@ def _chance(source: StudyResults, context: StudyContext) -> Chance | None:
     return sets_against_chance(rows, *source.days(WHOLE), context.capital_usdt, context.seed)
 
 
-def _no_numpy(source: StudyResults) -> Family:
+def _no_numpy(source: ResultSource) -> Family:
     return Family(len(source.rows(WHOLE)), overfitting_why=NEEDS_NUMPY, family_why=NEEDS_NUMPY)
 
 
@@ -195,11 +195,11 @@ def _plateau(
 
 
 def _stress(tests: _Tests, context: StudyContext) -> Stress:
-    """Return what higher costs and other orders of the trades leave of the result."""
+    """Return what is left of the result with higher costs, and with the trades in other orders."""
     risk = context.risk
     session_loss, risk_percent = risk.max_session_loss_percent / 100.0, risk.max_risk_per_trade_percent
     if not tests.trades:
-        return Stress(None, None, session_loss, risk_percent, "there is no trade out of sample")
+        return Stress(None, None, session_loss, risk_percent, "there are no trades out of sample")
     if tests.drawdown_95 is None:
         return Stress(None, None, session_loss, risk_percent, NEEDS_NUMPY)
     net = net_with(tests.steps, context, with_higher_costs(risk))

@@ -1,4 +1,4 @@
-"""From a study that was run to its conclusions."""
+"""The conclusions of a study that has been run."""
 
 from __future__ import annotations
 

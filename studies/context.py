@@ -1,4 +1,4 @@
-"""What a conclusion is drawn from: the results of a study, and what is known beside them."""
+"""What a conclusion is drawn from: the results of a study, and what else is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from papertape.studies.real_runs import Run
 
 
-class StudyResults(Protocol):
+class ResultSource(Protocol):
     """The results of a study by span: what every set did, and the day-end equities of those that are kept."""
 
     def rows(self, span_id: int) -> list[SetRow]:
@@ -43,7 +43,7 @@ class NumberedSets(Protocol):
 
 
 class StudyContext(Struct, frozen=True):
-    """What a study knows beside its results.
+    """What a study knows besides its results.
 
     `spans` has the ids of spans, 0 for the whole study. `trials` counts every set ever tried on this strategy and
     these symbols, and `run` runs a set over a span with given costs and limits. `matrix` are walk-forwards with other
@@ -63,5 +63,5 @@ class StudyContext(Struct, frozen=True):
 
     @property
     def capital_usdt(self) -> float:
-        """What every account starts with."""
+        """The capital that every account starts with."""
         return self.risk.capital_usdt

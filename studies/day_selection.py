@@ -33,12 +33,12 @@ class DaySelection(Struct, frozen=True):
         return self.sets <= self.keep_all_max
 
     def is_drawn(self, number: int) -> bool:
-        """Return whether a set keeps its daily equities however it did."""
+        """Return whether a set keeps its daily equities, however well it did."""
         place = int.from_bytes(blake2b(f"{self.seed}/{number}".encode(), digest_size=8).digest(), "little")
         return self.keeps_all or place * self.sets < self.drawn * _RANGE
 
     def surplus(self, numbers: Sequence[int], sharpes: Sequence[float | None]) -> list[int]:
-        """Return those of the sets of one span that keep none: neither drawn nor among the best of these.
+        """Return the sets of one span that keep no daily equities: neither drawn nor among the best.
 
         A set that cannot be chosen has no Sharpe ratio here; see `eligible`.
         """

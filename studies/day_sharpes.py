@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARRAYS_FROM: Final = 32
-"""From so many sets on arrays are quicker than floats."""
+"""From this many sets on, arrays are faster than floats."""
 
 
 def day_sharpes(capital_usdt: float, equities: Sequence[bytes]) -> list[float | None]:

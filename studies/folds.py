@@ -26,7 +26,7 @@ FOLDABLE_DAYS_MIN: Final = 6
 
 
 class Windows(Struct, frozen=True):
-    """The lengths of a walk-forward. `anchored`: every training starts at the first candle and grows."""
+    """The lengths of a walk-forward. `anchored`: every training window starts at the first candle and grows."""
 
     train_ms: int
     test_ms: int

@@ -26,7 +26,7 @@ DayPart = tuple[int, float, "Sequence[float]"]
 def join(parts: Iterable[DayPart]) -> DayReturns:
     """Return the joined daily returns of accounts that each began anew.
 
-    A day that two folds share has both returns, one after the other. Nothing is left to lose below -1.
+    A day that two folds share has both returns, one after the other. A return is never below -1.
     """
     joined: DayReturns = {}
     for first_day, capital_usdt, equities in parts:
@@ -59,7 +59,7 @@ def yardsticks(
     """Return what cash and buy & hold would have earned over the same spans.
 
     Buy & hold puts equal parts of the capital into the symbols at the first open of every span and holds them to its
-    end, without leverage, funding and costs.
+    end, without leverage, funding or costs.
     """
     cash = Yardstick("cash", 0.0, None, 0.0)
     if tape is None:

@@ -1,4 +1,4 @@
-"""The ledger of trials: how many sets were ever tried of a strategy on a tape, over all studies, kept or deleted.
+"""The ledger of trials: how many sets of a strategy were ever tried on a market, over all studies, kept or deleted.
 
 The best of many tries looks good by luck; the verdict corrects for the number of tries, so none may be forgotten.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 WAIT_S: Final = 30.0
-"""How long one study waits for another that writes."""
+"""How long one study waits for another that is writing."""
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS trial (
     subject INTEGER NOT NULL,    -- the strategy and the symbols, as 64 bits of their digest
@@ -81,6 +81,6 @@ def _count(connection: sqlite3.Connection, subject: int) -> int:
 
 
 def _short_digest(*parts: str | Sequence[str] | Mapping[str, int | float]) -> int:
-    """Return 64 bits of a digest: of a million sets two are taken for one with a chance of 3 in 10^8."""
+    """Return 64 bits of a digest: among a million sets, two are counted as one with a chance of 3 in 10^8."""
     content = msgspec.json.encode(parts, order="deterministic")
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little", signed=True)

@@ -1,4 +1,4 @@
-"""How quickly a study runs, and what it will take in words."""
+"""How fast a study runs, and an estimate of what it will take, in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAYS_SETS_MAX: Final = 20_000
 
 
 class Pace:
-    """How many set-days a second a process runs: one set over one day of candles."""
+    """How many set-days a process runs per second; a set-day is one set over one day of candles."""
 
     def __init__(self, stretch: Stretch) -> None:
         self._stretch = stretch
@@ -48,7 +48,7 @@ class Pace:
 
 
 class Estimate(Struct, frozen=True):
-    """What a study will do, before it does. `runs` are those of one set over one span, `stored` those of before."""
+    """What a study will do. A run is one set over one span; `stored` counts those that need not run again."""
 
     sets: int
     folds: int

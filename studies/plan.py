@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 BESIDE_THE_KEY: Final = ("name", "warnings", "files")
 HOLES_MAX: Final = 0.01
 LOOP_SHARE: Final = 0.5
-"""A loop is compiled even for half of its time: it is stored, and the next study of the strategy needs it again."""
+"""A loop is compiled even if it saves only half of that time: it is stored, and the strategy's next study needs it."""
 WARM_UP_SETS: Final = 2_048
-"""The most sets whose parameters are asked how long they warm up."""
+"""At most this many sets are asked how long they warm up."""
 FUNDING_GAP_MAX_MS: Final = 9 * HOUR_MS
 """Perpetuals settle every eight hours or more often; a longer stretch without a rate is a hole."""
 
@@ -57,7 +57,7 @@ class Experiment(Struct):
         return TradedSpan(self.tape.start_ms, self.tape.end_ms)
 
     def engine_for(self, backtests: int) -> str:
-        """Return the engine for so many backtests: each alone may be too short to be compiled for, all of them not."""
+        """Return the engine for this many backtests: one may be too short to be worth compiling for, all may not."""
         work_s = python_s(self.tape.total(), backtests)
         if self.engine != "auto" or "print(" in self.strategy.source or not is_installed() or work_s <= import_s():
             return self.engine

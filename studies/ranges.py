@@ -60,7 +60,7 @@ def range_of(strategy: Strategy, name: str) -> ParameterRange:
     """Return the range of one parameter. Raise UsageError with the nearest name if the strategy has no such one."""
     ranges = ranges_of(strategy)
     if name not in ranges:
-        raise UsageError(unknown_name_text(f"parameter of {strategy.name}", name, ranges))
+        raise UsageError(unknown_name_text(f"{strategy.name} parameter", name, ranges))
     return ranges[name]
 
 

@@ -138,11 +138,11 @@ def add_trials(experiment: Experiment, ledger: TrialLedger, numbers: Sequence[in
 
 
 def sets_engine(experiment: Experiment, spans: int) -> str:
-    """Return the engine of all tasks: each alone may be too short to be compiled for, the whole study not."""
+    """Return the engine of all tasks: one alone may be too short to be worth compiling for, the whole study may not."""
     strategy, tape = experiment.strategy, experiment.tape
     if experiment.engine != "auto" or "print(" in strategy.source:
         return experiment.engine
-    # CPython follows the market anew for about every set, and waits for nothing that was compiled before.
+    # CPython prepares the market anew for almost every set, but never waits for a compiler.
     work_s = python_s(tape.total(), spans) * (2 + len(experiment.space.numbers()))
     if not is_installed() or work_s <= import_s():
         return "python"

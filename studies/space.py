@@ -67,7 +67,7 @@ class Space(Struct, frozen=True):
         return chosen
 
     def numbers(self) -> Sequence[int]:
-        """Return the numbers of the sets, ascending: those that meet the conditions and, if so asked, were drawn."""
+        """Return the numbers of the sets, ascending: those that meet the conditions and, with a draw, were drawn."""
         return _numbers(self)
 
     def neighbours(self, number: int) -> list[int]:

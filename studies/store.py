@@ -46,7 +46,7 @@ _INSERT_RESULT: Final = (
 )
 _SELECT_RESULTS: Final = f"SELECT number, {_FIGURES}, sharpe FROM result WHERE span = ?"  # noqa: S608 - likewise
 _HOW: Final = RESULT_COLUMNS.index("long_way") + 1
-"""The place of the one column that says how a set was run: the sets beside it may have a part in that."""
+"""The place of the one column that says how a set was run: the sets run beside it may decide that."""
 _NEW_STUDY: Final = "INSERT INTO study VALUES (1, ?, ?, ?, 'running', ?, ?, '')"
 
 
@@ -260,7 +260,7 @@ class StudyStore:
             yield connection
 
     def _drop_days(self, span: int) -> None:
-        """Drop the daily equities of sets that a later one pushed off the best; the rest never comes back."""
+        """Drop the daily equities of sets that later ones pushed out of the best; they never come back."""
         if not self.days_policy.keeps_all:
             query = "SELECT number, sharpe, trades FROM days JOIN result USING (span, number) WHERE span = ?"
             kept = self._connection.execute(query, (span,)).fetchall()
@@ -352,7 +352,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 def _prepare(connection: sqlite3.Connection) -> None:
     """Let pages read while results are stored.
 
-    Without a sync of every transaction a power cut may lose the last chunks, never the file: they are run again.
+    Without a sync of every transaction a power cut may lose the last chunks, which are run again, but never the file.
     """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")

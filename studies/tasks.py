@@ -195,5 +195,5 @@ def _refuse_other_code(task: StudyTask, strategy: Strategy) -> None:
     if own != task.code_digest:
         raise WorkerRefused(
             f"the code of {task.strategy} here is {own}, the study was begun with {task.code_digest}: worker "
-            f"{platform.node()} needs the version of papertape and the strategy file of the study"
+            f"{platform.node()} needs the study's version of papertape and its strategy file"
         )

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 REASONS: Final[dict[str, str]] = {
     "enough": "there is too little data",
-    "costs": "costs eat it",
-    "out_of_sample": "it does not earn out of sample",
-    "deflated": "the best of so many sets by luck",
+    "costs": "costs eat the edge",
+    "out_of_sample": "it does not make money out of sample",
+    "deflated": "no better than luck among so many sets",
     "overfitting": "the best set changes with the days it is chosen on",
     "family": "no set beats cash by more than chance",
     "plateau": "a peak, not a plateau",
-    "stress": "it does not stand the stress test",
+    "stress": "it does not survive the stress test",
 }
 """What a failed gate says about the strategy, by its name."""
 
@@ -32,9 +32,9 @@ def make_verdict(
     effective_trials: float | None = None,
     survivors: Sequence[int] = (),
 ) -> Verdict:
-    """Return the verdict: the first failed gate decides; a gate that could not be judged leaves no answer.
+    """Return the verdict: the first failed gate decides; without one, a gate that could not be judged does.
 
-    Stress alone never says no: the bet is then a small one.
+    Failing the stress gate alone makes the bet small; it never makes the answer NO.
     """
     gate = _deciding(gates)
     return Verdict(
@@ -53,7 +53,7 @@ def make_verdict(
 def _deciding(gates: Sequence[GateResult]) -> GateResult | None:
     """Return the gate that decides, None if all passed."""
     *hard, stress = gates
-    if hard[0].state != "passed":  # Without enough data out of sample the others judge too little.
+    if hard[0].state != "passed":  # Without enough data out of sample, the other gates prove nothing.
         return hard[0]
     failed = (gate for gate in hard if gate.state == "failed")
     skipped = (gate for gate in hard if gate.state == "skipped")
@@ -64,5 +64,5 @@ def _headline(gate: GateResult | None, outcome: Outcome) -> str:
     if gate is None:
         return f"{outcome}: every gate passed"
     if gate.state == "skipped":
-        return f"{outcome}: {gate.title.lower()} could not be judged: {gate.text}"
+        return f'{outcome}: the gate "{gate.title.lower()}" could not be judged: {gate.text}'
     return f"{outcome}: {REASONS[gate.name]}: {gate.text}"

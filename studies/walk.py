@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from papertape.engine.kernel.risk_settings import RiskSettings
-    from papertape.studies.context import StudyContext, StudyResults
+    from papertape.studies.context import ResultSource, StudyContext
     from papertape.studies.folds import Fold, Windows
     from papertape.studies.real_runs import RealRun, RealTrade
 
@@ -54,8 +54,8 @@ class SetRecord(Struct):
     net_usdt: float = 0.0
 
 
-def walk(source: StudyResults, folds: Sequence[Fold], context: StudyContext) -> list[Step]:
-    """Choose a set in every training and run it over the test that follows."""
+def walk(source: ResultSource, folds: Sequence[Fold], context: StudyContext) -> list[Step]:
+    """Choose a set in every training window and run it over the test that follows."""
     steps = []
     for fold in folds:
         choice = choose_in(source, fold, context)
@@ -64,7 +64,7 @@ def walk(source: StudyResults, folds: Sequence[Fold], context: StudyContext) -> 
     return steps
 
 
-def choose_in(source: StudyResults, fold: Fold, context: StudyContext) -> Choice | None:
+def choose_in(source: ResultSource, fold: Fold, context: StudyContext) -> Choice | None:
     """Return the set that a fold's training chooses."""
     span_id = context.spans[fold.train]
     equities = dict(zip(*source.days(span_id), strict=True))
@@ -115,7 +115,7 @@ def _fold_result(step: Step, context: StudyContext) -> FoldResult:
     )
 
 
-def matrix_cell(source: StudyResults, windows: Windows, folds: Sequence[Fold], context: StudyContext) -> MatrixCell:
+def matrix_cell(source: ResultSource, windows: Windows, folds: Sequence[Fold], context: StudyContext) -> MatrixCell:
     """Return what a walk-forward with other windows earned, by the stored results of its tests."""
     capital_usdt, nets, trades, parts = context.capital_usdt, [], 0, list[DayPart]()
     for fold in folds:
@@ -143,7 +143,7 @@ def matrix_cell(source: StudyResults, windows: Windows, folds: Sequence[Fold], c
     )
 
 
-def set_records(source: StudyResults, folds: Sequence[Fold], context: StudyContext) -> dict[int, SetRecord]:
+def set_records(source: ResultSource, folds: Sequence[Fold], context: StudyContext) -> dict[int, SetRecord]:
     """Return what every set did over all folds, by its number. A set that did not trade has a Sharpe ratio of 0."""
     records: dict[int, SetRecord] = {}
     for fold in folds:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,19 +14,33 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events import errors
 from papertape.events.facts import PositionOpened
+from tests.docs_commands import FreshFolder, commands_of
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import begin
 from tests.support import NO_LIMITS, REPOSITORY, feed
 from tools.reference import FOLDER, pages
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DOCS = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
 NAMING_FILES = [*DOCS, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "SECURITY.md"]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 NAMED_FILE = re.compile(r"`((?:api|cli|deploy|docs|engine|events|projections|sandbox|tests|tools|ui)/[^`\s]*)`")
 NAME_IN_FILE = re.compile(r"`(\w+)` (?:in|of) `(\w[\w/]*\.py)`")
+UNRUN = {
+    "README.md": [
+        "make setup",
+        "papertape run --feed bitget --set feed.bitget.symbols=BTCUSDT,DOGEUSDT --db data/live.db",
+        "papertape doctor --exchange",
+        "papertape download --symbol BTCUSDT --from 2025-01-01",
+        "docker compose up -d",
+        "./deploy.sh",
+    ],
+    "docs/quick-start.md": [
+        "make setup",
+        "papertape download --symbol BTCUSDT --kind all --timeframe 5m --from 2024-01-01 --to 2025-01-01",
+        "make live",
+    ],
+}
+"""The commands of the first pages that need the network, Docker or root, and say so: no test runs them."""
 HOP = re.compile(r"^\| \d+ \| `([^`]+)` \| ([^|]+) \|", re.MULTILINE)
 
 
@@ -102,3 +116,19 @@ def test_the_strategy_of_the_docs_trades(tmp_path: Path) -> None:
     run = begin(tape.contracts, {"three_down": RunnerSettings(risk=NO_LIMITS)}, strategies)
     feed(run.world, run.log, tape.events())
     assert sum(isinstance(event, PositionOpened) for event in run.events()) > 3
+
+
+@pytest.mark.skipif(not (Path(sys.prefix) / "bin" / "papertape").exists(), reason="papertape is not installed")
+@pytest.mark.parametrize("name", UNRUN)
+def test_every_command_of_the_first_pages_runs_as_written(name: str, tmp_path: Path) -> None:
+    commands = commands_of(REPOSITORY / name)
+    assert [command.text for command in commands if not command.is_runnable] == UNRUN[name]
+    said = {command.text.partition(" --")[0]: text for command, text in FreshFolder(tmp_path).run(commands)}
+    shown = (REPOSITORY / name).read_text(encoding="utf-8")
+    for line in said["papertape sweep"].splitlines():
+        if line.startswith(("✓ Enough", "✗ Enough", "✗ Costs", "    → costs of")):
+            assert line.rstrip() in shown, "the page shows what the command prints"
+    assert "17,781" in said["papertape why 17781"]
+    assert "logs in once" in said["make run"]
+    compared = said.get("papertape compare data/paper.db data/backtest.db", "")
+    assert (name == "README.md") == ("The same strategies made the same decisions." in compared)

@@ -9,7 +9,7 @@ lock() {
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
         --custom-compile-command "make lock" -o "$out" "$@" pyproject.toml
 }
-lock all --extra research --extra study --extra cluster --extra notebook --extra dev --extra browser "$@"
+lock all --extra research --extra study --extra cluster --extra notebook --extra mcp --extra dev --extra browser "$@"
 lock run -c requirements/all.lock
 lock research -c requirements/all.lock --extra research
 lock study -c requirements/all.lock --extra study --extra cluster

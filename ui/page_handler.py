@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from starlette.responses import HTMLResponse
 
+from papertape.api.gate import SCOPE_KEY
 from papertape.events.errors import PapertapeError, UsageError
 from papertape.projections.site.neighbours import find_neighbours
 from papertape.projections.site.readiness import readiness
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from papertape.api.gate import Gate
     from papertape.projections.site.ports import Site
     from papertape.projections.site.views import Views
 
@@ -87,9 +89,8 @@ class PageHandler:
         template, layout = _template(page, page_request.part)
         # The views advance while other tasks run: after this line none does.
         loaded = await page.load(page_request)
-        return render(
-            template, {**self.context(page_request, request.scope["path"], page), "page": loaded, "layout": layout}
-        )
+        context = self.context(page_request, request.scope["path"], page)
+        return render(template, {**context, **_login_state(request), "page": loaded, "layout": layout})
 
     def context(self, page_request: PageRequest, address: str, page: PageDefinition) -> dict[str, Any]:
         """Return the values that every template can use."""
@@ -123,11 +124,18 @@ class PageHandler:
         page = PageDefinition("", "error", title, empty_context, moves=False)
         context = {
             **self.context(page_request, request.scope["path"], page),
+            **_login_state(request),
             "text": text,
             "status": status,
             "layout": BASE,
         }
         return HTMLResponse(render("error.html", context), status)
+
+
+def _login_state(request: Request) -> dict[str, bool]:
+    """Return whether this browser is logged in; not for parts that all browsers share."""
+    gate: Gate = request.scope[SCOPE_KEY]
+    return {"logged_in": gate.is_logged_in(request)}
 
 
 async def empty_context(_: PageRequest) -> Struct:

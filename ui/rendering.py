@@ -36,7 +36,6 @@ TEMPLATES, STATIC, ASSETS = FOLDER / "templates", FOLDER / "static", FOLDER / "a
 _NEVER_IN_A_SCRIPT = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
 TRADES_CSV = "/api/v1/trades.csv"
 NEAR_PERCENT = 75.0
-FIGURE_WHOLE_MIN = 100.0
 _JSON = msgspec.json.Encoder()
 
 
@@ -93,7 +92,7 @@ def environment() -> Environment:
         "json_script": json_script,
         "segment": lambda text: quote(text, safe=""),
         "one_percent": _or_dash("{:.1f} %".format),
-        "figure": figure,
+        "figure": lambda value, unit: _or_dash(lambda number: formats.figure(number, unit))(value),
         "span": _or_dash(lambda span_ms: formats.duration(int(span_ms))),
         "value": lambda value: _or_dash(formats.reading if isinstance(value, float) else str)(value),
         "reading": _or_dash(formats.reading),
@@ -194,14 +193,6 @@ def _address(path: str, query: Mapping[str, object]) -> str:
 def _or_dash(write: Any) -> Any:
     """Return a formatter that writes None as a dash, never as a zero."""
     return lambda value: "–" if value is None else write(value)  # noqa: RUF001 - an en dash, on purpose.
-
-
-def figure(value: float | None, unit: str) -> str:
-    """Format a number with its unit, or a dash: counts whole, other numbers with three digits."""
-    if value is None:
-        return "–"  # noqa: RUF001
-    whole = abs(value) >= FIGURE_WHOLE_MIN or float(value).is_integer()
-    return f"{f'{value:,.0f}' if whole else f'{value:.3g}'} {unit}".rstrip()
 
 
 @pass_context

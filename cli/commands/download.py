@@ -1,4 +1,5 @@
-"""The command that downloads recorded markets: its options. The work is imported when it is called."""
+"""The commands that make market files: their options. The work is imported when they are called."""
+# ruff: noqa: PLC0415 - `papertape --help` must not import what only a command needs; typer reads hints.
 
 from __future__ import annotations
 
@@ -41,6 +42,27 @@ def download(
 
     If it is interrupted, the same command continues. At the end it checks the file and lists every gap.
     """
-    from papertape.cli.offline.download import DownloadOptions, show  # noqa: PLC0415 - clients are slow to import.
+    from papertape.cli.offline.download import DownloadOptions, show
 
     show(DownloadOptions(symbol, start, end, timeframe, kind, out, exchange, rest_url, config), as_json=as_json)
+
+
+def sample(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the files.")],
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option("--symbol", metavar="SYMBOL", help="A perpetual (default: BTCUSDT and ETHUSDT). May be repeated."),
+    ] = None,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=3_650, metavar="N", help="How many, from 2025-01-01.")
+    ] = 365,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same market.")] = 7,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a simulated market as files for `backtest` and `sweep`: candles of 5 minutes, funding, open interest.
+
+    It needs no network. Real strategies need real candles: see `download`.
+    """
+    from papertape.cli.offline.sample import SampleOptions, write_sample
+
+    write_sample(SampleOptions(folder, tuple(symbol or ()), days, seed), as_json=as_json)

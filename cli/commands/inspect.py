@@ -179,6 +179,77 @@ def compare(
         raise typer.Exit(1)
 
 
+def decide_diff(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="The log file, or a backup.", exists=False)],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="Decide under this configuration (default: as recorded in the log)."
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE...", help="Change keys of the configuration, such as momentum.sl_percent=0.8."
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Decide from this time on; before it as recorded.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="Decide to this time (default: the newest event).")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write this version's decisions; - is stdout.")
+    ] = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Compare with decisions that --write wrote; - is stdin."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide again on the inputs of a log, and list every decision that differs, with its cause.
+
+    Candles, signals, commands and configurations are taken as recorded. The other side is what the log holds, or what
+    another version wrote. Unlike `verify` it goes on after a difference, and shows both results. Exits with 6 if a
+    decision differs.
+    """
+    from papertape.cli.render.decide_diff import show_report
+    from papertape.cli.whatif.decide_again import DecideOptions, decide_again
+    from papertape.events.errors import DecisionsDiffer
+
+    report = decide_again(log, DecideOptions(config, tuple(sets or ()), start, end, write, expect))
+    show_report(report, is_written=write is not None, as_json=as_json)
+    if not report.equal and write is None:
+        raise DecisionsDiffer(f"{report.count:,} decisions differ")
+
+
+def fork(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="The log file, or a backup.", exists=False)],
+    at: Annotated[str, typer.Option(metavar="SEQ|TIME", help="The last event, or the market time, to keep as it is.")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE...", help="Change keys of the configuration from there on."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The new log (default: LOG-fork-SEQ.db beside the log).")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Go on under this configuration (default: as recorded)."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Branch off a log, to see what would have happened under another configuration from a moment on.
+
+    The new log holds the events up to that moment as recorded, then a changed configuration, then the recorded inputs
+    with new decisions. It is complete: every command that reads a log opens it, but no engine continues it.
+    """
+    from papertape.cli.whatif.fork_log import ForkOptions, fork_log
+
+    fork_log(log, ForkOptions(at, tuple(sets or ()), to, config), as_json=as_json)
+
+
 def strategies(
     name: Annotated[str | None, typer.Argument(help="The strategy to show (default: list all).")] = None,
     config: ConfigOption = None,

@@ -88,18 +88,20 @@ def sweep(
 def walkforward(
     study: StudyArgument,
     train: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="The length of a training, such as 90d or 12w.")
+        str | None, typer.Option(metavar="DURATION", help="The length of the training window, such as 90d or 12w.")
     ] = None,
-    test: Annotated[str | None, typer.Option(metavar="DURATION", help="The length of a test, such as 30d.")] = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="The length of the test window, such as 30d.")
+    ] = None,
     embargo: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="A pause between training and test, such as 1d.")
+        str | None, typer.Option(metavar="DURATION", help="The pause between training and test, such as 1d.")
     ] = None,
     anchored: Annotated[
-        bool, typer.Option("--anchored", help="Every training starts at the first candle and grows.")
+        bool, typer.Option("--anchored", help="Start every training window at the first candle.")
     ] = False,
     matrix: Annotated[
         str | None,
-        typer.Option(metavar="'60d,90d x 15d,30d'", help="Walk forward with these other lengths, too."),
+        typer.Option(metavar="'60d,90d x 15d,30d'", help="Walk forward with these other lengths too."),
     ] = None,
     engine: EngineOption = "auto",
     jobs: JobsOption = None,
@@ -109,8 +111,8 @@ def walkforward(
 ) -> None:
     """Walk a study forward with other windows, and conclude anew.
 
-    In each fold the best set of the training is traded in the test that follows. Space, data and settings are those of
-    the study; only windows that it does not have yet are run. Exits like `sweep`.
+    In each fold the best set of the training window is traded in the test that follows. Space, data and settings
+    are those of the study; only windows that it does not have yet are run. Exits like `sweep`.
     """
     from papertape.cli.studies.session import RunningOptions
     from papertape.cli.studies.walkforward import WindowOptions, walk_forward
@@ -192,7 +194,7 @@ def report(
     redraws: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, max=1_000, help="Run the strategies again over so many markets with redrawn candles."
+            metavar="N", min=0, max=1_000, help="Run the strategies again over this many markets with redrawn candles."
         ),
     ] = 0,
     config: ConfigOption = None,

@@ -1,11 +1,15 @@
-"""The commands of the page: `ui` and `token`. The work is imported when they are called."""
+"""The commands of the page: `ui`, `token` and `mcp`. The work is imported when they are called."""
 # ruff: noqa: PLC0415 - a server and an engine's parts are slow to import.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from typing import Annotated
+
 import typer
 
 from papertape.cli.commands.options import CompareOption, ConfigOption, DbOption, HostOption, PortOption, SetOption
+from papertape.events.errors import UsageError
 
 
 def ui(
@@ -30,3 +34,17 @@ def token() -> None:
     from papertape.api.token import new_token
 
     typer.echo(new_token())
+
+
+def mcp(
+    url: Annotated[str, typer.Option(metavar="URL", help="The page to ask.")] = "http://127.0.0.1:8700",
+) -> None:
+    """Let an assistant ask a running page, over the Model Context Protocol on standard input and output. It only reads.
+
+    If reading needs the token, it is taken from PAPERTAPE_TOKEN, in the environment or in .env.
+    """
+    if find_spec("mcp") is None:
+        raise UsageError("this needs the package mcp: pip install 'papertape[mcp]'")
+    from papertape.cli.service.assistant import serve
+
+    serve(url)

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from papertape.cli.commands.archive import archive, backup, export, import_, refold, restore, seal, unseal
 from papertape.cli.commands.control import close, kill, pause, reload, reset, resume, signal
-from papertape.cli.commands.download import download
+from papertape.cli.commands.download import download, sample
 from papertape.cli.commands.inspect import (
     arena,
     check,
     compare,
     config_check,
+    decide_diff,
     doctor,
+    fork,
     log,
     positions,
     strategies,
@@ -33,7 +35,7 @@ from papertape.cli.commands.research import (
     walkforward,
 )
 from papertape.cli.commands.run import backtest, replay, run, up, verify
-from papertape.cli.commands.serve import token, ui
+from papertape.cli.commands.serve import mcp, token, ui
 from papertape.cli.commands.twins import bitget, telegram
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("verify", verify, "papertape verify --db data/demo.db"),
     ),
     "Research": (
+        Verb("sample", sample, "papertape sample market"),
         Verb(
             "sweep",
             sweep,
@@ -89,10 +92,13 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("why", why, "papertape why 4711"),
         Verb("whynot", whynot, "papertape whynot momentum --symbol BTCUSDT --days 7"),
         Verb("compare", compare, "papertape compare data/live.db data/backtest.db"),
+        Verb("decide-diff", decide_diff, "papertape decide-diff data/demo.db --set momentum.sl_percent=0.8"),
+        Verb("fork", fork, "papertape fork data/demo.db --at 2025-01-03 --set risk.leverage=2"),
     ),
     "Show it on a page": (
         Verb("ui", ui, "papertape ui --db data/demo.db"),
         Verb("token", token, "PAPERTAPE_TOKEN=$(papertape token) papertape ui --host 0.0.0.0"),
+        Verb("mcp", mcp, "papertape mcp --url http://127.0.0.1:8700"),
     ),
     "Keep a log safe": (
         Verb("backup", backup, "papertape backup --to /mnt/usb --keep 30"),

@@ -51,15 +51,27 @@ def apply_sets(config: Config, sets: Sequence[str]) -> Config:
     tree, file = tree_of(config), Path(config.file) if config.file else None
     places: dict[TomlPath, str] = {}
     for one in sets:
-        key, equals, text = one.partition("=")
-        path, where = split_key(key), f"--set {one}"
-        if not equals or not path or "".join(key.split()) != key:
-            raise UsageError(f"{where}: must be KEY=VALUE, as in --set momentum.breakout_lookback=30")
-        full, node = _resolved(path, schema(strategies_in(tree, file)), where)
-        _put(tree, full, _value(text, node, full, where))
-        places[full] = where
+        full, value = _parse_set(one, tree, file)
+        _put(tree, full, value)
+        places[full] = f"--set {one}"
     changed = config_of(tree, file, lambda problem: places.get(plain(problem.path), " ".join(places.values())))
     return msgspec.structs.replace(changed, unusable=changed.unusable | config.unusable)
+
+
+def parse_sets(config: Config, sets: Sequence[str]) -> dict[tuple[str, ...], Any]:
+    """Return the values of `--set` by their full paths, as `apply_sets` takes them; their ranges are not checked."""
+    tree, file = tree_of(config), Path(config.file) if config.file else None
+    return dict(_parse_set(one, tree, file) for one in sets)
+
+
+def _parse_set(one: str, tree: Tree, file: Path | None) -> tuple[tuple[str, ...], object]:
+    """Return the full path and the value of one `KEY=VALUE`."""
+    key, equals, text = one.partition("=")
+    path, where = split_key(key), f"--set {one}"
+    if not equals or not path or "".join(key.split()) != key:
+        raise UsageError(f"{where}: must be KEY=VALUE, as in --set momentum.breakout_lookback=30")
+    full, node = _resolved(path, schema(strategies_in(tree, file)), where)
+    return full, _value(text, node, full, where)
 
 
 def tree_of(config: Config) -> Tree:

@@ -23,8 +23,8 @@ KEEPER: Final = "PAPERTAPE_KEEPER"
 SLOT: Final = "PAPERTAPE_BOARD_SLOT"
 """The environment variable with the slot for a process's last error."""
 
-Slot = Literal["engine", "page", "outage", "log"]
-SLOTS: Final[tuple[Slot, ...]] = ("engine", "page", "outage", "log")
+Slot = Literal["engine", "page", "outage", "log", "login"]
+SLOTS: Final[tuple[Slot, ...]] = ("engine", "page", "outage", "log", "login")
 
 
 class StatusBoard:

@@ -95,8 +95,14 @@ def whole_file(option: str, path: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def whole_log(path: Path) -> Iterator[Path]:
-    """Yield a temporary path for a new log; rename it with its companion files when the block succeeds."""
+    """Yield a temporary path for a new log; rename it with its companion files when the block succeeds.
+
+    What a process that was killed left of the same log is removed.
+    """
     half = _half(path)
+    for part in path.parent.glob(f".{escape(path.name)}.*.half*"):
+        if not _is_process(part.name.removeprefix(f".{path.name}.").partition(".")[0]):
+            part.unlink(missing_ok=True)
     try:
         yield half
         for part in reversed(
@@ -111,6 +117,17 @@ def whole_log(path: Path) -> Iterator[Path]:
 
 def _half(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.half")
+
+
+def _is_process(pid: str) -> bool:
+    """Return whether a process with this number runs, as far as that can be told."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _take_name(half: Path, target: Path) -> None:

@@ -142,8 +142,8 @@ def _require_same_code(strategy: Strategy, plan: StudyPlan) -> None:
     installed = code_digest([replace(strategy, name=plan.strategy)])
     if installed != plan.code_digest:
         raise UsageError(
-            f"study {plan.name} was made with the code {plan.code_digest}, installed are {strategy.name} and a kernel "
-            f"with {installed}: what it promises is about other code; sweep again"
+            f"study {plan.name} was made with the code {plan.code_digest}, but that of {strategy.name} and the kernel "
+            f"is now {installed}: its promise is about other code; sweep again"
         )
 
 
@@ -153,7 +153,7 @@ def _is_bet(found: StudiedSet) -> bool:
 
 
 def _require_advice(found: StudiedSet, request: PromotionRequest) -> None:
-    """Raise UsageError if the verdict is against this set and nobody says why it is promoted nevertheless."""
+    """Raise UsageError if the verdict is against this set and nobody says why it is promoted anyway."""
     verdict, why = found.document.verdict, request.against_advice.strip()
     is_of_verdict = found.figures.number == verdict.chosen_set
     if why or (is_of_verdict and verdict.outcome in ("BET", "BET SMALL")):
@@ -163,13 +163,13 @@ def _require_advice(found: StudiedSet, request: PromotionRequest) -> None:
     reason = verdict.headline if is_of_verdict else f"the verdict is about {chosen}, not {found.figures.number:,}"
     to = request.file or FILE_NAME
     raise UsageError(
-        f"{reason}\nto promote it nevertheless, and have the log record why:\n"
+        f"{reason}\nto promote it anyway, and record why in the log:\n"
         f'papertape promote {request.study}{set_option} --to {to} --against-advice "WHY"'
     )
 
 
 def _keys(text: str, strategy: Strategy, promise: StudyPromoted) -> dict[str, str | int | float]:
-    """Return the keys to set: the study, its promise, and parameters that the section has or that are no defaults."""
+    """Return the keys to set: the study, its promise, and parameters in the section or other than the default."""
     section = strategy_sections(tomllib.loads(text)).get(strategy.name, {})
     defaults = asdict(strategy.parameters())
     parameters = {
@@ -188,7 +188,7 @@ def _doubts(found: StudiedSet, promise: StudyPromoted, config: Config) -> Iterat
     yield from promise_doubts(promise, settings.symbols or configured_symbols(config))
     if settings.symbol_parameters != found.plan.symbol_parameters:
         symbols = ", ".join(sorted(settings.symbol_parameters.keys() | found.plan.symbol_parameters.keys()))
-        yield f"the parameters of single symbols are not those of the study: {symbols}"
+        yield f"the parameters of single symbols differ from the study's: {symbols}"
     risk = asdict(settings.risk)
     for name, value in found.plan.risk.items():
         if name in risk and risk[name] != value:

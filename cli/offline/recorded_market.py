@@ -56,7 +56,7 @@ def check_source(options: SourceOptions) -> None:
     if options.log is not None and given:
         raise UsageError(f"--log and {given[0]} name two markets: the log holds its own candles, funding and signals")
     if options.log is None and options.symbols:
-        raise UsageError("--symbol selects symbols of a log and needs --log; for files, name fewer of them")
+        raise UsageError("--symbol selects symbols of a log and needs --log; with files, leave some out")
 
 
 def log_tape(path: Path, symbols: Sequence[str], start_ms: int | None, end_ms: int | None) -> RecordedTape:

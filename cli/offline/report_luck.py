@@ -31,7 +31,7 @@ def luck_of(
     nets, multiples = [trade.net_usdt for trade in closed], [trade.r_multiple for trade in closed]
     returns = daily_returns(curve.capital_usdt, curve.day_equities_usdt)
     if not closed and len(returns) < DAYS_MIN and not redrawn_nets:
-        return LuckReport(seed, 0, why="There is no closed trade, and too few days to draw from.")
+        return LuckReport(seed, 0, why="There are no closed trades, and too few days to draw from.")
     bands = orders.cumulative_bands(multiples, min(len(multiples), orders.BAND_TRADES), seed=seed)
     found = {
         "shuffled_drawdown": orders.quantile(

@@ -26,7 +26,7 @@ from papertape.cli.render.console import (
     signed_cell,
     stdout,
 )
-from papertape.projections.text.formats import duration, gain, money, utc
+from papertape.projections.text.formats import duration, figure, gain, money, utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ DAY_CHARS = 10
 
 
 def show_study(plan: StudyPlan, document: Document, path: Path) -> None:
-    """Show the verdict of a study, what it rests on, and the commands that lead on."""
+    """Show the verdict of a study, what it rests on, and the commands to go on with."""
     console = stdout()
     _show_headline(console, plan, document)
     _show_gates(console, document.verdict.gates)
@@ -73,11 +73,13 @@ def day(at_ms: int) -> str:
 
 
 def number_cell(value: float | None, unit: str) -> Text:
-    """Return the cell of a gate's number or limit: counts whole, other numbers with three digits."""
-    if value is None:
-        return NOTHING.copy()
-    text = f"{value:,.0f}" if abs(value) >= 100.0 or float(value).is_integer() else f"{value:.3g}"
-    return Text(f"{text} {unit}".strip())
+    """Return the cell of a gate's number or limit."""
+    return NOTHING.copy() if value is None else Text(figure(value, unit))
+
+
+def limit_cell(gate: GateResult) -> Text:
+    """Return the cell of a gate's limit, with the percent sign of its unit but without the words."""
+    return number_cell(gate.limit, "%" if gate.unit.startswith("%") else "")
 
 
 def _show_headline(console: Console, plan: StudyPlan, document: Document) -> None:
@@ -96,7 +98,7 @@ def _show_headline(console: Console, plan: StudyPlan, document: Document) -> Non
 def _show_gates(console: Console, gates: Sequence[GateResult]) -> None:
     """Print each gate with its number and its limit, below it why, and what would change the result."""
     numbers = [number_cell(gate.number, gate.unit) for gate in gates]
-    limits = [number_cell(gate.limit, "") for gate in gates]
+    limits = [limit_cell(gate) for gate in gates]
     title_width = max((len(gate.title) for gate in gates), default=0)
     number_width = max((cell.cell_len for cell in numbers), default=0)
     for gate, number, limit in zip(gates, numbers, limits, strict=True):
@@ -215,7 +217,7 @@ def _show_matrix(console: Console, cells: Sequence[MatrixCell]) -> None:
 
 
 def _show_yardsticks(console: Console, yardsticks: Sequence[Yardstick]) -> None:
-    """Print what money would have done over the same days."""
+    """Print what cash and buy & hold did over the same days."""
     if not yardsticks:
         return
     columns = [
@@ -229,7 +231,7 @@ def _show_yardsticks(console: Console, yardsticks: Sequence[Yardstick]) -> None:
 
 
 def _show_ways_on(console: Console, plan: StudyPlan, document: Document, path: Path) -> None:
-    """Print doubts, and the commands that lead on."""
+    """Print doubts, and the commands to go on with."""
     notes(console, (f"warning: {text}" for text in plan.warnings))
     notes(console, [long_way_words(document.long_way)])
     for line in _ways_on(plan, document, path):
@@ -241,7 +243,7 @@ def long_way_words(long_way: Mapping[str, int]) -> str:
     if not long_way:
         return ""
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in long_way.items())
-    return f"{sum(long_way.values()):,} runs of a set went fact by fact instead of the fast way: {reasons}"
+    return f"{sum(long_way.values()):,} runs were done fact by fact instead of the fast way: {reasons}"
 
 
 def _ways_on(plan: StudyPlan, document: Document, path: Path) -> Iterator[Text]:

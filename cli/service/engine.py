@@ -27,6 +27,7 @@ from papertape.engine.control_socket import ControlServer
 from papertape.engine.hook_overrun import ended_overruns
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.process_health import ProcessHealthProbe
+from papertape.engine.redecision import BRANCH_FEED
 from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.sealing import Sealing
 from papertape.engine.startup import Engine, open_engine
@@ -124,7 +125,9 @@ def _control_server(running: Engine, config: Config, db: Path, services: EngineS
 
 
 def refuse_foreign(world: EngineState, feed: str, db: Path) -> None:
-    """Raise ConfigError if a log was recorded from another feed."""
+    """Raise ConfigError if a log was recorded from another feed, or is a what-if branch."""
+    if world.anchor is not None and world.anchor.feed == BRANCH_FEED:
+        raise ConfigError(f"{db} is a what-if branch, which no engine continues; use another log (--db)")
     if world.anchor is not None and world.anchor.feed != feed:
         raise ConfigError(
             f"{db} was recorded from the feed {world.anchor.feed}; use another log for the feed {feed} (--db)"

@@ -18,6 +18,7 @@ from msgspec import Struct
 from papertape.api.app import application
 from papertape.api.gate import Gate
 from papertape.api.hosts import AllowedHosts
+from papertape.api.login_link import LoginLink
 from papertape.api.server import CONNECTIONS_MAX, serve
 from papertape.api.streams import Streams
 from papertape.cli.config.overrides import load_config_of_log
@@ -46,7 +47,7 @@ from papertape.events.facts import EngineStopped
 from papertape.events.sqlite_file import holds_log
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.site.ports import Site, SiteSettings
-from papertape.projections.site.readiness import BACKTEST_ENDED
+from papertape.projections.site.readiness import FINISHED
 from papertape.projections.studies.reader import StudyFolder, studies_folder
 from papertape.ui.pages import not_found_page, pages
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from papertape.cli.config.sections import Config
+    from papertape.cli.keeper.status_board import StatusBoard
     from papertape.engine.kernel.strategy import Strategy
 
 FILES_BESIDE_CONNECTIONS_MAX = 200
@@ -65,7 +67,9 @@ REPLACED_S = 1.0
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
 """The environment variable with the commit from which an image was built."""
-BACKTEST_CONFIG_TEXT = "a backtest: each strategy's page shows the parameters and limits that it ran under"
+BACKTEST_CONFIG_TEXT = (
+    "a backtest or a what-if branch: each strategy's page shows the parameters and limits that it ran under"
+)
 
 
 class PageServerSettings(Struct, frozen=True):
@@ -104,9 +108,8 @@ def show(
     _allow_connections()
     with open_listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
         access = resolve_access(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
-        write_message(f"papertape: {url_of(listening)}\n")
-        if access.generated:
-            write_message(f"commands need this token: {access.generated}\n")
+        for line in access.announcement(url_of(listening)):
+            write_message(f"{line}\n")
         comparer = None if other is None else LogComparer(path, other, config)
         is_named = config is not None or KEEPER in os.environ
         load = partial(load_config_of_log, config, sets)
@@ -161,6 +164,7 @@ async def _serve(settings: PageServerSettings) -> None:
             hosts,
             reading_open=access.reading_open,
             signal_token=access.signal_token,
+            login_link=login_link(access, board),
             cors_origins=web.cors_origins,
         )
         app = application(site, gate, streams, pages(site, streams), not_found_page(site))
@@ -215,6 +219,17 @@ def _read_again(settings: PageServerSettings, site: Site, strategies: dict[str, 
     site.settings = site_settings(config, settings.db, is_named=settings.is_config_named)
 
 
+def login_link(access: PageAccess, board: StatusBoard | None) -> LoginLink | None:
+    """Return the one-time login, used up if a page that this one replaces saw it used."""
+    login = access.login
+    if login is None:
+        return None
+    if board is None:
+        return LoginLink(login.text, login.until_s)
+    is_used, on_use = bool(board.read("login")), partial(board.write, "login", "used")
+    return LoginLink(login.text, login.until_s, is_used=is_used, on_use=on_use)
+
+
 def site_settings(config: Config, db: Path, *, is_named: bool) -> SiteSettings:
     """Return what the pages show of the installation.
 
@@ -233,10 +248,10 @@ def site_settings(config: Config, db: Path, *, is_named: bool) -> SiteSettings:
 
 
 def is_backtest(db: Path) -> bool:
-    """Return whether a log belongs to a finished backtest, on which no engine will ever run."""
+    """Return whether a log is that of a backtest or of a what-if branch, on which no engine will ever run."""
     if not holds_log(db):
         return False
     with closing(SqliteLogReader(db)) as reader:
         head_seq = reader.head().seq
         last = reader.read(head_seq - 1, 1) if head_seq else []
-    return any(isinstance(one.event, EngineStopped) and one.event.reason == BACKTEST_ENDED for one in last)
+    return any(isinstance(one.event, EngineStopped) and one.event.reason in FINISHED for one in last)

@@ -18,7 +18,7 @@ from papertape.cli.keeper.hang_detector import HangDetector
 from papertape.cli.keeper.process_supervisor import INHERITED_FD, ProcessSupervisor, Program
 from papertape.cli.keeper.status_board import KEEPER, new_board
 from papertape.cli.keeper.systemd import VARIABLES, SystemdNotifier
-from papertape.cli.page_token import SESSION_VARIABLE, resolve_access, web_variables
+from papertape.cli.page_token import resolve_access, web_variables
 from papertape.cli.run_options import RunOptions, config_with_options, logs_folder
 from papertape.cli.service.listen_socket import INHERITED, open_listener, url_of
 from papertape.cli.service.log_admission import admit_log
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from papertape.cli.config.sections import Config
+    from papertape.cli.page_token import PageAccess
 
 SUPERVISOR_LOGGER: Final = f"{LOGGER}.keeper"
 ANSWER_S_MAX: Final = 1.0
@@ -51,14 +52,14 @@ def run_supervised(
     db = options.db or config.database
     admit_log(db, config, new_log=options.new_log)
     host = config.web.host if host is None else host
-    token = resolve_access(web_variables(os.environ, config.folder), host).generated
+    access = resolve_access(web_variables(os.environ, config.folder), host)
     with open_listener(host, config.web.port if port is None else port) as listening:
         url = url_of(listening)
-        _print(f"papertape: {url}", as_json=as_json)
-        if token:
-            _print(f"commands need this token: {token}", as_json=as_json)
-        engine = _engine_program(options, url + (f"  commands need this token: {token}" if token else ""), as_json)
-        page = _page_program(options, config, other, listening, token)
+        lines = access.announcement(url)
+        for line in lines:
+            _print(line, as_json=as_json)
+        engine = _engine_program(options, "\n".join(lines).removeprefix("papertape: "), as_json)
+        page = _page_program(options, config, other, listening, access)
         control = socket_path(db)
         notify, board = SystemdNotifier(os.environ, lambda: _is_trading(control)), new_board()
         detectors = HangDetector(lambda: _status(control) is not None), HangDetector(lambda: _serves(listening))
@@ -76,14 +77,14 @@ def _engine_program(options: RunOptions, page: str, as_json: bool) -> Program:
 
 
 def _page_program(
-    options: RunOptions, config: Config, other: Path | None, listening: socket.socket, token: str
+    options: RunOptions, config: Config, other: Path | None, listening: socket.socket, access: PageAccess
 ) -> Program:
     db = options.db or config.database
     compared = [] if other is None else ["--compare", str(other)]
     return Program(
         "page",
         own_command("papertape", "ui", "--db", str(db), *_page_arguments(options, config), *compared),
-        {**_environment(), INHERITED: str(INHERITED_FD), **({SESSION_VARIABLE: token} if token else {})},
+        {**_environment(), INHERITED: str(INHERITED_FD), **access.variables()},
         "page",
         inherits=listening.fileno(),
         is_silent=True,

@@ -100,7 +100,7 @@ def _files(config: Config, options: MarketOptions) -> tuple[Tape, tuple[str, ...
 
 
 def _log(options: MarketOptions) -> tuple[Tape, tuple[str, ...]]:
-    """Return the market of a log, traded from behind its warm-up candles on, and the name of the log."""
+    """Return the market of a log, traded from the end of its warm-up candles, and the name of the log."""
     start_ms, end_ms = optional_moment_ms(options.start, "--from"), optional_moment_ms(options.end, "--to")
     assert options.log is not None, "called for a log"
     tape = log_tape(options.log, options.symbols, start_ms, end_ms)

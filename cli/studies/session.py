@@ -140,13 +140,13 @@ def now_ms() -> int:
 
 
 def _run_all(run: StudyRun, tapes: TapeStore, options: RunningOptions, *, apart: bool) -> bool:
-    """Run what is missing, `apart` from this process if need be; return whether all of it is stored."""
+    """Run what is missing, `apart` from this process if necessary; return whether all of it is stored."""
     if run.missing() == 0:
         return True
     jobs = _jobs(options)
     if find_spec("numba") is None and run.experiment.engine == "auto":
         note("numba is not installed: sets run in CPython, about 100 times slower; pip install 'papertape[research]'")
-    with status(f"preparing the market, compiling {run.experiment.strategy.name} if need be"):
+    with status(f"preparing the market, compiling {run.experiment.strategy.name} if necessary"):
         executor = local_executor(tapes, 1, apart=apart)
         with _closed(executor):
             run.measure(executor, json_chunk if options.as_json else warn_of_failure)
@@ -175,7 +175,7 @@ def _check_failures(store: StudyStore) -> None:
     failures = store.failures()
     if failures:
         count = len({number for failure in failures for number in failure.numbers})
-        warn(f"{count:,} sets could not be run and count for nothing: {failures[0].error}")
+        warn(f"{count:,} sets could not be run and are left out: {failures[0].error}")
         if not store.rows(WHOLE):
             store.set_state("failed", now_ms())
             raise StrategyFault(f"no set of {store.plan.strategy} could be run: {failures[0].error}")

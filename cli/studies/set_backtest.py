@@ -74,7 +74,7 @@ def _set_number(store: StudyStore, number: int | None) -> int:
 
 def _check_member(experiment: Experiment, number: int) -> None:
     if number not in experiment.space.numbers():
-        raise UsageError(f"--set {number}: the study has no set of that number")
+        raise UsageError(f"--set {number}: the study has no set with that number")
 
 
 def _record(experiment: Experiment, number: int, path: Path, config: Config) -> None:

@@ -74,7 +74,7 @@ def default_walk_forward(experiment: Experiment) -> WalkForward:
     stretch = stretch_of(experiment)
     windows = default_windows(stretch)
     if windows is None:
-        note("too few candles for a walk-forward, which takes six days after the warm-up")
+        note("too few candles for a walk-forward, which needs six days after the warm-up")
         return WalkForward(None, [])
     folds = make_folds(windows, stretch)
     if words := warm_up_words(folds, stretch):

@@ -68,7 +68,7 @@ def walk_forward(
 
 
 def open_study(places: StudyPlaces, name: str) -> StudyStore:
-    """Return a study to write. Raise UsageError with the nearest name if there is none of that name."""
+    """Return a study to write. Raise UsageError with the nearest name if there is no study of that name."""
     names = StudyFolder(places.studies).names()
     if name not in names:
         raise UsageError(unknown_name_text("study", name, names))
@@ -86,7 +86,7 @@ def requested_folds(lengths: WindowOptions, stretch: Stretch) -> WalkForward:
     """Return the folds of the given lengths, and those of the matrix that fit."""
     default = default_windows(stretch)
     if default is None and (lengths.train is None or lengths.test is None):
-        raise UsageError("the candles are too few for the default lengths; give --train and --test, such as 3d and 1d")
+        raise UsageError("too few candles for the default lengths; give --train and --test, such as 3d and 1d")
     train_ms = duration_ms(lengths.train, "--train") if lengths.train is not None else default.train_ms  # type: ignore[union-attr]
     test_ms = duration_ms(lengths.test, "--test") if lengths.test is not None else default.test_ms  # type: ignore[union-attr]
     embargo_ms = default.embargo_ms if default is not None else 0

@@ -175,12 +175,12 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int, known: Reco
         name = runner.strategy.name
         if known.failures and name in known.failures:
             runner.guard.muted = True
-        data = _update_strategy(state, runner, fact)
+        data = update_strategy(state, runner, fact)
         if decides and runner.active[fact.symbol]:
             if known.followed and name in known.followed:
                 entries += apply_runner(state, runner, fact, known.followed[name])
                 continue
-            count = _decide_for_runner(state, runner, fact, data)
+            count = decide_for_runner(state, runner, fact, data)
             if count > 0:
                 record_decisions(state, runner, runner.out[:count], entries, seq)
         if runner.guard.failure is not None or known.failures:
@@ -191,7 +191,7 @@ def _decide_on_fact(state: EngineState, event: MarketFact, seq: int, known: Reco
     return entries
 
 
-def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: MarketData) -> int:
+def decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: MarketData) -> int:
     """Let one runner answer a candle; return the number of decisions in its `out`."""
     symbol = fact.symbol
     return runner.decide(
@@ -212,7 +212,7 @@ def _decide_for_runner(state: EngineState, runner: Runner, fact: Fact, data: Mar
     )
 
 
-def _update_strategy(state: EngineState, runner: Runner, fact: Fact) -> MarketData:
+def update_strategy(state: EngineState, runner: Runner, fact: Fact) -> MarketData:
     """Show a runner's strategy an observed fact; return what was observed.
 
     It is shown on the fact's symbol and, if that is a reference, on all others.
@@ -329,7 +329,7 @@ def apply(state: EngineState, group: Sequence[Recorded]) -> None:
         _park_failed(state, group)
         _observe_fact(state, fact)
         for runner in state.runners:
-            _update_strategy(state, runner, fact)
+            update_strategy(state, runner, fact)
             if can_decide(fact.kind, fact.timing) and runner.active[fact.symbol]:
                 roll_day(runner.account, fact.open_time_ms)
     elif not is_decision(event):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from papertape.notebook.plots import Plot
+from papertape.notebook.plots import SvgPlot
 
 if TYPE_CHECKING:
     from papertape.projections.studies.heatmap import HeatCell, HeatMap, HeatMaps
@@ -15,14 +15,14 @@ CELL, LEFT, TOP, BOTTOM = 36, 72, 6, 20
 CHOSEN = "#f43f5e"
 
 
-def heat_plot(title: str, measure: str, maps: HeatMaps, chosen: int | None) -> Plot:
+def heat_plot(title: str, measure: str, maps: HeatMaps, chosen: int | None) -> SvgPlot:
     """Return one map for each combination of the parameters that are on neither axis, on one scale of ranks."""
     drawn = "".join(_map(maps, one, chosen) for one in maps.maps)
     key = "".join(f'<span style="color:{colour}">&#9632;</span>' for colour in COLOURS)
     notes = [f"by {measure} of {maps.sets:,} sets: worst {key} best", f"chosen: framed in {_swatch()}"]
-    notes += [f"{one.axis.name} is held" for one in maps.others if one.forced]
+    notes += [f"{one.axis.name} is fixed" for one in maps.others if one.forced]
     notes += ["some values of an axis are left out"] if maps.thinned else []
-    return Plot(
+    return SvgPlot(
         f'<figure style="margin:0;font:13px system-ui,sans-serif"><figcaption style="font-weight:600">{escape(title)}'
         f'</figcaption><div style="display:flex;flex-wrap:wrap;gap:12px">{drawn}</div>'
         f'<div style="opacity:.75">{" &nbsp; ".join(notes)}</div></figure>'

@@ -16,7 +16,7 @@ POINTS_MAX = 720
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#06b6d4", "#ec4899", "#84cc16")
 
 
-class Plot:
+class SvgPlot:
     """One drawing. A notebook shows it; `svg` is its source."""
 
     def __init__(self, svg: str) -> None:
@@ -42,18 +42,18 @@ def thin(values: Sequence[float], most: int = POINTS_MAX) -> list[float]:
     return kept
 
 
-def lines_plot(title: str, lines: Mapping[str, Sequence[float]], from_ms: int, until_ms: int, unit: str) -> Plot:
+def lines_plot(title: str, lines: Mapping[str, Sequence[float]], from_ms: int, until_ms: int, unit: str) -> SvgPlot:
     """Return lines over one span of time, on one scale, with a legend."""
     shown = {name: thin(values) for name, values in lines.items() if len(values)}
     if not shown:
-        return Plot(_frame(title, "", "nothing to draw"))
+        return SvgPlot(_frame(title, "", "nothing to draw"))
     low, high = (pick(pick(values) for values in shown.values()) for pick in (min, max))
     drawn, legend = [], []
     for (name, values), colour in zip(shown.items(), _colours(len(shown)), strict=True):
         drawn.append(_line(values, low, high, colour))
         legend.append(f'<span style="color:{colour}">&#9632;</span> {escape(name)}')
     ends = f"{utc(from_ms)} to {utc(until_ms)}, {low:,.2f} to {high:,.2f} {escape(unit)}"
-    return Plot(_frame(title, "".join(drawn), f"{' &nbsp; '.join(legend)} &nbsp; {ends}"))
+    return SvgPlot(_frame(title, "".join(drawn), f"{' &nbsp; '.join(legend)} &nbsp; {ends}"))
 
 
 def _colours(count: int) -> list[str]:

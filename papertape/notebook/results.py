@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from papertape.notebook.plots import Plot, lines_plot
+from papertape.notebook.plots import SvgPlot, lines_plot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,15 +51,15 @@ class Results:
         """One row for each strategy, with every measure of the arena."""
         raise NotImplementedError
 
-    def plot(self) -> Plot:
+    def plot(self) -> SvgPlot:
         """Draw the equity curves."""
         return self._plot("equity_usdt", "equity", "USDT", lambda column: column)
 
-    def plot_drawdown(self) -> Plot:
+    def plot_drawdown(self) -> SvgPlot:
         """Draw the drawdowns, in percent below the highest equity so far."""
         return self._plot("drawdown_fraction", "drawdown", "%", lambda column: column * -100.0)
 
-    def _plot(self, column: str, what: str, unit: str, scaled: Callable[[pl.Series], pl.Series]) -> Plot:
+    def _plot(self, column: str, what: str, unit: str, scaled: Callable[[pl.Series], pl.Series]) -> SvgPlot:
         equity = self.equity
         lines = {
             str(name): scaled(part[column]).to_list()

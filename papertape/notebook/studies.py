@@ -21,6 +21,7 @@ from papertape.notebook.plots import lines_plot
 from papertape.notebook.study_frames import days_frame, folds_frame, gates_frame, sets_frame
 from papertape.projections.studies.heatmap import heat_maps
 from papertape.projections.studies.reader import FOLDER, Measure, StudyFolder
+from papertape.projections.text.formats import figure
 from papertape.studies.plan import experiment_of
 from papertape.studies.store import StudyStore
 
@@ -29,13 +30,12 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from papertape.notebook.plots import Plot
+    from papertape.notebook.plots import SvgPlot
     from papertape.projections.studies.document import Costs, Document, StudyPlan, Verdict
     from papertape.studies.plan import Experiment
 
 GATE_COLUMNS = ("title", "state", "number", "limit", "unit", "text")
 SETS_MAX = 2**62
-WHOLE_FROM = 100.0
 
 
 class StudyResults:
@@ -132,14 +132,14 @@ class StudyResults:
             self._backtests[wanted] = BacktestResults(run)
         return self._backtests[wanted]
 
-    def plot(self) -> Plot:
+    def plot(self) -> SvgPlot:
         """Draw the equity of the test folds, one after the other: what was earned on days that no choice had seen."""
         joined = self.document.joined
         ends = (joined[0][0], joined[-1][0]) if joined else (0, 0)
         lines = {self.plan.strategy: [equity for _, equity in joined]}
         return lines_plot(f"{self.name}: equity of the test folds", lines, *ends, "USDT")
 
-    def plot_heatmap(self, x: str = "", y: str = "", measure: Measure = "sharpe") -> Plot:
+    def plot_heatmap(self, x: str = "", y: str = "", measure: Measure = "sharpe") -> SvgPlot:
         """Draw every set over two parameters, by default those with the most values; the colour is its rank.
 
         `measure` is "sharpe", "net" or "drawdown", over the whole period. Raise UsageError for a parameter that does
@@ -182,10 +182,7 @@ class StudyResults:
 
 
 def _cell(value: object) -> str:
-    """Return a cell: counts whole, other numbers with three digits."""
-    text = "" if value is None else str(value)
-    if isinstance(value, float):
-        text = f"{value:,.0f}" if abs(value) >= WHOLE_FROM or value.is_integer() else f"{value:.3g}"
+    text = "" if value is None else figure(value, "") if isinstance(value, float) else str(value)
     return f'<td style="text-align:left">{escape(text)}</td>'
 
 

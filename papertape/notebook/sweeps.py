@@ -73,7 +73,7 @@ def sweep(
     strategy's name and the date, or as the name or the path that `study` gives: the same call resumes it, and every set
     counts as tried. `jobs` above 1 runs processes; a script then needs `if __name__ == "__main__"`.
 
-    Raise UsageError for a parameter, value, length or name that cannot be, and like `pt.backtest`.
+    Raise UsageError for an invalid parameter, value, length or name, and the errors of `pt.backtest`.
     """
     with _in_words_of_python():
         places, name = places_of(study)

@@ -224,7 +224,9 @@ def _difference(divergence: Divergence, a: ComparedLog, b: ComparedLog) -> Decis
         ended=_ended(divergence, a.decisions, b.decisions),
         a=event_a,
         b=event_b,
-        fields=_fields(divergence.a.event, divergence.b.event) if both and divergence.a and divergence.b else (),
+        fields=field_differences(divergence.a.event, divergence.b.event)
+        if both and divergence.a and divergence.b
+        else (),
         settings=_settings(divergence, a.decisions, b.decisions),
     )
 
@@ -248,10 +250,10 @@ def _ended(divergence: Divergence, a: Decisions, b: Decisions) -> Literal["", "a
 def _settings(divergence: Divergence, a: Decisions, b: Decisions) -> tuple[FieldDifference, ...]:
     """Return the differences of the strategy's configurations."""
     of_a, of_b = a.configuration_at(divergence.scope, divergence.a), b.configuration_at(divergence.scope, divergence.b)
-    return _fields(of_a, of_b) if of_a is not None and of_b is not None else ()
+    return field_differences(of_a, of_b) if of_a is not None and of_b is not None else ()
 
 
-def _fields(a: Event, b: Event) -> tuple[FieldDifference, ...]:
+def field_differences(a: Event, b: Event) -> tuple[FieldDifference, ...]:
     """Return every leaf in which two events differ, with its path; the event time does not count."""
     flat_a, flat_b = dict(_flat("type", type_name(a))), dict(_flat("type", type_name(b)))
     flat_a |= dict(_leaves(replace(a, at_ms=0)))

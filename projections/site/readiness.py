@@ -20,7 +20,10 @@ DISK_BYTES_MIN: Final = 16 << 20
 """With less free space, a commit may fail at any moment."""
 MARKET_ENDED: Final = "the market ended"
 BACKTEST_ENDED: Final = "the backtest ended"
-ENDED: Final = frozenset({MARKET_ENDED, BACKTEST_ENDED})
+BRANCH_ENDED: Final = "the what-if branch ended"
+FINISHED: Final = frozenset({BACKTEST_ENDED, BRANCH_ENDED})
+"""How logs end on which no engine will ever run."""
+ENDED: Final = FINISHED | {MARKET_ENDED}
 STALE: Final = frozenset({AnomalyKind.DATA_STALE, AnomalyKind.NO_PROGRESS})
 
 Code = Literal[

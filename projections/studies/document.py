@@ -61,7 +61,10 @@ class StudyPlan(Struct, frozen=True):
 
 
 class GateResult(Struct, frozen=True):
-    """One gate: its number, its limit, and what would change the result. A later gate may be `skipped`."""
+    """One gate: its number and its limit in `unit` (shares in percent), and what would change the result.
+
+    A gate that could not be judged is `skipped`.
+    """
 
     name: str
     title: str

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 DECIMALS_MAX = 12
 MOMENT_FORMS = "2025-01-31, 20250131, 2025-01-31T12:00 (UTC), or seconds (10 digits) or milliseconds (13) since 1970"
 MOMENT_CHARS_MAX = 40
+FIGURE_WHOLE_MIN = 100.0
+"""Numbers from here on are shown without decimals."""
 MOMENT_MS_MAX = 10**13 - 1
 _DAY_DIGITS, _SECONDS_DIGITS, _MILLISECONDS_DIGITS = 8, 10, 13
 _MILLISECOND = timedelta(milliseconds=1)
@@ -63,6 +65,15 @@ def signed(value: float) -> str:
 def percent(value: float) -> str:
     """Format a percentage with at most two decimals: 5 %, 5.02 %."""
     return f"{f'{value:.2f}'.rstrip('0').rstrip('.')} %"
+
+
+def figure(value: float, unit: str) -> str:
+    """Format a number with its unit: 132 trades, 33.33 % of the stop, 0.0012 % a day; from 100 on without decimals."""
+    if abs(value) >= FIGURE_WHOLE_MIN:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.{2 if abs(value) >= 0.1 else 4}f}".rstrip("0").rstrip(".")
+    return f"{'0' if text == '-0' else text} {unit}".rstrip()
 
 
 def gain_percent(value: float) -> str:

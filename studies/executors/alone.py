@@ -1,4 +1,4 @@
-"""A task in a fresh process of its own, whose end shows whether the task is the reason."""
+"""A task in a fresh process of its own, to see whether the task is what ends its processes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run_alone(task: StudyTask, tapes: TapeStore) -> TaskOutcome | TaskFailure:
 
 
 def begin_worker() -> None:
-    """Prepare a worker process: Ctrl-C is its parent's, and it ends with its parent, however that ends."""
+    """Prepare a worker process: leave Ctrl-C to its parent, and end when the parent does, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

@@ -1,7 +1,7 @@
 """Tasks on a cluster: the workers of a `dask.distributed` scheduler, on this machine or on others.
 
 Tasks are small and pure: whatever is lost, with a worker, the scheduler or the connection, is run again. What a worker
-runs is importable there, so that it keeps what it prepared; nothing is sent by value but digests and numbers. A tape
+runs is importable there, so that it keeps what it prepared; only digests and numbers are sent by value. A tape
 is sent once to each worker that lacks it.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LOST: Final = (CancelledError, CommClosedError, OSError, TimeoutError)
-"""What a call of the client raises without its scheduler."""
+"""What the client raises when its scheduler is gone."""
 POLL_S: Final = 1.0
 LOGGERS: Final = ("distributed", "distributed.client", "tornado.application")
 RETRY_S: Final = 0.5
@@ -36,7 +36,7 @@ CONNECT_S: Final = 5.0
 RESULT_S: Final = 60.0
 PATIENCE_S: Final = 60.0
 SHIPMENTS_MAX: Final = 10
-"""Two tasks of one worker may ask for the same tape; this many times says that it never arrives."""
+"""Two tasks of one worker may ask for the same tape; after this many requests it is not going to arrive."""
 DONE: Final = ("finished", "error", "cancelled")
 
 
@@ -58,12 +58,12 @@ def run_on_worker(task: StudyTask) -> TaskOutcome | TaskFailure | TapeRequest:
 
 
 def store_tape(digest: str, content: bytes, dask_worker: Any) -> None:
-    """Store a tape on a worker. Raise TapeDamaged if it was damaged on its way."""
+    """Store a tape on a worker. Raise TapeDamaged if it was damaged in transit."""
     _tapes_of(dask_worker).add(digest, content)
 
 
 def _tapes_of(worker: Any) -> TapeStore:
-    """Return the store in a worker's own folder, which goes with the worker."""
+    """Return the store in a worker's own folder, which is deleted with the worker."""
     return TapeStore(Path(worker.local_directory) / "tapes")
 
 
@@ -113,7 +113,7 @@ class DaskCluster:
                 self._client = self._connect()
 
     def close(self) -> None:
-        """Leave the cluster; its workers stay."""
+        """Disconnect from the cluster; its workers keep running."""
         with suppress(*LOST):
             self._client.close(timeout=CONNECT_S)
 

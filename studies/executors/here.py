@@ -27,4 +27,4 @@ class Here:
             yield attempt(task, self._tapes)
 
     def close(self) -> None:
-        """Do nothing: the process is its owner's."""
+        """Do nothing: this process belongs to the caller."""

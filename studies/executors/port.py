@@ -19,7 +19,7 @@ class Executor(Protocol):
         ...
 
     def run(self, tasks: Iterable[StudyTask]) -> Iterator[TaskOutcome | TaskFailure]:
-        """Yield what became of each task, as they complete, in any order; one may come twice.
+        """Yield what became of each task, as they complete, in any order; the same outcome may come twice.
 
         Raise WorkerRefused for a worker with other code or libraries, SchedulerGone, or TapeDamaged.
         """

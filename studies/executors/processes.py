@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from papertape.studies.tape_store import TapeStore
 
 DEATHS_MAX: Final = 2
-"""A task whose process died so often is run alone, to see whether it is the reason."""
+"""A task that was open at this many deaths of a process is run alone, to see whether it is the cause."""
 
 
 class _Attempt:
@@ -27,7 +27,7 @@ class _Attempt:
 
 
 class Processes:
-    """`jobs` worker processes. One that dies takes all with it: new ones run the open tasks again."""
+    """`jobs` worker processes. If one dies, all are replaced, and the open tasks are run again."""
 
     def __init__(self, tapes: TapeStore, jobs: int) -> None:
         self._tapes, self._jobs = tapes, jobs
@@ -81,7 +81,7 @@ class Processes:
         again: deque[_Attempt],
         running: dict[Future[TaskOutcome | TaskFailure], _Attempt],
     ) -> None:
-        """Submit tasks until enough are open. Those that were lost come first, one by one: the next death names one."""
+        """Submit tasks until enough are open. Lost ones come first, one at a time, so that the next death names one."""
         while len(running) < self._limit(again, running):
             one = again.popleft() if again else next(source, None)
             if one is None:

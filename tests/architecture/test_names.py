@@ -13,7 +13,7 @@ from tests.support import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMED = (*ROOMS, "tools", "benchmarks")
+NAMED = (*ROOMS, "tools", "benchmarks", "papertape/notebook")
 FOLDER_FILES_MAX = 30
 NO_NAMES = re.compile(
     "asked|ask|attend|attending|choosing|chosen|finding|found|given|how|keep|kept|leaving|left|looked|looking|made|said|"

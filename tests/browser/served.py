@@ -48,7 +48,7 @@ def showing(served: Served, beside: Path) -> Iterator[str]:
     arguments = ("ui", *MARKET, "--port", "0", "--compare", str(beside))
     with running(served.folder, *arguments) as process:
         assert process.stdout is not None
-        url = process.stdout.readline().split()[1]
+        url = process.stdout.readline().split()[1].partition("/login")[0]
         _wait_for(f"{url}/compare")
         yield url
 
@@ -79,7 +79,7 @@ def _announced(folder: Path, process: subprocess.Popen[bytes]) -> Served:
     while time.monotonic() < ends_s:
         said = (folder / "up.txt").read_text()
         if (token := TOKEN.search(said)) is not None:
-            return Served(said.split()[1], token[1], folder, process.pid)
+            return Served(said.split()[1].partition("/login")[0], token[1], folder, process.pid)
         assert process.poll() is None, said
         time.sleep(0.05)
     raise AssertionError("it never said where the page is")

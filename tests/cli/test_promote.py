@@ -221,7 +221,7 @@ def test_parameters_of_a_symbol_that_the_study_does_not_know_are_a_doubt(folder:
     own = "[strategies.momentum.symbols.BTCUSDT]\nbreakout_lookback = 5\n"
     (folder / "papertape.toml").write_text(text_of(folder) + own)
     promotion = plan_of(folder)
-    assert promotion.warnings == ("the parameters of single symbols are not those of the study: BTCUSDT",)
+    assert promotion.warnings == ("the parameters of single symbols differ from the study's: BTCUSDT",)
     assert promotion.text.endswith(own)
 
 

@@ -54,7 +54,7 @@ def test_the_log_has_the_result_of_the_study(folder: Path) -> None:
 def test_what_cannot_be_recorded_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
     elsewhere = ("--db", str(tmp_path / "set.db"))
     refused = [
-        (backtest(folder, "--set", "2", *elsewhere), "--set 2: the study has no set of that number"),
+        (backtest(folder, "--set", "2", *elsewhere), "--set 2: the study has no set with that number"),
         (backtest(folder, "--set", "0", "--db", str(folder / "x.csv")), "already exists"),
         (call("study", "backtest", "frist", "--config", str(folder / "papertape.toml")), "first"),
     ]

@@ -94,6 +94,7 @@ def test_one_address_is_printed_first_and_a_token_that_commands_need(tmp_path: P
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(2)]
     assert lines[0].startswith("papertape: http://127.0.0.1:")
+    assert "/login?token=" in lines[0]
     assert lines[1].startswith("commands need this token: ")
     assert len(lines[1].split()[-1]) >= 43
 
@@ -103,7 +104,7 @@ def test_its_page_shows_another_log_beside_it(tmp_path: Path) -> None:
     ok(tmp_path, "run", *one_day, "--speed", "max", "--until-end", "--db", "other.db")
     with running(tmp_path, *UP, "--compare", "other.db") as process:
         assert process.stdout is not None
-        url = process.stdout.readline().split()[1]
+        url = process.stdout.readline().split()[1].partition("/login")[0]
         wait_for(lambda: "other.db" in _page(f"{url}/compare"))
 
 

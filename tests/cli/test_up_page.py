@@ -33,7 +33,7 @@ IDLE = ("--set", "feed.sim.days=1", "feed.sim.symbols=BTCUSDT", "feed.sim.warm_u
 def address(process: subprocess.Popen[str]) -> str:
     """Return the page's address from the first line."""
     assert process.stdout is not None
-    return process.stdout.readline().split()[1]
+    return process.stdout.readline().split()[1].partition("/login")[0]
 
 
 def get(url: str) -> httpx.Response:
@@ -174,3 +174,32 @@ def test_no_file_and_no_line_holds_the_token_that_was_used_or_misused(tmp_path: 
     for text in (out.encode(), *(one.read_bytes() for one in files)):
         assert token.encode() not in text
         assert wrong.encode() not in text
+
+
+def test_the_printed_address_logs_in_once_and_no_log_shows_its_token(tmp_path: Path) -> None:
+    logs = ("--set", f"logs.folder={tmp_path}/logs", "logs.levels.page=debug", "logs.levels.keeper=debug")
+    with running(tmp_path, *UP, *IDLE, *logs) as keeper:
+        assert keeper.stdout is not None
+        printed = keeper.stdout.readline().split()[1]
+        url, _, token = printed.partition("/login?token=")
+        wait_for(lambda: get(f"{url}/ready").status_code == 200)
+        with httpx.Client(timeout=PATIENCE_S, follow_redirects=True) as browser:
+            entered = browser.get(printed)
+            assert (entered.status_code, str(entered.url)) == (200, f"{url}/")
+            assert 'action="/logout"' in entered.text
+            kill = {"actor": "anna", "reason": "it is my engine"}
+            assert browser.post(f"{url}/api/v1/commands/kill", json=kill, headers={"origin": url}).status_code == 200
+            assert 'action="/logout"' not in get(url).text, "another browser is not logged in"
+            page = child_named(keeper.pid, "ui")
+            os.kill(page, signal.SIGKILL)
+            wait_for(lambda: not is_alive(page))
+            cookies = dict(browser.cookies)
+        kept = httpx.get(f"{url}/risk", cookies=cookies, timeout=PATIENCE_S)
+        assert 'action="/logout"' in kept.text, "the cookie outlives the page"
+        again = get(printed)
+        assert (again.status_code, again.headers["location"]) == (303, "/login?refused=link")
+        keeper.send_signal(signal.SIGTERM)
+        rest, _ = keeper.communicate(timeout=PATIENCE_S)
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    assert (written, token in rest, len(token) >= 43) == ([], False, True)
+    assert list((tmp_path / "logs").iterdir()), "there are logs in which it could be"

@@ -26,7 +26,19 @@ STATE = Path(os.environ["STAND_IN_STATE"])
 SOURCES = os.environ["STAND_IN_SOURCES"]
 PORT = os.environ["STAND_IN_PORT"]
 HERE = Path.cwd()
-SALT = "import papertape.cli.offline.refold as r; r.state_digest = lambda state: 'f' * 32; "
+SALT = {
+    "folds otherwise": "import papertape.cli.offline.refold as r; r.state_digest = lambda state: 'f' * 32; ",
+    "decides otherwise": (
+        "import papertape.engine.strategies.momentum as m; "
+        "m.enter = lambda view, params, answer: setattr(answer, 'stop_fraction', 0.01) or 1; "
+    ),
+    "knows no decide-diff": (
+        "import papertape.cli.commands.table as t; "
+        "t.VERBS['Read a log'] = tuple(one for one in t.VERBS['Read a log'] if one.name != 'decide-diff'); "
+    ),
+    "cannot decide": "import papertape.cli.whatif.decide_again as d; d.new_state = None; ",
+}
+"""What makes an image of a character another program."""
 MAIN = (
     "import sys; from papertape.cli.app import app; sys.argv[0] = 'papertape'; "
     "app(args=sys.argv[1:], prog_name='papertape')"
@@ -151,20 +163,21 @@ def inside(arguments: list[str], character: str) -> int:
         return 1
     data = str(HERE / "data")
     real = [argument.replace("/data/", f"{data}/") for argument in arguments]
-    program = (SALT if character == "folds otherwise" else "") + MAIN
+    program = SALT.get(character, "") + MAIN
     done = subprocess.run(
-        [sys.executable, "-P", "-c", program, *real], env=environment(""), capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", program, *real], env=environment(""), capture_output=True, check=False
     )
-    sys.stdout.write(done.stdout.replace(f"{data}/", "/data/"))
-    sys.stderr.write(done.stderr)
+    sys.stdout.buffer.write(done.stdout.replace(f"{data}/".encode(), b"/data/"))
+    sys.stderr.buffer.write(done.stderr)
     return done.returncode
 
 
 def run(arguments: list[str]) -> int:
-    pause("fold")
-    position = next(at for at, argument in enumerate(arguments) if argument.startswith("papertape:"))
+    position = next(at for at, argument in enumerate(arguments) if argument.startswith(("papertape:", "sha256:")))
+    pause({"refold": "fold", "decide-diff": "decide"}[arguments[position + 1]])
+    image = arguments[position]
     with state() as known:
-        character = known["images"][known["tags"][arguments[position]]]
+        character = known["images"][known["tags"].get(image, image)]
     return inside(arguments[position + 1 :], character)
 
 

@@ -6,6 +6,7 @@ Docker is a stand-in that runs real papertape processes; git is git.
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 import subprocess
 import time
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-STEPS_BEFORE = ("backup", "build", "fold")
+STEPS_BEFORE = ("backup", "build", "fold", "decide")
 STEPS_BEHIND = ("stop", "up")
 
 
@@ -63,7 +64,7 @@ def test_a_healthy_update(running: Box) -> None:
     before = running.head()
     code, said = running.deploy()
     assert code == 0, said
-    for part in ("restored and folded", "the same state", "is ready"):
+    for part in ("restored and folded", "the same state", "both versions decide the same", "is ready"):
         assert part in said
     assert_healthy(running, "healthy two", before)
 
@@ -101,6 +102,57 @@ def test_another_state_can_be_accepted(running: Box) -> None:
     code, said = running.deploy("--accept-digest")
     assert code == 0, said
     assert_healthy(running, "folds otherwise", before)
+
+
+def test_a_version_that_decides_differently_is_shown_and_not_begun(running: Box) -> None:
+    running.release("decides otherwise")
+    before, container = running.head(), running.state()["container"]
+    code, said = running.deploy()
+    assert code == 2, said
+    assert "only decided" in said or "decided   " in said
+    assert "decisions, as in -" in said, "the old image wrote what it decides"
+    assert "--accept-decisions goes on all the same" in said
+    assert running.state()["container"] == container
+    assert not (running.home / "data" / ".decisions").exists()
+    assert_healthy(running, "healthy one", before)
+
+
+def test_other_decisions_can_be_accepted(running: Box) -> None:
+    running.release("decides otherwise")
+    before = running.head()
+    code, said = running.deploy("--accept-decisions")
+    assert code == 0, said
+    assert "decides differently; accepted as asked" in said
+    assert_healthy(running, "decides otherwise", before)
+
+
+def test_what_differs_in_the_fold_is_not_accepted_with_the_decisions(running: Box) -> None:
+    running.release("folds otherwise")
+    assert running.deploy("--accept-decisions")[0] == 2
+    running.release("decides otherwise")
+    assert running.deploy("--accept-digest")[0] == 2
+    assert_healthy(running, "healthy one")
+
+
+def test_recorded_decisions_stand_for_a_version_that_cannot_write_its_own(running: Box) -> None:
+    running.release("knows no decide-diff")
+    assert running.deploy("--accept-decisions")[0] == 2, "a new version must know the command"
+    known = running.state()
+    known["images"][known["container"]["image"]] = "knows no decide-diff"
+    (running.folder / "docker.json").write_text(json.dumps(known))
+    running.release("healthy three")
+    code, said = running.deploy()
+    assert code == 0, said
+    assert "the recorded decisions stand for it" in said
+    assert "decisions, as recorded" in said
+
+
+def test_a_version_that_cannot_decide_again_is_refused_whatever_is_accepted(running: Box) -> None:
+    running.release("cannot decide")
+    code, said = running.deploy("--accept-decisions")
+    assert code == 2, said
+    assert "could not decide again" in said
+    assert_healthy(running, "healthy one")
 
 
 def test_a_tripped_kill_switch_stays_tripped(running: Box) -> None:

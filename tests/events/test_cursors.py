@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from papertape.events.cursors import CURSORS_MAX, Cursors, MemoryCursors, SqliteCursors
+from papertape.events.cursors import CURSORS_MAX, Cursors, MemoryCursors, SqliteCursors, stored_positions
 from papertape.events.errors import LogError, UsageError
 from tests.events.loop import open_files
 
@@ -76,3 +77,22 @@ class TestSqliteCursors(Contract):
         with pytest.raises(LogError, match="another program"):
             self.open(tmp_path)
         assert (tmp_path / "tape.db.cursors").read_bytes() == before
+
+    def test_a_file_whose_writer_was_cut_off_creating_it_holds_no_cursors_yet(self, tmp_path: Path) -> None:
+        unfinished = tmp_path / "unfinished.db"
+        with closing(sqlite3.connect(unfinished, isolation_level=None)) as writer:
+            writer.execute("PRAGMA cache_size = 1")
+            writer.execute("BEGIN")
+            writer.execute("CREATE TABLE cursors (bytes)")
+            writer.execute("INSERT INTO cursors VALUES (zeroblob(100000))")
+            for suffix in ("", "-journal"):
+                shutil.copyfile(f"{unfinished}{suffix}", tmp_path / f"tape.db.cursors{suffix}")
+        assert stored_positions(tmp_path / "tape.db.cursors") == {}
+        with closing(self.open(tmp_path)) as cursors:
+            cursors.advance("alerts", 3)
+        assert stored_positions(tmp_path / "tape.db.cursors") == {"alerts": 3}
+
+    def test_a_file_without_its_table_holds_no_cursors_yet(self, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "tape.db.cursors")) as writer:
+            writer.execute("PRAGMA journal_mode = WAL")
+        assert stored_positions(tmp_path / "tape.db.cursors") == {}

@@ -255,6 +255,16 @@ def test_an_engine_killed_while_it_made_its_log_makes_it_at_its_next_start(tmp_p
     assert asyncio.run(written(path)).seq == 6
 
 
+def test_a_new_file_whose_first_page_was_torn_by_a_power_cut_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "tape.db"
+    half_done(path, "CREATE TABLE room (bytes); DROP TABLE room")
+    path.write_bytes(bytes(512) + path.read_bytes()[512:])
+    assert not holds_log(path)
+    with pytest.raises(LogMissing):
+        SqliteLogReader(path)
+    assert asyncio.run(written(path)).seq == 6
+
+
 def test_an_engine_killed_while_it_prepared_a_log_that_was_put_back_goes_on_with_it(tmp_path: Path) -> None:
     path = tmp_path / "tape.db"
     half_done(path, SCHEMA)

@@ -73,6 +73,21 @@ def test_a_reading_has_six_digits_and_never_an_exponent(value: float, text: str)
     assert formats.reading(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (132.0, "trades", "132 trades"),
+        (1_234.56, "", "1,235"),
+        (100.0 / 3.0, "% of the stop", "33.33 % of the stop"),
+        (60.0, "%", "60 %"),
+        (0.00123, "% a day", "0.0012 % a day"),
+        (-0.00001, "", "0"),
+    ],
+)
+def test_a_figure_has_its_unit_and_no_needless_decimals(value: float, unit: str, text: str) -> None:
+    assert formats.figure(value, unit) == text
+
+
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (812, "812 B"), (5_754_880, "5.8 MB"), (1.2e12, "1.2 TB")])
 def test_a_size_has_the_largest_unit_that_fits(size: float, text: str) -> None:
     assert formats.file_size(size) == text

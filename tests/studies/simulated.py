@@ -98,7 +98,7 @@ class SimulatedStudy:
         return list(range(self.sets)), np.ascontiguousarray((RISK.capital_usdt + nets.cumsum(axis=0)).T)
 
     def run(self, values: Mapping[str, int | float], span: TradedSpan, risk: RiskSettings) -> RealRun:
-        """The trades of one set over a span, with other costs if need be."""
+        """The trades of one set over a span, with other costs if given."""
         number = int(values["a"]) * self.recipe.columns + int(values["b"])
         first, end = self._days(span)
         days = [results[~np.isnan(results)] for results in self.results_r[first:end, :, number]]

@@ -99,7 +99,7 @@ def test_the_promise_is_made_of_the_trades_out_of_sample(document: Document) -> 
     assert promise.mean_r == pytest.approx(document.costs.net_usdt / document.costs.trades / 10.0)
     assert len(promise.bands_r) == 500
     assert promise.bands_r[99][2] == pytest.approx(100 * promise.mean_r, abs=1.0)
-    assert gate(document, "stress").number == promise.drawdown_95_fraction
+    assert gate(document, "stress").number == 100.0 * promise.drawdown_95_fraction
 
 
 def test_higher_costs_are_run_again(document: Document) -> None:

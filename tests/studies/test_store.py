@@ -209,7 +209,7 @@ def test_failures_are_recorded_and_not_missing_until_they_are_forgotten(store: S
 def test_conclusions_are_replaced(store: StudyStore) -> None:
     assert store.document() is None
     for trials in (1, 2):
-        verdict = Verdict("NO", "costs eat it", "costs", (), None, {}, trials)
+        verdict = Verdict("NO", "costs eat the edge", "costs", (), None, {}, trials)
         store.save_document(Document(verdict, Costs(1.0, 2.0, 3.0, 4.0, 5.0, 6)), 5_000)
     found = store.document()
     assert found is not None and found.verdict.trials == 2

@@ -11,7 +11,6 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import replace
 
-from papertape.api.gate import LOGIN_PATH
 from papertape.api.middleware import CONTENT_POLICY
 from papertape.events.errors import LogBusy
 from papertape.events.facts import (
@@ -30,7 +29,7 @@ from papertape.ui.pages import PAGES as DECLARED
 from papertape.ui.rendering import ASSETS, clock_or_timestamp, tone
 from tests.events.loop import in_loop
 from tests.ui.site_pages import DAY, PAGES, Elements, moment_of, visiting, with_query
-from tests.web.site import ListTimeline, TapeInspector, gate_of, site_of
+from tests.web.site import ListTimeline, TapeInspector, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +77,7 @@ async def test_every_link_of_a_page_as_of_an_event_leads_to_the_same_event(addre
     here = [link for link in found.of("a", "href") if link.startswith("/")]
     elsewhere = {link.partition("?")[0] for link in here if moment_of(link) != "12"}
     assert len(here) > 8
-    assert elsewhere <= {"/", "/events", "/api/docs", address.partition("?")[0]}
+    assert elsewhere <= {"/", "/events", "/api/docs", "/login", address.partition("?")[0]}
     assert "12" in found.of("input", "value")
 
 
@@ -372,20 +371,3 @@ def test_a_time_of_another_day_has_its_date() -> None:
     context = cast("Context", {"request": SimpleNamespace(views=SimpleNamespace(at_ms=1_735_714_800_000))})
     assert ">07:06</time>" in clock_or_timestamp(context, 1_735_715_160_000)
     assert ">11-26 13:25</time>" in clock_or_timestamp(context, 1_795_699_500_000)
-
-
-# ---------------------------------------------------------------- who may look
-
-
-@in_loop
-async def test_a_page_redirects_to_the_login_if_reading_is_not_open() -> None:
-    gate = gate_of(reading_open=False, bound="0.0.0.0", trusted=["127.0.0.1"])
-    async with visiting(gate=gate) as client:
-        for address in PAGES:
-            answer = await client.get(address)
-            assert answer.status_code == 303, address
-            assert answer.headers["location"].startswith(f"{LOGIN_PATH}?next=")
-        assert (await client.get("/pages/stream")).status_code == 401
-        login = await client.get(LOGIN_PATH, params={"next": "//elsewhere.example"})
-        assert login.status_code == 200
-        assert "elsewhere" not in login.text

@@ -47,6 +47,7 @@ from tests.support import STRATEGIES, take
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from papertape.api.login_link import LoginLink
     from papertape.api.routes import Guarded
     from papertape.engine.reducer.state import EngineState
     from papertape.events.commands import Command
@@ -275,6 +276,7 @@ def gate_of(
     trusted: Sequence[str] = (),
     cors_origins: Sequence[str] = (),
     delay_s: float = DELAY_S,
+    login_link: LoginLink | None = None,
 ) -> Gate:
     """Return a gate with the token of the tests."""
     return Gate(
@@ -282,6 +284,7 @@ def gate_of(
         AllowedHosts(bound, trusted),
         reading_open=reading_open,
         signal_token=Token(SIGNAL_TOKEN),
+        login_link=login_link,
         cors_origins=cors_origins,
         delay_s=delay_s,
     )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STREAMS = 100
 ENDS_S_MAX = 2.0
 get, post = partial(httpx.get, timeout=PATIENCE_S), partial(httpx.post, timeout=PATIENCE_S)
-URL = re.compile(r"papertape: (http://\S+)\n")
+URL = re.compile(r"papertape: (http://[^/\s]+)(?:/login\?token=(\S+))?")
 MADE = re.compile(r"commands need this token: (\S+)\n")
 SIM = (
     "run", "--feed", "sim", "--speed", "600", "--db", "log.db",

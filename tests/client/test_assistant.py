@@ -1,0 +1,74 @@
+"""An assistant asks over the Model Context Protocol: it reads everything as of any moment, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from mcp import Client, StdioServerParameters
+
+from papertape.cli.service.assistant import make_server
+from papertape.client import AsyncClient
+from tests.client.test_client import CLOSED, LOG, transport_of
+from tests.events.loop import in_loop
+from tests.support import REPOSITORY
+from tests.web.site import served, site_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SEQ = CLOSED.seq
+QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "arena": ({"as_of": str(SEQ)}, f"arena?as_of={SEQ}"),
+    "strategy": ({"name": "momentum"}, "runners/momentum"),
+    "positions": ({}, "positions"),
+    "orders": ({"strategy": "momentum"}, "orders?strategy=momentum"),
+    "trades": ({"result": "lost", "limit": 2}, "trades?result=lost&limit=2"),
+    "events": ({"types": ["PositionClosed"]}, "events?type=PositionClosed&order=newest&limit=20"),
+    "why": ({"seq": SEQ}, f"why/{SEQ}"),
+    "whynot": ({"strategy": "momentum", "symbol": "BTCUSDT"}, "conditions?strategy=momentum&symbol=BTCUSDT"),
+    "risk": ({}, "risk"),
+}
+
+
+@in_loop
+async def test_every_tool_answers_what_the_api_says_and_only_reads() -> None:
+    transport = transport_of(site_of(list(LOG)))
+    asked: list[str] = []
+
+    class Watched(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request.method)
+            return await transport.handle_async_request(request)
+
+    raw = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700/api/v1/")
+    async with raw, AsyncClient(transport=Watched()) as page, Client(make_server(page)) as assistant:
+        tools = {tool.name: tool for tool in (await assistant.list_tools()).tools}
+        assert tools.keys() == {*QUESTIONS, "studies", "study"}
+        assert all(tool.annotations and tool.annotations.read_only_hint and tool.description for tool in tools.values())
+        for name, (arguments, path) in QUESTIONS.items():
+            told = await assistant.call_tool(name, arguments)
+            assert told.structured_content == (await raw.get(path)).json(), name
+    assert set(asked) == {"GET"}
+
+
+@in_loop
+async def test_a_refusal_is_told_in_words() -> None:
+    async with AsyncClient(transport=transport_of(site_of(list(LOG)))) as page, Client(make_server(page)) as assistant:
+        told = await assistant.call_tool("strategy", {"name": "nobody"})
+    assert told.is_error
+    assert "there is no strategy 'nobody' here; there are: momentum" in str(told.content)
+
+
+@in_loop
+async def test_the_command_speaks_the_protocol_on_its_standard_streams() -> None:
+    environment: Mapping[str, str] = {**os.environ, "NO_COLOR": "1"}
+    async with served(site_of(list(LOG))) as address:
+        command = ["-m", "papertape.cli", "mcp", "--url", f"http://{address}"]
+        parameters = StdioServerParameters(command=sys.executable, args=command, env=dict(environment), cwd=REPOSITORY)
+        async with Client(parameters) as assistant:
+            told = await assistant.call_tool("arena", {})
+    assert not told.is_error
+    assert "momentum" in str(told.structured_content)
