@@ -67,7 +67,7 @@ def segments(bench: Bench) -> Result:
 
 def _compare(result: Result, name: str, db: Path, bench: Bench) -> None:
     with closing(SqliteLogReader(db)) as reader:
-        rows = list(reader._rows_after(0))  # noqa: SLF001 - the rows as they are
+        rows = list(reader.rows_after(0))
         events = reader.head().seq
         info = write_segment(bench.folder, Head(), rows)
         size = info.size_bytes / events

@@ -1,7 +1,11 @@
 """Backups of a log: copied while the engine runs, verified by restoring and folding each, and rotated.
 
-A backup is one file, `NAME-20261126T071600Z-SEQ.backup`; only a verified copy gets such a name. The time in it is that
-of this machine's clock, which may have been wrong.
+A backup is a file `NAME-20261126T071600Z-SEQ.backup` with what is in SQLite, and the sealed segments that it lists,
+which all backups of one log share in `NAME.segments/`. Only a verified copy gets such a name. The time in it is that of
+this machine's clock, which may have been wrong.
+
+A segment is copied and proven once: the state after the newest one is kept beside the segments, and the next proof
+folds only what came after it.
 """
 
 from __future__ import annotations
@@ -19,12 +23,23 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.engine.recovery import recover
-from papertape.engine.reducer.snapshot_codec import state_digest
+from papertape.engine.recovery import ProgressReporter, recover
+from papertape.engine.reducer.reducer import fold
+from papertape.engine.reducer.snapshot_codec import encode, state_digest
+from papertape.engine.strategy_registry import code_digest
 from papertape.events.beside import real_path
 from papertape.events.copying import copy_log, log_bytes, put_back
 from papertape.events.durable import make_folder, rename_durably
 from papertape.events.errors import BackupFailed, LogError
+from papertape.events.segments.folder import (
+    PATTERN,
+    SHARED,
+    bring_segments,
+    sealed_folder,
+    unfinished_files,
+    unlisted_segments,
+)
+from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.events.units import HOUR_MS
 
@@ -32,11 +47,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from papertape.engine.kernel.strategy import Strategy
-    from papertape.events.snapshots import SnapshotStore
+    from papertape.events.segments.catalogue import Sealed
 
 SUFFIX = ".backup"
 PROVING = ".proving-"
 """The prefix of the folder in which a copy is verified."""
+PROVEN = "proven"
+"""The folder beside the shared segments with the states that were proven at the end of one."""
 LOGS_FREE_MIN = 2
 """A backup and its verification need this many times the log's size."""
 CLOCK_AHEAD_MS_MAX = HOUR_MS
@@ -55,7 +72,11 @@ class Backup(Struct, frozen=True):
 
 
 class CompletedBackup(Struct, frozen=True):
-    """A new, verified backup. `digest` is the digest of the state to which its events fold."""
+    """A new, verified backup. `digest` is the digest of the state to which its events fold.
+
+    The proof folded the events after `proven_seq`, up to which an earlier proof had folded them; `bytes` are those of
+    the file, without the `segments` that it shares with other backups.
+    """
 
     path: Path
     seq: int
@@ -64,6 +85,15 @@ class CompletedBackup(Struct, frozen=True):
     bytes: int
     took_ms: float
     let_go: tuple[Path, ...]
+    segments: int = 0
+    proven_seq: int = 0
+
+
+class _Proof(Struct, frozen=True):
+    """The digest to which a copy and its log both lead, and how far an earlier proof had folded it."""
+
+    digest: str
+    proven_seq: int
 
 
 def list_backups(folder: Path, name: str, now_ms: int | None = None) -> list[Backup]:
@@ -114,42 +144,77 @@ def make_backup(
     snapshots: SnapshotStore | None,
     now_ms: int,
     on_progress: Callable[[int], None] = lambda _: None,
+    *,
+    full: bool = False,
 ) -> CompletedBackup:
     """Copy the log, verify the copy, name it, and keep only the newest `keep` backups.
 
-    The verification restores the copy in a folder of its own, folds it from its first event without any snapshot, and
-    compares the state's digest with that of the running log at the same seq, which is recovered from its snapshots.
-    Raise BackupFailed if they differ or there is no room for both copies, LogError if there is no log.
+    The verification restores the copy in a folder of its own, folds it without any snapshot of the log, and compares
+    the state's digest with that of the running log at the same seq, which is recovered from its snapshots. It begins
+    after the last segment that an earlier backup proved, with `full` at the first event, and then every segment is
+    read again. Raise BackupFailed if they differ or there is no room for both copies, LogError if there is no log.
     """
     started, db = time.perf_counter(), real_path(db)
+    shared = shared_folder(folder, db.name)
     try:
         make_folder(folder)
         remove_leftovers(folder)
-        _refuse_without_room(db, folder)
         with _folder_lock(folder, fcntl.LOCK_SH), TemporaryDirectory(prefix=PROVING, dir=folder) as proving:
+            _refuse_without_room(db, folder, shared)
             copied = Path(proving) / "copy"
             head = copy_log(db, copied)
             if not head.seq:
                 raise BackupFailed(f"{db} contains no events yet")
+            listed = _segments_of(copied)
+            bring_segments(listed, sealed_folder(db), shared)
             restored = Path(proving) / "restored.db"
-            put_back(copied, restored, replace_newer=False, now_ms=now_ms)
-            digest = _same_digest(db, restored, head.seq, strategies, snapshots, on_progress)
+            put_back(
+                copied, restored, replace_newer=False, now_ms=now_ms, segments=shared, are_segments_proven=not full
+            )
+            proven = SnapshotStore(shared / PROVEN, lambda _: None)
+            proof = _same_digest(db, restored, head.seq, strategies, snapshots, proven, on_progress, full=full)
             stamp = datetime.fromtimestamp(now_ms / 1_000.0, UTC).strftime(_STAMP)
             path = folder / f"{db.name}-{stamp}-{head.seq:012d}{SUFFIX}"
             rename_durably(copied, path)
         expired = tuple(backup.path for backup in list_backups(folder, db.name, now_ms)[:-keep])
         for old in expired:
             old.unlink(missing_ok=True)
+        _remove_unlisted_segments(folder, db.name)
         size = path.stat().st_size
     except OSError as error:
         raise LogError(f"no backup in {folder}: {error.strerror}") from error
     took_ms = (time.perf_counter() - started) * 1_000.0
-    return CompletedBackup(path, head.seq, head.hash.hex(), digest, size, took_ms, expired)
+    return CompletedBackup(
+        path, head.seq, head.hash.hex(), proof.digest, size, took_ms, expired, len(listed), proof.proven_seq
+    )
 
 
-def _refuse_without_room(db: Path, folder: Path) -> None:
+def shared_folder(folder: Path, name: str) -> Path:
+    """Return the folder with the segments of all backups of the log `name` in `folder`."""
+    return folder / f"{name}{SHARED}"
+
+
+def _segments_of(copy: Path) -> list[Sealed]:
+    with closing(SqliteLogReader(copy)) as reader:
+        return reader.segments()
+
+
+def _remove_unlisted_segments(folder: Path, name: str) -> None:
+    """Remove the segments that no backup lists, unless a backup is running there or one of them cannot be read."""
+    shared = shared_folder(folder, name)
+    with suppress(BlockingIOError, LogError), _folder_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        listed = [sealed for backup in list_backups(folder, name) for sealed in _segments_of(backup.path)]
+        for path in (*unlisted_segments(shared, listed), *unfinished_files(shared)):
+            path.unlink(missing_ok=True)
+
+
+def _refuse_without_room(db: Path, folder: Path, shared: Path) -> None:
     """Raise BackupFailed if the copy and its verification would fill the disk, which may be the log's own."""
-    needed, free = LOGS_FREE_MIN * (log_bytes(db) or 0), shutil.disk_usage(folder).free
+    sealed = sealed_folder(db)
+    missing = 0
+    if sealed.is_dir() and sealed.stat().st_dev != folder.stat().st_dev:
+        missing = sum(path.stat().st_size for path in sealed.glob(PATTERN) if not (shared / path.name).exists())
+    needed, free = LOGS_FREE_MIN * (log_bytes(db) or 0) + missing, shutil.disk_usage(folder).free
     if free < needed:
         raise BackupFailed(
             f"{free / 1e6:,.1f} MB are free in {folder}; a backup needs twice the log's size, {needed / 1e6:,.1f} MB"
@@ -162,13 +227,25 @@ def _same_digest(
     seq: int,
     strategies: Mapping[str, Strategy],
     snapshots: SnapshotStore | None,
+    proven: SnapshotStore,
     on_progress: Callable[[int], None],
-) -> str:
-    """Return the digest to which the copy and the log both lead. Raise BackupFailed if they differ."""
+    *,
+    full: bool,
+) -> _Proof:
+    """Return the digest to which the copy and the log both lead. Raise BackupFailed if they differ.
+
+    Afterwards the state at the end of the newest segment is in `proven`.
+    """
     with closing(SqliteLogReader(restored)) as reader:
-        copied = state_digest(recover(reader, None, strategies, seq, on_progress).state)
+        end = reader.sealed_end()
+        sealed = recover(reader, None if full else proven, strategies, end.seq, on_progress)
+        content = encode(sealed.state)
+        fold(sealed.state, ProgressReporter(end.seq, on_progress).events(reader, seq))
+        copied = state_digest(sealed.state)
     with closing(SqliteLogReader(db)) as reader:
         original = state_digest(recover(reader, snapshots, strategies, seq).state)
     if copied != original:
         raise BackupFailed(f"at seq {seq} the copy folds to {copied}, but the log folds to {original}")
-    return copied
+    if sealed.snapshot_seq < end.seq:
+        proven.save(end.seq, end.hash, code_digest(strategies.values()), content)
+    return _Proof(copied, sealed.snapshot_seq)

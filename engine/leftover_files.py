@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papertape.engine.backup import list_backups
+from papertape.engine.backup import list_backups, shared_folder
 from papertape.events.beside import real_path, sibling_path
 from papertape.events.copying import BOUND, REPLACED, RESTORING, set_aside
 from papertape.events.durable import make_folder, move_durably
 from papertape.events.errors import LogError, LogGone
 from papertape.events.head_file import head_path, read_head
+from papertape.events.segments.folder import SEALED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,8 @@ def set_remains_aside(db: Path, backup_folder: Path, now_ms: int) -> list[Path]:
         folder = backup_folder / name
         try:
             make_folder(folder)
-            move_durably([backup.path for backup in backups], folder)
+            shared = shared_folder(backup_folder, real_path(db).name)
+            move_durably([*(backup.path for backup in backups), *[shared] * shared.exists()], folder)
         except OSError as error:
             raise LogError(f"the backups in {backup_folder} could not be moved aside: {error.strerror}") from error
         folders += [folder] if folder not in folders else []
@@ -80,7 +82,7 @@ def _traces(db: Path) -> Iterator[Path]:
     wal = sibling_path(db, BOUND[0])
     if wal.exists() and wal.stat().st_size:
         yield wal
-    for suffix in (".snapshots", ".folds", RESTORING):
+    for suffix in (".snapshots", ".folds", SEALED, RESTORING):
         folder = sibling_path(db, suffix)
         if folder.is_dir() and any(folder.iterdir()):
             yield folder

@@ -6,8 +6,10 @@ All three must lead to the same digest.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from papertape.engine.recovery import ProgressReporter
@@ -41,6 +43,7 @@ class VerificationReport(Struct, frozen=True):
     """The result of a verification. `changed_code` is the digest of other code that wrote a part of the log, if any.
 
     `folded` are strategies that could not be asked, each with the reason: their decisions were applied, not repeated.
+    Events up to `verified_before` were verified by an earlier run of the same code, and only counted here.
     """
 
     events: int
@@ -51,6 +54,16 @@ class VerificationReport(Struct, frozen=True):
     difference: ReplayMismatch | None
     changed_code: str | None
     folded: dict[str, str] = {}
+    verified_before: int = 0
+
+
+class _VerifiedPart(Struct, frozen=True):
+    """The state after a part of a log of which every decision was repeated, and what was counted on the way."""
+
+    state: bytes
+    decisions: int
+    snapshots: int
+    changed_code: str | None
 
 
 def verify(
@@ -58,14 +71,25 @@ def verify(
     snapshots: SnapshotStore | None,
     strategies: Mapping[str, Strategy],
     on_progress: Callable[[int], None] = lambda _: None,
+    verified: SnapshotStore | None = None,
+    *,
+    full: bool = False,
 ) -> VerificationReport:
-    """Verify the log up to its head, or up to the first difference. Raise LogDamaged for a damaged row."""
+    """Verify the log up to its head, or up to the first difference. Raise LogDamaged for a damaged row.
+
+    `verified` remembers how far this code got without a difference: the next run begins there, unless it is `full`.
+    """
     verification = _Verification(strategies, _by_seq(snapshots, strategies))
-    for group in groups(ProgressReporter(0, on_progress).events(reader)):
+    if verified is not None and not full:
+        verification.resume(reader, verified)
+    for group in groups(ProgressReporter(verification.seq, on_progress).events(reader)):
         difference = verification.check_group(group)
         if difference is not None:
             return verification.report(difference)
-    return verification.report(verification.compare_states())
+    report = verification.report(verification.compare_states())
+    if verified is not None and report.difference is None:
+        verification.remember(reader, verified)
+    return report
 
 
 def _by_seq(store: SnapshotStore | None, strategies: Mapping[str, Strategy]) -> dict[int, Snapshot]:
@@ -82,10 +106,34 @@ class _Verification:
         self.strategies = strategies
         self.decided, self.folded = new_state(strategies), new_state(strategies)
         self.snapshots = snapshots
-        self.seq = self.decisions = self.verified_snapshots = 0
+        self.seq = self.decisions = self.verified_snapshots = self.verified_before = 0
         self.changed_code: str | None = None
         self.absent: dict[str, str] = {}
         self.code = code_digest(strategies.values())
+
+    def resume(self, reader: LogReader, verified: SnapshotStore) -> None:
+        """Continue after the part that an earlier run verified, if it is a part of this log."""
+        for snapshot in verified.newest(self.code):
+            if reader.hash_at(snapshot.seq) != snapshot.hash:
+                verified.set_aside(snapshot, f"the log has another event at seq {snapshot.seq}")
+                continue
+            part = msgspec.msgpack.decode(snapshot.state, type=_VerifiedPart)
+            self.decided, self.folded = decode(part.state, self.strategies), decode(part.state, self.strategies)
+            self.seq = self.verified_before = snapshot.seq
+            self.decisions, self.verified_snapshots = part.decisions, part.snapshots
+            self.changed_code = part.changed_code
+            for runner in self.decided.runners:
+                self._note_absent(runner.strategy.name)
+            return
+
+    def remember(self, reader: LogReader, verified: SnapshotStore) -> None:
+        """Remember the part that was verified, for the next run; a folder that cannot be written costs only time."""
+        row_hash = reader.hash_at(self.seq)
+        if row_hash is None or self.seq == self.verified_before:
+            return
+        part = _VerifiedPart(encode(self.decided), self.decisions, self.verified_snapshots, self.changed_code)
+        with suppress(SnapshotRefused):
+            verified.save(self.seq, row_hash, self.code, msgspec.msgpack.encode(part))
 
     def check_group(self, group: Sequence[Recorded]) -> ReplayMismatch | None:
         """Check an input and its recorded consequences; return the first difference, if any."""
@@ -146,6 +194,7 @@ class _Verification:
             difference=difference,
             changed_code=self.changed_code,
             folded=self.absent,
+            verified_before=self.verified_before,
         )
 
 

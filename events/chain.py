@@ -52,21 +52,28 @@ def verify_rows(rows: Iterable[Row], predecessor: Head, codec: Codec) -> Iterato
 
     Raise LogDamaged or LogFromNewerVersion at the first invalid row.
     """
-    next_seq, previous_hash = predecessor.seq + 1, predecessor.hash
-    for seq, count, recorded_at_ms, blob, stored_hash in rows:
-        if seq != next_seq:
-            raise LogDamaged(next_seq, f"the row is missing; the next one begins at seq {seq}")
-        try:
-            is_intact = row_hash(previous_hash, seq, count, recorded_at_ms, blob) == stored_hash
-        except (TypeError, struct.error) as error:  # A flipped bit can also change the type of a column.
-            raise LogDamaged(seq, f"the row is torn: {error}") from error
-        if not is_intact:
-            raise LogDamaged(seq, "the row does not match its hash")
+    end = predecessor
+    for row in rows:
+        end = next_end(end, row)
+        seq, count, recorded_at_ms, blob, _ = row
         events, causes = codec.decode(seq, blob)
         if not count == len(events) == len(causes):
             raise LogDamaged(seq, f"the row declares {count} events, but holds {len(events)} and {len(causes)} causes")
         yield Commit(seq, recorded_at_ms, events, causes)
-        next_seq, previous_hash = seq + count, stored_hash
+
+
+def next_end(end: Head, row: Row) -> Head:
+    """Return the end of a row that continues the chain at `end`. Raise LogDamaged if it does not."""
+    seq, count, recorded_at_ms, blob, stored_hash = row
+    if seq != end.seq + 1:
+        raise LogDamaged(end.seq + 1, f"the row is missing; the next one begins at seq {seq}")
+    try:
+        is_intact = row_hash(end.hash, seq, count, recorded_at_ms, blob) == stored_hash
+    except (TypeError, struct.error) as error:  # A flipped bit can also change the type of a column.
+        raise LogDamaged(seq, f"the row is torn: {error}") from error
+    if not is_intact:
+        raise LogDamaged(seq, "the row does not match its hash")
+    return Head(seq + count - 1, stored_hash)
 
 
 class ChainReader(ABC):
@@ -79,26 +86,30 @@ class ChainReader(ABC):
         self._codec = codec
 
     @abstractmethod
-    def _end_at_or_before(self, seq: int) -> Head:
+    def end_at_or_before(self, seq: int) -> Head:
         """Return the end of the last row that ends at or before `seq`."""
 
     @abstractmethod
-    def _rows_after(self, seq: int) -> Iterator[Row]:
+    def rows_after(self, seq: int) -> Iterator[Row]:
         """Yield the rows that begin after `seq`."""
 
     def head(self) -> Head:
         """See `events.log.LogReader.head`."""
-        return self._end_at_or_before(_SEQ_MAX)
+        return self.end_at_or_before(_SEQ_MAX)
 
     def hash_at(self, seq: int) -> bytes | None:
         """See `events.log.LogReader.hash_at`."""
-        end = self._end_at_or_before(seq)
+        end = self.end_at_or_before(seq)
         return end.hash if end.seq == seq else None
 
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
         """See `events.log.LogReader.commits`."""
-        predecessor = self._end_at_or_before(after_seq)
-        commits = verify_rows(self._rows_after(predecessor.seq), predecessor, self._codec)
+        return self.rehashed_commits(after_seq)
+
+    def rehashed_commits(self, after_seq: int = 0) -> Iterator[Commit]:
+        """Yield what `commits` yields, but compute the hash of every row anew, also of sealed ones."""
+        predecessor = self.end_at_or_before(after_seq)
+        commits = verify_rows(self.rows_after(predecessor.seq), predecessor, self._codec)
         return dropwhile(lambda commit: commit.last_seq <= after_seq, commits)
 
     def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:
@@ -111,7 +122,3 @@ class ChainReader(ABC):
             if len(events) >= limit:
                 break
         return events[:limit]
-
-    def rows_after(self, seq: int) -> Iterator[Row]:
-        """Yield the rows that begin after `seq`, as they are stored and unchecked."""
-        return self._rows_after(seq)

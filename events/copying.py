@@ -23,6 +23,8 @@ from papertape.events.errors import LogBusy, LogDamaged, LogError, LogNewer
 from papertape.events.failpoints import hit
 from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
 from papertape.events.log import Head
+from papertape.events.segments.catalogue import FREE_SPACE, is_mostly_free
+from papertape.events.segments.folder import bring_segments, check_segments, sealed_folder, unlisted_segments
 from papertape.events.sqlite_file import BUSY_TIMEOUT_S, INSERT, connect_to_read, holds_log, translate_driver_errors
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from papertape.events.chain import Row
     from papertape.events.log import Entry
+    from papertape.events.segments.catalogue import Sealed
 
 ASIDE_MAX = 100
 RESTORING = ".restoring"
@@ -78,8 +81,11 @@ def _copy(source: Path, target: Path) -> None:
         translate_driver_errors(source),
         closing(sqlite3.connect(target, isolation_level=None)) as copy,
     ):
-        connection.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+        if is_mostly_free(*connection.execute(FREE_SPACE).fetchone()):
+            connection.execute("VACUUM INTO ?", (str(target),))
+        else:
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
 
 
 class ExistingLog:
@@ -106,21 +112,27 @@ def put_back(
     replace_newer: bool,
     now_ms: int,
     amend: Callable[[Path, Head], Head] = lambda _, head: head,
+    segments: Path | None = None,
+    are_segments_proven: bool = False,
 ) -> tuple[Head, Path | None]:
     """Put a copy in the place of the log at `db`; return its head, and the folder that now holds the old files, if any.
 
     The copy is completed in a folder beside the log, where `amend` may append to it and add files beside it; then it
     replaces the log in one step. If the process is killed, either the old log or the new one remains. Nothing is
-    deleted. Raise LogHeld while an engine runs there; LogNewer if the log there goes further than the copy or has a
-    different history, unless `replace_newer`; LogDamaged for a damaged copy; LogBusy while the log is being read;
-    LogError for anything else.
+    deleted. The sealed segments of the copy are in the folder `segments`, by default where backups have them; they are
+    linked or copied beside the log, and compared with the catalogue unless they are proven already.
+
+    Raise LogHeld while an engine runs there; LogNewer if the log there goes further than the copy or has a different
+    history, unless `replace_newer`; LogDamaged for a damaged copy; LogBusy while the log is being read; LogError for
+    anything else.
     """
     db = real_path(db)
     make_folder(db.parent)
     with LogLock(db):
-        with closing(SqliteLogReader(copy)) as reader:
-            for _ in reader.commits():
-                pass  # Every row is checked against the chain.
+        source = segments or sealed_folder(copy)
+        with closing(SqliteLogReader(copy, sealed=source)) as reader:
+            listed = reader.segments()
+            _check_copy(reader, [] if are_segments_proven else listed, source)
             head = reader.head()
             if not replace_newer:
                 _refuse_newer(ExistingLog(db), reader, head, db)
@@ -133,12 +145,33 @@ def put_back(
             HeadFile(staged, amend(staged, head)).close()
             sync(staging)
             hit("restore_staged")
-            aside = _switch(staged, db, now_ms)
+            aside = _switch(staged, db, now_ms, lambda: bring_segments(listed, source, sealed_folder(db)))
+            _remove_unlisted(db, listed)
         except OSError as error:
             raise LogError(f"{copy} could not be put back: {error.strerror}") from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return head, aside
+
+
+def _check_copy(reader: SqliteLogReader, listed: list[Sealed], folder: Path) -> None:
+    """Compare segments with the catalogue, and check every row in SQLite. Raise LogDamaged or LogError."""
+    try:
+        check_segments(listed, folder)
+    except OSError as error:
+        raise LogError(f"the segments in {folder} cannot be read: {error.strerror}") from error
+    for _ in reader.rehashed_commits(reader.sealed_end().seq):
+        pass
+
+
+def _remove_unlisted(db: Path, listed: list[Sealed]) -> None:
+    """Remove the segments of the log that was replaced: its own folder holds them now."""
+    folder = sealed_folder(db)
+    for path in unlisted_segments(folder, listed):
+        path.unlink()
+    if not listed:
+        with suppress(OSError):  # It is missing, or the owner keeps other files there.
+            folder.rmdir()
 
 
 def _refuse_newer(existing: ExistingLog, copy: SqliteLogReader, head: Head, db: Path) -> None:
@@ -151,21 +184,28 @@ def _refuse_newer(existing: ExistingLog, copy: SqliteLogReader, head: Head, db: 
         )
 
 
-def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
+def _switch(staged: Path, db: Path, now_ms: int, bring_new_segments: Callable[[], None]) -> Path | None:
     """Replace the log with the staged one; set the old files aside and return their folder, if any.
 
     First the old log is completed without its `-wal` and linked into the folder under a second name. A missing head
     file then fits the old log and the new one, and missing cursors are harmless: one rename decides which log it is.
+    The segments of both logs lie beside them meanwhile: different segments have different names.
     """
-    old_files = sorted(companion_files(db))
+    old_segments = sealed_folder(db)
+    old_files = sorted(path for path in companion_files(db) if path != old_segments)
     database_files = [db, *(sibling_path(db, suffix) for suffix in BOUND)]
     head, cursors = head_path(db), [path for path in old_files if path.name.startswith(f"{db.name}.cursors")]
     aside = _new_folder(db, now_ms) if old_files else None
     if aside is not None:
-        is_whole = _empty_wal(db)
+        is_whole = empty_wal(db)
         for path in (*database_files, head):
             if path.exists():
                 _link_or_copy(path, aside)
+        if old_segments.is_dir():
+            make_folder(aside / old_segments.name)
+            for path in unlisted_segments(old_segments, []):
+                _link_or_copy(path, aside / old_segments.name)
+            sync(aside / old_segments.name)
         sync(aside)
         hit("restore_kept")
         for path in (head, *database_files[1:]) if is_whole else database_files[1:]:
@@ -173,6 +213,7 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
             hit("restore_unlinked")
         move_durably(cursors, aside)
         sync(db.parent)  # Beside the new log none of these names may come back after a power cut.
+    bring_new_segments()
     rename_durably(staged, db)
     hit("restore_switched")
     for path in sorted(staged.parent.iterdir()):
@@ -184,7 +225,7 @@ def _switch(staged: Path, db: Path, now_ms: int) -> Path | None:
     return aside
 
 
-def _empty_wal(db: Path) -> bool:
+def empty_wal(db: Path) -> bool:
     """Checkpoint the `-wal` into the log's file; return False if it is too damaged. Raise LogBusy if it is in use."""
     if not db.exists():
         return True

@@ -22,6 +22,7 @@ PapertapeError
 │   ├── LogForeign           the file at this path is not a log                             exit 2
 │   ├── LogDamaged           a row is torn, changed or missing, with seq and reason         exit 5
 │   │   └── LogFromNewerVersion  this version does not know an event, with seq              exit 5
+│   ├── LogArchived          a part of the log was archived, and its disk is missing        exit 1
 │   ├── LogBusy              the log cannot be read at the moment                           exit 1
 │   ├── LogReplaced          another log took the place of the one that was read            exit 1
 │   ├── LogNewer             a copy would replace a log that goes further                   exit 1
@@ -173,6 +174,18 @@ class LogDamaged(LogError):
 
 class LogFromNewerVersion(LogDamaged):
     """The log holds an event that this version of papertape does not know."""
+
+
+class LogArchived(LogError):
+    """A part of the log was moved to another disk, which cannot be reached."""
+
+    def __init__(self, first_seq: int, last_seq: int, path: str) -> None:
+        super().__init__(
+            f"the events {first_seq} to {last_seq} were archived, and {path} is missing; mount the disk that holds it"
+        )
+        self.first_seq = first_seq
+        self.last_seq = last_seq
+        self.path = path
 
 
 class LogBusy(LogError):

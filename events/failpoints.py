@@ -23,7 +23,21 @@ RESTORE_FAILPOINTS = ("restore_staged", "restore_kept", "restore_unlinked", "res
 """While a backup is restored: the copy is complete, the old log is kept, and each file that is moved."""
 CHECKPOINT_FAILPOINTS = ("during_checkpoint",)
 """While a fold's checkpoint is saved: its chunks are written, but nothing is committed."""
-KNOWN = (*FAILPOINTS, *NOTIFIER_FAILPOINTS, *RESTORE_FAILPOINTS, *CHECKPOINT_FAILPOINTS)
+SEAL_FAILPOINTS = ("seal_written", "seal_catalogued", "seal_deleted")
+"""While old commits are sealed: the file is durable, the catalogue lists it, some of its rows left SQLite."""
+UNSEAL_FAILPOINTS = ("unseal_written", "unseal_emptied", "unseal_switched", "seal_leftover_removed")
+"""While a log becomes one file again: it is complete, the old one has no -wal, is replaced, and a segment is gone."""
+ARCHIVE_FAILPOINTS = ("archive_copied", "archive_entered", "archive_removed")
+"""While segments are archived: one is copied, the catalogue names its new place, the old file is gone."""
+KNOWN = (
+    *FAILPOINTS,
+    *NOTIFIER_FAILPOINTS,
+    *RESTORE_FAILPOINTS,
+    *SEAL_FAILPOINTS,
+    *UNSEAL_FAILPOINTS,
+    *ARCHIVE_FAILPOINTS,
+    *CHECKPOINT_FAILPOINTS,
+)
 
 
 class _Armed(Struct):

@@ -27,11 +27,13 @@ class MemoryLogReader(ChainReader):
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
 
-    def _end_at_or_before(self, seq: int) -> Head:
+    def end_at_or_before(self, seq: int) -> Head:
+        """Return the end of the last row that ends at or before `seq`."""
         index = bisect_right(self._rows, seq, key=lambda row: row_head(row).seq)
         return row_head(self._rows[index - 1]) if index else Head()
 
-    def _rows_after(self, seq: int) -> Iterator[Row]:
+    def rows_after(self, seq: int) -> Iterator[Row]:
+        """Yield the rows that begin after `seq`."""
         index = bisect_right(self._rows, seq, key=lambda row: row[0])
         while index < len(self._rows):  # Includes rows that are appended while this is being read.
             yield self._rows[index]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from papertape.events.errors import LogReplaced
+from papertape.events.segments.folder import sealed_folder
 
 Identity = tuple[int, int]
 PROCESSES: Final = Path("/proc")
@@ -22,6 +23,8 @@ class Place:
     def __init__(self, path: Path, file: Path) -> None:
         """Record the identity of the open log at `file`, to which `path` leads. Raise LogReplaced if it is gone."""
         self._path, self._wal = path, file.with_name(f"{file.name}-wal")
+        self._sealed = sealed_folder(file)
+        self._has_segments = self._sealed.is_dir()
         log, wal = file_identity(file), file_identity(self._wal)
         if log is None:
             raise LogReplaced(f"the log at {file} is gone")
@@ -40,6 +43,9 @@ class Place:
             self._opened_wal = wal  # SQLite creates it with the first commit.
         elif wal != self._opened_wal:
             raise LogReplaced(f"{self._wal} was deleted or replaced while the engine wrote to it")
+        if self._has_segments and file_identity(self._sealed) is None:
+            raise LogReplaced(f"{self._sealed}, which holds the sealed part of the log, was deleted or moved away")
+        self._has_segments = self._has_segments or self._sealed.is_dir()
 
 
 def file_identity(path: Path) -> Identity | None:

@@ -36,8 +36,9 @@ class Proof(Struct, frozen=True):
     """The rows that were read back and found intact.
 
     Every row up to `proven` was read at least once; `proven_at_ms` is when reading last reached the end of the log, 0
-    if it never did. `again` is how far the current round has re-read the proven rows, None between two rounds; `life`
-    and `round_began_at_ms` give the run of the engine and the start time of the current or last round.
+    if it never did. Every segment up to `sealed` was read at least once. `again` is how far the current round has
+    re-read the proven rows, None between two rounds; `life` is the run of the engine in which the current or last round
+    began, and `round_began_at_ms` the time of the last one that began with the first event.
     """
 
     inode: int
@@ -47,6 +48,7 @@ class Proof(Struct, frozen=True):
     life: str = ""
     round_began_at_ms: int = 0
     damage: Damage | None = None
+    sealed: Head = Head()
 
 
 def proof_path(log_path: Path) -> Path:

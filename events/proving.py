@@ -1,8 +1,9 @@
 """Read a log back in the background: `python -m papertape.events.proving LOG LIFE`, a process beside the engine.
 
-First it reads rows that were never proven, then all rows again once per run of the engine and once a week. It uses a
-bounded share of CPU and disk time, opens the log read-only, and ends with its parent process. It exits with 0 if all
-rows are intact and with 5 if one is damaged, which it prints and records in the proof beside the log.
+First it reads rows that were never proven, then each new sealed segment once, then the rows in SQLite again once per
+run of the engine, and everything again once a week. It uses a bounded share of CPU and disk time, opens the log
+read-only, and ends with its parent process. It exits with 0 if all rows are intact and with 5 if one is damaged, which
+it prints and records in the proof beside the log.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class ProofRun:
         self._path, self._reader, self._life, self._pace = path, reader, life, pace
         self._saved_s = time.monotonic()
         proof = read_proof(path)
-        if proof is None or not contains_row(reader, proof.proven) or not contains_row(reader, proof.again or Head()):
+        if proof is None or not all(
+            contains_row(reader, head) for head in (proof.proven, proof.sealed, proof.again or Head())
+        ):
             proof = Proof(path.stat().st_ino, life=life, round_began_at_ms=_now_ms())
         self.proof = replace(proof, damage=None)
 
@@ -81,8 +84,9 @@ class ProofRun:
         """Read to the end, then re-read the proven rows if that is due. Raise LogDamaged, LogError or OSError."""
         try:
             self._read_new()
+            self._read_segments()
             if self.proof.again is None and self._is_round_due():
-                self.proof = replace(self.proof, again=Head(), life=self._life, round_began_at_ms=_now_ms())
+                self._begin_round()
             if self.proof.again is not None:
                 self._read_again(self.proof.again, self.proof.proven.seq)
         except LogDamaged:
@@ -96,6 +100,20 @@ class ProofRun:
         self._read(self.proof.proven, None, lambda head: replace(self.proof, proven=head))
         self.proof = replace(self.proof, proven_at_ms=_now_ms())
 
+    def _read_segments(self) -> None:
+        """Read the segments that were sealed since the last time, and remember that."""
+        until_seq = self._reader.sealed_end().seq
+        if self.proof.sealed.seq < until_seq:
+            self._read(self.proof.sealed, until_seq, lambda head: replace(self.proof, sealed=head))
+
+    def _begin_round(self) -> None:
+        """Begin with the first event once a week, otherwise with the first one that is not in a segment."""
+        proof = replace(self.proof, life=self._life)
+        if self._is_week_over():
+            self.proof = replace(proof, again=Head(), round_began_at_ms=_now_ms())
+        else:
+            self.proof = replace(proof, again=self._reader.sealed_end())
+
     def _read_again(self, after: Head, until_seq: int) -> None:
         self._read(after, until_seq, lambda head: replace(self.proof, again=head))
         self.proof = replace(self.proof, again=None)
@@ -104,7 +122,7 @@ class ProofRun:
         """Check every row after `after`, up to the end of the log or to `until_seq`."""
         seq = after.seq
         try:
-            for commit in self._reader.commits(after.seq):
+            for commit in self._reader.rehashed_commits(after.seq):
                 seq = commit.last_seq
                 if until_seq is not None and seq >= until_seq:
                     break
@@ -125,8 +143,10 @@ class ProofRun:
         return Head(seq, row_hash)
 
     def _is_round_due(self) -> bool:
-        age_ms = _now_ms() - self.proof.round_began_at_ms
-        return self.proof.life != self._life or not 0 <= age_ms < ROUND_MS_MAX
+        return self.proof.life != self._life or self._is_week_over()
+
+    def _is_week_over(self) -> bool:
+        return not 0 <= _now_ms() - self.proof.round_began_at_ms < ROUND_MS_MAX
 
 
 def prove(path: Path, life: str, pace: Throttle) -> Proof:

@@ -16,9 +16,11 @@ import aiosqlite
 from papertape.events.durable import sync
 from papertape.events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
 from papertape.events.head_file import head_path, read_head
+from papertape.events.segments.catalogue import SEALED_SCHEMA_VERSION
 
 APPLICATION_ID = 0x50544150
 SCHEMA_VERSION = 1
+"""Of a log without sealed segments; the first one brings the schema of `events.segments.catalogue`."""
 BUSY_TIMEOUT_S = 5.0
 PRIMARY_CODE = 0xFF
 """Masks the upper bits of SQLite's extended error codes."""
@@ -33,7 +35,7 @@ PAGES_MAX = 0xFFFFFFFE
 
 INSERT = "INSERT INTO commits VALUES (?, ?, ?, ?, ?)"
 
-_SCHEMA = f"""
+SCHEMA = f"""
 BEGIN IMMEDIATE;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
@@ -153,11 +155,16 @@ def _is_log(path: Path, connection: sqlite3.Connection) -> bool:
     if application_id != APPLICATION_ID and (application_id or version or tables):
         foreign = LogForeign(f"{path} is not a papertape log but another program's SQLite file")
         raise _not_a_log(path, "its header is not that of a log", foreign)
-    if version > SCHEMA_VERSION:
-        raise LogFromNewerVersion(0, f"{path} has schema {version}; this version knows schemas up to {SCHEMA_VERSION}")
-    if application_id and b"commits" not in tables:
+    if version > SEALED_SCHEMA_VERSION:
+        known = f"this version knows schemas up to {SEALED_SCHEMA_VERSION}"
+        raise LogFromNewerVersion(0, f"{path} has schema {version}; {known}")
+    if application_id and not _tables_of(version) <= tables:
         raise LogDamaged(0, f"{path} has lost its table")
     return bool(tables)
+
+
+def _tables_of(version: int) -> set[bytes]:
+    return {b"commits", b"segments"} if version >= SEALED_SCHEMA_VERSION else {b"commits"}
 
 
 def _not_a_log(path: Path, fault: str, otherwise: LogError) -> LogError:
@@ -208,11 +215,12 @@ async def prepare(path: Path, connection: aiosqlite.Connection, pages_max: int) 
         journal_mode = await _pragma(connection, "journal_mode = WAL")
         await _pragma(connection, "synchronous = FULL")
         synchronous = await _pragma(connection, "synchronous")
+        await _pragma(connection, "secure_delete = OFF")
         await _pragma(connection, f"journal_size_limit = {JOURNAL_BYTES_MAX}")
         if (journal_mode, synchronous) != ("wal", 2):
             raise LogError(f"{path}: SQLite set journal_mode={journal_mode}, synchronous={synchronous}, not wal, 2")
         if await _pragma(connection, "application_id") != APPLICATION_ID:  # An existing log stays unchanged.
-            await connection.executescript(_SCHEMA)
+            await connection.executescript(SCHEMA)
         if wal_bytes(path) < WAL_BYTES:
             await _extend_wal(connection)
         await _pragma(connection, f"max_page_count = {pages_max}")

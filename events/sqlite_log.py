@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, closing, suppress
+from contextlib import AsyncExitStack, closing, contextmanager, suppress
+from itertools import dropwhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiosqlite
 
 from papertape.events.chain import ChainReader, Row, next_row, row_head, verify_rows
 from papertape.events.codec import CODEC, Codec
-from papertape.events.errors import LogBusy, LogDamaged, LogWriteFailed, SequenceConflict, UsageError
+from papertape.events.errors import LogBusy, LogDamaged, LogError, LogWriteFailed, SequenceConflict, UsageError
 from papertape.events.failpoints import hit
 from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
-from papertape.events.log import Entry, Head
+from papertape.events.log import Commit, Entry, Head
 from papertape.events.place import Place
 from papertape.events.proof import check_known_damage
+from papertape.events.segments.catalogue import Sealed, segment_at_or_before, segments
+from papertape.events.segments.catalogue_writer import (
+    WholeScripts,
+    add_segment,
+    delete_sealed_rows,
+    give_back_pages,
+)
+from papertape.events.segments.folder import sealed_folder
+from papertape.events.segments.open_segments import OpenSegments
 from papertape.events.sqlite_file import (
     BUSY_TIMEOUT_S,
     INSERT,
@@ -36,11 +47,14 @@ from papertape.events.sqlite_file import (
     wal_bytes,
 )
 
+if TYPE_CHECKING:
+    from papertape.events.segments.segment_file import SegmentFile, SegmentInfo
+
 PAGE_ROWS_MAX = 256
 PAGE_EVENTS_MAX = 16_384
 
 _ROW = "SELECT seq, count, recorded_at_ms, events, hash FROM commits"
-_NEWEST_ROWS = f"{_ROW} ORDER BY seq DESC LIMIT 2"
+_NEWEST_ROW = f"{_ROW} ORDER BY seq DESC LIMIT 1"
 _NEXT_ROWS = f"{_ROW} WHERE seq > ? ORDER BY seq LIMIT {PAGE_ROWS_MAX}"
 _ENDS_BEFORE = "SELECT seq + count - 1, hash FROM commits WHERE seq <= ? ORDER BY seq DESC LIMIT 2"
 
@@ -48,19 +62,24 @@ _ENDS_BEFORE = "SELECT seq + count - 1, hash FROM commits WHERE seq <= ? ORDER B
 class SqliteLogReader(ChainReader):
     """Reads a log through a read-only connection, beside a running writer or after a killed one. It never checkpoints.
 
-    Any thread may use it, but only one at a time.
+    What was sealed and what is still in SQLite are one log: rows and catalogue are read in one transaction, so a seal
+    is invisible. Any thread may use it, but only one at a time.
     """
 
-    def __init__(self, path: str | Path, codec: Codec = CODEC) -> None:
-        """Open the log at `path`. Raise LogMissing, LogForeign, LogFromNewerVersion or LogError."""
+    def __init__(self, path: str | Path, codec: Codec = CODEC, sealed: Path | None = None) -> None:
+        """Open the log at `path`, whose segments are in the folder `sealed`, by default the one beside it.
+
+        Raise LogMissing, LogForeign, LogFromNewerVersion or LogError.
+        """
         super().__init__(codec)
         self._path = Path(path).resolve()
         self._connection = connect_to_read(self._path)
+        self._segments = OpenSegments(sealed or sealed_folder(self._path), codec)
 
     def old_tags(self) -> dict[str, int]:
         """Return the number of events of each old shape in the log; they are converted when they are read."""
         counts: dict[str, int] = {}
-        for _, _, _, blob, _ in self._rows_after(0):
+        for _, _, _, blob, _ in self.rows_after(0):
             for tag in self._codec.old_tags(blob):
                 counts[tag] = counts.get(tag, 0) + 1
         return counts
@@ -71,29 +90,88 @@ class SqliteLogReader(ChainReader):
         Raise LogDamaged for an invalid row and for a tail that was cut off or replaced.
         """
         recorded = read_head(self._path)  # Read before the log: a running writer moves the log first.
-        newest = self._newest_rows()
-        for last in newest[:1]:
-            predecessor = row_head(newest[1]) if len(newest) > 1 else Head()
-            list(verify_rows([last], predecessor, self._codec))
+        for newest in self._newest_row():
+            list(verify_rows([newest], self.end_at_or_before(newest[0] - 1), self._codec))
         if recorded is not None and recorded.seq and self.hash_at(recorded.seq) != recorded.hash:
             raise LogDamaged(recorded.seq, _cut_tail_text(head_path(self._path)))
 
-    def close(self) -> None:
-        """Close the file. Closing twice is harmless."""
-        self._connection.close()
+    def segments(self) -> list[Sealed]:
+        """Return the sealed segments, oldest first."""
+        with translate_driver_errors(self._path):
+            return segments(self._connection)
 
-    def _rows_after(self, seq: int) -> Iterator[Row]:
-        while page := self._page(seq):
-            yield from page
-            seq = page[-1][0]
+    def sealed_end(self) -> Head:
+        """Return the end of the last sealed row, the beginning of the log if there is none."""
+        listed = self.segments()
+        return Head(listed[-1].info.last_seq, listed[-1].info.hash_after) if listed else Head()
+
+    def open_segment(self, sealed: Sealed) -> SegmentFile:
+        """Return the file of a segment, once it is found to be what was sealed. Raise LogArchived or LogDamaged."""
+        try:
+            return self._segments.open(sealed)
+        except LogError:
+            moved = next((one for one in self.segments() if one.info == sealed.info), sealed)
+            if moved == sealed:
+                raise
+            return self._segments.open(moved)  # It was archived a moment ago.
+
+    def commits(self, after_seq: int = 0) -> Iterator[Commit]:
+        """See `events.log.LogReader.commits`. A sealed segment is checked as a whole, not row by row."""
+        return dropwhile(lambda commit: commit.last_seq <= after_seq, self._commits(self.end_at_or_before(after_seq)))
+
+    def rows_after(self, seq: int) -> Iterator[Row]:
+        """Yield the rows that begin after `seq`, sealed ones too."""
+        while part := self._part_after(seq):
+            if isinstance(part, Sealed):
+                yield from self.open_segment(part).rows(seq)
+                seq = part.info.last_seq
+            else:
+                yield from part
+                seq = part[-1][0]
+
+    def end_at_or_before(self, seq: int) -> Head:
+        """Return the end of the last row that ends at or before `seq`."""
+        with self._transaction(seq):
+            for end, row_hash in self._connection.execute(_ENDS_BEFORE, (seq,)).fetchall():
+                if end <= seq:
+                    return Head(end, row_hash)
+            sealed = segment_at_or_before(self._connection, seq)
+        if sealed is None:
+            return Head()
+        if sealed.info.last_seq <= seq:
+            return Head(sealed.info.last_seq, sealed.info.hash_after)
+        if sealed.info.first_seq == seq + 1:
+            return Head(seq, sealed.info.hash_before)
+        return self.open_segment(sealed).end_at_or_before(seq)
+
+    def close(self) -> None:
+        """Close the files. Closing twice is harmless."""
+        self._connection.close()
+        self._segments.close()
+
+    def _commits(self, end: Head) -> Iterator[Commit]:
+        while part := self._part_after(end.seq):
+            if isinstance(part, Sealed):
+                _check_link(part.info, end)
+                yield from self.open_segment(part).commits(end.seq)
+                end = Head(part.info.last_seq, part.info.hash_after)
+            else:
+                yield from verify_rows(part, end, self._codec)
+                end = row_head(part[-1])
+
+    def _part_after(self, seq: int) -> list[Row] | Sealed:
+        """Return the next rows after `seq`, or the segment that holds them; an empty list at the end of the log."""
+        with self._transaction(seq + 1):
+            rows = self._page(seq)
+            if rows and rows[0][0] == seq + 1:
+                return rows
+            sealed = segment_at_or_before(self._connection, seq + 1)
+        return sealed if sealed is not None and sealed.info.last_seq > seq else rows
 
     def _page(self, seq: int) -> list[Row]:
         rows: list[Row] = []
         events = 0
-        with (
-            translate_driver_errors(self._path, seq + 1),
-            closing(self._connection.execute(_NEXT_ROWS, (seq,))) as cursor,
-        ):
+        with closing(self._connection.execute(_NEXT_ROWS, (seq,))) as cursor:
             for row in cursor:
                 rows.append(row)
                 events += row[1]
@@ -101,16 +179,19 @@ class SqliteLogReader(ChainReader):
                     break
         return rows
 
-    def _end_at_or_before(self, seq: int) -> Head:
+    @contextmanager
+    def _transaction(self, seq: int) -> Iterator[None]:
+        """Read the rows and the catalogue as they were at one moment. Raise LogDamaged or LogError."""
         with translate_driver_errors(self._path, seq):
-            for end, row_hash in self._connection.execute(_ENDS_BEFORE, (seq,)).fetchall():
-                if end <= seq:
-                    return Head(end, row_hash)
-        return Head()
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.rollback()
 
-    def _newest_rows(self) -> list[Row]:
+    def _newest_row(self) -> list[Row]:
         with translate_driver_errors(self._path):
-            return self._connection.execute(_NEWEST_ROWS).fetchall()
+            return self._connection.execute(_NEWEST_ROW).fetchall()
 
 
 class SqliteEventLog:
@@ -162,9 +243,11 @@ class SqliteEventLog:
             sync_wal(file)
             head, warnings = _checked_head(file, codec)
             with translate_driver_errors(file):
-                connecting = aiosqlite.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+                connecting = aiosqlite.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, factory=WholeScripts)
                 connection = await stack.enter_async_context(connecting)
             await prepare(file, connection, pages_max)
+            with translate_driver_errors(file):
+                await give_back_pages(connection)
             head_file = HeadFile(file, head)
             stack.callback(head_file.close)
             place = Place(named, file)
@@ -229,6 +312,16 @@ class SqliteEventLog:
             rows = list(await self._connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)"))
         _, frames, moved = rows[0]
         return max(0, int(frames) - int(moved)) * WAL_FRAME_BYTES
+
+    async def add_segment(self, info: SegmentInfo) -> None:
+        """Enter a segment, whose file is durable, into the catalogue. Raise LogError if it does not fit."""
+        with translate_driver_errors(self.path):
+            await add_segment(self._connection, info)
+
+    async def delete_sealed_rows(self, rows_max: int) -> int:
+        """Delete the oldest sealed rows, `rows_max` at most, and return how many. Raise LogError on failure."""
+        with translate_driver_errors(self.path):
+            return await delete_sealed_rows(self._connection, rows_max)
 
     def reader(self) -> SqliteLogReader:
         """Return a reader of the same log."""
@@ -296,3 +389,11 @@ def _checked_head(path: Path, codec: Codec) -> tuple[Head, list[str]]:
 
 def _cut_tail_text(path: Path) -> str:
     return f"the log lacks the row that {path} records: its tail was cut off, or an older copy took its place"
+
+
+def _check_link(info: SegmentInfo, end: Head) -> None:
+    """Raise LogDamaged if a segment that is read from its beginning does not continue the log."""
+    if end.seq + 1 < info.first_seq:
+        raise LogDamaged(end.seq + 1, f"the row is missing; the next one begins at seq {info.first_seq}")
+    if end.seq + 1 == info.first_seq and end.hash != info.hash_before:
+        raise LogDamaged(info.first_seq, "the sealed segment does not continue the log")

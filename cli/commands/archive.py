@@ -23,6 +23,9 @@ def backup(
     keep: Annotated[
         int | None, typer.Option(metavar="N", help="Keep the newest N backups, 1 to 1000 (default: backup.keep).")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every sealed segment again and fold from the first event.")
+    ] = False,
     db: DbOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -30,7 +33,7 @@ def backup(
     """Back up the log while the engine runs, and prove the copy: restore it, fold it and compare the digests."""
     from papertape.cli.offline.backup import back_up
 
-    back_up(db, config, to, keep, as_json=as_json)
+    back_up(db, config, to, keep, full=full, as_json=as_json)
 
 
 def restore(
@@ -97,3 +100,38 @@ def refold(
     from papertape.cli.offline.refold import refold as fold
 
     fold(db, config, expect, to_seq, as_json=as_json)
+
+
+def seal(
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="DURATION", help="Seal what is older, such as 1d or 12h.")
+    ] = "1d",
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move old events into compact segments beside the log. A running engine does that by itself."""
+    from papertape.cli.offline.seal import seal as seal_log
+
+    seal_log(db, config, older_than, as_json=as_json)
+
+
+def unseal(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Make one file of a sealed log again, which older versions of papertape read."""
+    from papertape.cli.offline.seal import unseal as unseal_log
+
+    unseal_log(db, config, as_json=as_json)
+
+
+def archive(
+    before: Annotated[str, typer.Option(metavar="TIME", help="Move segments that end before this time, UTC.")],
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="A folder on another disk, for segments alone.")],
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move old sealed segments to another disk. The log reads them there while it is mounted."""
+    from papertape.cli.arguments import moment_ms
+    from papertape.cli.offline.seal import archive as archive_log
+
+    archive_log(db, config, moment_ms(before, "--before"), to, as_json=as_json)

@@ -187,11 +187,19 @@ def replay(
     show(db, config, to, at, only_digest=digest, from_start=from_start, as_json=as_json)
 
 
-def verify(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    full: Annotated[
+        bool, typer.Option("--full", help="Begin with the first event, even if a part was verified before.")
+    ] = False,
+    db: DbOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Verify a log: check its hash chain, fold it again, make every decision again and compare.
 
-    Exits with 1 at the first difference, with 5 at a damaged row.
+    Remembers how far this version and these strategies got, and continues there the next time. Exits with 1 at the
+    first difference, with 5 at a damaged row.
     """
     from papertape.cli.offline.verify import prove  # noqa: PLC0415 - likewise.
 
-    prove(db, config, as_json=as_json)
+    prove(db, config, full=full, as_json=as_json)

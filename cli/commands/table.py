@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from papertape.cli.commands.archive import backup, export, import_, refold, restore
+from papertape.cli.commands.archive import archive, backup, export, import_, refold, restore, seal, unseal
 from papertape.cli.commands.control import close, kill, pause, reload, reset, resume, signal
 from papertape.cli.commands.download import download, sample
 from papertape.cli.commands.inspect import (
@@ -103,6 +103,9 @@ VERBS: dict[str, tuple[Verb, ...]] = {
     "Keep a log safe": (
         Verb("backup", backup, "papertape backup --to /mnt/usb --keep 30"),
         Verb("restore", restore, "papertape restore data/backups/papertape.db-20260302T040000Z-000000123456.backup"),
+        Verb("seal", seal, "papertape seal --older-than 1d"),
+        Verb("unseal", unseal, "papertape unseal --db data/demo.db"),
+        Verb("archive", archive, "papertape archive --before 2026-01-01 --to /mnt/usb/papertape"),
         Verb("export", export, "papertape export --out odd-trade.jsonl.gz --redact"),
         Verb("import", import_, "papertape import odd-trade.jsonl.gz --db data/odd.db"),
         Verb("refold", refold, "papertape refold --db copy.backup --expect 0f343b0931126a20f133d67c2b018a3b"),

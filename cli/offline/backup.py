@@ -44,7 +44,9 @@ class RestoreReport(Struct, frozen=True):
     epoch_seq: int
 
 
-def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | None, *, as_json: bool) -> None:
+def back_up(
+    db: Path | None, config: Path | None, to: Path | None, keep: int | None, *, full: bool, as_json: bool
+) -> None:
     """Make a backup and report the proof. Raise BackupFailed, LogError or UsageError."""
     loaded = load_config_of_log(config)
     path, newest = db or loaded.database, loaded.backup.keep if keep is None else keep
@@ -53,7 +55,14 @@ def back_up(db: Path | None, config: Path | None, to: Path | None, keep: int | N
     folder = to or real_path(path).parent / loaded.backup.folder
     with progress_bar("proving the copy", 0) as on_progress:
         backup = make_backup(
-            path, folder, newest, strategies_of(loaded), snapshot_store(path, warn), SystemClock().now_ms(), on_progress
+            path,
+            folder,
+            newest,
+            strategies_of(loaded),
+            snapshot_store(path, warn),
+            SystemClock().now_ms(),
+            on_progress,
+            full=full,
         )
     if as_json:
         emit(backup)
@@ -65,10 +74,17 @@ def _backup_text(backup: CompletedBackup) -> str:
     lines = [
         f"{backup.path}",
         f"{backup.seq:,} events, {backup.bytes / 1e6:,.1f} MB, in {backup.took_ms / 1_000.0:.2f} s",
-        f"restored and folded from its first event: digest {backup.digest}, the same as the log's",
+        *[f"with {backup.segments} sealed segments, which all backups share"] * bool(backup.segments),
+        f"restored and folded from {_begin_text(backup)}: digest {backup.digest}, the same as the log's",
         *[f"deleted the old backup {path.name}" for path in backup.let_go],
     ]
     return "\n".join(lines) + "\n"
+
+
+def _begin_text(backup: CompletedBackup) -> str:
+    return (
+        f"event {backup.proven_seq + 1:,}, up to which it was proven before" if backup.proven_seq else "its first event"
+    )
 
 
 def restore(
@@ -130,7 +146,7 @@ async def _begin_epoch(db: Path, fact: EpochBegan, clock: SystemClock) -> Head:
 
 
 def _restore_text(report: RestoreReport) -> str:
-    lines = [f"restored {report.seq:,} events to {report.db}; every row was checked"]
+    lines = [f"restored {report.seq:,} events to {report.db}; every row and segment was checked"]
     if report.aside is not None:
         lines.append(f"the previous files were moved to {report.aside}")
     if report.epoch_seq:

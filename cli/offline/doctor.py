@@ -26,9 +26,10 @@ from papertape.cli.offline.doctor_finding import MARKS, Finding, Level
 from papertape.cli.render.console import emit, fields_of, stdout
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.startup import snapshot_store
-from papertape.events.errors import ConfigError, LogError, LogForeign, LogMissing
+from papertape.events.errors import ConfigError, LogArchived, LogDamaged, LogError, LogForeign, LogMissing
 from papertape.events.head_file import read_head
 from papertape.events.proof import read_proof
+from papertape.events.segments.folder import find_segment, sealed_folder
 from papertape.events.sqlite_file import connect_to_read
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.folds.market_status import MarketStatus
@@ -111,6 +112,8 @@ def examine(
         yield _clock(0)
     except LogForeign as error:
         yield Finding("fail", "log", str(error), "name a log with --db FILE; this file was not changed")
+    except LogArchived as error:
+        yield Finding("warn", "log", str(error), "everything after them can be read and replayed")
     except LogError as error:
         yield Finding(
             "fail", "log", str(error), "keep the file as it is, and restore a backup that passes `doctor --full`"
@@ -215,6 +218,7 @@ def _log(path: Path, *, full: bool) -> Iterator[Finding]:
         reader.verify_tail()
         head = reader.head()
         yield _head(path, head.seq)
+        yield from _segments(reader, path)
         yield _chain(reader, head.seq, full=full)
         yield _read_back(path, head.seq)
         yield _refused(reader, head.seq)
@@ -249,12 +253,33 @@ def _head(path: Path, seq: int) -> Finding:
     return Finding("ok", "log", text)
 
 
+def _segments(reader: SqliteLogReader, path: Path) -> Iterator[Finding]:
+    """Check that the files of a sealed log are there; `--full` reads them."""
+    listed, folder = reader.segments(), sealed_folder(path.resolve())
+    if not listed:
+        return
+    size = sum(sealed.info.size_bytes for sealed in listed) / 1e6
+    archived = sum(sealed.archived is not None for sealed in listed)
+    text = f"{len(listed)} in {folder}, {size:,.1f} MB, up to seq {listed[-1].info.last_seq:,}"
+    text += f"; {archived} of them archived" if archived else ""
+    for sealed in listed:
+        try:
+            find_segment(sealed, folder)
+        except LogArchived as error:
+            yield Finding("warn", "segments", f"{text}; {error}", "everything after them can be read and replayed")
+            return
+        except LogDamaged as error:
+            yield Finding("fail", "segments", f"{text}; {error}", "put the file back, or restore a backup")
+            return
+    yield Finding("ok", "segments", text)
+
+
 def _chain(reader: SqliteLogReader, head_seq: int, *, full: bool) -> Finding:
     """Check every row against the previous one. Raise LogDamaged at the first mismatch."""
     after = 0 if full else max(0, head_seq - TAIL_EVENTS_MAX)
     rows = 0
     with progress(head_seq - after) as step:
-        for commit in reader.commits(after):
+        for commit in reader.rehashed_commits(after) if full else reader.commits(after):
             rows += 1
             step(commit.seq - after)
             if commit.last_seq >= head_seq:

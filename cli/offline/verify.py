@@ -18,14 +18,20 @@ from papertape.engine.hook_overrun import ended_overruns
 from papertape.engine.reducer.hook_guard import GUARD_CODE
 from papertape.engine.startup import snapshot_store
 from papertape.engine.verify import ReplayMismatch, VerificationReport, verify
+from papertape.events.beside import sibling_path
 from papertape.events.errors import LogDiffers
+from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
+VERIFIED = ".verified"
+"""The suffix of the folder beside a log with the states up to which its decisions were verified."""
+
+
+def prove(db: Path | None, config: Path | None, *, full: bool, as_json: bool) -> None:
     """Prove the log and print the result. Raise LogDiffers after the first difference."""
     loaded = load_config_of_log(config)
     path = db or loaded.database
@@ -33,7 +39,8 @@ def prove(db: Path | None, config: Path | None, *, as_json: bool) -> None:
     with closing(SqliteLogReader(path)) as reader, progress_bar("verifying", reader.head().seq) as on_progress:
         reader.verify_tail()
         with ended_overruns(GUARD_CODE):
-            report = verify(reader, snapshot_store(path, warn), strategies_of(loaded), on_progress)
+            verified = SnapshotStore(sibling_path(path, VERIFIED), lambda _: None)
+            report = verify(reader, snapshot_store(path, warn), strategies_of(loaded), on_progress, verified, full=full)
     seconds = time.perf_counter() - started
     if as_json:
         emit({**asdict(report), "seconds": seconds})
@@ -49,6 +56,8 @@ def _text(report: VerificationReport, seconds: float) -> str:
         f"{seconds:.2f} seconds",
         f"digest {report.digest}",
     ]
+    if report.verified_before:
+        lines.append(f"those up to seq {report.verified_before:,} were verified before; --full verifies them again")
     if report.changed_code is not None:
         lines.append(f"part of the log was written by other code ({report.changed_code})")
     lines += [f"{name} was folded, not decided again: {why}" for name, why in report.folded.items()]

@@ -29,6 +29,7 @@ from papertape.engine.ports.clock import SystemClock
 from papertape.engine.process_health import ProcessHealthProbe
 from papertape.engine.redecision import BRANCH_FEED
 from papertape.engine.reducer.hook_guard import GUARD_CODE
+from papertape.engine.sealing import Sealing
 from papertape.engine.startup import Engine, open_engine
 from papertape.engine.task_supervisor import supervise
 from papertape.events.beside import real_path
@@ -105,6 +106,7 @@ async def _run_engine(
             "commands": running.commands.serve,
         }
         watchers |= running.integrity.watchers()
+        watchers |= Sealing(running.log, running.bus, clock, warn).watchers()
         watchers |= services.watchers() if services is not None else {}
         running.commands.reload = ConfigReloader(options, config, db, running, feed, strategies, services).reload
         control = _control_server(running, config, db, services)

@@ -15,6 +15,7 @@ from papertape.engine.strategy_registry import code_digest
 from papertape.engine.verify import VerificationReport, verify
 from papertape.events.facts import CandleClosed, OrderPlaced, OrderRejected, PositionOpened
 from papertape.events.log import Entry
+from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteLogReader
 from tests.engine.logs import recorded, write
 from tests.engine.parts import busy, live, settings
@@ -165,3 +166,42 @@ def test_the_program_ends_with_1_and_shows_both_sides(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert f"first difference at seq {item.seq - 1}" in done.stdout
     assert f"differ at seq {item.seq - 1}" in done.stderr
+
+
+def test_what_the_same_code_verified_is_counted_and_not_verified_again(honest: Path, tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path / "verified", print)
+    with closing(SqliteLogReader(honest)) as reader:
+        first = verify(reader, None, STRATEGIES, verified=store)
+        again = verify(reader, None, STRATEGIES, verified=store)
+        full = verify(reader, None, STRATEGIES, verified=store, full=True)
+    assert (first.verified_before, again.verified_before, full.verified_before) == (0, first.head_seq, 0)
+    assert first == full == replace(again, verified_before=0)
+
+
+def test_a_difference_after_what_was_verified_is_found_and_not_remembered(honest: Path, tmp_path: Path) -> None:
+    events = recorded(honest)
+    changed = last(events, lambda event: isinstance(event, PositionOpened))
+    entries = same(events)
+    wrong = [*entries[: changed.seq - 1], Entry(replace(changed.event, price_usdt=1.0), changed.cause)]
+    whole = [item for item in events if item.seq < changed.seq and not is_decision(item.event)][-1].seq - 1
+    store = SnapshotStore(tmp_path / "verified", print)
+    for number, (kept, finds) in enumerate([(entries[:whole], False), (wrong, True), (wrong, True)]):
+        db = tmp_path / f"{number}" / "log.db"
+        db.parent.mkdir()
+        asyncio.run(write(db, kept, whole))
+        with closing(SqliteLogReader(db)) as reader:
+            report = verify(reader, None, STRATEGIES, verified=store)
+        assert (report.difference is not None) == finds
+        assert report.verified_before == (whole if finds else 0)
+
+
+def test_a_part_of_another_log_is_not_taken_for_verified(honest: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    store = SnapshotStore(tmp_path / "verified", said.append)
+    with closing(SqliteLogReader(honest)) as reader:
+        report = verify(reader, None, STRATEGIES, verified=store)
+        [snapshot] = store.newest(code_digest(STRATEGIES.values()))
+        store.save(snapshot.seq, bytes(32), snapshot.reducer_version, snapshot.state)
+        again = verify(reader, None, STRATEGIES, verified=store)
+    assert (again.verified_before, again.decisions) == (0, report.decisions)
+    assert "another event" in said[0]

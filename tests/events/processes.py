@@ -17,8 +17,11 @@ from pathlib import Path
 from papertape.events.copying import put_back
 from papertape.events.failpoints import VARIABLE
 from papertape.events.log import Head
+from papertape.events.segments.archiving import archive
+from papertape.events.segments.unsealing import unseal
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteEventLog
+from papertape.events.units import DAY_MS
 from tests.build import candles
 from tests.events.loop import clock_ms
 from tests.patience import PATIENCE_S
@@ -49,6 +52,10 @@ def main(role: str, path: str) -> None:
         asyncio.run(write_then_wait(path))
     if role == "restore":
         put_back(Path(path).parent / "copy.backup", Path(path), replace_newer=True, now_ms=0, amend=lay_beside)
+    if role == "unseal":
+        unseal(Path(path))
+    if role == "archive":
+        archive(Path(path), 9 * DAY_MS, Path(path).parent / "disk")
     if role == "snapshot":
         SnapshotStore(path, print).save(2, bytes(32), "r1", b"newer")
 

@@ -15,6 +15,7 @@ from papertape.events.copying import copy_log, put_back
 from papertape.events.errors import LogBusy, LogDamaged, LogHeld
 from papertape.events.failpoints import RESTORE_FAILPOINTS
 from papertape.events.head_file import LogLock, read_head
+from papertape.events.sqlite_file import connect_to_read
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.build import candles
 from tests.events.loop import clock_ms
@@ -104,9 +105,9 @@ def test_the_old_log_is_kept_whole_and_the_new_one_has_its_head(db: Path) -> Non
 
 
 def test_a_log_in_constant_use_is_not_replaced(db: Path) -> None:
-    with closing(SqliteLogReader(db)) as reader:
-        reader._connection.execute("BEGIN")
-        reader.head()
+    with closing(connect_to_read(db)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT max(seq) FROM commits").fetchone()
         with pytest.raises(LogBusy, match="is reading the log"):
             put_back(db.parent / "copy.backup", db, replace_newer=True, now_ms=0)
     assert asyncio.run(opened_seq(db)) == OLD_SEQ

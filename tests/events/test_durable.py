@@ -15,9 +15,12 @@ from papertape.engine.backup import make_backup
 from papertape.events.durable import make_folder, move_durably, rename_durably, write_durably
 from papertape.events.facts import EngineStarted
 from papertape.events.log import Entry
+from papertape.events.segments.archiving import archive
+from papertape.events.segments.unsealing import unseal
 from papertape.events.snapshots import SnapshotStore
 from papertape.events.sqlite_log import SqliteEventLog
 from tests.events.loop import clock_ms
+from tests.events.segments.logs import seal_up_to
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY, STRATEGIES
 
@@ -28,11 +31,13 @@ STRACE = shutil.which("strace")
 
 
 def write_everything(folder: Path) -> None:
-    """Every atomic writer beside a log, once: head, snapshot (a fold is one too), refused snapshot, backup."""
+    """Every atomic writer beside a log, once: head, segment, snapshot (a fold is one too), refused snapshot, backup."""
 
     async def write() -> None:
         log = await SqliteEventLog.open(folder / "log.db", clock_ms=clock_ms)
-        await log.append(0, [Entry(EngineStarted(clock_ms(), "test", "", ""))])
+        for seq in range(3):
+            await log.append(seq, [Entry(EngineStarted(clock_ms(), "test", "", ""))])
+        await seal_up_to(log, 2)
         await log.close()
 
     make_folder(folder)
@@ -41,6 +46,8 @@ def write_everything(folder: Path) -> None:
     for seq in (9, 2):
         store.save(seq, bytes(32), "r1", b"state")
     make_backup(folder / "log.db", folder / "backups", 3, STRATEGIES, None, clock_ms())
+    archive(folder / "log.db", clock_ms() + 1, folder / "archive")
+    unseal(folder / "log.db")
 
 
 def system_calls(tmp_path: Path) -> list[tuple[str, list[str]]]:
@@ -63,7 +70,7 @@ def system_calls(tmp_path: Path) -> list[tuple[str, list[str]]]:
 def test_every_name_is_synced_behind_its_rename_and_the_head_file_behind_its_making(tmp_path: Path) -> None:
     calls = system_calls(tmp_path)
     renames = [(number, paths[-1]) for number, (name, paths) in enumerate(calls) if "rename" in name]
-    assert {Path(target).suffix for _, target in renames} >= {".snapshot", ".refused", ".backup"}
+    assert {Path(target).suffix for _, target in renames} >= {".snapshot", ".refused", ".backup", ".segment"}
     for number, target in renames:
         later = [paths[0] for name, paths in calls[number:] if "sync" in name]
         assert str(Path(target).parent) in later, f"the name {target} is not synced"
@@ -71,6 +78,19 @@ def test_every_name_is_synced_behind_its_rename_and_the_head_file_behind_its_mak
     head = synced.index(str(tmp_path / "data" / "log.db.head"))
     assert synced[head + 1] == str(tmp_path / "data")
     assert str(tmp_path) in synced, "the folder that was made is a name too"
+    check_segments_are_durable_first(calls, [target for _, target in renames])
+
+
+def check_segments_are_durable_first(calls: list[tuple[str, list[str]]], targets: list[str]) -> None:
+    """A segment's content and name are on the disk before the log says in its -wal that it is there."""
+    segments = [target for target in targets if target.endswith(".segment")]
+    assert [Path(segment).parent.name for segment in segments] == ["log.db.sealed", "archive"]
+    for segment in segments:
+        renamed = next(number for number, (_, paths) in enumerate(calls) if paths[-1] == segment)
+        partial = calls[renamed][1][0]
+        assert [partial] in [paths for name, paths in calls[:renamed] if "sync" in name]
+        after = [paths[0] for name, paths in calls[renamed + 1 :] if "sync" in name]
+        assert after.index(str(Path(segment).parent)) < after.index(str(Path(segment).parents[1] / "log.db-wal"))
 
 
 def test_what_could_not_be_written_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from papertape.events.memory_log import MemoryEventLog
 from papertape.events.sqlite_log import PAGE_ROWS_MAX, SqliteEventLog
 from tests.build import candle, candles, ordered, settled
 from tests.events.loop import RECORDED_AT_MS, clock_ms, in_loop
+from tests.events.segments.logs import seal_up_to
 
 
 class Contract:
@@ -215,3 +216,25 @@ class TestSqliteLog(Contract):
 
     async def open_small(self, folder: Path, /) -> EventLog:
         return await SqliteEventLog.open(folder / "tape.db", clock_ms=clock_ms, pages_max=40)
+
+
+class SealedBehind(SqliteEventLog):
+    """A log that is sealed while it is written: every third append moves rows into a segment, but deletes one fewer."""
+
+    async def append(self, expected_seq: int, entries: Sequence[Entry]) -> Head:
+        before = self.head.seq
+        head = await super().append(expected_seq, entries)
+        if before and head.seq % 3 == 0:
+            await seal_up_to(self, before, keep_rows=1)
+        return head
+
+
+class TestPartlySealedLog(Contract):
+    async def open(self, folder: Path, /) -> EventLog:
+        return await SealedBehind.open(folder / "tape.db", clock_ms=clock_ms)
+
+    async def open_small(self, folder: Path, /) -> EventLog:
+        log = await SealedBehind.open(folder / "tape.db", clock_ms=clock_ms, pages_max=40)
+        for _ in range(3):
+            await log.append(log.head.seq, candles(3, log.head.seq))
+        return log

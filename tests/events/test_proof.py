@@ -18,9 +18,11 @@ from papertape.events.head_file import head_path
 from papertape.events.log import Head
 from papertape.events.proof import Proof, proof_path, read_proof, write_proof
 from papertape.events.proving import ROUND_MS_MAX, SLICE_S, Orphaned, Throttle, prove
+from papertape.events.segments.folder import sealed_folder
 from papertape.events.sqlite_log import SqliteEventLog
 from tests.build import candles
 from tests.events.loop import clock_ms
+from tests.events.segments.logs import seal_up_to, write_sealed
 from tests.events.test_damage import tamper
 from tests.support import examples
 
@@ -193,3 +195,34 @@ def test_it_works_a_quarter_of_the_time_at_most() -> None:
         worked_s += time.thread_time() - cpu_s
         pace.step()
     assert time.monotonic() - begun_s >= 3.9 * worked_s
+
+
+def test_a_segment_is_read_once_and_again_only_when_a_week_has_passed(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    asyncio.run(write_sealed(path, rows=10, seals=(6,)))
+    proof = prove(path, "first", NO_PAUSE)
+    assert (proof.proven.seq, proof.sealed.seq, proof.again) == (20, 6, None)
+    for file in sealed_folder(path).iterdir():
+        file.rename(tmp_path / "away")
+    proof = prove(path, "second", NO_PAUSE)
+    assert proof.life == "second", "the rows in SQLite were read again, and the segment was not"
+    write_proof(path, replace(proof, round_began_at_ms=proof.round_began_at_ms - ROUND_MS_MAX))
+    assert found(path, "second") == 1
+
+
+def test_a_segment_that_was_damaged_after_its_rows_were_proven_is_found_by_the_next_proof(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.db"
+    append(path, 10)
+    prove(path, "life", NO_PAUSE)
+
+    async def seal() -> None:
+        log = await SqliteEventLog.open(path, clock_ms=clock_ms)
+        await seal_up_to(log, 6)
+        await log.close()
+
+    asyncio.run(seal())
+    for file in sealed_folder(path).iterdir():
+        file.write_bytes(file.read_bytes()[:-1])
+    assert found(path, "life") == 1

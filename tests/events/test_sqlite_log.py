@@ -23,7 +23,7 @@ from papertape.events.errors import (
 )
 from papertape.events.head_file import read_head
 from papertape.events.log import Head
-from papertape.events.sqlite_file import _SCHEMA, PAGES_MAX, WAL_BYTES, _is_log, holds_log, prepare
+from papertape.events.sqlite_file import PAGES_MAX, SCHEMA, WAL_BYTES, _is_log, holds_log, prepare
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.build import candles
 from tests.events.loop import clock_ms, in_loop
@@ -267,7 +267,7 @@ def test_a_new_file_whose_first_page_was_torn_by_a_power_cut_is_made_anew(tmp_pa
 
 def test_an_engine_killed_while_it_prepared_a_log_that_was_put_back_goes_on_with_it(tmp_path: Path) -> None:
     path = tmp_path / "tape.db"
-    half_done(path, _SCHEMA)
+    half_done(path, SCHEMA)
     for look in (holds_log, SqliteLogReader):
         with pytest.raises(LogBusy, match="killed"):
             look(path)
@@ -300,7 +300,7 @@ def other_program(path: Path) -> None:
 def newer_layout(path: Path) -> None:
     asyncio.run(written(path))
     with closing(sqlite3.connect(path)) as raw:
-        raw.executescript("PRAGMA user_version = 2")
+        raw.executescript("PRAGMA user_version = 3")
 
 
 FOREIGN = [(letters, LogForeign), (other_program, LogForeign), (newer_layout, LogFromNewerVersion)]
@@ -381,7 +381,7 @@ def test_a_log_that_is_being_created_is_missing_or_complete_but_never_foreign(tm
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode = WAL")
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as reader:
-            slow = Slow(reader, lambda: writer.executescript(_SCHEMA))
+            slow = Slow(reader, lambda: writer.executescript(SCHEMA))
             assert not _is_log(path, slow)  # type: ignore[arg-type]
             assert slow.pragmas == 2
             assert not reader.in_transaction

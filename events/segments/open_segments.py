@@ -1,0 +1,49 @@
+"""The segments that a reader of a log has open: each is compared with the catalogue before it is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from papertape.events.errors import LogError
+from papertape.events.segments.folder import check_digest, find_segment
+from papertape.events.segments.segment_file import SegmentFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from papertape.events.codec import Codec
+    from papertape.events.segments.catalogue import Sealed
+
+OPEN_MAX: Final = 2
+
+
+class OpenSegments:
+    """The few segments of one log that were read last."""
+
+    def __init__(self, folder: Path, codec: Codec) -> None:
+        """Look for segments in `folder`, and for archived ones where the catalogue says."""
+        self.folder = folder
+        self._codec = codec
+        self._open: dict[bytes, SegmentFile] = {}
+
+    def open(self, sealed: Sealed) -> SegmentFile:
+        """Return the file of a segment. Raise LogArchived, LogDamaged or LogError if it is not what was sealed."""
+        digest = sealed.info.digest
+        file = self._open.pop(digest, None) or self._opened(sealed)
+        self._open[digest] = file  # The newest is the last.
+        while len(self._open) > OPEN_MAX:
+            self._open.pop(next(iter(self._open))).close()
+        return file
+
+    def close(self) -> None:
+        """Close all files. Closing twice is harmless."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _opened(self, sealed: Sealed) -> SegmentFile:
+        path = find_segment(sealed, self.folder)
+        try:
+            check_digest(path, sealed.info)
+        except OSError as error:
+            raise LogError(f"the sealed segment {path} cannot be read: {error.strerror}") from error
+        return SegmentFile(path, sealed.info, self._codec)

@@ -1,0 +1,1 @@
+"""Sealed segments: a log that is partly in files of its own."""
