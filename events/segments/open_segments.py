@@ -32,7 +32,7 @@ class OpenSegments:
         file = self._open.pop(digest, None) or self._opened(sealed)
         self._open[digest] = file  # The newest is the last.
         while len(self._open) > OPEN_MAX:
-            self._open.pop(next(iter(self._open))).close()
+            self._open.pop(next(iter(self._open)))  # It is closed once nobody reads it any more.
         return file
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
+from weakref import finalize
 
 import msgspec
 from msgspec import Struct
@@ -158,6 +159,7 @@ class SegmentFile:
             self._size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise LogError(f"the segment {path} cannot be read: {error.strerror}") from error
+        finalize(self, self._file.close)
         with ExitStack() as undo:
             undo.callback(self.close)
             self._index = self._read_index()

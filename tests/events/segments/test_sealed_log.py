@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.errors import LogArchived, LogDamaged, LogError, LogReplaced
+from papertape.events.segments import segment_file
 from papertape.events.segments.catalogue import DELETE_SEALED, MARK_ARCHIVED, insert_script
 from papertape.events.segments.folder import sealed_folder
 from papertape.events.segments.sealing import next_segment_end, whole_days_before, write_next_segment
@@ -116,6 +117,18 @@ async def test_rows_and_catalogue_are_read_at_one_moment(tmp_path: Path) -> None
     with closing(Interrupted(log.path)) as reader:
         assert [row[0] for row in reader.rows_after(0)] == list(range(1, HEAD, 2))
     await log.close()
+
+
+def test_one_reader_reads_in_two_places_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_file, "BLOCK_EVENTS", 4)
+    path = tmp_path / "log.db"
+    asyncio.run(write_sealed(path, rows=40, seals=(16, 32, 48, 64)))
+    with closing(SqliteLogReader(path)) as reader:
+        first = reader.commits()
+        seqs = [next(first).seq]
+        assert len(list(reader.commits())) == 40
+        seqs += [commit.seq for commit in first]
+    assert seqs == list(range(1, 80, 2))
 
 
 def delete(file: Path) -> None:
