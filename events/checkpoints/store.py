@@ -233,11 +233,12 @@ class CheckpointStore:
                     self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def remove_others(self) -> None:
-        """Delete what other versions of the code left in the folder of the file."""
+        """Delete what other versions of the code left in the folder of the file, as far as the folder allows it."""
         if self.path is not None and not self.only_reads:
-            for other in self.path.parent.glob("*"):
-                if other.is_file() and not other.name.startswith(self.path.name):
-                    other.unlink(missing_ok=True)
+            with suppress(OSError):
+                for other in self.path.parent.glob("*"):
+                    if other.is_file() and not other.name.startswith(self.path.name):
+                        other.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed. Closing twice is harmless."""

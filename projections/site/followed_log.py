@@ -159,13 +159,16 @@ class FollowedLog:
 
     def _load_now(self, seq: int, after_seq: int) -> Views | None:
         while True:
+            found = None
             try:
                 found = self.checkpoints.store.newest(seq)
                 if found is None or found.seq <= after_seq:
                     return None
                 views: Views = self.checkpoints.load(found.seq)
             except SnapshotRefused:
-                seq = found.seq - 1 if found is not None else 0
+                if found is None:  # The file itself cannot be read.
+                    return None
+                seq = found.seq - 1
             else:
                 assert views.seq == found.seq, "views are at the seq of their checkpoint"
                 return views

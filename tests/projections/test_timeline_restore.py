@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
+import os
 import random
 import sqlite3
 from contextlib import closing
@@ -233,6 +235,30 @@ async def test_damage_before_the_restored_seq_is_still_reported(tmp_path: Path) 
     here.bus.publish(head.seq)
     timeline.close()
     await running
+
+
+@in_loop
+async def test_where_nothing_can_be_written_the_page_still_shows_everything(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    folder = ViewsFolder(tmp_path / "file" / "views")
+    here = TimelineLog()
+    await here.append(*story(3 * DISTANCE_EVENTS))
+    here.with_store(folder.open())
+    async with following(here.followed) as task:
+        await here.followed.wait_beyond(here.log.head.seq - 1)
+        assert portrait(await here.followed.as_of(300)) == portrait(here.folded(300))
+        assert not task.done()
+    assert len(folder.warnings) == 1
+
+
+def test_files_of_other_versions_that_cannot_be_deleted_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path), missing_ok)
+
+    (tmp_path / "old.checkpoints").touch()
+    monkeypatch.setattr(type(tmp_path), "unlink", refuse)
+    ViewsFolder(tmp_path).open().store.remove_others()
+    assert (tmp_path / "old.checkpoints").exists()
 
 
 @in_loop
