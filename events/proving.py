@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.events.errors import LogDamaged, LogError
+from papertape.events.errors import LogArchived, LogDamaged, LogError
 from papertape.events.log import Head
 from papertape.events.proof import Damage, Proof, contains_row, read_proof, write_proof
 from papertape.events.sqlite_log import SqliteLogReader
@@ -75,13 +75,16 @@ class ProofRun:
         self._saved_s = time.monotonic()
         proof = read_proof(path)
         if proof is None or not all(
-            contains_row(reader, head) for head in (proof.proven, proof.sealed, proof.again or Head())
+            _may_contain_row(reader, head) for head in (proof.proven, proof.sealed, proof.again or Head())
         ):
             proof = Proof(path.stat().st_ino, life=life, round_began_at_ms=_now_ms())
         self.proof = replace(proof, damage=None)
 
     def run(self) -> Proof:
-        """Read to the end, then re-read the proven rows if that is due. Raise LogDamaged, LogError or OSError."""
+        """Read to the end, then re-read the proven rows if that is due. Raise LogDamaged, LogError or OSError.
+
+        An archive that cannot be reached ends the run with LogArchived; what was read before it stays proven.
+        """
         try:
             self._read_new()
             self._read_segments()
@@ -89,7 +92,7 @@ class ProofRun:
                 self._begin_round()
             if self.proof.again is not None:
                 self._read_again(self.proof.again, self.proof.proven.seq)
-        except LogDamaged:
+        except (LogDamaged, LogArchived):
             with suppress(OSError):  # A full disk does not hide damage: the next pass finds it again.
                 write_proof(self._path, self.proof)
             raise
@@ -147,6 +150,14 @@ class ProofRun:
 
     def _is_week_over(self) -> bool:
         return not 0 <= _now_ms() - self.proof.round_began_at_ms < ROUND_MS_MAX
+
+
+def _may_contain_row(reader: SqliteLogReader, head: Head) -> bool:
+    """Return whether the log contains this row, as far as that can be seen without a missing archive."""
+    try:
+        return contains_row(reader, head)
+    except LogArchived:
+        return True
 
 
 def prove(path: Path, life: str, pace: Throttle) -> Proof:

@@ -13,15 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from papertape.events.errors import LogDamaged
+from papertape.events.errors import LogArchived, LogDamaged
 from papertape.events.head_file import head_path
 from papertape.events.log import Head
 from papertape.events.proof import Proof, proof_path, read_proof, write_proof
 from papertape.events.proving import ROUND_MS_MAX, SLICE_S, Orphaned, Throttle, prove
+from papertape.events.segments import segment_file
+from papertape.events.segments.archiving import archive
 from papertape.events.segments.folder import sealed_folder
 from papertape.events.sqlite_log import SqliteEventLog
+from papertape.events.units import DAY_MS
 from tests.build import candles
-from tests.events.loop import clock_ms
+from tests.events.loop import RECORDED_AT_MS, clock_ms
 from tests.events.segments.logs import seal_up_to, write_sealed
 from tests.events.test_damage import tamper
 from tests.support import examples
@@ -208,6 +211,27 @@ def test_a_segment_is_read_once_and_again_only_when_a_week_has_passed(tmp_path: 
     assert proof.life == "second", "the rows in SQLite were read again, and the segment was not"
     write_proof(path, replace(proof, round_began_at_ms=proof.round_began_at_ms - ROUND_MS_MAX))
     assert found(path, "second") == 1
+
+
+def test_new_rows_are_proven_while_the_disk_of_an_archive_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_file, "BLOCK_EVENTS", 4)
+    path, disk = tmp_path / "log.db", tmp_path / "disk"
+    asyncio.run(write_sealed(path, rows=10, seals=(12,)))
+    proof = prove(path, "life", NO_PAUSE)
+    middle = Head(6, kept_hash(path, 6))
+    archive(path, RECORDED_AT_MS + DAY_MS, disk)
+    disk.rename(tmp_path / "unplugged")
+    for again, appended in ((None, 30), (middle, 40)):
+        write_proof(path, replace(proof, again=again, round_began_at_ms=proof.round_began_at_ms - ROUND_MS_MAX))
+        append(path, 5)
+        with pytest.raises(LogArchived, match="mount the disk"):
+            prove(path, "life", NO_PAUSE)
+        assert kept(path).proven.seq == appended
+        assert kept(path).again == (again or Head())
+    (tmp_path / "unplugged").rename(disk)
+    assert prove(path, "life", NO_PAUSE).again is None
 
 
 def test_a_segment_that_was_damaged_after_its_rows_were_proven_is_found_by_the_next_proof(
