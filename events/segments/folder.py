@@ -40,15 +40,19 @@ def sealed_folder(db: Path) -> Path:
 def find_segment(sealed: Sealed, folder: Path) -> Path:
     """Return the path of a segment's file, in its archive or in `folder`.
 
-    Raise LogArchived if the archive cannot be reached, LogDamaged if the file is missing from `folder`.
+    Raise LogArchived if the archive cannot be reached, LogDamaged if the file is missing from `folder`, OSError if the
+    disk of `folder` fails.
     """
     own = segment_path(folder, sealed.info)
-    candidates = [own] if sealed.archived is None else [segment_path(sealed.archived, sealed.info), own]
-    for path in candidates:
-        if path.is_file():
-            return path
     if sealed.archived is not None:
-        raise LogArchived(sealed.info.first_seq, sealed.info.last_seq, str(candidates[0]))
+        archived = segment_path(sealed.archived, sealed.info)
+        with suppress(OSError):  # A disk that was pulled out, or a server that is gone.
+            if archived.is_file():
+                return archived
+        if not own.is_file():
+            raise LogArchived(sealed.info.first_seq, sealed.info.last_seq, str(archived))
+    if own.is_file():
+        return own
     raise LogDamaged(sealed.info.first_seq, f"the sealed segment {own} is missing")
 
 

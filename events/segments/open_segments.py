@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from papertape.events.errors import LogError
 from papertape.events.segments.folder import check_digest, find_segment
-from papertape.events.segments.segment_file import SegmentFile
+from papertape.events.segments.segment_file import SegmentFile, segment_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +41,9 @@ class OpenSegments:
             self._open.popitem()[1].close()
 
     def _opened(self, sealed: Sealed) -> SegmentFile:
-        path = find_segment(sealed, self.folder)
+        path = segment_path(self.folder, sealed.info)
         try:
+            path = find_segment(sealed, self.folder)
             check_digest(path, sealed.info)
         except OSError as error:
             raise LogError(f"the sealed segment {path} cannot be read: {error.strerror}") from error

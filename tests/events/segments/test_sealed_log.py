@@ -183,6 +183,20 @@ def test_a_segment_that_was_archived_to_a_missing_disk_is_refused_by_name(path: 
     assert all_rows(path) == rows
 
 
+@pytest.mark.parametrize("is_archived", [True, False])
+def test_a_disk_that_fails_is_named_too(path: Path, tmp_path: Path, *, is_archived: bool) -> None:
+    broken = tmp_path / ("n" * 300)  # The system refuses to look for this name at all.
+    if is_archived:
+        files(path)[0].unlink()
+        with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+            raw.execute(MARK_ARCHIVED, (str(broken), 1))
+    error, text = (LogArchived, "mount the disk") if is_archived else (LogError, "cannot be read: File name too long")
+    with closing(SqliteLogReader(path, sealed=None if is_archived else broken)) as reader:
+        with pytest.raises(error, match=text) as caught:
+            list(reader.commits())
+        assert type(caught.value) is error
+
+
 def test_a_segment_that_is_archived_while_it_is_wanted_is_found(path: Path, tmp_path: Path) -> None:
     disk, file = tmp_path / "disk", files(path)[0]
     disk.mkdir()
