@@ -195,13 +195,14 @@ def _switch(staged: Path, db: Path, now_ms: int, bring_new_segments: Callable[[]
     old_files = sorted(path for path in companion_files(db) if path != old_segments)
     database_files = [db, *(sibling_path(db, suffix) for suffix in BOUND)]
     head, cursors = head_path(db), [path for path in old_files if path.name.startswith(f"{db.name}.cursors")]
-    aside = _new_folder(db, now_ms) if old_files else None
+    has_segments = any(unlisted_segments(old_segments, []))
+    aside = _new_folder(db, now_ms) if old_files or has_segments else None
     if aside is not None:
         is_whole = empty_wal(db)
         for path in (*database_files, head):
             if path.exists():
                 _link_or_copy(path, aside)
-        if old_segments.is_dir():
+        if has_segments:
             make_folder(aside / old_segments.name)
             for path in unlisted_segments(old_segments, []):
                 _link_or_copy(path, aside / old_segments.name)

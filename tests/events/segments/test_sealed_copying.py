@@ -52,6 +52,16 @@ def test_both_logs_have_their_own_segments_afterwards(path: Path) -> None:
     assert [len(list(sealed_folder(one).iterdir())) for one in (path, aside / path.name)] == [2, 2]
 
 
+def test_segments_whose_log_was_lost_are_kept(path: Path) -> None:
+    names = sorted(file.name for file in sealed_folder(path).iterdir())
+    for file in path.parent.glob(f"{path.name}*"):
+        if file.is_file():
+            file.unlink()
+    _, aside = put_back(path.parent / "copy.backup", path, replace_newer=True, now_ms=0)
+    assert aside is not None
+    assert sorted(file.name for file in sealed_folder(aside / path.name).iterdir()) == names
+
+
 def test_a_log_that_is_set_aside_takes_its_segments_along(path: Path) -> None:
     rows = all_rows(path)
     aside = set_aside(path, 0)
