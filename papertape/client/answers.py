@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
@@ -43,7 +44,8 @@ class Retries:
         """
         if isinstance(outcome, httpx.Response) and outcome.status_code not in BUSY:
             return None
-        asked_s = float(outcome.headers.get("retry-after", 0)) if isinstance(outcome, httpx.Response) else 0.0
+        asked = outcome.headers.get("retry-after", "") if isinstance(outcome, httpx.Response) else ""
+        asked_s = float(asked) if asked.isdecimal() else 0.0  # A proxy may name a date.
         pause_s = min(PAUSE_S_MAX, max(self._pause_s, asked_s))
         self._pause_s *= 2.0
         if self._clock() + pause_s <= self._until_s:
@@ -67,8 +69,9 @@ def decode(call: Call[T], response: httpx.Response) -> T:
 def problem_of(response: httpx.Response) -> ApiProblem:
     """Return the error for a refusal, whose content was read."""
     if response.headers.get("content-type", "").startswith(MEDIA_TYPE):
-        problem = msgspec.json.decode(response.content, type=Problem)
-        return ApiProblem(problem.status, problem.type, problem.detail or problem.title)
+        with suppress(msgspec.MsgspecError):  # It may be that of a proxy.
+            problem = msgspec.json.decode(response.content, type=Problem)
+            return ApiProblem(problem.status, problem.type, problem.detail or problem.title)
     return ApiProblem(response.status_code, "", response.reason_phrase)
 
 

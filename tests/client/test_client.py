@@ -214,6 +214,14 @@ async def test_a_refusal_is_an_error_with_status_type_and_reason(call: Call[Any]
     assert str(refusal.value)
 
 
+def test_a_refusal_of_another_program_is_an_error_with_its_status() -> None:
+    headers = {"content-type": "application/problem+json"}
+    refusals = httpx.MockTransport(lambda _: httpx.Response(502, headers=headers, content=b'{"title": "no"}'))
+    with Client(transport=refusals) as client, pytest.raises(ApiProblem, match="Bad Gateway") as refusal:
+        client.ask(calls.arena())
+    assert refusal.value.status == 502
+
+
 @in_loop
 async def test_a_server_that_is_not_there_is_named_after_the_patience_is_over() -> None:
     with listen("127.0.0.1", 0) as free:
@@ -229,6 +237,10 @@ async def test_a_server_that_is_not_there_is_named_after_the_patience_is_over() 
         (lambda: httpx.Response(503), [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0]),
         (lambda: httpx.Response(503, headers={"retry-after": "5"}), [5.0, 5.0, 5.0, 5.0, 5.0, 8.0]),
         (lambda: httpx.Response(503, headers={"retry-after": "9999"}), [PAUSE_S_MAX] * 3),
+        (
+            lambda: httpx.Response(503, headers={"retry-after": "Mon, 01 Jan 2035 00:00:00 GMT"}),
+            [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0],
+        ),
         (lambda: httpx.Response(422), []),
     ],
 )
