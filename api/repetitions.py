@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -60,20 +61,17 @@ class Repetitions:
         self._forget_old()
         first = self._known.get(key)
         if first is None:
-            first = _Repeatable(asked, self._clock(), asyncio.ensure_future(make()))
-            self._known[key] = first
+            first = self._known[key] = _Repeatable(asked, self._clock(), asyncio.ensure_future(make()))
+            first.answer.add_done_callback(partial(self._forget_unless_final, key, first))
         elif first.asked != asked:
             raise HTTPException(422, f"the {HEADER} {key!r} was used for another request")
-        return await self._answer(key, first)
-
-    async def _answer(self, key: str, first: _Repeatable) -> Response:
-        """Return the answer; a client that hangs up does not end the command."""
-        try:
-            answer = await asyncio.shield(first.answer)
-        finally:
-            if first.answer.done() and not _is_final(first.answer):
-                self._known.pop(key, None)
+        answer = await asyncio.shield(first.answer)  # A client that hangs up does not end the command.
         return Response(answer.body, answer.status_code, answer.headers)
+
+    def _forget_unless_final(self, key: str, first: _Repeatable, answer: asyncio.Task[Response]) -> None:
+        """Forget a request that changed nothing, whether or not its client still waits for the answer."""
+        if not _is_final(answer) and self._known.get(key) is first:
+            del self._known[key]
 
     def _forget_old(self) -> None:
         oldest_s = self._clock() - KEPT_S

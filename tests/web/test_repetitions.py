@@ -109,6 +109,20 @@ async def test_what_nobody_took_may_be_repeated_and_an_unknown_outcome_stays_unk
 
 
 @in_loop
+async def test_a_refusal_that_nobody_waited_for_is_not_the_answer_to_a_repetition() -> None:
+    repetitions, make = Repetitions(), Counter(error=HTTPException(409, "tripped already"))
+    make.go.clear()
+    sent = asyncio.ensure_future(repetitions.once(request("a"), make))
+    await asyncio.sleep(0.01)
+    sent.cancel()
+    await asyncio.gather(sent, return_exceptions=True)
+    make.go.set()
+    await asyncio.sleep(0.01)
+    make.error = None
+    assert (await repetitions.once(request("a"), make)).body == b"2"
+
+
+@in_loop
 async def test_keys_are_forgotten_after_a_day_and_beyond_a_number() -> None:
     now_s = 0.0
     repetitions, make = Repetitions(lambda: now_s), Counter()
