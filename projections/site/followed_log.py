@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from papertape.events.bus import Bus
 from papertape.events.checkpoints.postings import Candidates, PostingQuery, Postings, all_candidates
 from papertape.events.checkpoints.store import Checkpoint
-from papertape.events.errors import LogDamaged, LogReplaced, SnapshotRefused
+from papertape.events.errors import LogArchived, LogDamaged, LogReplaced, SnapshotRefused
+from papertape.events.log import Recorded
 from papertape.projections.host import Announcer, Cursor, fold
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.fork import fork
@@ -31,7 +32,7 @@ from papertape.projections.site.view_cache import ViewCache
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papertape.events.log import LogReader, Recorded
+    from papertape.events.log import LogReader
     from papertape.projections.site.views import Views
 
 T = TypeVar("T")
@@ -224,8 +225,9 @@ class FollowedLog:
             views = await self._load(gap[0]) or self._make_views()
             since = _SinceCheckpoint(views.seq)
             while views.seq < gap[1]:
-                started_s = loop.time()
-                page, row_hash = await self._page(views.seq, since.seq)
+                started_s, page, row_hash = loop.time(), list[Recorded](), b""
+                with suppress(LogArchived):  # The gap is filled at a start with the disk of the archive.
+                    page, row_hash = await self._page(views.seq, since.seq)
                 if not page:
                     return
                 await self._fold(views, page)

@@ -15,16 +15,22 @@ import pytest
 
 from papertape.api.views.history import run_search
 from papertape.events.bus import Bus
-from papertape.events.errors import LogDamaged
+from papertape.events.errors import LogArchived, LogDamaged
 from papertape.events.log import Entry
-from papertape.events.units import MINUTE_MS
+from papertape.events.log_thread import LogThread
+from papertape.events.segments.archiving import archive
+from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.tail import make_tail
+from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.persistence.append_only import CHUNK_LENGTH
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.packing import CHUNKS_CACHED_MAX
 from papertape.projections.site.event_query import EventFilter, Search
+from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 from tests.build import DAY_0_MS, candle, tripped
-from tests.events.loop import in_loop
+from tests.events.loop import RECORDED_AT_MS, in_loop
+from tests.events.segments.logs import write_sealed
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
@@ -34,7 +40,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.events.log import Recorded
-    from papertape.projections.site.timeline import LogTimeline
 
 LENGTH = 18 * DISTANCE_EVENTS
 
@@ -249,6 +254,31 @@ async def test_where_nothing_can_be_written_the_page_still_shows_everything(tmp_
         assert portrait(await here.followed.as_of(300)) == portrait(here.folded(300))
         assert not task.done()
     assert len(folder.warnings) == 1
+
+
+@in_loop
+async def test_a_lost_checkpoint_of_archived_events_leaves_the_page_running(tmp_path: Path) -> None:
+    path, there = tmp_path / "log.db", ViewsFolder(tmp_path / "views")
+    head = await write_sealed(path, rows=150, seals=(200,))
+
+    def timeline() -> LogTimeline:
+        return LogTimeline(lambda: (make_tail(path), LogThread(lambda: SqliteLogReader(path))), Views, there.open(), 8)
+
+    async with following(first := timeline()):
+        await until_near(first)
+    archive(path, RECORDED_AT_MS + DAY_MS, tmp_path / "disk")
+    (tmp_path / "disk").rename(tmp_path / "unplugged")
+    there.execute(SPOILERS["lost ones"])
+    async with following(second := timeline()) as task:
+        assert await second.wait_beyond(head.seq - 1) == head.seq
+        await asyncio.sleep(0.2)
+        assert (task.done(), second.statistics().near_everywhere) == (False, False)
+        with pytest.raises(LogArchived):
+            await second.as_of(30)
+    (tmp_path / "unplugged").rename(tmp_path / "disk")
+    async with following(third := timeline()):
+        await until_near(third)
+        assert (await third.as_of(30)).seq == 30
 
 
 def test_files_of_other_versions_that_cannot_be_deleted_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
