@@ -15,6 +15,8 @@ from papertape.events.beside import sibling_path
 from papertape.events.copying import RESTORING
 from papertape.events.durable import rename_durably
 from papertape.events.errors import UsageError
+from papertape.events.segments.folder import SEALED
+from papertape.events.segments.unsealing import UNSEALING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 BESIDE_LOG: Final = (
     *("-wal", "-shm", "-journal", ".head", ".lock", ".proof", ".cursors", ".sock", ".told", ".replaying", ".stacks"),
-    *(".alerts.log", ".snapshots", ".folds", RESTORING),
+    *(".alerts.log", ".snapshots", ".folds", SEALED, UNSEALING, RESTORING),
 )
 """What an engine, its page and a restore keep beside a log, by what is appended to the log's name."""
 

@@ -21,9 +21,11 @@ PACED = ("run", "--feed", "sim", "--json", "--db", "log.db", "--speed", "60", "-
 @pytest.mark.parametrize("option", ["--csv", "--fills"])
 def test_trades_are_not_written_over_a_part_of_their_log(tmp_path: Path, option: str) -> None:
     db = write_log(tmp_path / "d.db")
-    (tmp_path / "d.db.snapshots").mkdir(exist_ok=True)
+    parts = [tmp_path / "d.db.snapshots" / "t.csv", tmp_path / "d.db.sealed" / "000000000001.segment"]
+    for part in parts:
+        part.parent.mkdir(exist_ok=True)
     before = {path: path.read_bytes() for path in tmp_path.glob("d.db*") if path.is_file()}
-    for path in (*log_files(db), tmp_path / "d.db.snapshots" / "t.csv"):
+    for path in (*log_files(db), *parts):
         done = run("trades", "--db", db, option, path)
         assert (done.exit_code, "this file is also an input" in done.stderr) == (2, True), path
     assert {path: path.read_bytes() for path in tmp_path.glob("d.db*") if path.is_file()} == before
