@@ -19,7 +19,7 @@ from papertape.events.errors import LogArchived, LogDamaged
 from papertape.events.log import Entry
 from papertape.events.log_thread import LogThread
 from papertape.events.segments.archiving import archive
-from papertape.events.sqlite_log import SqliteLogReader
+from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.events.tail import make_tail
 from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.persistence.append_only import CHUNK_LENGTH
@@ -29,8 +29,8 @@ from papertape.projections.site.event_query import EventFilter, Search
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 from tests.build import DAY_0_MS, candle, tripped
-from tests.events.loop import RECORDED_AT_MS, in_loop
-from tests.events.segments.logs import write_sealed
+from tests.events.loop import RECORDED_AT_MS, clock_ms, in_loop
+from tests.events.segments.logs import append_rows, write_sealed
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
@@ -271,7 +271,12 @@ async def test_a_lost_checkpoint_of_archived_events_leaves_the_page_running(tmp_
     there.execute(SPOILERS["lost ones"])
     async with following(second := timeline()) as task:
         assert await second.wait_beyond(head.seq - 1) == head.seq
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # The gap is found by then.
+        log = await SqliteEventLog.open(path, clock_ms=clock_ms)
+        await append_rows(log, 1)
+        await log.close()
+        assert await second.wait_beyond(head.seq) == head.seq + 2
+        await asyncio.sleep(0.1)
         assert (task.done(), second.statistics().near_everywhere) == (False, False)
         with pytest.raises(LogArchived):
             await second.as_of(30)
