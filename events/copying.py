@@ -24,7 +24,13 @@ from papertape.events.failpoints import hit
 from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
 from papertape.events.log import Head
 from papertape.events.segments.catalogue import FREE_SPACE, is_mostly_free
-from papertape.events.segments.folder import bring_segments, check_segments, sealed_folder, unlisted_segments
+from papertape.events.segments.folder import (
+    SHARED,
+    bring_segments,
+    check_segments,
+    sealed_folder,
+    unlisted_segments,
+)
 from papertape.events.sqlite_file import BUSY_TIMEOUT_S, INSERT, connect_to_read, holds_log, translate_driver_errors
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 
@@ -284,7 +290,7 @@ def companion_files(db: Path) -> Iterator[Path]:
         yield db
     for path in db.parent.glob(f"{escape(db.name)}[.-]*"):
         rest = path.name.removeprefix(db.name)
-        if rest not in (".lock", RESTORING) and not rest.startswith(REPLACED) and not rest.endswith(".backup"):
+        if rest not in (".lock", RESTORING, SHARED) and not rest.startswith(REPLACED) and not rest.endswith(".backup"):
             yield path
 
 

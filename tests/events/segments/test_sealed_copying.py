@@ -62,6 +62,17 @@ def test_segments_whose_log_was_lost_are_kept(path: Path) -> None:
     assert sorted(file.name for file in sealed_folder(aside / path.name).iterdir()) == names
 
 
+def test_segments_of_backups_beside_the_log_stay_with_the_backups(path: Path) -> None:
+    backup = path.with_name(f"{path.name}-20260101T000000Z-000000000040.backup")
+    shutil.move(path.parent / "copy.backup", backup)
+    shutil.move(sealed_folder(path.parent / "copy.backup"), sealed_folder(backup))
+    rows = all_rows(backup)
+    put_back(backup, path, replace_newer=True, now_ms=0)
+    assert all_rows(backup) == all_rows(path) == rows
+    assert set_aside(path, 0) is not None
+    assert all_rows(backup) == rows
+
+
 def test_a_log_that_is_set_aside_takes_its_segments_along(path: Path) -> None:
     rows = all_rows(path)
     aside = set_aside(path, 0)
