@@ -29,8 +29,9 @@ class Chunk:
     @property
     def items(self) -> tuple[Any, ...]:
         """The items. Raises SnapshotRefused if the place where they are stored cannot be trusted."""
-        if self._items is not None:
-            return self._items
+        items = self._items  # Once: a thread that stores the chunk may release them now.
+        if items is not None:
+            return items
         assert self._load is not None, "a chunk is in memory or stored"
         return self._load(self.key)
 

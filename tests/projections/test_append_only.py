@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.projections.persistence.append_only import CHUNK_LENGTH, AppendOnlyList
+from papertape.projections.persistence.append_only import CHUNK_LENGTH, AppendOnlyList, Chunk
 from papertape.projections.persistence.fork import fork
 from tests.support import examples
 
@@ -33,3 +33,16 @@ def test_a_fork_shares_full_chunks_and_grows_independently() -> None:
         twin.append(-number)
     assert list(found) == list(range(2 * CHUNK_LENGTH + 7))
     assert list(twin)[len(found) :] == [-number for number in range(CHUNK_LENGTH)]
+
+
+class ReleasedWhenRead(Chunk):
+    """A chunk that another thread stores as soon as its items have been looked at."""
+
+    @property
+    def _items(self) -> tuple[int, ...] | None:  # type: ignore[override]
+        self.reads = getattr(self, "reads", 0) + 1
+        return (1, 2) if self.reads == 1 else None
+
+
+def test_a_chunk_that_is_stored_by_another_thread_meanwhile_is_read() -> None:
+    assert ReleasedWhenRead.__new__(ReleasedWhenRead).items == (1, 2)
