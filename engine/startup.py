@@ -18,6 +18,7 @@ from papertape.engine.command_queue import CommandQueue, command_events
 from papertape.engine.integrity import Integrity
 from papertape.engine.loop import SNAPSHOT_EVERY_EVENTS, Loop
 from papertape.engine.recovery import RecoveredState, recover
+from papertape.engine.redecision import BRANCH_FEED
 from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION, PAUSED_TO_WARM_UP
 from papertape.engine.reducer.reducer import is_new
 from papertape.engine.reducer.snapshot_codec import state_digest
@@ -28,7 +29,7 @@ from papertape.engine.strategy_registry import code_digest
 from papertape.events import durable
 from papertape.events.beside import sibling_path
 from papertape.events.bus import Bus
-from papertape.events.errors import ConfigError, LogDamaged, LogError
+from papertape.events.errors import CommandRefused, ConfigError, LogDamaged, LogError
 from papertape.events.facts import (
     CONFIGURATION,
     ContractListed,
@@ -193,6 +194,8 @@ async def submit_offline(
     log = await SqliteEventLog.open(settings.db, clock_ms=clock.now_ms)
     try:
         loop = _recover_engine(settings, log, clock, warn).loop
+        if loop.state.anchor is not None and loop.state.anchor.feed == BRANCH_FEED:
+            raise CommandRefused(f"{settings.db} is a what-if branch, which takes no commands")
         accepted = await loop.order(partial(command_events, command=command, load=settings.load))
         loop.adopt_code()
         await loop.snapshot()

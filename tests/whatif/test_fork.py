@@ -146,6 +146,8 @@ def test_it_says_where_it_comes_from_and_no_engine_continues_it(home: Path) -> N
     head = len(events)
     done = papertape(home, "run", "--feed", "sim", "--speed", "max", "--until-end", "--db", "branch.db")
     assert done.returncode == 4
+    done = papertape(home, "kill", "--why", "a test", "--db", "branch.db")
+    assert (done.returncode, "takes no commands" in done.stderr) == (1, True)
     assert len(recorded(branch)) == head
 
 
