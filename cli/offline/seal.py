@@ -103,7 +103,7 @@ def _seal_text(report: SealReport, older_than: str) -> str:
     return (
         f"sealed {report.events:,} events in {segments} of {sealed_folder(real_path(report.db))}: "
         f"{report.segment_bytes / 1e6:,.1f} MB, {each:.1f} bytes an event\n"
-        f"{report.db} has {report.log_bytes / 1e6:,.1f} MB now\n"
+        f"{report.db} is {report.log_bytes / 1e6:,.1f} MB now\n"
     )
 
 
