@@ -24,14 +24,14 @@ Updates the papertape in this folder to the newest commit of its branch:
   3 backup   of the living log, restored and folded to the same state before anything else
   4 build    the new image, while the old version runs
   5 fold     the new image reads the backup: it must reach the same state
-  6 decide   both images decide again on the inputs in the backup: every difference is shown
+  6 decide   both images decide again on the inputs in the backup: differences are shown
   7 switch   the old version stops (SIGTERM, snapshot), the new one starts on the same data
   8 ready    its replay is watched until /ready says 200; else the old image starts again
 
   --dry-run           say what would be done, and do nothing
   --no-pull           deploy the commit that is checked out
-  --accept-digest     go on where the new version folds the log to another state
-  --accept-decisions  go on where the new version decides differently, on purpose
+  --accept-digest     go on if the new version folds the log to another state
+  --accept-decisions  go on if the new version decides differently, on purpose
   --help              this text
 
 It never deletes data and never touches .env or papertape.toml. A tripped kill switch stays tripped.
@@ -155,7 +155,7 @@ fold() {
     fi
 }
 
-# The old version decides what to expect; one that does not know the command is known by its recorded decisions.
+# The old version decides what to expect; if it does not know the command, its recorded decisions are expected.
 decide() {
     [ -n "$backup_file" ] || return 0
     local code=0 from=()
@@ -163,7 +163,7 @@ decide() {
     if in_image "$old_image" decide-diff "$backup_file" "${from[@]}" --write - >"$DECISIONS" 2>/dev/null </dev/null; then
         in_image "$IMAGE:$commit" decide-diff "$backup_file" --expect - 2>&1 <"$DECISIONS" || code=$?
     else
-        say "the old version cannot write what it decides; the recorded decisions stand for it"
+        say "the old version cannot write what it decides; comparing with the recorded decisions instead"
         in_image "$IMAGE:$commit" decide-diff "$backup_file" "${from[@]}" 2>&1 </dev/null || code=$?
     fi
     rm -f "$DECISIONS"

@@ -53,7 +53,7 @@ async def run_beside(bus: Bus, module: str, *arguments: str) -> Outcome:
     if bus.closed:
         return Outcome()
     text = errors.decode(errors="replace").strip()[-TEXT_CHARS_MAX:]
-    return Outcome(failure=text or f"it ended with {process.returncode}")
+    return Outcome(failure=text or f"it exited with {process.returncode}")
 
 
 async def _communicate(process: asyncio.subprocess.Process, bus: Bus) -> tuple[bytes, bytes]:

@@ -53,7 +53,7 @@ SUFFIX = ".backup"
 PROVING = ".proving-"
 """The prefix of the folder in which a copy is verified."""
 PROVEN = "proven"
-"""The folder beside the shared segments with the states that were proven at the end of one."""
+"""The folder, beside the shared segments, with the state proven at the end of each."""
 LOGS_FREE_MIN = 2
 """A backup and its verification need this many times the log's size."""
 CLOCK_AHEAD_MS_MAX = HOUR_MS

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from papertape.events.sqlite_log import SqliteEventLog
 
 FIRST_AFTER_S: Final = 3_600.0
-"""An hour in which an upgrade can still be undone: the version before cannot read a log that was sealed."""
+"""An hour in which an upgrade can still be undone: older versions cannot read a sealed log."""
 CHECK_EVERY_S: Final = 600.0
 RETRY_AFTER_S: Final = 3_600.0
 DELETED_ROWS_MAX: Final = 16
-"""Deleting so many takes about as long as an append, which may wait behind it."""
+"""Deleting this many takes about as long as an append, which may wait behind it."""
 DELETE_EVERY_S: Final = 0.1
 
 

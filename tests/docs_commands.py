@@ -148,7 +148,7 @@ class FreshFolder:
         return said
 
     def _serve(self, command: ShellCommand) -> subprocess.Popen[bytes]:
-        """Start a command that runs until Ctrl-C; return when its page shows a log, or when it has said its address."""
+        """Start a command that runs until Ctrl-C; return once its page shows a log or its address is printed."""
         output = self._served_output
         process, ends_s = self._start(command, output), time.monotonic() + PATIENCE_S
         is_ready = False

@@ -104,7 +104,7 @@ def refold(
 
 def seal(
     older_than: Annotated[
-        str, typer.Option("--older-than", metavar="DURATION", help="Seal what is older, such as 1d or 12h.")
+        str, typer.Option("--older-than", metavar="DURATION", help="Seal events older than this, such as 1d or 12h.")
     ] = "1d",
     db: DbOption = None,
     config: ConfigOption = None,
@@ -117,7 +117,7 @@ def seal(
 
 
 def unseal(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Make one file of a sealed log again, which older versions of papertape read."""
+    """Make one file of a sealed log again, in the form that older versions of papertape read."""
     from papertape.cli.offline.seal import unseal as unseal_log
 
     unseal_log(db, config, as_json=as_json)
@@ -125,7 +125,9 @@ def unseal(db: DbOption = None, config: ConfigOption = None, as_json: JsonOption
 
 def archive(
     before: Annotated[str, typer.Option(metavar="TIME", help="Move segments that end before this time, UTC.")],
-    to: Annotated[Path, typer.Option(metavar="FOLDER", help="A folder on another disk, for segments alone.")],
+    to: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="A folder on another disk that holds nothing but segments.")
+    ],
     db: DbOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -48,13 +48,13 @@ def download(
 
 
 def sample(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the files.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder for the files.")],
     symbol: Annotated[
         list[str] | None,
         typer.Option("--symbol", metavar="SYMBOL", help="A perpetual (default: BTCUSDT and ETHUSDT). May be repeated."),
     ] = None,
     days: Annotated[
-        int, typer.Option("--days", min=1, max=3_650, metavar="N", help="How many, from 2025-01-01.")
+        int, typer.Option("--days", min=1, max=3_650, metavar="N", help="How many days, from 2025-01-01 on.")
     ] = 365,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same market.")] = 7,
     as_json: JsonOption = False,

@@ -194,10 +194,11 @@ def decide_diff(
         ),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Decide from this time on; before it as recorded.")
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Decide from this time on; before it, all is as recorded."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="Decide to this time (default: the newest event).")
+        str | None, typer.Option("--to", metavar="TIME", help="Decide until this time (default: the newest event).")
     ] = None,
     write: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write this version's decisions; - is stdout.")
@@ -211,7 +212,7 @@ def decide_diff(
     """Decide again on the inputs of a log, and list every decision that differs, with its cause.
 
     Candles, signals, commands and configurations are taken as recorded. The other side is what the log holds, or what
-    another version wrote. Unlike `verify` it goes on after a difference, and shows both results. Exits with 6 if a
+    another version wrote. Unlike `verify`, it continues after a difference, and shows both results. Exits with 6 if a
     decision differs.
     """
     from papertape.cli.render.decide_diff import show_report
@@ -240,7 +241,7 @@ def fork(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Branch off a log, to see what would have happened under another configuration from a moment on.
+    """Write a what-if branch of a log: what another configuration would have done from a moment on.
 
     The new log holds the events up to that moment as recorded, then a changed configuration, then the recorded inputs
     with new decisions. It is complete: every command that reads a log opens it, but no engine continues it.

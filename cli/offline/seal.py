@@ -99,10 +99,11 @@ def _seal_text(report: SealReport, older_than: str) -> str:
     if not report.segments:
         return f"nothing to seal: no event in {report.db} but the newest is older than {older_than}\n"
     each = report.segment_bytes / report.events
+    segments = "1 segment" if report.segments == 1 else f"{report.segments:,} segments"
     return (
-        f"sealed {report.events:,} events in {report.segments} segments of {sealed_folder(real_path(report.db))}: "
+        f"sealed {report.events:,} events in {segments} of {sealed_folder(real_path(report.db))}: "
         f"{report.segment_bytes / 1e6:,.1f} MB, {each:.1f} bytes an event\n"
-        f"{report.db} has {report.log_bytes / 1e6:,.1f} MB now\n"
+        f"{report.db} is {report.log_bytes / 1e6:,.1f} MB now\n"
     )
 
 

@@ -78,7 +78,7 @@ class ChangedSettings:
         known = {one.strategy.name: one.configured.risk["capital_usdt"] for one in state.runners}
         if changed.risk["capital_usdt"] != known.get(event.strategy, changed.risk["capital_usdt"]):
             raise ConfigError(
-                f"{event.strategy} has begun with its capital already: another one needs a log of its own"
+                f"{event.strategy} has already started with its capital; another capital needs a log of its own"
             )
         if changed != event and event.strategy in self.strategies:
             changed = replace(changed, code_digest=code_digest([self.strategies[event.strategy]]))

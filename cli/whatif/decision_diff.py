@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
 
 DIFFERENCES_MAX: Final = 100_000
-"""So many differences are kept in detail; the others are counted."""
+"""How many differences are kept in detail; the others are counted."""
 UNKNOWN: Final = "unknown: code and settings are the same by their digests"
 
 CauseKind = Literal["parameter", "limit", "setting", "code", "runner", "unknown"]

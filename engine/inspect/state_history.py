@@ -35,7 +35,7 @@ STEP_EVENTS_MAX: Final = 2_048
 """Events folded in one turn of the thread, about 20 ms, before others get theirs."""
 QUERIES_WAITING_MAX: Final = 64
 REFUSALS_MAX: Final = 2
-"""So often a query starts again because a stored state cannot be trusted: each walker may have one."""
+"""How often a query may start again because a stored state cannot be trusted: each walker may have one."""
 PREFOLD_RESTS: Final = 3
 """After each step of `prefold` it rests this many times as long as the step took."""
 

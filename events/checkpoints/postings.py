@@ -1,7 +1,7 @@
 """Where in a log events of a type, a strategy or a symbol are: the index beside the checkpoints.
 
-Of most types every event is a point. Of the steady streams of market data only the runs are kept in which a symbol had
-them. What the index names may match; what it does not name, in the part of the log that it covers, does not.
+For most types, every event is a point. For the steady streams of market data, only the runs in which a symbol had them
+are kept. What the index names may match; what it does not name, in the part of the log that it covers, does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 POINTS_MAX: Final = 64
-"""Found at once; a page of a search needs about as many."""
+"""How many matches are found at once: about as many as a page of a search needs."""
 ANY: Final = "*"
 """The symbol of an event that concerns several."""
 SETUP: Final = """

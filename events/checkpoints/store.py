@@ -64,7 +64,7 @@ _SEQS: Final = "SELECT seq FROM checkpoints INDEXED BY checkpoints_by_time"
 class Checkpoint(Struct, frozen=True):
     """The place of a state in the log: its last event, and the hash of the row that ends there.
 
-    No candle up to the event closed later than `at_ms`, where the fold knows that.
+    No candle up to the event closed later than `at_ms`, if the fold knows that.
     """
 
     seq: int

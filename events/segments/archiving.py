@@ -70,7 +70,7 @@ def _check_folder(folder: Path, own: Path) -> None:
     others = sorted({path.name for path in folder.iterdir()} - {path.name for path in folder.glob(PATTERN)})
     others = [name for name in others if not name.startswith(".")]
     if others:
-        raise UsageError(f"{folder} is not empty: it holds {others[0]}; name a folder for segments alone")
+        raise UsageError(f"{folder} is not empty: it holds {others[0]}; name one that holds only segments")
 
 
 def _move(db: Path, sealed: Sealed, folder: Path) -> None:

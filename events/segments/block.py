@@ -1,7 +1,7 @@
 """A block: a run of commits in one compressed piece of a segment, which is read without any other.
 
-The events of a block stand in lanes: one for each type, or for each type and symbol where the market brings many. The
-lanes of a type form a table of columns; the number of each event's lane gives their order. A row that would not be
+The events of a block are grouped in lanes: one for each type, or for each type and symbol where the market brings many.
+The lanes of a type form a table of columns; the number of each event's lane gives their order. A row that would not be
 encoded to the same bytes again is kept verbatim.
 """
 
@@ -34,7 +34,7 @@ else:
 
 LEVEL: Final = 15
 CONTENT_BYTES_MAX: Final = 1 << 28
-"""The longest content of a block; that of an ordinary one is about 200 KB."""
+"""The longest content of a block; an ordinary one has about 200 KB."""
 _MARKET: Final = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 
 
@@ -287,7 +287,7 @@ class BlockReader:
 def _decompress(packed: bytes, size: int) -> bytes:
     """Return exactly `size` bytes. Raise ValueError or ZstdError if there are others."""
     if not 0 <= size <= CONTENT_BYTES_MAX:
-        raise ValueError(f"a content of {size} bytes is none")
+        raise ValueError(f"a content cannot have {size} bytes")
     decompressor = zstd.ZstdDecompressor()
     content = decompressor.decompress(packed, size + 1)
     if len(content) != size or not decompressor.eof or decompressor.unused_data:

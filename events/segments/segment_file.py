@@ -27,9 +27,9 @@ from papertape.events.segments.block import BlockReader, pack_block
 
 MAGIC: Final = b"papertape segment 1\n"
 BLOCK_EVENTS: Final = 4_096
-"""A block is complete when it has so many events,"""
+"""A block is complete when it has this many events,"""
 BLOCK_BYTES: Final = 4 << 20
-"""or when its rows had so many bytes."""
+"""or when its rows have this many bytes."""
 INDEX_BYTES_MAX: Final = 16 << 20
 CHECKSUM_BYTES: Final = 16
 _FOOTER: Final = struct.Struct(f"<q{CHECKSUM_BYTES}s{len(MAGIC)}s")
@@ -208,7 +208,7 @@ class SegmentFile:
     def verify(self) -> None:
         """Check the file against its digest, and every row against the chain. Raise LogDamaged."""
         if self._digest() != self.info.digest:
-            raise self._damage("its digest is another")
+            raise self._damage("it does not match its digest")
         count = sum(1 for _ in self.rows())
         if count != self.info.rows:
             raise self._damage(f"it holds {count} rows instead of {self.info.rows}")
@@ -256,7 +256,7 @@ class SegmentFile:
             raise LogFromNewerVersion(self._first_seq, f"this version does not know the form of {self._path}")
         at = self._size - _FOOTER.size
         if magic != MAGIC or at < len(MAGIC):
-            raise self._damage("it is no segment, or cut off")
+            raise self._damage("it is not a segment, or is cut off")
         offset, checksum, last_magic = _FOOTER.unpack(self._read(at, _FOOTER.size))
         if last_magic != MAGIC or not 0 <= at - offset <= INDEX_BYTES_MAX:
             raise self._damage("its footer is damaged or cut off")
@@ -285,7 +285,7 @@ class SegmentFile:
     def _read(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes at `offset`. Raise LogDamaged if the file is shorter, LogError on failure."""
         if not 0 <= offset <= offset + length <= self._size:
-            raise self._damage("it is cut off, or names a place behind its end")
+            raise self._damage("it is cut off, or names a place beyond its end")
         try:
             self._file.seek(offset)
             content = self._file.read(length)

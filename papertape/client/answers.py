@@ -62,7 +62,7 @@ def decode(call: Call[T], response: httpx.Response) -> T:
     try:
         return msgspec.json.decode(response.content, type=call.answer)
     except msgspec.MsgspecError as error:
-        text = f"the answer to {call.path} has another shape; the server runs another version: {error}"
+        text = f"the answer to {call.path} has another shape; install the same version here and on the server: {error}"
         raise ApiProblem(response.status_code, "", text) from error
 
 

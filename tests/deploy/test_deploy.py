@@ -143,7 +143,7 @@ def test_recorded_decisions_stand_for_a_version_that_cannot_write_its_own(runnin
     running.release("healthy three")
     code, said = running.deploy()
     assert code == 0, said
-    assert "the recorded decisions stand for it" in said
+    assert "comparing with the recorded decisions instead" in said
     assert "decisions, as recorded" in said
 
 

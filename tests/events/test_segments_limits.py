@@ -60,9 +60,9 @@ def test_a_forged_length_is_beyond_a_limit(tmp_path: Path, changed: dict[str, in
 def test_no_more_is_decompressed_than_the_limit() -> None:
     bomb = zstd.compress(bytes(block.CONTENT_BYTES_MAX + 1), 1)
     for size, reason in (
-        (block.CONTENT_BYTES_MAX + 1, "content of"),
+        (block.CONTENT_BYTES_MAX + 1, "content cannot have"),
         (1_000, "not 1000 bytes"),
-        (1 << 40, "content of"),
+        (1 << 40, "content cannot have"),
     ):
         with pytest.raises(LogDamaged, match=reason):
             BlockReader(7, bomb, size, CODEC)

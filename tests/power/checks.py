@@ -22,13 +22,14 @@ from papertape.events.bus import Bus
 from papertape.events.copying import REPLACED
 from papertape.events.cursors import stored_positions
 from papertape.events.facts import CandleClosed, FundingRateSettled, OpenInterestObserved
+from papertape.events.segments.sealing import write_next_segment
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.projections.alerts.derive import Alerts
 from papertape.projections.telegram.text import REPEAT_MARK
 from tests.engine.parts import BUSY, busy_tape, settings
 from tests.engine.processes import papertape
 from tests.power.followers import fold_store, notifier, page_views
-from tests.power.roles import BACKUPS, LOG, NOW_MS
+from tests.power.roles import BACKUPS, LOG, NOW_MS, ROWS_DELETED, seal_end
 from tests.support import STRATEGIES
 
 if TYPE_CHECKING:
@@ -60,6 +61,24 @@ def check_engine(state: CrashState) -> None:
     assert state_digest(recovered(db, snapshots=True)) == state_digest(recovered(db, snapshots=False))
     check_alerts(db, [json.loads(line[6:]) for line in state.said if line.startswith("alert ")])
     check_folds(db)
+
+
+def check_sealed(state: CrashState) -> None:
+    """Check a log that was being sealed, and go on sealing it."""
+    check_engine(state)
+    db = state.folder / LOG
+    before = verify(db)
+    info = write_next_segment(db, seal_end(db), lambda _: None)
+
+    async def complete() -> None:
+        log = await SqliteEventLog.open(db, clock_ms=lambda: NOW_MS)
+        await log.add_segment(info)
+        while await log.delete_sealed_rows(ROWS_DELETED):
+            pass
+        await log.close()
+
+    asyncio.run(complete())
+    assert verify(db) == before
 
 
 def check_backups(state: CrashState) -> None:

@@ -19,6 +19,7 @@ from papertape.engine.backup import make_backup
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.startup import open_engine
 from papertape.events.bus import Bus
+from papertape.events.segments.sealing import write_next_segment
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.host import Cursor, follow
 from tests.engine.parts import BUSY, busy_tape, settings
@@ -37,6 +38,8 @@ BACKUPS: Final = "backups"
 BREACH_VARIABLE: Final = "POWER_BREACH"
 FACTS_A_BATCH: Final = 7
 BATCHES_A_BACKUP: Final = 12
+BATCHES_A_SEGMENT: Final = 6
+ROWS_DELETED: Final = 3
 SNAPSHOT_EVERY_EVENTS: Final = 120
 NOW_MS: Final = 1_700_000_000_000
 
@@ -119,6 +122,27 @@ def copy_once(db: Path, now_ms: int) -> None:
     say(f"backup {made.path.name} {made.seq} {made.hash}")
 
 
+async def seal(folder: Path) -> None:
+    """Run an engine and seal everything but the newest events meanwhile, in several segments."""
+    db, tape = folder / LOG, busy_tape(BUSY)
+    what = settings(db, snapshot_every_events=SNAPSHOT_EVERY_EVENTS)
+    async with open_engine(what, tape.contracts, ManualClock(NOW_MS), warn) as engine:
+        engine.bus = engine.loop.bus = SayingBus(engine.log)
+        for number, batch in enumerate(batches(0, 300)):
+            await engine.loop.take(batch)
+            if number % BATCHES_A_SEGMENT == 0:
+                end_seq = await asyncio.to_thread(seal_end, db)
+                info = await asyncio.to_thread(write_next_segment, db, end_seq, lambda _: None)
+                await engine.log.add_segment(info)
+            await engine.log.delete_sealed_rows(ROWS_DELETED)
+
+
+def seal_end(db: Path) -> int:
+    """Return the end of the next segment: that of the last row but one."""
+    with closing(SqliteLogReader(db)) as reader:
+        return reader.end_at_or_before(reader.head().seq - 1).seq
+
+
 def restore(folder: Path) -> None:
     """Put the one backup in the place of the log, by the command of the owner."""
     [backup] = (folder / BACKUPS).iterdir()
@@ -156,6 +180,8 @@ def main(role: str, folder: str, *arguments: str) -> None:
             asyncio.run(live(Path(folder), *map(int, arguments)))
         case "backup":
             asyncio.run(back_up(Path(folder)))
+        case "seal":
+            asyncio.run(seal(Path(folder)))
         case "restore":
             restore(Path(folder))
         case "papertape":

@@ -13,7 +13,7 @@ from papertape.events.facts import EngineStopped
 from papertape.events.failpoints import VARIABLE
 from papertape.events.log import Entry
 from papertape.events.sqlite_log import SqliteEventLog
-from tests.power.checks import SIM, check_backups, check_engine, check_program, check_restore
+from tests.power.checks import SIM, check_backups, check_engine, check_program, check_restore, check_sealed
 from tests.power.recorder import Step
 from tests.power.roles import BACKUPS, LOG, NOW_MS, live
 from tests.support import STRATEGIES
@@ -88,6 +88,7 @@ SCENARIOS: Final = {
         Scenario("engine", (("live", "0", "300"), ("live", "300", "420")), check_engine, weight=3),
         Scenario("killed", (("live", "0", "90"), ("live", "90", "120")), check_engine, killed_at=KILLED_AT, weight=2),
         Scenario("backup", (("backup",),), check_backups, weight=2),
+        Scenario("seal", (("seal",),), check_sealed, weight=2),
         Scenario("restore", (("restore",),), check_restore, write_log_and_backup),
         Scenario("restore-without-chat", (("restore",),), check_restore, write_log_without_chat),
         Scenario("up", (("papertape", "up", "--port", "0", *PACED, *SIM),), check_program, variables=DIES_ONCE),

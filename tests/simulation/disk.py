@@ -31,8 +31,8 @@ FSYNC_S: Final = (0.000_5, 0.001, 0.004)
 class SimulatedDisk:
     """The state of the disk.
 
-    So many of the next commits fail with an unknown outcome (`bad_commits`), and of the next writes of files beside the
-    log (`bad_writes`).
+    The next `bad_commits` commits fail with an unknown outcome, and so do the next `bad_writes` writes of files beside
+    the log.
     """
 
     def __init__(self, chance: Random) -> None:

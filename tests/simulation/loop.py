@@ -103,7 +103,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """As ever, a little late."""
+        """Schedule a callback, which fires a little late."""
         late_s = next(self._late) if delay > 0.0 else 0.0
         return self.call_at(self._timers.now_s + delay + late_s, callback, *args, context=context)
 
