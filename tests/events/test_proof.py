@@ -18,14 +18,13 @@ from papertape.events.head_file import head_path
 from papertape.events.log import Head
 from papertape.events.proof import Proof, proof_path, read_proof, write_proof
 from papertape.events.proving import ROUND_MS_MAX, SLICE_S, Orphaned, Throttle, prove
-from papertape.events.segments import segment_file
 from papertape.events.segments.archiving import archive
 from papertape.events.segments.folder import sealed_folder
 from papertape.events.sqlite_log import SqliteEventLog
 from papertape.events.units import DAY_MS
 from tests.build import candles
 from tests.events.loop import RECORDED_AT_MS, clock_ms
-from tests.events.segments.logs import seal_up_to, write_sealed
+from tests.events.segments.logs import seal_up_to, small_blocks, write_sealed
 from tests.events.test_damage import tamper
 from tests.support import examples
 
@@ -213,12 +212,10 @@ def test_a_segment_is_read_once_and_again_only_when_a_week_has_passed(tmp_path: 
     assert found(path, "second") == 1
 
 
-def test_new_rows_are_proven_while_the_disk_of_an_archive_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(segment_file, "BLOCK_EVENTS", 4)
+def test_new_rows_are_proven_while_the_disk_of_an_archive_is_missing(tmp_path: Path) -> None:
     path, disk = tmp_path / "log.db", tmp_path / "disk"
-    asyncio.run(write_sealed(path, rows=10, seals=(12,)))
+    with small_blocks():
+        asyncio.run(write_sealed(path, rows=10, seals=(12,)))
     proof = prove(path, "life", NO_PAUSE)
     middle = Head(6, kept_hash(path, 6))
     archive(path, RECORDED_AT_MS + DAY_MS, disk)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import itertools
-import os
 import random
 import sqlite3
 from contextlib import closing
@@ -284,16 +282,6 @@ async def test_a_lost_checkpoint_of_archived_events_leaves_the_page_running(tmp_
     async with following(third := timeline()):
         await until_near(third)
         assert (await third.as_of(30)).seq == 30
-
-
-def test_files_of_other_versions_that_cannot_be_deleted_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, *, missing_ok: bool = False) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path), missing_ok)
-
-    (tmp_path / "old.checkpoints").touch()
-    monkeypatch.setattr(type(tmp_path), "unlink", refuse)
-    ViewsFolder(tmp_path).open().store.remove_others()
-    assert (tmp_path / "old.checkpoints").exists()
 
 
 @in_loop

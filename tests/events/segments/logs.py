@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from papertape.events.segments import segment_file
 from papertape.events.segments.sealing import write_next_segment
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from tests.build import candles
 from tests.events.loop import clock_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from papertape.events.chain import Row
@@ -59,3 +61,15 @@ def sealed_seq(path: Path) -> int:
     """Return the last event of a log that is in a segment."""
     with closing(SqliteLogReader(path)) as reader:
         return reader.sealed_end().seq
+
+
+@contextmanager
+def small_blocks(events: int = 4) -> Iterator[None]:
+    """Write segments with blocks of a few events meanwhile."""
+    names = vars(segment_file)
+    usual = names["BLOCK_EVENTS"]
+    names["BLOCK_EVENTS"] = events
+    try:
+        yield
+    finally:
+        names["BLOCK_EVENTS"] = usual

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.errors import LogArchived, LogDamaged, LogError, LogReplaced
-from papertape.events.segments import segment_file
 from papertape.events.segments.catalogue import DELETE_SEALED, MARK_ARCHIVED, insert_script
 from papertape.events.segments.folder import sealed_folder
 from papertape.events.segments.sealing import next_segment_end, whole_days_before, write_next_segment
@@ -19,7 +18,7 @@ from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.events.units import DAY_MS, HOUR_MS
 from tests.build import candles
 from tests.events.loop import RECORDED_AT_MS, clock_ms, in_loop
-from tests.events.segments.logs import all_rows, append_rows, seal_up_to, write_sealed
+from tests.events.segments.logs import all_rows, append_rows, seal_up_to, small_blocks, write_sealed
 from tests.events.test_damage import tamper
 
 if TYPE_CHECKING:
@@ -119,10 +118,10 @@ async def test_rows_and_catalogue_are_read_at_one_moment(tmp_path: Path) -> None
     await log.close()
 
 
-def test_one_reader_reads_in_two_places_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment_file, "BLOCK_EVENTS", 4)
+def test_one_reader_reads_in_two_places_at_once(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    asyncio.run(write_sealed(path, rows=40, seals=(16, 32, 48, 64)))
+    with small_blocks():
+        asyncio.run(write_sealed(path, rows=40, seals=(16, 32, 48, 64)))
     with closing(SqliteLogReader(path)) as reader:
         first = reader.commits()
         seqs = [next(first).seq]
