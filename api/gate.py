@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response
 
+from papertape.api.login_link import LOGIN_PATH
 from papertape.api.problems import problem
 from papertape.api.token import SIGNAL_TOKEN_VARIABLE
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from papertape.api.token import Token
 
 SCOPE_KEY: Final = "papertape.gate"
-LOGIN_PATH: Final = "/login"
 FAILED_ATTEMPTS_MAX: Final = 20
 """The wrong tokens of one address within a window; further ones get a 429."""
 WINDOW_S: Final = 60.0

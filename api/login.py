@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from papertape.api.gate import LOGIN_PATH, SCOPE_KEY, Access
-from papertape.api.login_link import LOGIN_PARAMETER
+from papertape.api.gate import SCOPE_KEY, Access
+from papertape.api.login_link import LOGIN_PARAMETER, LOGIN_PATH
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.api.token import COOKIE_HOURS_MAX
 

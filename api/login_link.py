@@ -10,6 +10,7 @@ from papertape.api.token import Token
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LOGIN_PATH: Final = "/login"
 LOGIN_MINUTES: Final = 10
 LOGIN_PARAMETER: Final = "token"
 

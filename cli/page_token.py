@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.api.gate import LOGIN_PATH
 from papertape.api.hosts import is_loopback
-from papertape.api.login_link import LOGIN_MINUTES, LOGIN_PARAMETER
+from papertape.api.login_link import LOGIN_MINUTES, LOGIN_PARAMETER, LOGIN_PATH
 from papertape.api.token import SIGNAL_TOKEN_VARIABLE, TOKEN_VARIABLE, Token, new_token
 from papertape.events.errors import ConfigError
 from papertape.projections.telegram.secret import secret, variables_of

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse
 
-from papertape.api.gate import LOGIN_PATH, SCOPE_KEY, Access
+from papertape.api.gate import SCOPE_KEY, Access
 from papertape.api.login import REFUSED_LINK, follow_login_link, local_path
-from papertape.api.login_link import LOGIN_MINUTES, LOGIN_PARAMETER
+from papertape.api.login_link import LOGIN_MINUTES, LOGIN_PARAMETER, LOGIN_PATH
 from papertape.api.routes import GuardedRoute
 from papertape.api.token import TOKEN_VARIABLE
 from papertape.ui.rendering import render

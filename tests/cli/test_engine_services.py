@@ -127,7 +127,7 @@ def test_a_stop_is_told_at_once_and_leaves_the_next_start_nothing_to_fold(tmp_pa
                 break
         else:
             raise AssertionError("no stop was told at once")
-    kept = {path.parent.name for path in (tmp_path / "log.db.folds").rglob("*.snapshot")}
+    kept = {path.parent.name for path in (tmp_path / "log.db.folds").rglob("*.checkpoints")}
     assert kept == {"alerts", "chat", "watchdog"}
 
 

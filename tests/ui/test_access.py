@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papertape.api.gate import LOGIN_PATH
+from papertape.api.login_link import LOGIN_PATH
 from tests.events.loop import in_loop
 from tests.ui.site_pages import PAGES, visiting
 from tests.web.site import ORIGIN, TOKEN, gate_of
