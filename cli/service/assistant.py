@@ -115,7 +115,7 @@ class Assistant:
     async def _read_view(self, call: Call[Any]) -> dict[str, Any]:
         """Return an answer as JSON. Raise ToolError, whose text the assistant reads."""
         try:
-            answer: dict[str, Any] = msgspec.to_builtins(await self._client.ask(call))
+            answer: dict[str, Any] = msgspec.to_builtins(await self._client.send(call))
         except PapertapeError as error:
             raise ToolError(str(error)) from error
         return answer

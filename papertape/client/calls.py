@@ -1,6 +1,6 @@
 """What can be asked: every function returns a call, which knows the type of its answer.
 
-Nothing is sent before a client's `ask` is given the call, so that both clients share these. Views are as of an event:
+Nothing is sent before a client's `send` is given the call, so that both clients share these. Views are as of an event:
 `as_of` is a seq or a UTC time such as `2025-03-01T14:05`, empty for the newest.
 """
 

@@ -59,7 +59,7 @@ class Client:
         self._http = httpx.Client(**_settings(url, token), transport=transport)
         self._patience_s = patience_s
 
-    def ask(self, call: Call[T]) -> T:
+    def send(self, call: Call[T]) -> T:
         """Return the answer to a call. Raise ApiProblem for a refusal, ApiUnreachable without an answer."""
         request, retries = _request(self._http, call), Retries(self._patience_s)
         while True:
@@ -84,9 +84,9 @@ class Client:
     ) -> Iterator[EventView]:
         """Yield the events after `after_seq`, by default the new ones, each once and in order, without end.
 
-        A lost connection is made anew, for `patience_s` without any line. Raise like `ask`.
+        A lost connection is made anew, for `patience_s` without any line. Raise like `send`.
         """
-        lines = EventLines(self.ask(calls.arena()).as_of.seq if after_seq is None else after_seq)
+        lines = EventLines(self.send(calls.arena()).as_of.seq if after_seq is None else after_seq)
         chosen, retries = stream_parameters(types, symbols, strategies), Retries(patience_s)
         while True:
             outcome: httpx.Response | httpx.TransportError
@@ -134,8 +134,8 @@ class AsyncClient:
         self._http = httpx.AsyncClient(**_settings(url, token), transport=transport)
         self._patience_s = patience_s
 
-    async def ask(self, call: Call[T]) -> T:
-        """See `Client.ask`."""
+    async def send(self, call: Call[T]) -> T:
+        """See `Client.send`."""
         request, retries = _request(self._http, call), Retries(self._patience_s)
         while True:
             outcome: httpx.Response | httpx.TransportError
@@ -158,7 +158,7 @@ class AsyncClient:
         patience_s: float = STREAM_PATIENCE_S,
     ) -> AsyncIterator[EventView]:
         """See `Client.stream`."""
-        lines = EventLines((await self.ask(calls.arena())).as_of.seq if after_seq is None else after_seq)
+        lines = EventLines((await self.send(calls.arena())).as_of.seq if after_seq is None else after_seq)
         chosen, retries = stream_parameters(types, symbols, strategies), Retries(patience_s)
         while True:
             outcome: httpx.Response | httpx.TransportError

@@ -81,7 +81,7 @@ async def test_every_view_is_decoded_to_what_the_server_said(tmp_path: Path) -> 
     async with raw, AsyncClient(transport=transport) as client:
         for call in CALLS:
             said = (await raw.get(f"/api/v1/{call.path}", params=call.parameters)).json()
-            assert msgspec.json.decode(msgspec.json.encode(await client.ask(call))) == said, call.path
+            assert msgspec.json.decode(msgspec.json.encode(await client.send(call))) == said, call.path
         paths = (await raw.get("/openapi.json")).json()["paths"]
     asked = {f"/api/v1/{call.path}" for call in CALLS}
     views = {path for path, ways in paths.items() if path.startswith("/api/v1") and "get" in ways} - WITHOUT_CALL
@@ -94,7 +94,7 @@ async def test_a_client_without_asyncio_asks_and_follows_over_a_socket() -> None
 
     def use(address: str) -> tuple[int, list[int]]:
         with Client(f"http://{address}") as client:
-            head = client.ask(calls.arena()).as_of.seq
+            head = client.send(calls.arena()).as_of.seq
             return head, [event.seq for event in itertools.islice(client.stream(after_seq=head - 4), 4)]
 
     async with served(site) as address:
@@ -183,7 +183,7 @@ async def test_a_command_whose_answer_was_lost_is_carried_out_once() -> None:
     site, scenario = trading()
     before = len(scenario.log)
     async with AsyncClient(token=TOKEN, transport=Flaky(transport_of(site), 2)) as client:
-        accepted = await client.ask(calls.command(PAUSE))
+        accepted = await client.send(calls.command(PAUSE))
     assert (accepted.first_seq, accepted.last_seq, len(scenario.log)) == (before + 1, before + 1, before + 1)
 
 
@@ -191,7 +191,7 @@ async def test_a_command_whose_answer_was_lost_is_carried_out_once() -> None:
 async def test_a_signal_whose_answer_was_lost_is_recorded_once() -> None:
     site, scenario = watching()
     async with AsyncClient(token=SIGNAL_TOKEN, transport=Flaky(transport_of(site), 1)) as client:
-        recorded = await client.ask(calls.record_signals(SignalRequest(symbol="X", name="trend", value=1.0)))
+        recorded = await client.send(calls.record_signals(SignalRequest(symbol="X", name="trend", value=1.0)))
     assert recorded.repeated
     assert [signal.value for signal in signals_of(scenario)] == [1.0]
 
@@ -209,7 +209,7 @@ async def test_a_signal_whose_answer_was_lost_is_recorded_once() -> None:
 async def test_a_refusal_is_an_error_with_status_type_and_reason(call: Call[Any], status: int, type_: str) -> None:
     async with AsyncClient(transport=transport_of(site_of(list(LOG)))) as client:
         with pytest.raises(ApiProblem) as refusal:
-            await client.ask(call)
+            await client.send(call)
     assert (refusal.value.status, refusal.value.type) == (status, f"urn:papertape:problem:{type_}")
     assert str(refusal.value)
 
@@ -218,7 +218,7 @@ def test_a_refusal_of_another_program_is_an_error_with_its_status() -> None:
     headers = {"content-type": "application/problem+json"}
     refusals = httpx.MockTransport(lambda _: httpx.Response(502, headers=headers, content=b'{"title": "no"}'))
     with Client(transport=refusals) as client, pytest.raises(ApiProblem, match="Bad Gateway") as refusal:
-        client.ask(calls.arena())
+        client.send(calls.arena())
     assert refusal.value.status == 502
 
 
@@ -228,7 +228,7 @@ async def test_a_server_that_is_not_there_is_named_after_the_patience_is_over() 
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     async with AsyncClient(url, patience_s=0.3) as client:
         with pytest.raises(ApiUnreachable, match=r"127\.0\.0\.1"):
-            await client.ask(calls.arena())
+            await client.send(calls.arena())
 
 
 @pytest.mark.parametrize(
