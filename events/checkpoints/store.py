@@ -9,7 +9,6 @@ aside with a warning.
 from __future__ import annotations
 
 import sqlite3
-import sys
 from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import blake2b
 from threading import RLock
@@ -21,11 +20,7 @@ from papertape.events.checkpoints.postings import SETUP, find_candidates, write_
 from papertape.events.durable import make_folder, rename_durably
 from papertape.events.errors import SnapshotRefused
 from papertape.events.failpoints import hit
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from papertape.events.segments.compression import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

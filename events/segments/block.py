@@ -7,7 +7,6 @@ encoded to the same bytes again is kept verbatim.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -25,12 +24,8 @@ from papertape.events.errors import LogDamaged, LogFromNewerVersion
 from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
 from papertape.events.log import Commit, Recorded
 from papertape.events.segments.columns import Integers, pack_integers, split, unpack_integers
+from papertape.events.segments.compression import zstd
 from papertape.events.segments.table import EventColumns, Table, pack_table, unpack_table
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 LEVEL: Final = 15
 CONTENT_BYTES_MAX: Final = 1 << 28
@@ -55,16 +50,6 @@ class Content(Struct, frozen=True, array_like=True):
     verbatim: list[bytes]
 
 
-_SENSELESS: Final = (
-    ArithmeticError,
-    EOFError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    msgspec.MsgspecError,
-    zstd.ZstdError,
-)
 _encode_content = msgspec.msgpack.Encoder().encode
 _decode_content = msgspec.msgpack.Decoder(Content).decode
 

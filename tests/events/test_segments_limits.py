@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,13 +12,9 @@ from papertape.events.codec import CODEC
 from papertape.events.errors import LogDamaged
 from papertape.events.segments import block, segment_file
 from papertape.events.segments.block import BlockReader
+from papertape.events.segments.compression import zstd
 from tests.events.segment_rows import rows_of, sealed
 from tests.events.test_segments import DAMAGED, market, outcome, outcomes
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 if TYPE_CHECKING:
     from pathlib import Path
