@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,13 +11,12 @@ from msgspec.structs import replace
 from papertape.cli.arguments import speed_of
 from papertape.cli.config.overrides import load_config_of_log
 from papertape.cli.wiring import with_files
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
-    from papertape.cli.config.sections import Config
+    from papertape.cli.config.sections import Config, FeedKind
 
-FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitget")
+FEED_KINDS: tuple[FeedKind, ...] = ("sim", "file", "bitget", "ccxt")
 
 
 class RunOptions(Struct, frozen=True):
@@ -49,7 +48,7 @@ def config_with_options(options: RunOptions) -> Config:
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
 
 
-def _kind(name: str | None, config: Config) -> Literal["sim", "file", "bitget"]:
+def _kind(name: str | None, config: Config) -> FeedKind:
     if name is None:
         return config.feed.kind
     for kind in FEED_KINDS:
@@ -60,7 +59,7 @@ def _kind(name: str | None, config: Config) -> Literal["sim", "file", "bitget"]:
 
 def is_attended(config: Config) -> bool:
     """Return whether the owner is notified of this run and logs are kept: not for a market played at full speed."""
-    return config.feed.kind == BITGET or config.feed.speed > 0.0
+    return config.feed.live is not None or config.feed.speed > 0.0
 
 
 def logs_folder(config: Config) -> Path | None:

@@ -15,6 +15,7 @@ from papertape.cli.config.instances import strategy_loader
 from papertape.cli.config.promises import with_promises
 from papertape.cli.config.sections import (
     bitget_settings,
+    ccxt_settings,
     config_digest,
     enabled_names,
     file_settings,
@@ -23,7 +24,6 @@ from papertape.cli.config.sections import (
     strategies_of,
 )
 from papertape.cli.environment.streams import say
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.files.table_source import rebase_path
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
     from papertape.engine.feeds.files.columns import CandleColumns
     from papertape.engine.feeds.files.csv_reader import QuickReader
+    from papertape.engine.feeds.live.feed import LiveFeed
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.clock import Clock
     from papertape.engine.ports.feed import Feed, RefusalLog
@@ -65,15 +66,24 @@ def note(text: str) -> None:
 
 def make_feed(config: Config, clock: Clock) -> Feed:
     """Return the configured feed. Raise UsageError for a file feed without candles."""
-    if config.feed.kind == BITGET:
-        from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
-
-        check_address(config.feed.bitget.rest_url, "feed.bitget.rest_url", ("http://", "https://"))
-        check_address(config.feed.bitget.ws_url, "feed.bitget.ws_url", ("ws://", "wss://"))
-        return BitgetFeed(bitget_settings(config, warm_up_ms(config)), clock)
+    if config.feed.live is not None:
+        return make_live_feed(config, clock)
     if config.feed.kind == "sim":
         return SimFeed(sim_settings(config), clock)
     return file_feed(config, clock)
+
+
+def make_live_feed(config: Config, clock: Clock) -> LiveFeed:
+    """Return the configured live market; Bitget's if none is configured. Raise ConfigError or UsageError."""
+    if config.feed.kind == "ccxt":
+        from papertape.engine.feeds.ccxt.feed import CcxtFeed  # noqa: PLC0415 - ccxt is slow to import, and optional.
+
+        return CcxtFeed(ccxt_settings(config, warm_up_ms(config)), clock)
+    from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
+
+    check_address(config.feed.bitget.rest_url, "feed.bitget.rest_url", ("http://", "https://"))
+    check_address(config.feed.bitget.ws_url, "feed.bitget.ws_url", ("ws://", "wss://"))
+    return BitgetFeed(bitget_settings(config, warm_up_ms(config)), clock)
 
 
 def file_feed(config: Config, clock: Clock, quick: QuickReader = csv_polars.candles) -> FileFeed:
@@ -146,8 +156,7 @@ def make_runners(
 
 def watched_symbols(config: Config) -> tuple[str, ...]:
     """Return the configured symbols of a simulated or live market; a recorded one has those of its files."""
-    feed = config.feed
-    return () if feed.kind == "file" else feed.bitget.symbols if feed.kind == BITGET else feed.sim.symbols
+    return config.feed.symbols
 
 
 def make_engine_settings(

@@ -24,6 +24,8 @@ RELOADABLE: Final = (
     ("feed", "sim", "symbols"),
     ("feed", "bitget", "symbols"),
     ("feed", "bitget", "warm_up_days"),
+    ("feed", "ccxt", "symbols"),
+    ("feed", "ccxt", "warm_up_days"),
 )
 """The sections and keys that a running engine adopts; every other change needs a restart."""
 

@@ -19,6 +19,7 @@ from papertape.cli.config.sections import (
     SYMBOL_PATTERN,
     BackupSection,
     BitgetSection,
+    CcxtSection,
     Config,
     EngineSection,
     FeedSection,
@@ -33,8 +34,8 @@ from papertape.cli.config.sections import (
 from papertape.cli.config.toml_lines import TomlLocations, locate_keys
 from papertape.cli.config.unusable import faults_of, take_strategy_problems
 from papertape.cli.config.validation import ConfigProblem, error_of, moment_ms, unknown_key_text, validate_value
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.table_source import table_source
+from papertape.engine.feeds.live.exchange import DEFAULT_SYMBOLS
 from papertape.engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.strategy_registry import load_all_strategies
@@ -60,7 +61,9 @@ _SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade only the
 
 def schema(strategies: Mapping[str, Strategy]) -> ConfigTable:
     """Return the table of everything that a configuration may contain, with these strategies."""
-    markets: dict[str, type[msgspec.Struct]] = {"sim": SimSection, "file": FileSection, "bitget": BitgetSection}
+    markets: dict[str, type[msgspec.Struct]] = {
+        "sim": SimSection, "file": FileSection, "bitget": BitgetSection, "ccxt": CcxtSection
+    }  # fmt: skip
     feed = table_of_sections(FeedSection, **{name: table_of(kind) for name, kind in markets.items()})
     named = table_of_sections(StrategiesSection, **{name: _strategy_table(one) for name, one in strategies.items()})
     return ConfigTable(
@@ -253,7 +256,7 @@ def _watched(feed: Tree) -> list[str]:
     """Return the symbols of the configured market."""
     kind = feed.get("kind", "sim")
     if kind != "file":
-        defaults = BitgetSection().symbols if kind == BITGET else SimSection().symbols
+        defaults = SimSection().symbols if kind == "sim" else DEFAULT_SYMBOLS
         return list(feed.get(kind, {}).get("symbols", defaults))
     return list(dict.fromkeys(table_source(one).symbol for one in feed.get("file", {}).get("candles", ())))
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.validation import moment_ms
-from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, REST_URL, WS_URL, BitgetSettings
+from papertape.engine.feeds.bitget.settings import REST_URL, WS_URL, BitgetSettings
+from papertape.engine.feeds.ccxt.settings import CcxtSettings
 from papertape.engine.feeds.files import symbol_names
 from papertape.engine.feeds.files.feed import FileSettings
 from papertape.engine.feeds.files.table_source import rebase_path
+from papertape.engine.feeds.live.exchange import DEFAULT_SYMBOLS, LiveSettings
 from papertape.engine.feeds.sim.market import KNOWN, OUTAGE_EVERY_HOURS
 from papertape.engine.feeds.sim.script import (
     OUTAGE_EVERY_HOURS_MAX,
@@ -47,6 +49,7 @@ FEED_SPEED_MAX = 1_000_000.0
 FILES_MAX = 10_000
 
 SYMBOL_PATTERN = rf"^{symbol_names.SYMBOL_PATTERN}$"
+FeedKind = Literal["sim", "file", "bitget", "ccxt"]
 Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 
 
@@ -102,15 +105,13 @@ class FileSection(Struct, frozen=True):
     ] = "auto"
 
 
-class BitgetSection(Struct, frozen=True):
-    """The live market of Bitget's USDT-margined perpetuals. It needs no key."""
+class LiveSection(Struct, frozen=True):
+    """What every live market has: symbols, and how long is waited for what."""
 
     symbols: Annotated[
         tuple[Symbol, ...], Meta(min_length=1, max_length=500, description="the symbols, in this order")
     ] = DEFAULT_SYMBOLS
     timeframe: Annotated[Literal["1m", "5m", "15m", "1h"], Meta(description="timeframe of the recorded candles")] = "1m"
-    rest_url: Annotated[str, Meta(min_length=1, description="address of the REST API")] = REST_URL
-    ws_url: Annotated[str, Meta(min_length=1, description="address of the public WebSocket")] = WS_URL
     warm_up_days: Annotated[
         float,
         Meta(
@@ -127,14 +128,12 @@ class BitgetSection(Struct, frozen=True):
         ),
     ] = 30.0
     requests_per_s: Annotated[
-        float, Meta(ge=0.2, le=20.0, description="REST requests per second; Bitget allows 20", extra={"unit": "1/s"})
+        float, Meta(ge=0.2, le=20.0, description="REST requests per second", extra={"unit": "1/s"})
     ] = 10.0
     request_timeout_s: Annotated[
         float, Meta(ge=1.0, le=60.0, description="the longest wait for an answer", extra={"unit": "s"})
     ] = 10.0
-    symbols_a_connection: Annotated[
-        int, Meta(ge=1, le=90, description="symbols per connection, with two channels each")
-    ] = 24
+    symbols_a_connection: Annotated[int, Meta(ge=1, le=90, description="symbols per connection")] = 24
     settle_s: Annotated[
         float, Meta(ge=0.0, le=10.0, description="the wait for corrections of a closed candle", extra={"unit": "s"})
     ] = 2.0
@@ -156,10 +155,27 @@ class BitgetSection(Struct, frozen=True):
     ] = 23.0
 
 
+class BitgetSection(LiveSection, frozen=True):
+    """The live market of Bitget's USDT-margined perpetuals. It needs no key, and allows 20 requests per second."""
+
+    rest_url: Annotated[str, Meta(min_length=1, description="address of the REST API")] = REST_URL
+    ws_url: Annotated[str, Meta(min_length=1, description="address of the public WebSocket")] = WS_URL
+
+
+class CcxtSection(LiveSection, frozen=True):
+    """The live market of another exchange, through ccxt (extra `exchanges`). It needs no key."""
+
+    exchange: Annotated[
+        str, Meta(min_length=1, description="the exchange's name in ccxt, such as binanceusdm, bybit, okx, hyperliquid")
+    ] = "binanceusdm"
+    rest_url: Annotated[str, Meta(description="replaces the exchange's REST addresses; empty: its own")] = ""
+    ws_url: Annotated[str, Meta(description="replaces the exchange's WebSocket addresses; empty: its own")] = ""
+
+
 class FeedSection(Struct, frozen=True):
     """The watched market and its speed."""
 
-    kind: Annotated[Literal["sim", "file", "bitget"], Meta(description="simulated, recorded or live market")] = "sim"
+    kind: Annotated[FeedKind, Meta(description="simulated, recorded or live market")] = "sim"
     speed: Annotated[
         float,
         Meta(
@@ -172,6 +188,17 @@ class FeedSection(Struct, frozen=True):
     sim: SimSection = SimSection()
     file: FileSection = FileSection()
     bitget: BitgetSection = BitgetSection()
+    ccxt: CcxtSection = CcxtSection()
+
+    @property
+    def live(self) -> BitgetSection | CcxtSection | None:
+        """The section of the live market, None for a simulated or recorded one."""
+        return self.bitget if self.kind == "bitget" else self.ccxt if self.kind == "ccxt" else None
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The configured symbols of a simulated or live market; a recorded one has those of its files."""
+        return self.live.symbols if self.live is not None else self.sim.symbols if self.kind == "sim" else ()
 
 
 class TelegramSection(Struct, frozen=True):
@@ -362,29 +389,43 @@ def file_settings(config: Config) -> FileSettings:
 
 
 def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
-    """Return the settings of the live feed; `warm_up_ms` applies if the configuration leaves it to the strategies."""
+    """Return the settings of Bitget's feed; `warm_up_ms` applies if the configuration leaves it to the strategies."""
     bitget = config.feed.bitget
-    days_ms = int(bitget.warm_up_days * DAY_MS)
-    return BitgetSettings(
-        symbols=bitget.symbols,
-        timeframe_ms=TIMEFRAMES_MS.get(bitget.timeframe, MINUTE_MS),
-        rest_url=bitget.rest_url,
-        ws_url=bitget.ws_url,
-        groups=config.groups,
-        speed=config.feed.speed or 1.0,
-        warm_up_ms=days_ms or warm_up_ms,
-        catch_up_ms_max=int(bitget.catch_up_days_max * DAY_MS),
-        requests_per_s=bitget.requests_per_s,
-        request_timeout_s=bitget.request_timeout_s,
-        symbols_a_connection=bitget.symbols_a_connection,
-        settle_s=bitget.settle_s,
-        grace_s=bitget.grace_s,
-        on_time_s=bitget.on_time_s,
-        wait_s=bitget.on_time_s * WAIT_SHARE,
-        declare_s=bitget.declare_s,
-        silence_s=bitget.silence_s,
-        rotate_s=bitget.rotate_hours * 3_600.0,
-    )
+    return BitgetSettings(**_live(config, bitget, warm_up_ms), rest_url=bitget.rest_url, ws_url=bitget.ws_url)
+
+
+def ccxt_settings(config: Config, warm_up_ms: int = 0) -> CcxtSettings:
+    """Return the settings of another exchange's feed; `warm_up_ms` as above."""
+    ccxt = config.feed.ccxt
+    common = _live(config, ccxt, warm_up_ms)
+    return CcxtSettings(**common, exchange=ccxt.exchange, rest_url=ccxt.rest_url, ws_url=ccxt.ws_url)
+
+
+def live_settings(config: Config, warm_up_ms: int = 0) -> LiveSettings:
+    """Return the settings of the configured live market, or of Bitget's if none is configured."""
+    settings = ccxt_settings if config.feed.kind == "ccxt" else bitget_settings
+    return settings(config, warm_up_ms)
+
+
+def _live(config: Config, live: LiveSection, warm_up_ms: int) -> dict[str, Any]:
+    return {
+        "symbols": live.symbols,
+        "timeframe_ms": TIMEFRAMES_MS.get(live.timeframe, MINUTE_MS),
+        "groups": config.groups,
+        "speed": config.feed.speed or 1.0,
+        "warm_up_ms": int(live.warm_up_days * DAY_MS) or warm_up_ms,
+        "catch_up_ms_max": int(live.catch_up_days_max * DAY_MS),
+        "requests_per_s": live.requests_per_s,
+        "request_timeout_s": live.request_timeout_s,
+        "symbols_a_connection": live.symbols_a_connection,
+        "settle_s": live.settle_s,
+        "grace_s": live.grace_s,
+        "on_time_s": live.on_time_s,
+        "wait_s": live.on_time_s * WAIT_SHARE,
+        "declare_s": live.declare_s,
+        "silence_s": live.silence_s,
+        "rotate_s": live.rotate_hours * 3_600.0,
+    }
 
 
 def _resolved(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:

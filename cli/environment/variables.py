@@ -11,7 +11,6 @@ from papertape.api.token import SIGNAL_TOKEN_VARIABLE as SIGNAL_TOKEN
 from papertape.api.token import TOKEN_VARIABLE as WEB_TOKEN
 from papertape.api.token import Token
 from papertape.cli.page_token import resolve_signal_token
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import ConfigError
 from papertape.projections.telegram.secret import CHAT_VARIABLE as TELEGRAM_CHAT
 from papertape.projections.telegram.secret import FILE_SUFFIX, read_access, secret, variables_of
@@ -55,7 +54,7 @@ def variable_problems(config: Config, environment: Mapping[str, str]) -> Iterato
         except ConfigError as error:
             yield str(error)
     telegram = variables.get(TELEGRAM_TOKEN) or variables.get(TELEGRAM_TOKEN + FILE_SUFFIX)
-    if telegram or config.feed.kind == BITGET or config.telegram.dead_mans_switch_url:
+    if telegram or config.feed.live is not None or config.telegram.dead_mans_switch_url:
         yield from network_problems(environment)
 
 

@@ -18,15 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from papertape.cli.config.overrides import load_config
-from papertape.cli.config.sections import FILE_NAME, bitget_settings
+from papertape.cli.config.sections import FILE_NAME
 from papertape.cli.environment.variables import network_problems, variable_problems
 from papertape.cli.log_reader import database_path, progress, read_backwards
 from papertape.cli.offline.doctor_alerts import alerts
 from papertape.cli.offline.doctor_finding import MARKS, Finding, Level
 from papertape.cli.render.console import emit, fields_of, stdout
-from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.cli.wiring import make_live_feed
+from papertape.engine.ports.clock import SystemClock
 from papertape.engine.startup import snapshot_store
-from papertape.events.errors import ConfigError, LogArchived, LogDamaged, LogError, LogForeign, LogMissing
+from papertape.events.errors import ConfigError, LogArchived, LogDamaged, LogError, LogForeign, LogMissing, UsageError
 from papertape.events.head_file import read_head
 from papertape.events.proof import read_proof
 from papertape.events.segments.folder import find_segment, sealed_folder
@@ -168,15 +169,19 @@ def _exchange(config: Path | None, sets: Sequence[str], *, is_requested: bool) -
         loaded = load_config(config, tuple(sets))
     except ConfigError:
         return  # Reported by its own check.
-    if loaded.feed.kind != BITGET and not is_requested:
+    if loaded.feed.live is None and not is_requested:
         return
     if problems := list(network_problems(os.environ)):
         yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; the exchange was not contacted")
         return
     from papertape.cli.offline.doctor_exchange import check_exchange, findings  # noqa: PLC0415 - its clients are slow to import.
 
-    settings = bitget_settings(loaded)
-    yield from findings(settings, check_exchange(settings))
+    try:
+        feed = make_live_feed(loaded, SystemClock())
+    except (ConfigError, UsageError) as error:
+        yield Finding("fail", "exchange", str(error), "correct it; an engine does not start with it")
+        return
+    yield from findings(feed.settings, check_exchange(feed))
 
 
 def _disk(path: Path) -> Finding:

@@ -22,7 +22,7 @@ from papertape.cli.service.owner_channel import FileChannel, OwnerChannel, Teleg
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
 from papertape.engine.backup import Backup, newest_backup
-from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.feeds.live.feed import LiveFeed
 from papertape.engine.loop_lag import LoopLagMonitor, stacks_file
 from papertape.engine.process_health import ProcessHealthProbe
 from papertape.engine.task_restarts import TaskRestarter
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from papertape.cli.config.sections import Config
-    from papertape.engine.feeds.bitget.feed import BitgetFeed
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.feed import Feed
     from papertape.engine.startup import Engine
@@ -375,14 +374,9 @@ class EngineServices:
             return {}
         return {AnomalyKind.WS_DISCONNECTED: live.reconnect, AnomalyKind.DATA_STALE: live.resubscribe}
 
-    def _live(self) -> BitgetFeed | None:
+    def _live(self) -> LiveFeed | None:
         """Return the feed if it is live."""
-        if self._feed.name != BITGET:
-            return None
-        from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
-
-        assert isinstance(self._feed, BitgetFeed)
-        return self._feed
+        return self._feed if isinstance(self._feed, LiveFeed) else None
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.command_queue import command_events
-from papertape.engine.feeds.bitget.contracts import UNCONFIGURED
+from papertape.engine.feeds.live.contracts import UNCONFIGURED
 from papertape.engine.ports.feed import ResumePoint
 from papertape.engine.reducer.reducer import decide, fold
 from papertape.engine.reducer.snapshot_codec import state_digest

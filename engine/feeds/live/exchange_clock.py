@@ -6,13 +6,12 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from papertape.engine.feeds.bitget.reconnect import backoff_s
+from papertape.engine.feeds.live.reconnect import backoff_s
 from papertape.events.errors import ExchangeError
 from papertape.events.facts import AnomalyCleared, AnomalyRaised, FeedFact
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.rest import BitgetRest
-    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.feeds.live.exchange import ExchangeClient, LiveSettings
     from papertape.engine.ports.clock import Clock
 
 CHECK_S_MAX: Final = 5.0
@@ -26,20 +25,22 @@ CLOCK: Final = "this machine's clock"
 class ExchangeClock:
     """One exchange's time and life. `heard_ms` returns when a stream last brought data, by the given clock."""
 
-    def __init__(self, rest: BitgetRest, clock: Clock, settings: BitgetSettings, heard_ms: Callable[[], float]) -> None:
-        self._rest, self._clock, self._settings, self._heard_ms = rest, clock, settings, heard_ms
+    def __init__(
+        self, client: ExchangeClient, clock: Clock, settings: LiveSettings, heard_ms: Callable[[], float]
+    ) -> None:
+        self._client, self._clock, self._settings, self._heard_ms = client, clock, settings, heard_ms
         self._answered_ms = clock.now_ms()
         self._chance = Random()  # noqa: S311 - jitter is no secret.
         self._skewed = False
 
     async def synchronize(self) -> None:
         """Request the time. Raise ExchangeError if there is no answer."""
-        await self._rest.server_time_ms()
+        await self._client.server_time_ms()
         self._answered_ms = self._clock.now_ms()
 
     async def wait_until(self, at_ms: int) -> str:
         """Wait for a time of the exchange; return why it was lost meanwhile, empty while it lives."""
-        while (left_ms := at_ms - self._rest.server_now_ms()) > 0:
+        while (left_ms := at_ms - self._client.server_now_ms()) > 0:
             step_s = min(CHECK_S_MAX, left_ms / 1_000.0)
             before_ms = self._clock.now_ms()
             await self._clock.sleep(step_s)
@@ -85,13 +86,13 @@ class ExchangeClock:
     @property
     def reported_skew_ms(self) -> float | None:
         """The current skew of the exchange's clock while it counts as an anomaly, else None."""
-        return float(self._rest.offset_ms) if self._skewed else None
+        return float(self._client.offset_ms) if self._skewed else None
 
     def skew_facts(self) -> list[FeedFact]:
         """Report when this machine's clock starts to be far from the exchange's, and when that ends."""
         if self._settings.speed != 1.0:
             return []
-        skew_ms, now_ms = self._rest.offset_ms, self._rest.server_now_ms()
+        skew_ms, now_ms = self._client.offset_ms, self._client.server_now_ms()
         if not self._skewed and abs(skew_ms) > SKEW_MS_MAX:
             self._skewed = True
             text = f"{abs(skew_ms) / 1_000.0:.1f} s {'behind' if skew_ms > 0 else 'ahead of'} the exchange's"

@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from papertape.engine.feeds.bitget.responses import ContractList
-from papertape.engine.feeds.bitget.settings import BITGET
-from papertape.engine.feeds.bitget.symbol_cursor import SuspensionReason, SymbolCursor, make_cursors
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP
+from papertape.engine.feeds.live.exchange import NORMAL, ContractList
+from papertape.engine.feeds.live.symbol_cursor import SuspensionReason, SymbolCursor, make_cursors
 from papertape.events.errors import ConfigError, ExchangeBusy, ExchangeError, ExchangeUnreachable
 from papertape.events.facts import ContractDelisted, ContractListed, FeedFact, SymbolResumed, SymbolSuspended
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.responses import ContractBody
-    from papertape.engine.feeds.bitget.rest import BitgetRest
-    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.feeds.live.exchange import ContractBody, ExchangeClient, LiveSettings
     from papertape.engine.ports.feed import ResumePoint
 
-NORMAL: Final = "normal"
 OFF: Final = "off"
 DELISTED: Final = "the exchange no longer lists it"
-UNCONFIGURED: Final = "it is no longer in feed.bitget.symbols; it is watched until its position closes"
+UNCONFIGURED: Final = "it is no longer configured; it is watched until its position closes"
 STATES_EVERY_MS: Final = 300_000
 BUSY_TRIES_MAX: Final = 10
 
@@ -33,8 +29,8 @@ class ContractRegistry:
     `unconfigured` symbols have a position, but are no longer configured: they are watched and not traded.
     """
 
-    def __init__(self, rest: BitgetRest, settings: BitgetSettings, unconfigured: Sequence[str] = ()) -> None:
-        self._rest = rest
+    def __init__(self, client: ExchangeClient, settings: LiveSettings, unconfigured: Sequence[str] = ()) -> None:
+        self._client = client
         self._settings = settings
         self._unconfigured = unconfigured
         self._list = ContractList({}, {})
@@ -53,14 +49,14 @@ class ContractRegistry:
         readable, unreadable = self._list.readable, self._list.unreadable
         for symbol in self._settings.symbols:
             if symbol not in readable and symbol not in unreadable and symbol not in seen:
-                raise _unknown(symbol, list(readable))
+                raise self._unknown(symbol)
         self._unreadable = [one for one in self._settings.symbols if one not in readable and one not in seen]
         for symbol in self._settings.symbols:
             if symbol in readable and symbol not in self._tiers:
                 await self._fetch_tiers(symbol, known=symbol in seen)
         # Without its tiers a symbol keeps the specification that the log holds.
         contracts = [self._contract(readable[symbol]) for symbol in self._settings.symbols if symbol in self._tiers]
-        now_ms = self._rest.server_now_ms()
+        now_ms = self._client.server_now_ms()
         return [*contracts, *(SymbolSuspended(now_ms, one, _fault(unreadable[one])) for one in self._unreadable)]
 
     async def new_contracts(self, symbols: Sequence[str]) -> list[ContractListed]:
@@ -71,13 +67,13 @@ class ContractRegistry:
         await self._fetch_contracts()
         for symbol in symbols:
             if symbol in self._list.unreadable:
-                raise ConfigError(f"feed.bitget.symbols: {symbol}: {_fault(self._list.unreadable[symbol])}")
+                raise ConfigError(f"{self._client.section}.symbols: {symbol}: {_fault(self._list.unreadable[symbol])}")
             if symbol not in self._list.readable:
-                raise _unknown(symbol, list(self._list.readable))
+                raise self._unknown(symbol)
             await self._fetch_tiers(symbol, known=False)
         return [self._contract(self._list.readable[symbol]) for symbol in symbols]
 
-    def change_settings(self, settings: BitgetSettings, unconfigured: Sequence[str]) -> None:
+    def change_settings(self, settings: LiveSettings, unconfigured: Sequence[str]) -> None:
         """Continue with other symbols and groups."""
         self._settings, self._unconfigured = settings, unconfigured
         self._unreadable = [one for one in self._unreadable if one in settings.symbols]
@@ -101,7 +97,7 @@ class ContractRegistry:
         """Fetch a symbol's margin tiers. Raise ExchangeError unless the log knows the symbol (`known`)."""
         for _ in range(BUSY_TRIES_MAX):
             try:
-                self._tiers[symbol] = await self._rest.tiers(symbol)
+                self._tiers[symbol] = await self._client.tiers(symbol)
             except ExchangeBusy:
                 continue  # The next request waits as long as the exchange demands.
             except ExchangeError:
@@ -128,10 +124,10 @@ class ContractRegistry:
         return facts
 
     async def _fetch_contracts(self) -> None:
-        contracts = await self._rest.contracts()
+        contracts = await self._client.contracts()
         if not contracts.readable and not contracts.unreadable:
             raise ExchangeUnreachable("contracts: the exchange lists nothing at all")
-        self._list, self._fetched_ms = contracts, self._rest.server_now_ms()
+        self._list, self._fetched_ms = contracts, self._client.server_now_ms()
 
     def tradability_changes(self, cursors: Sequence[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Suspend every symbol that is not open for trading, release the others, and report delisted ones."""
@@ -154,9 +150,15 @@ class ContractRegistry:
             cursor.ended = delisted
         return facts
 
+    def _unknown(self, symbol: str) -> ConfigError:
+        close = get_close_matches(symbol, self._list.readable, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        client = self._client
+        return ConfigError(f"{client.section}.symbols: {symbol} is not a {client.product} of the exchange{meant}")
+
     def _contract(self, body: ContractBody) -> ContractListed:
         return ContractListed(
-            at_ms=self._rest.server_now_ms(),
+            at_ms=self._client.server_now_ms(),
             symbol=body.symbol,
             timeframe_ms=self._settings.timeframe_ms,
             tick_numerator=body.tick_numerator,
@@ -166,7 +168,7 @@ class ContractRegistry:
             minimum_notional_usdt=body.minimum_notional_usdt,
             maintenance_tiers=self._tiers[body.symbol],
             group=self._settings.groups.get(body.symbol, DEFAULT_GROUP),
-            source=BITGET,
+            source=self._client.name,
             maker_fee_rate=body.maker_fee_fraction,
             taker_fee_rate=body.taker_fee_fraction,
         )
@@ -174,9 +176,3 @@ class ContractRegistry:
 
 def _fault(text: str | None) -> str:
     return f"its contract cannot be read ({text})"
-
-
-def _unknown(symbol: str, known: list[str]) -> ConfigError:
-    close = get_close_matches(symbol, known, n=1)
-    meant = f"; did you mean {close[0]}?" if close else ""
-    return ConfigError(f"feed.bitget.symbols: {symbol} is not a USDT-margined perpetual of the exchange{meant}")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from papertape.events.units import HOUR_MS, MINUTE_MS
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.history import History
-    from papertape.engine.feeds.bitget.settings import BitgetSettings
-    from papertape.engine.feeds.bitget.stream_state import StreamState
-    from papertape.engine.feeds.bitget.symbol_cursor import SymbolCursor
+    from papertape.engine.feeds.live.exchange import LiveSettings
+    from papertape.engine.feeds.live.history import History
+    from papertape.engine.feeds.live.stream_state import StreamState
+    from papertape.engine.feeds.live.symbol_cursor import SymbolCursor
     from papertape.engine.ports.clock import Clock
     from papertape.events.facts import MarketFact
 
@@ -37,7 +37,7 @@ class SettlementFetcher:
         stream_state: StreamState,
         clock: Clock,
         now_ms: Callable[[], int],
-        settings: BitgetSettings,
+        settings: LiveSettings,
     ) -> None:
         self._history, self._stream_state, self._clock, self._now_ms = history, stream_state, clock, now_ms
         self._settings = settings
@@ -74,7 +74,7 @@ class SettlementFetcher:
 
     def _is_unheard(self, cursor: SymbolCursor, hour_ms: int) -> bool:
         """Return whether neither the history nor the ticker has said anything about the symbol since the hour."""
-        return cursor.settled_hour_ms < hour_ms and self._stream_state.symbols[cursor.symbol].ticker_ms < hour_ms
+        return cursor.settled_hour_ms < hour_ms and self._stream_state.symbols[cursor.symbol].announced_ms < hour_ms
 
     async def _fetch_settlements(
         self, due: Sequence[SymbolCursor], open_ms: int, until_ms: int, *, hour_is_over: bool = False
@@ -85,7 +85,7 @@ class SettlementFetcher:
         facts: list[MarketFact] = []
         for cursor in due:
             if cursor.symbol in settlements:
-                heard = hour_is_over or self._stream_state.symbols[cursor.symbol].ticker_ms >= hour_ms
+                heard = hour_is_over or self._stream_state.symbols[cursor.symbol].announced_ms >= hour_ms
                 cursor.settled_hour_ms = hour_ms if heard else cursor.settled_hour_ms
                 facts += [cursor.settlement(one) for one in settlements[cursor.symbol] if one.time_ms < close_ms]
         return facts

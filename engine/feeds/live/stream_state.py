@@ -12,7 +12,6 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from papertape.engine.feeds.bitget.frames import CANDLES, CandleFrame, RefusedFrame, TickerFrame
 from papertape.engine.feeds.candle_row import CandleRow, is_price_jump
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.units import HOUR_MS, MINUTE_MS
@@ -30,6 +29,34 @@ AHEAD_MS_MAX: Final = 5_000
 NEVER_MS: Final = 1 << 62
 
 
+class CandleFrame(Struct, frozen=True):
+    """Candle rows of one symbol, oldest first; `refused` are the invalid ones."""
+
+    symbol: str
+    snapshot: bool
+    at_ms: int
+    rows: list[CandleRow]
+    refused: list[tuple[RefusalReason, str]]
+
+
+class TickerFrame(Struct, frozen=True):
+    """The ticker of one symbol: mark price in USDT, open interest in coins, the next settlement."""
+
+    symbol: str
+    at_ms: int
+    mark_usdt: float
+    open_interest_base: float
+    funding_rate: float
+    next_settlement_ms: int
+
+
+class RefusedFrame(Struct, frozen=True):
+    """An invalid frame. `symbol` is empty if it could not be read."""
+
+    reason: RefusalReason
+    symbol: str = ""
+
+
 class SymbolStreamState(Struct):
     """One symbol as its streams show it. Times are UTC ms of the exchange."""
 
@@ -43,6 +70,8 @@ class SymbolStreamState(Struct):
     suspect_opens_ms: set[int] = field(default_factory=set)
     frame_ms: int = -1
     ticker_ms: int = -1
+    announced_ms: int = -1
+    """When the next settlement was last announced."""
     reading_ms: int = -1
     open_interest_base: float = 0.0
     next_settlement_ms: int = 0
@@ -130,7 +159,7 @@ class StreamState:
         for reason, text in frame.refused:
             self._refuse(symbol, reason, text)
         if frame.at_ms < state.frame_ms or frame.at_ms > now_ms + AHEAD_MS_MAX:
-            self._refuse(symbol, RefusalReason.STALE, f"{CANDLES} frame of {frame.at_ms}")
+            self._refuse(symbol, RefusalReason.STALE, f"candle frame of {frame.at_ms}")
             return
         state.frame_ms = frame.at_ms
         if state.complete_from_ms == NEVER_MS and frame.rows:
@@ -183,11 +212,16 @@ class StreamState:
             self._refusals.refuse(frame.symbol, 0, *refusal)
             return
         state.ticker_ms, state.mark_usdt = frame.at_ms, frame.mark_usdt
-        state.next_settlement_ms = frame.next_settlement_ms
+        self.announce_settlement(frame.symbol, frame.at_ms, frame.next_settlement_ms)
         reading_ms = frame.at_ms // READING_MS * READING_MS
         if reading_ms > state.reading_ms and frame.at_ms - reading_ms < READING_LATE_MS_MAX:
             state.reading_ms, state.open_interest_base = reading_ms, frame.open_interest_base
         self._on_frame()
+
+    def announce_settlement(self, symbol: str, at_ms: int, next_ms: int) -> None:
+        """Take what the exchange said at a time about a symbol's next settlement."""
+        state = self.symbols[symbol]
+        state.announced_ms, state.next_settlement_ms = at_ms, next_ms
 
     @staticmethod
     def _ticker_fault(state: SymbolStreamState, frame: TickerFrame, now_ms: int) -> tuple[RefusalReason, str] | None:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from papertape.engine.feeds.bitget.symbol_cursor import SymbolCursor, count_missing
 from papertape.engine.feeds.candle_row import CandleRow, is_price_jump
+from papertape.engine.feeds.live.symbol_cursor import SymbolCursor, count_missing
 from papertape.engine.ports.feed import RefusalReason
 from papertape.events.errors import ExchangeError, ExchangeRefused
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.responses import FundingSettlement
-    from papertape.engine.feeds.bitget.rest import BitgetRest
+    from papertape.engine.feeds.live.exchange import ExchangeClient, FundingSettlement
     from papertape.engine.ports.clock import Clock
     from papertape.engine.ports.feed import RefusalLog
 
@@ -69,8 +68,8 @@ class HistoryWindow(Struct, frozen=True):
 class History:
     """Requests to the exchange's history. All times are the exchange's own, UTC ms."""
 
-    def __init__(self, rest: BitgetRest, clock: Clock, speed: float, refusals: RefusalLog) -> None:
-        self._rest = rest
+    def __init__(self, client: ExchangeClient, clock: Clock, speed: float, refusals: RefusalLog) -> None:
+        self._client = client
         self._clock = clock
         self._speed = speed
         self._refusals = refusals
@@ -95,14 +94,14 @@ class History:
 
     async def _begin_round(self, round_: int, limit_ms: int) -> bool:
         """Wait before each round but the first; return False if the limit is reached."""
-        if round_ and self._rest.server_now_ms() >= limit_ms:
+        if round_ and self._client.server_now_ms() >= limit_ms:
             return False
         if round_:
             await self._clock.sleep(ROUND_EVERY_S[min(round_, len(ROUND_EVERY_S)) - 1])
         return True
 
     async def _candle(self, cursor: SymbolCursor, open_ms: int) -> CandleRow | None:
-        rows = await self._rest.candles(cursor.symbol, open_ms, open_ms + cursor.timeframe_ms)
+        rows = await self._client.candles(cursor.symbol, open_ms, open_ms + cursor.timeframe_ms)
         return next(iter(self._plausible(cursor, rows)), None)
 
     def _plausible(self, cursor: SymbolCursor, rows: Sequence[CandleRow]) -> Rows:
@@ -146,7 +145,7 @@ class History:
         return max(newest_ms, cursor.next_open_ms) >= until_ms
 
     async def _rows(self, cursor: SymbolCursor, from_ms: int, until_ms: int) -> Rows:
-        rows = await self._rest.candles(cursor.symbol, max(from_ms, cursor.next_open_ms), until_ms)
+        rows = await self._client.candles(cursor.symbol, max(from_ms, cursor.next_open_ms), until_ms)
         return self._plausible(cursor, rows)
 
     @staticmethod
@@ -188,11 +187,11 @@ class History:
         return (await self._fetch_each(cursors, until_ms, self._settlements)).values
 
     def _settlements(self, cursor: SymbolCursor) -> Awaitable[list[FundingSettlement]]:
-        return self._rest.settlements(cursor.symbol, cursor.funding_ms + 1)
+        return self._client.settlements(cursor.symbol, cursor.funding_ms + 1)
 
     async def open_interest(self, cursors: Sequence[SymbolCursor], until_ms: int) -> dict[str, float]:
         """Return the current open interest of each symbol, in coins; a symbol that failed is left out."""
-        results = await self._fetch_each(cursors, until_ms, lambda cursor: self._rest.open_interest(cursor.symbol))
+        results = await self._fetch_each(cursors, until_ms, lambda cursor: self._client.open_interest(cursor.symbol))
         return {symbol: reading.open_interest_base for symbol, reading in results.values.items()}
 
     async def _fetch_each(
@@ -207,7 +206,7 @@ class History:
             except ExchangeError as error:
                 results.errors[cursor.symbol] = error
 
-        limit_s = max(LIMIT_WALL_S_MIN, (until_ms - self._rest.server_now_ms()) / 1_000.0 / self._speed)
+        limit_s = max(LIMIT_WALL_S_MIN, (until_ms - self._client.server_now_ms()) / 1_000.0 / self._speed)
         tasks = [asyncio.ensure_future(fetch_one(cursor)) for cursor in cursors]
         try:
             done, _ = await asyncio.wait(tasks, timeout=limit_s) if tasks else (set(), None)

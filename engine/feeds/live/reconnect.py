@@ -6,19 +6,18 @@ It never gives up: after a fault the next attempt comes soon, after many faults 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.engine.feeds.bitget.connection import StreamConnection
 from papertape.events.errors import ExchangeBusy, ExchangeUnreachable
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.settings import BitgetSettings
-    from papertape.engine.feeds.bitget.stream_state import StreamState
+    from papertape.engine.feeds.live.exchange import Connection, ExchangeClient, LiveSettings
+    from papertape.engine.feeds.live.stream_state import StreamState
     from papertape.engine.feeds.rate_limit import RateLimiter
     from papertape.engine.ports.clock import Clock
 
@@ -38,27 +37,27 @@ class StreamStatistics(Struct, frozen=True):
 
 
 class ReconnectingStream:
-    """Keeps some symbols watched, forever. `now_ms` is the exchange's time."""
+    """Keeps some symbols watched, forever."""
 
     def __init__(
         self,
         symbols: Sequence[str],
-        settings: BitgetSettings,
+        client: ExchangeClient,
+        settings: LiveSettings,
         clock: Clock,
-        now_ms: Callable[[], int],
         stream_state: StreamState,
         rate_limiter: RateLimiter,
     ) -> None:
         self.symbols = tuple(symbols)
+        self._client = client
         self._settings = settings
         self._clock = clock
-        self._now_ms = now_ms
         self._stream_state = stream_state
         self._rate_limiter = rate_limiter
         self._chance = Random()  # noqa: S311 - jitter is no secret.
         self._connections = self._breaks = self._rotations = 0
         self._failures = 0
-        self.connection: StreamConnection | None = None
+        self.connection: Connection | None = None
 
     @property
     def statistics(self) -> StreamStatistics:
@@ -71,9 +70,7 @@ class ReconnectingStream:
         try:
             while True:
                 await self._wait_for_turn()
-                connection = StreamConnection(
-                    self.symbols, self._settings, self._clock, self._now_ms, self._stream_state
-                )
+                connection = self._client.connection(self.symbols, self._stream_state)
                 fresh = asyncio.ensure_future(connection.run())
                 if running is not None and not await self._takes_over(running, connection, fresh):
                     self._failures += 1
@@ -99,9 +96,7 @@ class ReconnectingStream:
         except ExchangeBusy:
             await self._clock.sleep(BACKOFF_S[-1])
 
-    async def _takes_over(
-        self, before: asyncio.Task[str], connection: StreamConnection, fresh: asyncio.Task[str]
-    ) -> bool:
+    async def _takes_over(self, before: asyncio.Task[str], connection: Connection, fresh: asyncio.Task[str]) -> bool:
         """Return whether the new connection replaces the old one, and end the other one.
 
         It does when it shows everything, when it shows anything after a minute, or when the old one has ended.

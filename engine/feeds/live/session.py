@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.engine.feeds.bitget.contracts import ContractRegistry
-from papertape.engine.feeds.bitget.exchange_clock import ExchangeClock
-from papertape.engine.feeds.bitget.history import History, HistoryWindow, SymbolResults, window_ms
-from papertape.engine.feeds.bitget.reconnect import BACKOFF_S
-from papertape.engine.feeds.bitget.rest import BitgetRest
-from papertape.engine.feeds.bitget.settings import BITGET, BitgetSettings
-from papertape.engine.feeds.bitget.settlements import SettlementFetcher
-from papertape.engine.feeds.bitget.stream_group import StreamGroup
-from papertape.engine.feeds.bitget.stream_state import READING_MS, StreamState
-from papertape.engine.feeds.bitget.symbol_cursor import SuspensionReason, SymbolCursor, sort_facts
+from papertape.engine.feeds.live.contracts import ContractRegistry
+from papertape.engine.feeds.live.exchange import OpenInterestSource
+from papertape.engine.feeds.live.exchange_clock import ExchangeClock
+from papertape.engine.feeds.live.history import History, HistoryWindow, SymbolResults, window_ms
+from papertape.engine.feeds.live.reconnect import BACKOFF_S
+from papertape.engine.feeds.live.settlements import SettlementFetcher
+from papertape.engine.feeds.live.stream_group import StreamGroup
+from papertape.engine.feeds.live.stream_state import READING_MS, StreamState
+from papertape.engine.feeds.live.symbol_cursor import SuspensionReason, SymbolCursor, sort_facts
 from papertape.engine.feeds.refusal_report import RefusalReporter
 from papertape.engine.ports.feed import ResumePoint
 from papertape.events.errors import ExchangeError
@@ -25,6 +24,7 @@ from papertape.events.facts import FeedConnected, FeedFact, FeedLost, MarketFact
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.candle_row import CandleRow
+    from papertape.engine.feeds.live.exchange import ExchangeClient, LiveSettings
     from papertape.engine.ports.clock import Clock
     from papertape.engine.ports.feed import RefusalLog
     from papertape.events.facts import ContractListed
@@ -39,7 +39,7 @@ MEND_CANDLES_MAX: Final = 20_000
 class WatchChange(Struct, frozen=True):
     """Other symbols to watch: the settings with all of them, those that have only a position, and what was seen."""
 
-    settings: BitgetSettings
+    settings: LiveSettings
     unconfigured: tuple[str, ...]
     seen: dict[str, ResumePoint]
 
@@ -52,25 +52,26 @@ class FeedSession:
 
     def __init__(
         self,
-        settings: BitgetSettings,
+        client: ExchangeClient,
+        settings: LiveSettings,
         clock: Clock,
         wall: Clock,
         refusals: RefusalLog,
         unconfigured: Sequence[str] = (),
     ) -> None:
+        self._client = client
         self._settings = settings
         self._clock = clock
         self._wall = wall
-        self._refusal_reporter = RefusalReporter(refusals, BITGET, clock.now_ms())
-        self._rest = BitgetRest(settings, clock, refusals)
-        self._history = History(self._rest, clock, settings.speed, refusals)
-        self._contracts = ContractRegistry(self._rest, settings, unconfigured)
+        self._refusal_reporter = RefusalReporter(refusals, self._client.name, clock.now_ms())
+        self._history = History(self._client, clock, settings.speed, refusals)
+        self._contracts = ContractRegistry(self._client, settings, unconfigured)
         self._frame_arrived = asyncio.Event()
         self.stream_state = StreamState((), settings.timeframe_ms, refusals, on_frame=self._frame_arrived.set)
         self._settlements = SettlementFetcher(self._history, self.stream_state, clock, self.now_ms, settings)
-        self.streams = StreamGroup(settings, clock, self.now_ms, self.stream_state)
+        self.streams = StreamGroup(client, settings, clock, self.stream_state)
         self._heard_ms = 0.0
-        self.exchange_clock = ExchangeClock(self._rest, clock, settings, self._last_heard_ms)
+        self.exchange_clock = ExchangeClock(self._client, clock, settings, self._last_heard_ms)
         self.change: WatchChange | None = None
         """Other symbols to watch from the next minute on."""
         self._cursors: list[SymbolCursor] = []
@@ -86,7 +87,7 @@ class FeedSession:
 
     def now_ms(self) -> int:
         """Return the exchange's time, UTC ms."""
-        return self._rest.server_now_ms()
+        return self._client.server_now_ms()
 
     def reconnect(self) -> str:
         """Replace every connection, and describe what was done."""
@@ -106,7 +107,7 @@ class FeedSession:
     async def close(self) -> None:
         """Stop the streams and close the connections."""
         await self.streams.close()
-        await self._rest.close()
+        await self._client.close()
 
     async def facts(self, seen: dict[str, ResumePoint]) -> AsyncIterator[list[FeedFact]]:
         """Yield batches in time order, forever."""
@@ -174,7 +175,7 @@ class FeedSession:
 
     def _report_loss(self, reason: str) -> FeedFact:
         self._lost = self._loss_reported = True
-        return FeedLost(self.now_ms(), BITGET, f"{reason}; retrying")
+        return FeedLost(self.now_ms(), self._client.name, f"{reason}; retrying")
 
     # ------------------------------------------------------------ catching up
 
@@ -273,7 +274,9 @@ class FeedSession:
         if not self._lost:
             return []
         self._lost = self._loss_reported = False
-        facts: list[FeedFact] = [FeedConnected(present_ms, BITGET, self._wall.now_ms(), self._settings.speed)]
+        facts: list[FeedFact] = [
+            FeedConnected(present_ms, self._client.name, self._wall.now_ms(), self._settings.speed)
+        ]
         for cursor in self._active_cursors():
             facts += cursor.release(SuspensionReason.RESTART, "its candles are complete", self.now_ms())
         return facts
@@ -347,12 +350,13 @@ class FeedSession:
     def _is_streamed(self, cursor: SymbolCursor, close_ms: int, settle_ms: int) -> bool:
         """Return whether the streams have shown the candle, and the open interest reading where one is due."""
         reading_ms = max(cursor.reading_ms, self.stream_state.symbols[cursor.symbol].reading_ms)
-        is_read = close_ms % READING_MS != 0 or reading_ms >= close_ms
+        is_streamed = self._client.open_interest_source is OpenInterestSource.STREAMED
+        is_read = close_ms % READING_MS != 0 or reading_ms >= close_ms or not is_streamed
         return is_read and self.stream_state.is_over(cursor.symbol, close_ms, settle_ms)
 
     async def _readings(self, cursors: Sequence[SymbolCursor], close_ms: int) -> list[MarketFact]:
         """Return the open interest at this time, from the ticker or, where that is silent, from the exchange."""
-        if close_ms % READING_MS != 0:
+        if close_ms % READING_MS != 0 or self._client.open_interest_source is OpenInterestSource.NONE:
             return []
         states = self.stream_state.symbols
         silent = [cursor for cursor in cursors if states[cursor.symbol].reading_ms != close_ms]

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from papertape.engine.feeds.bitget.responses import FundingSettlement
 from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.live.exchange import FundingSettlement
 from papertape.engine.ports.feed import ResumePoint
 from papertape.events.facts import (
     CandleClosed,

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from papertape.engine.feeds.bitget.reconnect import CONNECTIONS_PER_S, ReconnectingStream
+from papertape.engine.feeds.live.reconnect import CONNECTIONS_PER_S, ReconnectingStream
 from papertape.engine.feeds.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.connection import StreamConnection
-    from papertape.engine.feeds.bitget.settings import BitgetSettings
-    from papertape.engine.feeds.bitget.stream_state import StreamState
+    from papertape.engine.feeds.live.exchange import Connection, ExchangeClient, LiveSettings
+    from papertape.engine.feeds.live.stream_state import StreamState
     from papertape.engine.ports.clock import Clock
 
 
 class StreamGroup:
-    """Runs a stream for each part of the symbols. `now_ms` is the exchange's time."""
+    """Runs a stream for each part of the symbols."""
 
-    def __init__(
-        self, settings: BitgetSettings, clock: Clock, now_ms: Callable[[], int], stream_state: StreamState
-    ) -> None:
-        self._settings, self._clock, self._now_ms, self._stream_state = settings, clock, now_ms, stream_state
+    def __init__(self, client: ExchangeClient, settings: LiveSettings, clock: Clock, stream_state: StreamState) -> None:
+        self._client, self._settings, self._clock, self._stream_state = client, settings, clock, stream_state
         self._limiter = RateLimiter(CONNECTIONS_PER_S, clock)
         self._tasks: dict[ReconnectingStream, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -32,7 +29,7 @@ class StreamGroup:
         """The running streams."""
         return tuple(self._tasks)
 
-    def connections(self) -> list[StreamConnection]:
+    def connections(self) -> list[Connection]:
         """Return the open connections."""
         return [stream.connection for stream in self._tasks if stream.connection is not None]
 
@@ -43,7 +40,7 @@ class StreamGroup:
         for first in range(0, len(symbols), size):
             part = symbols[first : first + size]
             stream = ReconnectingStream(
-                part, self._settings, self._clock, self._now_ms, self._stream_state, self._limiter
+                part, self._client, self._settings, self._clock, self._stream_state, self._limiter
             )
             self._tasks[stream] = asyncio.ensure_future(stream.run())
 
