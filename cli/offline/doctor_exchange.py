@@ -14,7 +14,7 @@ from papertape.cli.wiring import warn
 from papertape.engine.feeds.live.exchange import NORMAL
 from papertape.engine.feeds.live.stream_state import StreamState
 from papertape.engine.ports.clock import ScaledClock, SystemClock
-from papertape.events.errors import ExchangeError, ExchangeUnreachable
+from papertape.events.errors import ExchangeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +95,7 @@ async def _check_stream(
         result.first_data_s = (clock.now_ms() - began_ms) / 1_000.0
         if running.done():
             result.stream_fault = running.result()
-    except ExchangeUnreachable as error:
+    except ExchangeError as error:
         result.stream_fault = str(error)
     finally:
         for task in (running, whole):

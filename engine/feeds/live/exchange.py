@@ -122,7 +122,7 @@ class Connection(Protocol):
     heard_s: float
 
     async def run(self) -> str:
-        """Serve until the connection ends, and return why. Raise ExchangeUnreachable if it never opens."""
+        """Serve until the connection ends, and return why. Raise ExchangeError if it never opens."""
         ...
 
     def give_up(self, reason: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.events.errors import ExchangeBusy, ExchangeUnreachable
+from papertape.events.errors import ExchangeBusy, ExchangeError
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.live.exchange import Connection, ExchangeClient, LiveSettings
@@ -124,7 +124,7 @@ class ReconnectingStream:
 
     def _record_break(self, ended: asyncio.Task[str]) -> None:
         """Record that the connection ended and its forming candles are incomplete. Raise the error of a bug."""
-        with suppress(ExchangeUnreachable):
+        with suppress(ExchangeError):
             ended.result()
         self._stream_state.mark_interrupted(self.symbols)
         self._breaks += 1
