@@ -14,7 +14,7 @@ from papertape.cli.wiring import with_files
 from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
-    from papertape.cli.config.sections import Config, FeedKind
+    from papertape.cli.config.sections import Config, FeedKind, FeedSection
 
 FEED_KINDS: tuple[FeedKind, ...] = ("sim", "file", "bitget", "ccxt")
 
@@ -42,19 +42,22 @@ def config_with_options(options: RunOptions) -> Config:
     sets = [*options.sets, *([f"feed.sim.seed={options.seed}"] if options.seed is not None else [])]
     files = (options.candles, options.funding, options.open_interest, options.signals)
     config = with_files(load_config_of_log(options.config, sets), *files)
-    feed, speed = replace(config.feed, kind=_kind(options.feed, config)), speed_of(options.speed)
+    feed, speed = _market_of(options.feed, config.feed), speed_of(options.speed)
     if options.signals and feed.kind != "file":
         raise UsageError(f"--signals belongs to recorded candles; the feed {feed.kind} takes signals while it runs")
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
 
 
-def _kind(name: str | None, config: Config) -> FeedKind:
+def _market_of(name: str | None, feed: FeedSection) -> FeedSection:
+    """Return the market that an option names: its kind, or `ccxt:EXCHANGE`."""
     if name is None:
-        return config.feed.kind
+        return feed
+    kind_name, _, exchange = name.partition(":")
     for kind in FEED_KINDS:
-        if name == kind:
-            return kind
-    raise UsageError(f"--feed {name}: must be one of {', '.join(FEED_KINDS)}")
+        if kind_name == kind and (not exchange or kind == "ccxt"):
+            ccxt = replace(feed.ccxt, exchange=exchange) if exchange else feed.ccxt
+            return replace(feed, kind=kind, ccxt=ccxt)
+    raise UsageError(f"--feed {name}: must be one of {', '.join(FEED_KINDS)} or ccxt:EXCHANGE")
 
 
 def is_attended(config: Config) -> bool:

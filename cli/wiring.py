@@ -28,6 +28,7 @@ from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
+from papertape.engine.kernel.strategy import ignore_fact
 from papertape.engine.runner_settings import history_ms, no_runnable_strategy_text, split_by_timeframe
 from papertape.engine.startup import EngineSettings
 from papertape.events.errors import ConfigError, UsageError
@@ -159,10 +160,25 @@ def watched_symbols(config: Config) -> tuple[str, ...]:
     return config.feed.symbols
 
 
+def _without_open_interest(config: Config, strategies: dict[str, Strategy]) -> dict[str, str]:
+    """Return the strategies that cannot run because the exchange publishes no open interest, with that reason."""
+    if config.feed.kind != "ccxt":
+        return {}
+    from papertape.engine.feeds.ccxt.capabilities import has_open_interest  # noqa: PLC0415 - as below.
+    from papertape.engine.feeds.ccxt.library import exchange_class  # noqa: PLC0415 - ccxt is slow to import.
+
+    name = config.feed.ccxt.exchange
+    if has_open_interest(exchange_class(name, "feed.ccxt.exchange")()):
+        return {}
+    users = [one.name for one in strategies.values() if one.hooks.on_open_interest is not ignore_fact]
+    return dict.fromkeys(users, f"it needs open interest, which {name} does not publish")
+
+
 def make_engine_settings(
     config: Config, db: Path, base_ms: int, warn: Callable[[str], None], strategies: dict[str, Strategy]
 ) -> EngineSettings:
     """Return everything that the engine needs besides its feed; `strategies` are those of the configuration."""
+    config = replace(config, unusable={**_without_open_interest(config, strategies), **config.unusable})
     return EngineSettings(
         db=db,
         version=version("papertape"),

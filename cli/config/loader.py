@@ -12,14 +12,12 @@ from msgspec.structs import replace
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.instances import faulty_instances, strategy_sections, with_sections
+from papertape.cli.config.live_sections import SYMBOL_PATTERN, BitgetSection, CcxtSection
 from papertape.cli.config.promises import promise_problems
 from papertape.cli.config.schema import ConfigKey, ConfigTable, table_of, value_text
 from papertape.cli.config.sections import (
     ALL_STRATEGIES,
-    SYMBOL_PATTERN,
     BackupSection,
-    BitgetSection,
-    CcxtSection,
     Config,
     EngineSection,
     FeedSection,

@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any, Final
 from papertape.engine.feeds.candle_row import CandleRow
 from papertape.engine.feeds.ccxt.capabilities import is_streamed
 from papertape.engine.feeds.ccxt.library import answer
-from papertape.engine.feeds.live.stream_state import ROWS_KEPT_MAX, SETTLED_EVERY_MS, CandleFrame, StreamState
+from papertape.engine.feeds.live.stream_state import SETTLED_EVERY_MS, CandleFrame, StreamState
 from papertape.engine.ports.feed import RefusalReason
 from papertape.events.errors import ExchangeError, ExchangeRefused
 from papertape.events.units import TIMEFRAME_NAMES
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.ccxt.client import CcxtClient
     from papertape.engine.feeds.ccxt.markets import Market
+    from papertape.engine.feeds.ccxt.rest import CcxtRest
     from papertape.engine.feeds.ccxt.settings import CcxtSettings
     from papertape.engine.ports.clock import Clock
 
 CHECK_EVERY_S: Final = 5.0
 ANNOUNCEMENTS_EVERY_S: Final = 60.0
 CORRECTION_MS_MAX: Final = 1_000
+ROWS_TAKEN_MAX: Final = 3
+"""A stream shows the forming candle, and corrects the one before it."""
 REFUSED_AGAIN_S: Final = 60.0
 """A symbol that the exchange refuses to stream is watched again after this time; its candles are requested."""
 WATCH_WALL_S_MAX: Final = 3_600.0
@@ -36,12 +38,12 @@ class CcxtConnection:
     """One connection and its symbols. `served`, `complete` and `heard_s` are as the port says."""
 
     def __init__(
-        self, symbols: Sequence[str], client: CcxtClient, settings: CcxtSettings, clock: Clock, state: StreamState
+        self, symbols: Sequence[str], rest: CcxtRest, settings: CcxtSettings, clock: Clock, state: StreamState
     ) -> None:
         self.symbols = tuple(symbols)
         self.complete = asyncio.Event()
         self.served = False
-        self._client, self._settings, self._clock, self._state = client, settings, clock, state
+        self._rest, self._settings, self._clock, self._state = rest, settings, clock, state
         self._unheard = set(self.symbols)
         self._stop_reason = ""
         self.heard_s = self._now_s()
@@ -63,7 +65,7 @@ class CcxtConnection:
 
     async def run(self) -> str:
         """Serve until the connection ends, and return why. Raise ExchangeError if it never opens."""
-        async with self._client.stream(self.symbols) as exchange:
+        async with self._rest.stream(self.symbols) as exchange:
             self.heard_s = self._now_s()
             streamed = is_streamed(exchange)
             works = [self._check(is_streamed=streamed), self._announce()]
@@ -91,7 +93,7 @@ class CcxtConnection:
 
     async def _watch(self, exchange: Any, symbol: str) -> str:
         """Take a symbol's candles until the connection fails; return why."""
-        market = await self._client.market(symbol)
+        market = await self._rest.market(symbol)
         timeframe = TIMEFRAME_NAMES[self._settings.timeframe_ms]
         while True:
             try:
@@ -107,13 +109,13 @@ class CcxtConnection:
         """Take the newest candles of a symbol. ccxt does not say when they were sent: now is at most a moment later."""
         rows: list[CandleRow] = []
         refused: list[tuple[RefusalReason, str]] = []
-        for line in lines[-ROWS_KEPT_MAX:] if isinstance(lines, list) else [lines]:
-            row = self._client.candle(market, line)
+        for line in lines[-ROWS_TAKEN_MAX:] if isinstance(lines, list) else [lines]:
+            row = self._rest.candle(market, line)
             if isinstance(row, CandleRow):
                 rows.append(row)
             else:
                 refused.append((row, str(line)))
-        now_ms, snapshot = self._client.server_now_ms(), symbol in self._unheard
+        now_ms, snapshot = self._rest.server_now_ms(), symbol in self._unheard
         # The exchange's time is corrected every minute, by a few milliseconds in either direction.
         at_ms = max(now_ms, min(self._state.symbols[symbol].frame_ms, now_ms + CORRECTION_MS_MAX))
         self._record_heard(symbol)
@@ -129,10 +131,10 @@ class CcxtConnection:
         """Ask every minute when funding is settled next. Nothing ends where there is no answer."""
         while True:
             try:
-                settles = await self._client.next_settlements(self.symbols)
+                settles = await self._rest.next_settlements(self.symbols)
             except ExchangeError:
                 settles = {}
             for symbol, next_ms in settles.items():
                 if next_ms % SETTLED_EVERY_MS == 0:
-                    self._state.announce_settlement(symbol, self._client.server_now_ms(), next_ms)
+                    self._state.announce_settlement(symbol, self._rest.server_now_ms(), next_ms)
             await self._clock.sleep(ANNOUNCEMENTS_EVERY_S)

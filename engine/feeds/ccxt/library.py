@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from math import isfinite
@@ -16,7 +17,7 @@ from papertape.engine.ports.feed import RefusalReason
 from papertape.events.errors import ExchangeBusy, ExchangeError, ExchangeRefused, ExchangeUnreachable, UsageError
 from papertape.events.units import MINUTE_MS
 
-CLOSE_WITHIN_WALL_S: Final = 5.0
+CLOSE_WITHIN_WALL_S: Final = 1.0
 WORDS_CHARS_MAX: Final = 200
 MARKET_TYPES: Final = ("swap", "linear")
 PARSING: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
@@ -44,7 +45,8 @@ def exchange_class(name: str, option: str, module: str = "ccxt.pro") -> type[Any
 
 def open_exchange(kind: type[Any], rest_url: str, ws_url: str) -> Any:
     """Return an exchange object without keys that lists perpetuals only. Nothing is connected yet."""
-    exchange = kind({"enableRateLimit": True, "aiohttp_trust_env": True, "newUpdates": True})
+    # Without `newUpdates` a stream also shows corrections of the candle before the newest.
+    exchange = kind({"enableRateLimit": True, "aiohttp_trust_env": True, "newUpdates": False})
     listing = exchange.options.get("fetchMarkets")
     if isinstance(listing, dict) and isinstance(types := listing.get("types"), list):
         listing["types"] = [one for one in types if one in MARKET_TYPES] or types
@@ -86,11 +88,13 @@ def _words(exchange: Any, error: BaseException) -> str:
 
 
 async def close_exchange(exchange: Any) -> None:
-    """Close an exchange object's connections, whatever state they are in."""
-    try:
+    """Close an exchange object's connections, whatever state they are in: a silent peer would delay a handshake."""
+    session = exchange.session
+    with suppress(ExchangeError):
         await answer(exchange, exchange.close, CLOSE_WITHIN_WALL_S)
-    except ExchangeError:
-        return  # Nobody waits for it any more.
+    exchange.session = None
+    if session is not None:
+        await session.close()
 
 
 # ---------------------------------------------------------------- rows

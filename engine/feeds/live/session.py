@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from papertape.engine.feeds.live.contracts import ContractRegistry
-from papertape.engine.feeds.live.exchange import OpenInterestSource
 from papertape.engine.feeds.live.exchange_clock import ExchangeClock
 from papertape.engine.feeds.live.history import History, HistoryWindow, SymbolResults, window_ms
+from papertape.engine.feeds.live.readings import ReadingFetcher
 from papertape.engine.feeds.live.reconnect import BACKOFF_S
 from papertape.engine.feeds.live.settlements import SettlementFetcher
 from papertape.engine.feeds.live.stream_group import StreamGroup
-from papertape.engine.feeds.live.stream_state import READING_MS, StreamState
+from papertape.engine.feeds.live.stream_state import StreamState
 from papertape.engine.feeds.live.symbol_cursor import SuspensionReason, SymbolCursor, sort_facts
 from papertape.engine.feeds.refusal_report import RefusalReporter
 from papertape.engine.ports.feed import ResumePoint
@@ -69,6 +69,7 @@ class FeedSession:
         self._frame_arrived = asyncio.Event()
         self.stream_state = StreamState((), settings.timeframe_ms, refusals, on_frame=self._frame_arrived.set)
         self._settlements = SettlementFetcher(self._history, self.stream_state, clock, self.now_ms, settings)
+        self._readings = ReadingFetcher(self._history, self.stream_state, client.open_interest_source)
         self.streams = StreamGroup(client, settings, clock, self.stream_state)
         self._heard_ms = 0.0
         self.exchange_clock = ExchangeClock(self._client, clock, settings, self._last_heard_ms)
@@ -311,8 +312,9 @@ class FeedSession:
         self._held_facts += settled
         if not rows:
             return [self._report_loss(results.failure_summary(len(missing)))]
-        market_facts, self._held_facts = self._held_facts, await self._readings(cursors, close_ms)
-        on_time = self.now_ms() <= close_ms + int(settings.on_time_s * 1_000)
+        on_time_ms = close_ms + int(settings.on_time_s * 1_000)
+        market_facts, self._held_facts = self._held_facts, await self._readings.fetch(cursors, close_ms, on_time_ms)
+        on_time = self.now_ms() <= on_time_ms
         facts: list[FeedFact] = []
         for cursor in due:
             row = rows.get(cursor.symbol)
@@ -349,22 +351,8 @@ class FeedSession:
 
     def _is_streamed(self, cursor: SymbolCursor, close_ms: int, settle_ms: int) -> bool:
         """Return whether the streams have shown the candle, and the open interest reading where one is due."""
-        reading_ms = max(cursor.reading_ms, self.stream_state.symbols[cursor.symbol].reading_ms)
-        is_streamed = self._client.open_interest_source is OpenInterestSource.STREAMED
-        is_read = close_ms % READING_MS != 0 or reading_ms >= close_ms or not is_streamed
-        return is_read and self.stream_state.is_over(cursor.symbol, close_ms, settle_ms)
-
-    async def _readings(self, cursors: Sequence[SymbolCursor], close_ms: int) -> list[MarketFact]:
-        """Return the open interest at this time, from the ticker or, where that is silent, from the exchange."""
-        if close_ms % READING_MS != 0 or self._client.open_interest_source is OpenInterestSource.NONE:
-            return []
-        states = self.stream_state.symbols
-        silent = [cursor for cursor in cursors if states[cursor.symbol].reading_ms != close_ms]
-        fetched = await self._history.open_interest(silent, close_ms + int(self._settings.on_time_s * 1_000))
-        streamed = {one.symbol: states[one.symbol] for one in cursors if states[one.symbol].reading_ms == close_ms}
-        values = {symbol: state.open_interest_base for symbol, state in streamed.items()} | fetched
-        due = [cursor for cursor in cursors if cursor.symbol in values and cursor.reading_ms < close_ms]
-        return [cursor.reading(close_ms, values[cursor.symbol]) for cursor in due]
+        is_over = self.stream_state.is_over(cursor.symbol, close_ms, settle_ms)
+        return is_over and not self._readings.is_awaited(cursor, close_ms)
 
     # ------------------------------------------------------------ housekeeping
 
