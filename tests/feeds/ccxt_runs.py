@@ -13,6 +13,7 @@ from papertape.engine.feeds.live.exchange import LiveSettings
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.ports.clock import Clock
     from tests.sandbox.virtual_time import VirtualClock
 
 pro = pytest.importorskip("ccxt.pro")
@@ -40,3 +41,8 @@ def through_ccxt(settings: BitgetSettings, clock: VirtualClock, changes: dict[st
     ws_url = settings.ws_url.removesuffix("/v2/ws/public")
     chosen = CcxtSettings(**common, exchange="bitget", rest_url=settings.rest_url, ws_url=ws_url)
     return CcxtFeed(chosen, clock, timed_class(pro.bitget, clock, changes))
+
+
+def feed_of_exchange(name: str, clock: Clock) -> CcxtFeed:
+    """The feed of an exchange as ccxt describes it. Nothing is connected."""
+    return CcxtFeed(CcxtSettings(exchange=name), clock)

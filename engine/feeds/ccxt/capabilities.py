@@ -8,8 +8,8 @@ from papertape.events.errors import ConfigError
 from papertape.events.units import TIMEFRAME_NAMES
 
 NEEDED: Final = {
-    "fetchMarkets": "a list of contracts",
-    "fetchTime": "its time",
+    "fetchMarkets": "list of contracts",
+    "fetchTime": "time",
     "fetchOHLCV": "past candles",
     "fetchFundingRateHistory": "past funding settlements",
 }
