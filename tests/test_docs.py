@@ -85,7 +85,7 @@ def test_every_hop_of_a_candle_is_a_function_of_its_file() -> None:
     hops = HOP.findall((REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8"))
     assert hops
     for file, functions in hops:
-        source = (REPOSITORY / file.replace("bitget/", "engine/feeds/bitget/")).read_text(encoding="utf-8")
+        source = (REPOSITORY / re.sub("^feeds/", "engine/feeds/", file)).read_text(encoding="utf-8")
         for name in re.findall(r"`([^`]+)`", functions):
             owner, _, function = name.rpartition(".")
             assert f"def {function}(" in source, f"{file} has no function {function}; correct docs/architecture.md"

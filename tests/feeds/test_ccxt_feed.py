@@ -6,7 +6,11 @@ from functools import partial
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
+from papertape.engine.feeds.ccxt.capabilities import has_open_interest, has_tiers, is_streamed
+from papertape.engine.feeds.ccxt.library import exchange_class
+from papertape.engine.feeds.ccxt.markets import UNITS
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.errors import ConfigError, UsageError
 from papertape.events.facts import (
@@ -32,6 +36,7 @@ from tests.feeds.bitget_runs import (
     assert_readings_are_true,
     assert_settlements_are_the_truth,
     assert_within_limits,
+    market_of,
     order_of,
     watched,
 )
@@ -46,6 +51,7 @@ from tests.feeds.test_bitget_faults import (
     undeclared,
 )
 from tests.feeds.test_bitget_feed import AT_0750, on
+from tests.support import REPOSITORY
 
 UNSEEN: Final = (BitgetFault.OUT_OF_ORDER,)
 """ccxt keeps only the last version of a row: an older one that follows a newer one cannot be told from it."""
@@ -89,7 +95,9 @@ def test_a_calm_market_is_told_in_the_binding_order_and_on_time_from_the_streams
 def test_contracts_are_those_that_the_exchange_specifies() -> None:
     seen = watched(minutes=1, warm_up_minutes=1, through=through_ccxt)
     own = watched(minutes=1, warm_up_minutes=1)
-    assert seen.of(ContractListed) == own.of(ContractListed)
+    contracts: list[list[ContractListed]] = [one.of(ContractListed) for one in (seen, own)]
+    through, expected = ([replace(one, at_ms=0) for one in listed] for listed in contracts)
+    assert len(through) == 3 and through == expected
 
 
 def test_an_exchange_without_streams_is_asked_for_every_candle_in_time() -> None:
@@ -111,11 +119,11 @@ def test_an_exchange_without_open_interest_is_not_asked_for_it() -> None:
 
 def test_an_unknown_symbol_ends_the_start_with_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"feed\.ccxt\.symbols: BTCUSD .*did you mean BTCUSDT"):
-        watched(minutes=2, symbols=("BTCUSD", ETH), through=through_ccxt, market=None)
+        watched(minutes=2, market=market_of(THREE), symbols=("BTCUSD", ETH), through=through_ccxt)
 
 
 def test_a_market_without_a_precision_costs_only_its_own_symbol() -> None:
-    odd: dict[str, Any] = {"sizeMultiplier": None}
+    odd: dict[str, Any] = {"priceEndStep": "0"}
 
     def repair(twin: WatchedTwin) -> None:
         twin.faults.off(BitgetFault.ODD_CONTRACT)
@@ -125,7 +133,7 @@ def test_a_market_without_a_precision_costs_only_its_own_symbol() -> None:
 
     seen = watched(minutes=12, before=break_row, then=[(2.0, repair)], through=through_ccxt)
     (suspended,), (resumed,) = seen.of(SymbolSuspended), seen.of(SymbolResumed)
-    assert suspended.symbol == resumed.symbol == ETH and "precision.amount" in suspended.reason
+    assert suspended.symbol == resumed.symbol == ETH and "precision.price" in suspended.reason
     assert_candles_are_the_history(seen, (BTC,))
 
 
@@ -168,3 +176,16 @@ def test_the_large_exchanges_have_what_is_needed(exchange: str) -> None:
     lacks = feed.client(SystemClock()).lacks
     assert any("open interest" in text for text in lacks) == (exchange in ("gate", "mexc"))
     assert any("streams no candles" in text for text in lacks) == (exchange == "kucoinfutures")
+
+
+def test_the_table_of_the_docs_says_what_ccxt_offers() -> None:
+    text = (REPOSITORY / "docs" / "live-feed.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) == 9
+    for name, candles, interest, tiers, volumes in rows:
+        exchange = exchange_class(name.strip("`"), "")()
+        assert candles == ("streamed" if is_streamed(exchange) else "requested"), name
+        assert interest == ("requested" if has_open_interest(exchange) else "none"), name
+        assert tiers == ("published" if has_tiers(exchange) else "assumed"), name
+        in_contracts = exchange.id in UNITS and UNITS[exchange.id].volume_in_contracts
+        assert volumes == ("in contracts, converted" if in_contracts else "in coins"), name

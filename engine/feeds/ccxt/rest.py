@@ -42,7 +42,7 @@ class CcxtRest:
         self._exchange = self._open()
         self.name: str = self._exchange.id
         self.address = settings.rest_url or f"{self.name} through ccxt"
-        self.product = "linear perpetual, margined in USDT (in USDC where there is none in USDT),"
+        self.product = "linear perpetual"
         self.limits = f"at most {settings.requests_per_s:g} REST requests per second, and those of ccxt"
         self.lacks: Sequence[str] = lacks(self._exchange)
         self.open_interest_source = (
@@ -107,6 +107,7 @@ class CcxtRest:
 
         listed = await self._request(fetch)
         self._markets = read_markets(self.name, listed)
+        self.product = f"linear {self._markets.quote} perpetual"
         return self._markets.contracts
 
     async def tiers(self, symbol: str) -> tuple[tuple[float, float], ...]:
