@@ -83,7 +83,8 @@ async def answer(exchange: Any, call: Callable[[], Awaitable[T]], limit_s: float
 
 
 def _words(exchange: Any, error: BaseException) -> str:
-    text = " ".join(str(error).split())[:WORDS_CHARS_MAX]
+    cause = f": {error.__cause__}" if error.__cause__ is not None and str(error.__cause__) else ""
+    text = " ".join(f"{error}{cause}".split())[:WORDS_CHARS_MAX]
     return f"{exchange.id}: {text.removeprefix(exchange.id).strip() or type(error).__name__}"
 
 
