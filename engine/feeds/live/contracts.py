@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OFF: Final = "off"
 DELISTED: Final = "the exchange no longer lists it"
-UNCONFIGURED: Final = "it is no longer configured; it is watched until its position closes"
+UNCONFIGURED: Final = "it is no longer in {}.symbols; it is watched until its position closes"
 STATES_EVERY_MS: Final = 300_000
 BUSY_TRIES_MAX: Final = 10
 
@@ -132,11 +132,12 @@ class ContractRegistry:
     def tradability_changes(self, cursors: Sequence[SymbolCursor], now_ms: int) -> list[FeedFact]:
         """Suspend every symbol that is not open for trading, release the others, and report delisted ones."""
         facts: list[FeedFact] = []
+        unconfigured = UNCONFIGURED.format(self._client.section)
         for cursor in cursors:
             body, fault = self._list.readable.get(cursor.symbol), self._list.unreadable.get(cursor.symbol)
             delisted = body is None and fault is None
             if cursor.symbol in self._unconfigured:
-                facts += cursor.suspend(SuspensionReason.UNCONFIGURED, UNCONFIGURED, now_ms)
+                facts += cursor.suspend(SuspensionReason.UNCONFIGURED, unconfigured, now_ms)
             else:
                 facts += cursor.release(SuspensionReason.UNCONFIGURED, "it is configured again", now_ms)
             if body is not None and body.status == NORMAL:
