@@ -17,7 +17,7 @@ from papertape.api.problems import HANDLERS, Handler, http_problem
 from papertape.api.repetitions import HEADER
 from papertape.api.routes import Guarded
 from papertape.api.view_handler import ViewHandler
-from papertape.api.views import charts, history, installation, studies, trades, trading
+from papertape.api.views import charts, history, installation, jobs, library, studies, trades, trading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,8 @@ def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
         *commands.routes(site),
         signals.route(site),
         *studies.routes(site),
+        *library.routes(site),
+        *jobs.routes(site),
         *login.routes(),
     ]
     version = site.settings.version
@@ -70,20 +72,30 @@ def application(
 
     `not_found_page` answers a browser that requests an unknown address; a program gets a problem document.
     """
+    middleware = [
+        *_cross_origin(gate),
+        Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN, compresslevel=COMPRESSION_LEVEL),
+        Middleware(SecurityMiddleware, gate=gate),
+        Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
+    ]
+    return inner_application(site, gate, streams, pages, not_found_page, middleware)
+
+
+def inner_application(
+    site: Site,
+    gate: Gate,
+    streams: Streams,
+    pages: Sequence[Guarded],
+    not_found_page: Handler | None,
+    middleware: Sequence[Middleware] = (),
+) -> Starlette:
+    """Build the application of a further log, which is mounted in `application` and protected by its middleware."""
     routes = [*api_routes(site, gate, streams), *pages]
     for route in routes:
         if not isinstance(route, Guarded):
             raise TypeError(f"{route} does not state its access; build it with a class of api.routes")
-    app = Starlette(
-        routes=routes,
-        exception_handlers={**HANDLERS, 404: _not_found(not_found_page)},
-        middleware=[
-            *_cross_origin(gate),
-            Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN, compresslevel=COMPRESSION_LEVEL),
-            Middleware(SecurityMiddleware, gate=gate),
-            Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
-        ],
-    )
+    handlers = {**HANDLERS, 404: _not_found(not_found_page)}
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=middleware)
     # A redirect between paths with and without a trailing slash would give each route a second address.
     app.router.redirect_slashes = False
     return app

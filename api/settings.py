@@ -30,6 +30,9 @@ class WebSettings(Struct, frozen=True):
         tuple[Origin, ...],
         Meta(max_length=100, description="other sites whose pages may use the API, such as https://example.org"),
     ] = ()
+    jobs: Annotated[
+        bool, Meta(description="whether the page may start backtests and sweeps for those who hold the token")
+    ] = True
     proxies: Annotated[
         tuple[Name, ...], Meta(max_length=100, description="addresses of proxies whose X-Forwarded-For is trusted")
     ] = ()
