@@ -39,12 +39,18 @@ VIEWS = (*trading.VIEWS, *trades.VIEWS, *charts.VIEWS, *history.VIEWS, *installa
 
 def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
     """Return all routes of the API, including its description."""
+    routes, version = answering_routes(site, gate, streams), site.settings.version
+    return [*routes, openapi.route(routes, version), *docs.routes(routes, version)]
+
+
+def answering_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
+    """Return the routes that answer about a log."""
     handler = ViewHandler(site)
 
     def wrong_tokens() -> int:
         return gate.failed_attempts.total
 
-    routes: list[Guarded] = [
+    return [
         *health.routes(site, streams, wrong_tokens),
         metrics.route(site, streams, wrong_tokens),
         *(handler.route(view) for view in VIEWS),
@@ -57,8 +63,6 @@ def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
         *jobs.routes(site),
         *login.routes(),
     ]
-    version = site.settings.version
-    return [*routes, openapi.route(routes, version), *docs.routes(routes, version)]
 
 
 def application(
@@ -78,19 +82,19 @@ def application(
         Middleware(SecurityMiddleware, gate=gate),
         Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
     ]
-    return inner_application(site, gate, streams, pages, not_found_page, middleware)
+    return _starlette([*api_routes(site, gate, streams), *pages], not_found_page, middleware)
 
 
 def inner_application(
-    site: Site,
-    gate: Gate,
-    streams: Streams,
-    pages: Sequence[Guarded],
-    not_found_page: Handler | None,
-    middleware: Sequence[Middleware] = (),
+    site: Site, gate: Gate, streams: Streams, pages: Sequence[Guarded], not_found_page: Handler
 ) -> Starlette:
     """Build the application of a further log, which is mounted in `application` and protected by its middleware."""
-    routes = [*api_routes(site, gate, streams), *pages]
+    return _starlette([*answering_routes(site, gate, streams), *pages], not_found_page, ())
+
+
+def _starlette(
+    routes: Sequence[Guarded], not_found_page: Handler | None, middleware: Sequence[Middleware]
+) -> Starlette:
     for route in routes:
         if not isinstance(route, Guarded):
             raise TypeError(f"{route} does not state its access; build it with a class of api.routes")

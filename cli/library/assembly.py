@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from papertape.projections.site.library import BacktestRequest, SweepRequest
     from papertape.projections.site.ports import Site, SiteSettings
 
-SWITCHED_OFF: Final = "jobs are switched off here: web.jobs is false in the configuration"
+SWITCHED_OFF: Final = "jobs are switched off here: web.jobs = 'off' in the configuration"
 
 
 class LibrarySources(Struct, frozen=True):
@@ -59,6 +59,6 @@ def make_library(
         index = await library.index()
         return await asyncio.to_thread(JobPlanner(sources.db, file, sets).plan, request, index, SystemClock().now_ms())
 
-    jobs = JobQueue(plan, SystemClock().now_ms, "" if config.web.jobs else SWITCHED_OFF)
+    jobs = JobQueue(plan, SystemClock().now_ms, "" if config.web.jobs == "on" else SWITCHED_OFF)
     site.library, site.jobs = library, jobs
     return library, opened, jobs

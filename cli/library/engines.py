@@ -82,7 +82,7 @@ async def _row(source: EngineSource) -> EngineRow:
         open_risk_usdt=fsum(one.risk_usdt for one in portfolio.positions),
         positions=len(portfolio.positions),
         trades=sum(row.trades for row in views.arena.rows()),
-        feed="no feed yet" if feed is None else feed.name if feed.delivers else f"{feed.name}: {feed.why or 'lost'}",
+        feed="" if feed is None else feed.name if feed.delivers else f"{feed.name}: {feed.why or 'lost'}",
         worst_anomaly=_worst(portfolio.anomalies),
         heard_at_ms=views.heard.heard_at_ms if engine is not None else 0,
     )

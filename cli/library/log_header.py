@@ -85,9 +85,10 @@ def read_header(path: Path) -> LogHeader:
         )
 
 
-def note_result(path: Path, net_usdt: float, seq: int) -> None:
-    """Note the result of a log as of an event beside it; do nothing if the folder cannot be written."""
+def note_result(path: Path, net_usdt: float, seq: int | None = None) -> None:
+    """Note the result of a log beside it, as of its end or of an event; do nothing if the folder cannot be written."""
     with closing(SqliteLogReader(path)) as reader:
+        seq = reader.head().seq if seq is None else seq
         row_hash = reader.hash_at(seq)
     if row_hash is not None:
         target = sibling_path(path, RESULT)

@@ -203,7 +203,7 @@ class OpenedLogs:
         )
 
     async def _get(self, number: str) -> OpenedLog:
-        """Return an open log, opened now if necessary. Raise UsageError for an unknown id, LogError if it is damaged."""
+        """Return a log, opened now if necessary. Raise UsageError for an unknown id, LogError for a damaged file."""
         found = self._logs.get(number)
         if found is None or (found.fault and time.monotonic() - found.fault_at_s > FAULT_KEPT_S):
             path = self.named.get(number) or await self._find(number)
