@@ -124,12 +124,11 @@ class JobPlanner(Struct, frozen=True):
         check_name(request.name or None)
         for text, option in ((request.start, "--from"), (request.end, "--to")):
             optional_moment_ms(text or None, option)
-        config = load_config(self.config, (*self.sets, *request.sets))
-        for path in parse_sets(config, request.sets):
-            # A folder of strategies, for one, would run whatever lies in it.
+        for path in parse_sets(load_config(self.config, self.sets), request.sets):
+            # Checked before anything is loaded with them: a folder of strategies would run whatever lies in it.
             if path[0] != "risk" and (path[0] != "strategies" or len(path) < STRATEGY_KEY_PARTS):
                 raise UsageError(f"--set {'.'.join(path)}: {SETTABLE}")
-        return config
+        return load_config(self.config, (*self.sets, *request.sets))
 
     def _common(self, request: JobRequest) -> list[str]:
         config = [] if self.config is None else ["--config", str(self.config)]

@@ -74,7 +74,15 @@ class LibraryListing:
         files = _market_files(self._folders, listing.files)
         shown = {file.path for file in listing.files}
         self._headers = {path: header for path, header in self._headers.items() if path in shown}
-        entries.sort(key=lambda one: (one.address != "/", not one.running, -one.changed_at_ms, one.name))
+        entries.sort(
+            key=lambda one: (
+                one.address != "/",
+                one.kind == "unreadable",
+                not one.running,
+                -one.changed_at_ms,
+                one.name,
+            )
+        )
         view = LibraryView(
             tuple(map(str, self._folders)), tuple(entries), tuple(one for one, _ in files.values()), listing.left_out
         )
@@ -87,7 +95,7 @@ class LibraryListing:
             yield LibraryEntry(entry_id(file.folder / name), "unreadable", name, folder, problem=LEADS_OUT)
             return
         header, number = self._header(file.path), entry_id(file.path)
-        changed_at_ms = _changed_at_ms(file.path)
+        changed_at_ms = _changed_at_ms(file.path) if file.path.exists() else 0
         if isinstance(header, str):
             yield LibraryEntry(number, "unreadable", name, folder, problem=header, changed_at_ms=changed_at_ms)
             return
@@ -208,13 +216,21 @@ def _readable_header(path: Path) -> LogHeader | str:
 
 def _signature(path: Path) -> Signature:
     """Return what changes with a log: size and time of its file, and the time of its write-ahead log."""
-    status, beside = path.stat(), path.with_name(f"{path.name}-wal")
-    return status.st_size, status.st_mtime_ns, beside.stat().st_mtime_ns if beside.exists() else 0
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, _wal_time_ns(path)
 
 
 def _changed_at_ms(path: Path) -> int:
-    beside = path.with_name(f"{path.name}-wal")
-    return max((one.stat().st_mtime_ns for one in (path, beside) if one.exists()), default=0) // 1_000_000
+    return max(path.stat().st_mtime_ns, _wal_time_ns(path)) // 1_000_000
+
+
+def _wal_time_ns(path: Path) -> int:
+    """Return when something was last written to a write-ahead log; 0 if it is missing, or a reader left it empty."""
+    try:
+        status = path.with_name(f"{path.name}-wal").stat()
+    except OSError:
+        return 0
+    return status.st_mtime_ns if status.st_size else 0
 
 
 def _is_study(file: DataFile) -> bool:
