@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,9 +23,8 @@ from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
-    from papertape.projections.site.library import JobView
+    from papertape.projections.site.library import JobKind, JobView
 
 SWEEP: dict[str, Any] = {
     "files": ("X=x.csv",),
@@ -116,9 +116,7 @@ async def queue_of(*arguments: str) -> AsyncIterator[JobQueue]:
     async def plan(request: BacktestRequest | SweepRequest) -> PlannedJob:
         nonlocal count
         count += 1
-        kind = "sweep" if isinstance(request, SweepRequest) else "backtest"
-        from pathlib import Path  # noqa: PLC0415
-
+        kind: JobKind = "sweep" if isinstance(request, SweepRequest) else "backtest"
         return PlannedJob(kind, request.name, arguments, Path(f"{count}.db"), "/somewhere")
 
     queue = JobQueue(plan, lambda: DAY_0_MS)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.sections import Config
+from papertape.client import AsyncClient, calls
+from papertape.events.errors import ApiProblem
+from papertape.projections.site.library import SweepRequest
 from tests.cli.library_pages import HTML, serving, write_logs
 from tests.cli.research_market import write_market
 from tests.events.loop import in_loop
 from tests.ui.site_pages import Elements
-from tests.web.site import BEARER, client_of, example_day, site_of
+from tests.web.site import BEARER, TOKEN, client_of, example_day, site_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +101,22 @@ async def test_a_job_is_queued_shown_and_cancelled(tmp_path: Path) -> None:
         assert cancelled.json()["state"] == "cancelled"
         assert (await client.post(f"/api/v1/jobs/{job['id']}/cancel", headers=BEARER)).status_code == 409
         assert (await client.get("/api/v1/jobs/77")).status_code == 404
+
+
+@in_loop
+async def test_the_client_decodes_and_sends_all_of_it(tmp_path: Path) -> None:
+    bases = await write_logs(tmp_path, 2)
+    write_market(tmp_path)
+    a, b = (base.rpartition("/")[2] for base in bases)
+    async with serving(tmp_path) as (http, _), AsyncClient(token=TOKEN, transport=http._transport) as client:
+        for call in (calls.library(), calls.engines(), calls.comparison(a, b), calls.jobs()):
+            said = (await http.get(f"/api/v1/{call.path}", params=call.parameters)).json()
+            assert msgspec.json.decode(msgspec.json.encode(await client.send(call))) == said
+        job = await client.send(calls.start_job(msgspec.convert(SWEEP, SweepRequest)))
+        assert await client.send(calls.job(job.id)) == job
+        assert (await client.send(calls.cancel_job(job.id))).state == "cancelled"
+        with pytest.raises(ApiProblem, match="not a sweep that was cancelled or failed"):
+            await client.send(calls.start_job_again(job.id))
 
 
 @in_loop
