@@ -17,7 +17,7 @@ from papertape.cli.library.assembly import LibrarySources, make_library
 from papertape.cli.library.listing import OPEN, entry_id
 from papertape.cli.service.page import site_settings
 from papertape.ui.pages import not_found_page, pages
-from tests.cli.written_log import write_log
+from tests.cli.written_log import entries, write_log
 from tests.patience import PATIENCE_S
 from tests.support import STRATEGIES
 from tests.web.site import ORIGIN, example_day, gate_of, site_of
@@ -67,6 +67,7 @@ async def read_whole(client: httpx.AsyncClient, base: str) -> httpx.Response:
 
 
 async def write_logs(folder: Path, count: int) -> list[str]:
-    """Write logs in a folder and return their addresses."""
-    paths = [await asyncio.to_thread(write_log, folder / f"log{number}.db") for number in range(count)]
+    """Write logs in a folder and return their addresses. An engine can fold all their events."""
+    commits = entries()[:-1]
+    paths = [await asyncio.to_thread(write_log, folder / f"log{number}.db", commits) for number in range(count)]
     return [f"/open/{entry_id(path.resolve())}" for path in paths]
