@@ -16,7 +16,7 @@ from tests.cli.library_pages import HTML, serving, write_logs
 from tests.cli.research_market import write_market
 from tests.events.loop import in_loop
 from tests.ui.site_pages import Elements
-from tests.web.site import BEARER, TOKEN, client_of, example_day, site_of
+from tests.web.site import BEARER, ORIGIN, TOKEN, client_of, example_day, site_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,10 +55,11 @@ async def test_the_form_offers_the_files_and_strategies(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_a_job_needs_the_token_and_an_origin(tmp_path: Path) -> None:
+async def test_a_job_needs_the_token_and_no_other_site_starts_one(tmp_path: Path) -> None:
     async with serving(tmp_path) as (client, _):
-        assert (await client.post("/api/v1/jobs/sweep", json=SWEEP)).status_code == 403
-        from_page = {"origin": "http://127.0.0.1:8700"}
+        elsewhere = {**BEARER, "origin": "https://example.org"}
+        assert (await client.post("/api/v1/jobs/sweep", json=SWEEP, headers=elsewhere)).status_code == 403
+        from_page = {"origin": ORIGIN}
         assert (await client.post("/api/v1/jobs/sweep", json=SWEEP, headers=from_page)).status_code == 401
         assert (await client.post("/api/v1/jobs/1/cancel", headers=from_page)).status_code == 401
         assert (await client.get("/api/v1/jobs")).json() == {"items": [], "refusal": ""}
