@@ -114,7 +114,7 @@ class JobPlanner(Struct, frozen=True):
             raise UsageError("this needs candles: choose files of candles, or a log that holds them")
         words: list[str] = []
         for one in request.files:
-            symbol, name = _given(one)
+            symbol, name = _symbol_and_name(one)
             path = index.files[name][1]
             words += [OPTIONS[_kind(one, index)], f"{symbol}={path}" if symbol else str(path)]
         return words
@@ -137,15 +137,15 @@ class JobPlanner(Struct, frozen=True):
         return [*span, *sets, "--engine", request.engine, *config, "--json"]
 
 
-def _given(text: str) -> tuple[str, str]:
+def _symbol_and_name(text: str) -> tuple[str, str]:
     """Return the symbol and the name of a chosen file, `name` or `SYMBOL=name`."""
-    symbol, path = split_given(text)
+    symbol, path = split_symbol_and_name(text)
     return symbol, str(path)
 
 
 def _kind(text: str, index: LibraryIndex) -> MarketKind:
     """Return what a chosen file holds. Raise UsageError for one that the library does not list."""
-    symbol, name = _given(text)
+    symbol, name = _symbol_and_name(text)
     if name not in index.files:
         raise UsageError(f"the library has no market file {name!r}")
     file = index.files[name][0]

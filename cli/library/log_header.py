@@ -15,6 +15,7 @@ from msgspec import Struct
 from papertape.engine.control_socket import socket_path
 from papertape.engine.startup_progress import read_progress
 from papertape.events.beside import sibling_path
+from papertape.events.durable import rename_durably
 from papertape.events.errors import LogArchived
 from papertape.events.facts import CandleClosed, EngineStopped, RunnerConfigured
 from papertape.events.segments.folder import sealed_folder
@@ -95,7 +96,7 @@ def note_result(path: Path, net_usdt: float, seq: int | None = None) -> None:
         partial = target.with_name(f".{target.name}.half")
         with suppress(OSError):
             partial.write_bytes(msgspec.json.encode(LogResult(seq, row_hash.hex(), net_usdt)))
-            partial.replace(target)
+            rename_durably(partial, target)
 
 
 def is_engine_running(path: Path) -> bool:

@@ -72,7 +72,7 @@ class ReadOnlyEngine(EngineClient):
         raise CommandRefused(READ_ONLY)
 
 
-class OpenedLog:
+class LibraryLog:
     """One log with its site. `follow` it; `fault` says why it cannot be read, empty if it can."""
 
     def __init__(
@@ -137,7 +137,7 @@ class OpenedLogs:
         self._gate = gate
         self._error_page: ErrorPage = error_page(main)
         self._apps: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {}
-        self._logs: OrderedDict[str, OpenedLog] = OrderedDict()
+        self._logs: OrderedDict[str, LibraryLog] = OrderedDict()
         self._following: dict[str, asyncio.Future[None]] = {}
         self._lock = asyncio.Lock()
         self._ending = False
@@ -145,7 +145,7 @@ class OpenedLogs:
         self.faults: dict[str, str] = {}
         """Why logs of the command line cannot be opened, by their ids."""
 
-    def opened(self, number: str) -> OpenedLog | None:
+    def opened(self, number: str) -> LibraryLog | None:
         """Return a log if it is open."""
         return self._logs.get(number)
 
@@ -202,7 +202,7 @@ class OpenedLogs:
             else problem(status, text)
         )
 
-    async def _get(self, number: str) -> OpenedLog:
+    async def _get(self, number: str) -> LibraryLog:
         """Return a log, opened now if necessary. Raise UsageError for an unknown id, LogError for a damaged file."""
         found = self._logs.get(number)
         if found is None or (found.fault and time.monotonic() - found.fault_at_s > FAULT_KEPT_S):
@@ -227,7 +227,7 @@ class OpenedLogs:
             self.faults.pop(number, None)
             base = f"{OPEN}/{number}"
             own = replace(settings, simulated=False, commands_allowed=False, base=base)
-            opened = OpenedLog(number, path, own, self._config, self._strategies)
+            opened = LibraryLog(number, path, own, self._config, self._strategies)
             self._logs[number] = opened
             self._apps[number] = inner_application(
                 opened.site,

@@ -168,16 +168,7 @@ async def _serve(settings: PageServerSettings) -> None:
             StudyFolder(studies_folder(db)),
         )
         streams = Streams(timeline, web.streams_max)
-        hosts = AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts)
-        access = settings.access
-        gate = Gate(
-            access.token,
-            hosts,
-            reading_open=access.reading_open,
-            signal_token=access.signal_token,
-            login_link=login_link(access, board),
-            cors_origins=web.cors_origins,
-        )
+        gate = _gate(settings, board)
         library, opened, jobs = make_library(
             LibrarySources(db, settings.others, config, settings.sets, partial(site_settings, config, is_named=False)),
             site,
@@ -210,6 +201,19 @@ async def _serve(settings: PageServerSettings) -> None:
             }
             await supervise(work, watchers, lambda: timeline.head_seq)
             logging.getLogger(LOGGER).info("ended")
+
+
+def _gate(settings: PageServerSettings, board: StatusBoard | None) -> Gate:
+    """Return the gate of the page, for the address that it listens on."""
+    access, web = settings.access, settings.config.web
+    return Gate(
+        access.token,
+        AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts),
+        reading_open=access.reading_open,
+        signal_token=access.signal_token,
+        login_link=login_link(access, board),
+        cors_origins=web.cors_origins,
+    )
 
 
 async def _follow_configuration(settings: PageServerSettings, site: Site, strategies: dict[str, Strategy]) -> None:
