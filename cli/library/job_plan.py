@@ -15,7 +15,6 @@ from papertape.cli.config.sections import runner_settings
 from papertape.cli.library.listing import entry_id, find_log, log_address
 from papertape.cli.studies.market import known_strategy
 from papertape.cli.studies.sweep import check_name
-from papertape.engine.feeds.files.table_source import split_given
 from papertape.events.errors import UsageError
 from papertape.projections.site.library import BacktestRequest, JobKind, SweepRequest
 from papertape.projections.studies.reader import FOLDER, studies_folder
@@ -139,7 +138,7 @@ class JobPlanner(Struct, frozen=True):
 
 def _symbol_and_name(text: str) -> tuple[str, str]:
     """Return the symbol and the name of a chosen file, `name` or `SYMBOL=name`."""
-    symbol, path = split_symbol_and_name(text)
+    symbol, path = split_given(text)
     return symbol, str(path)
 
 
