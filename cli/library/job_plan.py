@@ -15,6 +15,7 @@ from papertape.cli.config.sections import runner_settings
 from papertape.cli.library.listing import entry_id, find_log, log_address
 from papertape.cli.studies.market import known_strategy
 from papertape.cli.studies.sweep import check_name
+from papertape.engine.feeds.files.table_source import split_given
 from papertape.events.errors import UsageError
 from papertape.projections.site.library import BacktestRequest, JobKind, SweepRequest
 from papertape.projections.studies.reader import FOLDER, studies_folder
