@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.mark.parametrize("width", [1440, 375])
 def test_a_log_of_the_library_opens_lives_and_leads_back(visitor: Visitor, screenshots: Path, width: int) -> None:
-    write_log(visitor.served.folder / f"old{width}.db")
+    with ThreadPoolExecutor() as beside:  # The browser's driver has an event loop in this thread.
+        beside.submit(write_log, visitor.served.folder / f"old{width}.db").result()
     page = visitor.page(width)
     page.goto("/library")
     page.screenshot(path=screenshots / f"library-{width}.png", full_page=True)
