@@ -81,9 +81,9 @@ class PageHandler:
             page_request = await self.page_request(request)
             return HTMLResponse(await self._render(request, page, page_request))
         except UsageError as error:
-            return await self._error_page(request, str(error), NOT_FOUND)
+            return await self.error_page(request, str(error), NOT_FOUND)
         except PapertapeError as error:
-            return await self._error_page(request, str(error), UNAVAILABLE)
+            return await self.error_page(request, str(error), UNAVAILABLE)
 
     async def _render(self, request: Request, page: PageDefinition, page_request: PageRequest) -> str:
         template, layout = _template(page, page_request.part)
@@ -115,9 +115,9 @@ class PageHandler:
     async def not_found(self, request: Request, _: HTTPException) -> Response:
         """Answer a browser that requests an unknown address."""
         address = request.scope["path"][:ADDRESS_CHARS_MAX]
-        return await self._error_page(request, f"There is no page at {address}.", NOT_FOUND)
+        return await self.error_page(request, f"There is no page at {address}.", NOT_FOUND)
 
-    async def _error_page(self, request: Request, text: str, status: int) -> Response:
+    async def error_page(self, request: Request, text: str, status: int) -> Response:
         """Return an error page with a link to the overview."""
         page_request = await self.newest_request()
         title = "Not found" if status == NOT_FOUND else "Reading the log" if page_request.folding else "Not available"

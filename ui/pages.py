@@ -16,6 +16,7 @@ from papertape.ui.compare import compare
 from papertape.ui.events import event, events
 from papertape.ui.funnel import funnel
 from papertape.ui.health import health
+from papertape.ui.library import engines, library, start
 from papertape.ui.live_header import LiveHeader
 from papertape.ui.login import login_route
 from papertape.ui.messages import messages
@@ -27,6 +28,8 @@ from papertape.ui.studies import studies, study
 from papertape.ui.trades import trades
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import Scope
@@ -52,14 +55,33 @@ PAGES: Final = (
     PageDefinition("/events/{seq}", "event", "Event", event, moves=False),
     PageDefinition("/messages", "messages", "Messages", messages),
     PageDefinition("/system", "health", "Health", health),
-    PageDefinition("/compare", "compare", "Compare", compare, moves=False),
     PageDefinition("/studies", "studies", "Studies", studies, moves=False),
     PageDefinition("/studies/{name}", "study", "Study", study, moves=False),
 )
+LIBRARY_PAGES: Final = (
+    PageDefinition("/library", "library", "Library", library, moves=False),
+    PageDefinition("/library/start", "start", "Run a backtest or a sweep", start, moves=False),
+    PageDefinition("/engines", "engines", "Engines", engines, moves=False),
+    PageDefinition("/compare", "compare", "Compare", compare, moves=False),
+)
+"""The pages about all logs, which the log that the page was started with serves for all that are opened from it."""
 
 
 def pages(site: Site, streams: Streams) -> list[Guarded]:
     """Return the routes of all pages, of their live updates, and of the files they load."""
+    handler = PageHandler(site)
+    return [
+        *(_route(handler, page) for page in LIBRARY_PAGES),
+        *opened_pages(site, streams),
+        login_route(),
+        *crash.routes(site),
+        GuardedMount("/static", CachedStaticFiles(directory=STATIC), access=Access.OPEN),
+        GuardedMount("/assets", CachedStaticFiles(directory=ASSETS, check_dir=False), access=Access.OPEN),
+    ]
+
+
+def opened_pages(site: Site, streams: Streams) -> list[Guarded]:
+    """Return the routes of the pages about one log, and of their live updates."""
     handler = PageHandler(site)
     header = LiveHeader(handler, streams)
 
@@ -68,12 +90,13 @@ def pages(site: Site, streams: Streams) -> list[Guarded]:
 
     return [
         *(_route(handler, page) for page in PAGES),
-        login_route(),
-        *crash.routes(site),
         GuardedRoute("/pages/stream", stream, access=Access.READ, live=True),
-        GuardedMount("/static", CachedStaticFiles(directory=STATIC), access=Access.OPEN),
-        GuardedMount("/assets", CachedStaticFiles(directory=ASSETS, check_dir=False), access=Access.OPEN),
     ]
+
+
+def error_page(site: Site) -> Callable[[Request, str, int], Awaitable[Response]]:
+    """Return the function that answers with an error page: the request, the text and the status."""
+    return PageHandler(site).error_page
 
 
 def not_found_page(site: Site) -> Handler:

@@ -127,7 +127,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 @pass_context
 def link(context: Context, path: str, **query: object) -> str:
     """Return the address of a page, as of the same event as this page."""
-    return _address(path, {**query, **_moment(context)})
+    return _address(_base(context) + path, {**query, **_moment(context)})
 
 
 @pass_context
@@ -139,20 +139,20 @@ def link_here(context: Context, **query: object) -> str:
 @pass_context
 def chart_link(context: Context, symbol: str, seq: int) -> str:
     """Return the address of a symbol's chart as of an event, or as of the page's own event."""
-    path = f"/chart/{quote(symbol, safe='')}"
+    path = f"{_base(context)}/chart/{quote(symbol, safe='')}"
     return _address(path, {"as_of": seq, **_moment(context)})
 
 
 @pass_context
 def link_now(context: Context, path: str = "") -> str:
     """Return the live address of another page, or of this one."""
-    return path or _address(context["address"], context["request"].query)
+    return _base(context) + path if path else _address(context["address"], context["request"].query)
 
 
 @pass_context
 def csv_link(context: Context) -> str:
     """Return the address of the filtered trades as a CSV file."""
-    return link_here(context, page="", sort="").replace(context["address"], TRADES_CSV, 1)
+    return link_here(context, page="", sort="").replace(context["address"], _base(context) + TRADES_CSV, 1)
 
 
 def asset(path: str) -> str:
@@ -175,6 +175,12 @@ def leverage(context: Context, strategy: str) -> float | None:
 def pairs(names: Iterable[str], *, worded: bool = False) -> list[tuple[str, str]]:
     """Return the options of a selection as pairs of value and text."""
     return [(name, reason_words(name) if worded else name) for name in names]
+
+
+def _base(context: Context) -> str:
+    """Return where the pages of this log begin."""
+    base: str = context["site"].base
+    return base
 
 
 def _moment(context: Context) -> dict[str, int]:
