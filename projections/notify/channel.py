@@ -118,7 +118,7 @@ def deliver(url: str, title: str, body: str) -> TelegramError | None:
         service = known_service(url)
         if service is None:
             return ChatRefused("the address is not one that Apprise knows")
-        sender = apprise.Apprise()
+        sender = apprise.Apprise(asset=service.asset)
         sender.add(service)
         is_sent = sender.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT)
     return None if is_sent else lines.failure()
@@ -128,7 +128,9 @@ def known_service(url: str) -> Any | None:
     """Return Apprise's service for a URL, with bounded waits and long texts split; None if it knows none."""
     import apprise  # noqa: PLC0415 - an extra, and a second to import.
 
-    service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    # With a limit of its own, Apprise sends from a pool of threads that a process waits for when it ends.
+    asset = apprise.AppriseAsset(service_timeout=0)
+    service = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if service is not None:
         service.socket_connect_timeout = service.socket_read_timeout = SOCKET_S_MAX
         service.overflow_mode = apprise.OverflowMode.SPLIT
