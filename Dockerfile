@@ -61,8 +61,8 @@ ENV PATH=/opt/papertape/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin papertape \
-    && mkdir -p /data /logs /config \
-    && chown 10001:10001 /data /logs
+    && mkdir -p /data /logs /archive /config/strategies \
+    && chown 10001:10001 /data /logs /archive
 WORKDIR /config
 COPY papertape.toml /config/papertape.toml
 USER 10001:10001

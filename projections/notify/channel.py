@@ -137,6 +137,12 @@ def known_service(url: str) -> Any | None:
     return service
 
 
+def is_known(address: NotifyAddress) -> bool:
+    """Return whether Apprise knows an address; nothing is sent. It blocks for a second."""
+    with ThreadLines():
+        return known_service(address.reveal()) is not None
+
+
 class ThreadLines(logging.Handler):
     """Reads the code of a refusal out of the lines that Apprise writes in this thread, and keeps nothing else."""
 
