@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.events.beside import sibling_path
+from papertape.events.beside import real_path, sibling_path
 from papertape.events.errors import PapertapeError
 from papertape.events.units import DAY_MS
 
@@ -49,6 +49,9 @@ def recorded_attempt(
     db: Path, destination: Path, clock_ms: Callable[[], int], warn: Callable[[str], None]
 ) -> Iterator[None]:
     """Record how the backup in this context ends. If that cannot be written, warn: the backup is made all the same."""
+    if not real_path(db).exists():
+        yield  # The backup itself says so.
+        return
     try:
         descriptor = _locked(db, destination)
     except OSError as error:
