@@ -30,7 +30,9 @@ def test_the_switch_asks_on_a_click_and_is_remembered(visitor: Visitor) -> None:
     page.wait_for_timeout(3_000)
     assert page.evaluate("[window.told.length, window.asked]") == [0, 0], "nobody asked for any"
     switch.click()
-    page.wait_for_function("() => document.querySelector('[data-notifications]').getAttribute('aria-pressed') === 'true'")
+    page.wait_for_function(
+        "() => document.querySelector('[data-notifications]').getAttribute('aria-pressed') === 'true'"
+    )
     page.goto("/trades")
     page.wait_for_function("() => window.told.length > 0")
     [title, tag] = page.evaluate("window.told[0]")
