@@ -305,6 +305,9 @@ def doctor(
     exchange: Annotated[
         bool, typer.Option("--exchange", help="Check the exchange even if the configured feed is not live.")
     ] = False,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Send a test message to every channel of PAPERTAPE_NOTIFY_URLS.")
+    ] = False,
     sets: SetOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -315,5 +318,5 @@ def doctor(
     """
     from papertape.cli.offline.doctor import show_findings
 
-    if not show_findings(db, config, sets or [], exchange=exchange, full=full, as_json=as_json):
+    if not show_findings(db, config, sets or [], exchange=exchange, notify=notify, full=full, as_json=as_json):
         raise typer.Exit(1)

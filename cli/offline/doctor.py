@@ -22,6 +22,7 @@ from papertape.cli.config.sections import FILE_NAME
 from papertape.cli.environment.variables import network_problems, variable_problems
 from papertape.cli.log_reader import database_path, progress, read_backwards
 from papertape.cli.offline.doctor_alerts import alerts
+from papertape.cli.offline.doctor_channels import channels
 from papertape.cli.offline.doctor_finding import MARKS, Finding, Level
 from papertape.cli.render.console import emit, fields_of, stdout
 from papertape.cli.wiring import make_live_feed
@@ -53,15 +54,27 @@ CLOCK_DRIFT_SECONDS_MAX = 0.5
 CLOCK_BACK_MS_MAX = 1_000
 TAIL_EVENTS_MAX = 50_000
 REFUSED_SHOWN_MAX = 5
-EXTRAS = {"numba": "compiled backtests", "polars": "fast reading of large files", "uvloop": "a faster event loop"}
+EXTRAS = {
+    "numba": "compiled backtests",
+    "polars": "fast reading of large files",
+    "uvloop": "a faster event loop",
+    "apprise": "alerts by other channels",
+}
 SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 
 
 def show_findings(
-    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool, as_json: bool
+    db: Path | None,
+    config: Path | None,
+    sets: Sequence[str],
+    *,
+    exchange: bool,
+    notify: bool,
+    full: bool,
+    as_json: bool,
 ) -> bool:
     """Show all findings; return False if a check failed."""
-    findings = list(examine(db, config, sets, exchange=exchange, full=full))
+    findings = list(examine(db, config, sets, exchange=exchange, notify=notify, full=full))
     if as_json:
         emit([fields_of(finding) for finding in findings])
     else:
@@ -82,7 +95,7 @@ def _print(findings: list[Finding]) -> None:
 
 
 def examine(
-    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool
+    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, notify: bool, full: bool
 ) -> Iterator[Finding]:
     """Yield the findings of all checks; a check that is impossible is a finding too."""
     from papertape.cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
@@ -103,7 +116,9 @@ def examine(
         return
     yield _disk(path)
     yield from _exchange(config, sets, is_requested=exchange)
-    yield from alerts(path, config.parent if config is not None else Path())
+    folder = config.parent if config is not None else Path()
+    yield from alerts(path, folder)
+    yield from channels(folder, send=notify)
     try:
         yield from _log(path, full=full)
     except LogMissing as error:

@@ -12,6 +12,7 @@ from papertape.cli.config.overrides import load_config
 from papertape.cli.config.sections import FILE_NAME, config_digest
 from papertape.cli.config.summary import summary_rows, warnings
 from papertape.cli.environment.variables import check_variables
+from papertape.cli.offline.doctor_channels import check_channels
 from papertape.cli.render.console import GOOD, HEADLINE, emit, fields_of, notes, stdout
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def show_config(file: Path | None, *, as_json: bool) -> None:
     """Print the summary. Raise ConfigError with every mistake: in the file with its line, of a variable by name."""
     config = load_config(file)
     check_variables(config, os.environ)
+    check_channels(config.folder)
     if as_json:
         emit({"valid": True, "digest": config_digest(config), **fields_of(config), "warnings": list(warnings(config))})
         return

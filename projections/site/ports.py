@@ -80,6 +80,8 @@ class EngineStatus(Struct, frozen=True):
     """The id of the supergroup that the configured group became; 0 if the configured chat is current."""
     backup_age_s: float | None = None
     """The age of the newest proved backup; None if no backups are made, and in the first hour of an engine."""
+    backup_failures: dict[str, str] = {}
+    """Why the newest attempt at a backup failed or was killed, by destination."""
     watchdog: WatchdogView | None = None
     replaying: bool = False
     """It is starting: it has replayed its log up to `recovered_seq` and answers no other request yet."""
