@@ -65,4 +65,4 @@ def is_attended(config: Config) -> bool:
 
 def logs_folder(config: Config) -> Path | None:
     """Return the folder of the programs' own log files; None if none are written."""
-    return config.folder / config.logs.folder if config.logs.folder and is_attended(config) else None
+    return config.data_path(config.logs.folder) if config.logs.folder and is_attended(config) else None

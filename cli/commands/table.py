@@ -12,6 +12,7 @@ from papertape.cli.commands.inspect import (
     check,
     compare,
     config_check,
+    config_show,
     decide_diff,
     doctor,
     fork,
@@ -119,13 +120,14 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("strategies", strategies, "papertape strategies momentum"),
         Verb("check", check, "papertape check my_strategies/three_down.py"),
         Verb("config check", config_check, "papertape config check papertape.toml"),
+        Verb("config show", config_show, "papertape config show --changed"),
         Verb("doctor", doctor, "papertape doctor --full"),
     ),
 }
 """The commands by heading. The first of two words names a group."""
 GROUPS = {
     "twin": "Serve a local stand-in for Bitget or Telegram.",
-    "config": "Check the configuration.",
+    "config": "Check and show the configuration.",
     "study": "Show, check, export or delete what a sweep has found.",
 }
 """The help of each group."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.instances import faulty_instances, strategy_sections, with_sections
+from papertape.cli.config.log_sections import LevelsSection, LogsSection
 from papertape.cli.config.promises import promise_problems
 from papertape.cli.config.schema import ConfigKey, ConfigTable, table_of, value_text
 from papertape.cli.config.sections import (
@@ -23,8 +24,6 @@ from papertape.cli.config.sections import (
     EngineSection,
     FeedSection,
     FileSection,
-    LevelsSection,
-    LogsSection,
     SimSection,
     StrategiesSection,
     StrategySection,

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from papertape.api.settings import WebSettings
+from papertape.cli.config.log_sections import LogsSection
 from papertape.cli.config.validation import moment_ms
 from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, REST_URL, WS_URL, BitgetSettings
 from papertape.engine.feeds.files import symbol_names
@@ -37,7 +38,8 @@ from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAMES_MS
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
 
-FILE_NAME = "papertape.toml"
+DATA = "data"
+"""The folder whose place a data folder takes."""
 ALL_STRATEGIES = "all"
 WAIT_SHARE = 0.8
 """Complete symbols wait for incomplete ones during this share of the time in which a candle is on time."""
@@ -180,7 +182,10 @@ class TelegramSection(Struct, frozen=True):
     api_url: Annotated[str, Meta(min_length=1, description="address of the Bot API")] = "https://api.telegram.org"
     dead_mans_switch_url: Annotated[
         str,
-        Meta(description="requested with every heartbeat, so that an outside service notices a failure; empty: none"),
+        Meta(
+            description="requested with every heartbeat, so that an outside service notices a failure; empty: none",
+            extra={"secret": True},
+        ),
     ] = ""
 
 
@@ -194,38 +199,6 @@ class BackupSection(Struct, frozen=True):
     keep: Annotated[
         int, Meta(ge=1, le=1_000, description="how many of the newest to keep", extra={"unit": "backups"})
     ] = 7
-
-
-Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the lowest level that is written")]
-
-
-class LevelsSection(Struct, frozen=True):
-    """The level of each module in the log files. `events` writes every notable event in words, with its seq."""
-
-    engine: Level = "info"
-    feed: Level = "info"
-    chat: Level = "info"
-    page: Level = "info"
-    keeper: Level = "info"
-    events: Level = "info"
-
-
-class LogsSection(Struct, frozen=True):
-    """The programs' own log files, beside the events: their format, folder, size and levels."""
-
-    format: Annotated[
-        Literal["text", "json"], Meta(description="lines on stderr: readable text, or one JSON object each")
-    ] = "text"
-    folder: Annotated[
-        str, Meta(description="the folder of rotating files, relative to this file's folder; empty: no files")
-    ] = "logs"
-    file_bytes_max: Annotated[
-        int, Meta(ge=10_000, le=1 << 30, description="the size at which a file is rotated", extra={"unit": "bytes"})
-    ] = 10_000_000
-    files_kept: Annotated[
-        int, Meta(ge=1, le=100, description="how many rotated files to keep", extra={"unit": "files"})
-    ] = 5
-    levels: LevelsSection = LevelsSection()
 
 
 class StrategySection(Struct, frozen=True):
@@ -258,7 +231,8 @@ class StrategiesSection(Struct, frozen=True):
 class Config(Struct, frozen=True):
     """Everything that the owner decides. `file` is the file it was read from, empty for the defaults.
 
-    `unusable` names the strategies that cannot run, each with the reason in one line.
+    `unusable` names the strategies that cannot run, each with the reason in one line. `data_folder` takes the place of
+    the folder `data`; empty: the log is where `engine.db` says, relative to the file.
     """
 
     engine: EngineSection = EngineSection()
@@ -274,6 +248,7 @@ class Config(Struct, frozen=True):
     web: WebSettings = WebSettings()
     file: str = ""
     unusable: dict[str, str] = {}
+    data_folder: str = ""
 
     @property
     def folder(self) -> Path:
@@ -283,7 +258,14 @@ class Config(Struct, frozen=True):
     @property
     def database(self) -> Path:
         """The log file."""
-        return self.folder / self.engine.db
+        return self.data_path(self.engine.db)
+
+    def data_path(self, written: str) -> Path:
+        """Return the place of something that is written: in the data folder, or else relative to the file."""
+        path = Path(written)
+        if not self.data_folder or path.is_absolute():
+            return self.folder / path
+        return Path(self.data_folder, *path.parts[path.parts[0] == DATA and len(path.parts) > 1 :])
 
     @property
     def strategy_folders(self) -> list[Path]:
@@ -393,8 +375,8 @@ def _resolved(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def config_digest(config: Config) -> str:
-    """Return a digest of the configuration's values, whichever file they came from."""
+    """Return a digest of the configuration's values, wherever they came from and whatever stderr shows."""
     plain = repair_texts(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
-    del plain["unusable"]
+    del plain["unusable"], plain["data_folder"], plain["logs"]["stderr"]
     content = msgspec.json.encode(plain, order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()
