@@ -106,7 +106,6 @@ def _application() -> typer.Typer:
         name="papertape",
         cls=CommandGroup,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -122,7 +121,9 @@ def _application() -> typer.Typer:
                 groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], epilog=example)
                 application.add_typer(groups[group], name=group, rich_help_panel=heading)
             about = _paragraphs(verb.call.__doc__ or "")
-            groups[group].command(name, help=about, epilog=example, rich_help_panel=heading)(verb.call)
+            groups[group].command(
+                name, cls=verb.kind, help=about, epilog=example, rich_help_panel=heading
+            )(verb.call)
     return application
 
 

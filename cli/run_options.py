@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +11,8 @@ from msgspec.structs import replace
 
 from papertape.cli.arguments import speed_of
 from papertape.cli.config.overrides import load_config_of_log
+from papertape.cli.config.places import DATA_VARIABLE, FILE_NAME
+from papertape.cli.config.sections import FeedSection
 from papertape.cli.wiring import with_files
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import UsageError
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
 
 FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitget")
+
+NO_MARKET = f"""there is no {FILE_NAME} here, and nothing says which market to watch. Try one of these:
+  papertape demo               four strategies on a simulated market, with a page
+  papertape init               a configuration of your own in this folder; then `papertape up`
+  papertape run --feed bitget  the live market, without a key; or --feed sim --speed 60"""
 
 
 class RunOptions(Struct, frozen=True):
@@ -43,10 +51,19 @@ def config_with_options(options: RunOptions) -> Config:
     sets = [*options.sets, *([f"feed.sim.seed={options.seed}"] if options.seed is not None else [])]
     files = (options.candles, options.funding, options.open_interest, options.signals)
     config = with_files(load_config_of_log(options.config, sets), *files)
+    if not config.file and options.feed is None and options.speed is None and config.feed == FeedSection():
+        raise UsageError(NO_MARKET)
+    config = of_log(config, options.db)
     feed, speed = replace(config.feed, kind=_kind(options.feed, config)), speed_of(options.speed)
     if options.signals and feed.kind != "file":
         raise UsageError(f"--signals belongs to recorded candles; the feed {feed.kind} takes signals while it runs")
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
+
+
+def of_log(config: Config, db: Path | None) -> Config:
+    """Return the configuration for a log that an option may name: without a file, it keeps its log files right here."""
+    is_here = db is not None and not config.file and DATA_VARIABLE not in os.environ
+    return replace(config, data_folder="") if is_here else config
 
 
 def _kind(name: str | None, config: Config) -> Literal["sim", "file", "bitget"]:

@@ -22,6 +22,7 @@ from papertape.cli.config.sections import (
     sim_settings,
     strategies_of,
 )
+from papertape.cli.environment.stderr_level import is_quiet
 from papertape.cli.environment.streams import say
 from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files import csv_polars
@@ -51,7 +52,7 @@ def warn(text: str) -> None:
     """Print a warning to stderr, and to the log files if there are any."""
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").warning(text)
-    else:
+    elif not is_quiet():
         say(f"warning: {text}\n", sys.stderr)
 
 
@@ -59,7 +60,7 @@ def note(text: str) -> None:
     """Print a harmless note to stderr, and to the log files if there are any."""
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").info(text)
-    else:
+    elif not is_quiet():
         say(f"note: {text}\n", sys.stderr)
 
 

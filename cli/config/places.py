@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +21,7 @@ DATA_VARIABLE: Final = "PAPERTAPE_DATA_DIR"
 XDG_DEFAULTS: Final = {"XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share", "XDG_CACHE_HOME": ".cache"}
 
 
-class Places(Struct, frozen=True):
+class Places(NamedTuple):
     """The configuration file, None for the defaults, and the folder of the data, empty for that of the file."""
 
     file: Path | None

@@ -353,7 +353,7 @@ def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
         rest_url=bitget.rest_url,
         ws_url=bitget.ws_url,
         groups=config.groups,
-        speed=config.feed.speed or 1.0,
+        speed=1.0 if bitget.rest_url == REST_URL else config.feed.speed or 1.0,
         warm_up_ms=days_ms or warm_up_ms,
         catch_up_ms_max=int(bitget.catch_up_days_max * DAY_MS),
         requests_per_s=bitget.requests_per_s,

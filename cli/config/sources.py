@@ -38,6 +38,8 @@ class Setting(Struct, frozen=True):
     source: Source
     place: str
     variable: str
+    is_default: bool
+    """The value is the default, whoever says so."""
 
 
 def effective_settings(named: Path | None, sets: Sequence[str]) -> tuple[Config, list[Setting]]:
@@ -56,7 +58,8 @@ def effective_settings(named: Path | None, sets: Sequence[str]) -> tuple[Config,
 def _setting(path: TomlPath, key: ConfigKey, value: object, places: Mapping[TomlPath, tuple[Source, str]]) -> Setting:
     source, place = places.get(path, ("default", ""))
     shown = HIDDEN if key.is_secret and value else value
-    return Setting(".".join(path), shown, source, place, variable_of(path))
+    is_default = value == (list(key.default) if key.kind == "list" else key.default)
+    return Setting(".".join(path), shown, source, place, variable_of(path), is_default)
 
 
 def _places_in_file(config: Config) -> Iterator[tuple[TomlPath, tuple[Source, str]]]:

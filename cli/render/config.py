@@ -57,7 +57,7 @@ def _source(config: Config) -> str:
 def show_settings(file: Path | None, sets: Sequence[str], *, only_changed: bool, as_json: bool) -> None:
     """Print the effective configuration as TOML, each key with its source; secrets are never shown."""
     config, settings = effective_settings(file, sets)
-    shown = [one for one in settings if one.source != "default" or not only_changed]
+    shown = [one for one in settings if not (one.is_default and only_changed)]
     secrets = secret_sources(variables_of(os.environ, config.folder / ".env", SECRETS), os.environ, SECRETS)
     if as_json:
         places = {"file": config.file, "data_folder": config.data_folder, "log": str(config.database)}

@@ -30,7 +30,7 @@ from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.keeper.status_board import KEEPER, own_board
 from papertape.cli.page_token import PageAccess, resolve_access, web_variables
 from papertape.cli.render.strategies import strategy_views
-from papertape.cli.run_options import logs_folder
+from papertape.cli.run_options import logs_folder, of_log
 from papertape.cli.service.engine_client import EngineClient
 from papertape.cli.service.funnel_process import FunnelProcesses
 from papertape.cli.service.gc_freeze import GcFreeze
@@ -99,7 +99,7 @@ def show(
     Raise LogMissing for a missing log, unless an engine is about to create it; ConfigError for an address that other
     machines can reach without a token; UsageError for an address that cannot be used.
     """
-    loaded = load_config_of_log(config, sets)
+    loaded = of_log(load_config_of_log(config, sets), db)
     path = db or loaded.database
     if not path.exists() and KEEPER not in os.environ:
         raise LogMissing(f"there is no log at {path}")
