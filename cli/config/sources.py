@@ -58,7 +58,7 @@ def effective_settings(named: Path | None, sets: Sequence[str]) -> tuple[Config,
 def _setting(path: TomlPath, key: ConfigKey, value: object, places: Mapping[TomlPath, tuple[Source, str]]) -> Setting:
     source, place = places.get(path, ("default", ""))
     shown = HIDDEN if key.is_secret and value else value
-    is_default = value == (list(key.default) if key.kind == "list" else key.default)
+    is_default = list(value) == list(key.default) if isinstance(value, list | tuple) else value == key.default
     return Setting(".".join(path), shown, source, place, variable_of(path), is_default)
 
 
