@@ -30,7 +30,6 @@ from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.runner_settings import history_ms, no_runnable_strategy_text, split_by_timeframe
-from papertape.engine.startup import EngineSettings
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
 
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from papertape.engine.ports.clock import Clock
     from papertape.engine.ports.feed import Feed, RefusalLog
     from papertape.engine.runner_settings import RunnerSettings
+    from papertape.engine.startup import EngineSettings
 
 REFUSALS_SHOWN_MAX = 10
 
@@ -155,6 +155,8 @@ def make_engine_settings(
     config: Config, db: Path, base_ms: int, warn: Callable[[str], None], strategies: dict[str, Strategy]
 ) -> EngineSettings:
     """Return everything that the engine needs besides its feed; `strategies` are those of the configuration."""
+    from papertape.engine.startup import EngineSettings  # noqa: PLC0415 - slow to import; the supervisor and the page run no engine.
+
     return EngineSettings(
         db=db,
         version=version("papertape"),

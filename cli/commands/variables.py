@@ -7,6 +7,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperOption
 
+from papertape.cli.commands.completion import complete
 from papertape.cli.config.places import DATA_VARIABLE
 from papertape.cli.environment.stderr_level import STDERR_VARIABLE
 
@@ -28,6 +29,8 @@ class VariableCommand(TyperCommand):
             loud, quiet = "Also write to stderr what happens.", "Write only errors to stderr."
             params.append(_option("-v", "--verbose", callback=_set(STDERR_VARIABLE, "info"), is_flag=True, help=loud))
             params.append(_option("-q", "--quiet", callback=_set(STDERR_VARIABLE, "error"), is_flag=True, help=quiet))
+        for param in params:
+            complete(param)
         super().__init__(name, params=params, **settings)
 
 

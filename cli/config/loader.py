@@ -38,6 +38,7 @@ from papertape.engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.strategy_registry import load_all_strategies
 from papertape.events.errors import ConfigError, MarketDataError
+from papertape.events.names import near_file_text
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
 
@@ -134,7 +135,7 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"{path}: this configuration file does not exist") from None
+        raise ConfigError(f"{path}: this configuration file does not exist{near_file_text(path)}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > FILE_BYTES_MAX:

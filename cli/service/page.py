@@ -42,9 +42,9 @@ from papertape.cli.service.page_timeline import timeline_of
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
 from papertape.engine.task_supervisor import supervise
-from papertape.events.errors import LogMissing, LogReplaced, PapertapeError
+from papertape.events.errors import LogReplaced, PapertapeError
 from papertape.events.facts import EngineStopped
-from papertape.events.sqlite_file import holds_log
+from papertape.events.sqlite_file import holds_log, log_missing
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.site.ports import Site, SiteSettings
 from papertape.projections.site.readiness import FINISHED
@@ -101,10 +101,9 @@ def show(
     """
     loaded = of_log(load_config_of_log(config, sets), db)
     path = db or loaded.database
-    if not path.exists() and KEEPER not in os.environ:
-        raise LogMissing(f"there is no log at {path}")
-    if other is not None and not other.exists():
-        raise LogMissing(f"there is no log at {other}")
+    for one in (path if KEEPER not in os.environ else None, other):
+        if one is not None and not holds_log(one):
+            raise log_missing(one)
     _allow_connections()
     with open_listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
         access = resolve_access(web_variables(os.environ, loaded.folder), listening.getsockname()[0])

@@ -27,7 +27,7 @@ from papertape.cli.service.log_files import ALREADY_PRINTED, logs
 from papertape.cli.service.log_files import ROOT as LOGGER
 from papertape.engine.child_processes import own_command, own_environment
 from papertape.engine.control_socket import ANSWER_BYTES_MAX, ControlReply, StatusRequest, socket_path
-from papertape.events.errors import LogMissing
+from papertape.events.sqlite_file import log_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ def run_supervised(
     """
     config = config_with_options(options)
     if other is not None and not other.exists():
-        raise LogMissing(f"there is no log at {other}")
+        raise log_missing(other)
     check_variables(config, os.environ)
     db = options.db or config.database
     admit_log(db, config, new_log=options.new_log)
