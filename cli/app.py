@@ -19,7 +19,7 @@ from papertape.cli.environment.early_signals import exit_on_signals
 from papertape.cli.environment.streams import prepare_streams, whole_output
 from papertape.cli.keeper.child import exit_with_parent
 from papertape.cli.keeper.status_board import write_last_error
-from papertape.events.errors import PapertapeError
+from papertape.events.errors import PapertapeError, UsageError
 from papertape.events.text import replace_unsafe
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ class CommandGroup(TyperGroup):
             _print_error(error)
             write_last_error(os.environ, str(error))
             sys.exit(error.exit_code)
+        except PermissionError as error:  # Wherever a path leads: no command can ask for each of them beforehand.
+            _print_error(UsageError(f"{error.filename}: {error.strerror}"))
+            sys.exit(UsageError.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
@@ -121,9 +124,7 @@ def _application() -> typer.Typer:
                 groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], epilog=example)
                 application.add_typer(groups[group], name=group, rich_help_panel=heading)
             about = _paragraphs(verb.call.__doc__ or "")
-            groups[group].command(
-                name, cls=verb.kind, help=about, epilog=example, rich_help_panel=heading
-            )(verb.call)
+            groups[group].command(name, cls=verb.kind, help=about, epilog=example, rich_help_panel=heading)(verb.call)
     return application
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -48,7 +47,7 @@ def near_file_text(path: Path) -> str:
     What lies beside another file under its name, as `demo.db.head` does, is not meant.
     """
     try:
-        names = os.listdir(path.parent)
+        names = [one.name for one in path.parent.iterdir()]
     except OSError:
         return ""
     if len(names) > FILES_MAX:

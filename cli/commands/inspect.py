@@ -252,7 +252,9 @@ def fork(
 
 
 def strategies(
-    name: Annotated[str | None, typer.Argument(metavar="[STRATEGY]", help="The strategy to show (default: list all).")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[STRATEGY]", help="The strategy to show (default: list all).")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -71,8 +71,15 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb(
             "sweep",
             sweep,
-            "papertape sweep --strategy momentum --candles BTCUSDT=btc.csv.gz --vary sl_percent=0.2:1.2:0.1", LongCommand),
-        Verb("walkforward", walkforward, "papertape walkforward momentum-btc --train 90d --test 30d --embargo 1d", LongCommand),
+            "papertape sweep --strategy momentum --candles BTCUSDT=btc.csv.gz --vary sl_percent=0.2:1.2:0.1",
+            LongCommand,
+        ),
+        Verb(
+            "walkforward",
+            walkforward,
+            "papertape walkforward momentum-btc --train 90d --test 30d --embargo 1d",
+            LongCommand,
+        ),
         Verb("study list", study_list, "papertape study list"),
         Verb("study show", study_show, "papertape study show momentum-btc"),
         Verb("study verify", study_verify, "papertape study verify momentum-btc"),
@@ -118,7 +125,9 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("refold", refold, "papertape refold --db copy.backup --expect 0f343b0931126a20f133d67c2b018a3b"),
     ),
     "Exchanges": (
-        Verb("download", download, "papertape download --symbol BTCUSDT --from 2025-01-01 --to 2025-02-01", LongCommand),
+        Verb(
+            "download", download, "papertape download --symbol BTCUSDT --from 2025-01-01 --to 2025-02-01", LongCommand
+        ),
         Verb("twin bitget", bitget, "papertape twin bitget --port 8701 --speed 60", LongCommand),
         Verb("twin telegram", telegram, "papertape twin telegram --port 8702", LongCommand),
     ),

@@ -1,7 +1,7 @@
 """Keys of the configuration as environment variables: `PAPERTAPE_WEB__PORT` is `web.port`.
 
-The name is the key's path in capitals, its parts joined by two underscores. Variables come from the environment, or from
-`.env` beside the configuration.
+The name is the key's path in capitals, its parts joined by two underscores. Variables come from the environment,
+or from `.env` beside the configuration.
 """
 
 from __future__ import annotations

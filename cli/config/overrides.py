@@ -61,7 +61,7 @@ class Change(Struct, frozen=True):
 
 
 def variable_changes(config: Config, environment: Mapping[str, str]) -> list[Change]:
-    """Return what the environment and `.env` set. Raise ConfigError for an unknown name and for a value of another type."""
+    """Return what the environment and `.env` set. Raise ConfigError for an unknown name or a value of another type."""
     variables = prefixed_variables(environment, config.folder / ".env")
     if not variables:
         return []

@@ -71,7 +71,12 @@ def _key(kind: type[Struct], field: msgspec.inspect.Field) -> ConfigKey:
     if isinstance(info, msgspec.inspect.Metadata):
         extra, meaning = info.extra or {}, (info.extra_json_schema or {}).get("description", "")
         info = info.type
-    common = {"default": field.default, "unit": extra.get("unit", ""), "meaning": meaning, "is_secret": bool(extra.get("secret"))}
+    common = {
+        "default": field.default,
+        "unit": extra.get("unit", ""),
+        "meaning": meaning,
+        "is_secret": bool(extra.get("secret")),
+    }
     match info:
         case msgspec.inspect.IntType():
             return ConfigKey("whole number", **_bounds(info), **common)

@@ -115,7 +115,9 @@ def _value_at(tree: Tree, path: TomlPath, default: object) -> object:
     return node
 
 
-def secret_sources(variables: Mapping[str, str], environment: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+def secret_sources(
+    variables: Mapping[str, str], environment: Mapping[str, str], names: Sequence[str]
+) -> dict[str, str]:
     """Return for each secret where it comes from, in words, and never its value."""
     return {name: _source_of_secret(variables, environment, name) for name in names}
 

@@ -47,7 +47,9 @@ def make_project(folder: Path, *, as_json: bool) -> None:
     files = project_files()
     existing = [name for name in (*files, DATA) if name != ".gitignore" and os.path.lexists(folder / name)]
     if existing:
-        raise UsageError(f"{folder.absolute()} has {', '.join(existing)} already: nothing was written; name a new folder")
+        raise UsageError(
+            f"{folder.absolute()} has {', '.join(existing)} already: nothing was written; name a new folder"
+        )
     try:
         for name in (DATA, STRATEGIES):
             make_folder(folder / name)

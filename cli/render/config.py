@@ -64,7 +64,11 @@ def show_settings(file: Path | None, sets: Sequence[str], *, only_changed: bool,
         emit({**places, "settings": shown, "secrets": secrets})
         return
     console = stdout()
-    for line in (f"{_source(config)}; the log: {config.database}", PRECEDENCE, "the variable of web.port: PAPERTAPE_WEB__PORT"):
+    for line in (
+        f"{_source(config)}; the log: {config.database}",
+        PRECEDENCE,
+        "the variable of web.port: PAPERTAPE_WEB__PORT",
+    ):
         _comment(console, line)
     for table, group in groupby(shown, lambda one: one.key.rpartition(".")[0]):
         console.print(Text(f"\n[{table}]", style=HEADLINE), soft_wrap=True)

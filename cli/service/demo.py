@@ -35,4 +35,6 @@ def _require_folder(folder: Path) -> None:
     try:
         make_folder(folder)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}; name another folder with --data-dir") from error
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror}; name another folder with --data-dir"
+        ) from error

@@ -17,7 +17,6 @@ from papertape.events.errors import ConfigError
 from tests.engine.processes import ok, papertape
 from tests.support import REPOSITORY
 
-
 KNOWN = schema(strategies_of(Config()))
 
 
@@ -29,7 +28,9 @@ def shown(folder: Path, *arguments: str, **variables: str) -> dict[str, dict[str
 def test_every_key_has_a_variable_that_finds_it() -> None:
     keys = dict(keys_of(KNOWN))
     assert len(keys) > 150
-    assert {path: find_key(variable_of(path), KNOWN) for path in keys} == {path: (path, key) for path, key in keys.items()}
+    assert {path: find_key(variable_of(path), KNOWN) for path in keys} == {
+        path: (path, key) for path, key in keys.items()
+    }
 
 
 def test_a_variable_of_a_symbol_finds_its_parameter() -> None:
@@ -144,5 +145,3 @@ def test_a_run_with_a_data_folder_writes_nowhere_else(tmp_path: Path) -> None:
     ok(here, "run", *market, "--data-dir", str(tmp_path / "data"), "--json")
     assert list(here.iterdir()) == []
     assert "vwap_rsi" in ok(here, "arena", "--data-dir", str(tmp_path / "data"))
-
-

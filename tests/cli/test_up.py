@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
-import signal
 import re
+import signal
 import socket
 import subprocess
 import time
