@@ -29,6 +29,7 @@ from papertape.cli.config.sections import (
     StrategySection,
     TelegramSection,
 )
+from papertape.cli.config.study_section import StudySection
 from papertape.cli.config.toml_lines import TomlLocations, locate_keys
 from papertape.cli.config.unusable import faults_of, take_strategy_problems
 from papertape.cli.config.validation import ConfigProblem, error_of, moment_ms, unknown_key_text, validate_value
@@ -55,6 +56,7 @@ _OF = ConfigKey("text", "", may_be_empty=False, meaning="the strategy whose file
 _REFERENCE = ConfigKey("text", "", may_be_empty=False, meaning="another symbol that it looks at")
 _STUDY = ConfigKey("text", "", meaning="the digest of the study that it follows; written by `papertape promote`")
 _PROMISE = ConfigKey("text", "", meaning="what the study promises; written by `papertape promote`")
+_VALUES = ConfigKey("text", "", may_be_empty=False, meaning="the values of this parameter, as --vary takes them")
 _SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade only these symbols; empty: all")
 
 
@@ -78,6 +80,7 @@ def schema(strategies: Mapping[str, Strategy]) -> ConfigTable:
             "web": table_of(WebSettings),
             "watchdog": table_of(WatchdogSettings),
             "logs": table_of_sections(LogsSection, levels=table_of(LevelsSection)),
+            "study": table_of_sections(StudySection, space=ConfigTable({}, "parameter", rest=_VALUES)),
         },
         "section",
     )

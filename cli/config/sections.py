@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.log_sections import LogsSection
+from papertape.cli.config.study_section import StudySection
 from papertape.cli.config.validation import moment_ms
 from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, REST_URL, WS_URL, BitgetSettings
 from papertape.engine.feeds.files import symbol_names
@@ -246,6 +247,7 @@ class Config(Struct, frozen=True):
     backup: BackupSection = BackupSection()
     logs: LogsSection = LogsSection()
     web: WebSettings = WebSettings()
+    study: StudySection = StudySection()
     file: str = ""
     unusable: dict[str, str] = {}
     data_folder: str = ""
@@ -375,8 +377,8 @@ def _resolved(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def config_digest(config: Config) -> str:
-    """Return a digest of the configuration's values, wherever they came from and whatever stderr shows."""
+    """Return a digest of what an engine runs under, wherever the values came from."""
     plain = repair_texts(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
-    del plain["unusable"], plain["data_folder"], plain["logs"]["stderr"]
+    del plain["unusable"], plain["data_folder"], plain["study"], plain["logs"]["stderr"]
     content = msgspec.json.encode(plain, order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()
