@@ -42,7 +42,7 @@ def unknown_name_text(what: str, typed: str, names: Iterable[str]) -> str:
 
 
 def near_file_text(path: Path) -> str:
-    """Return `; did you mean data/demo.db?` for a file that is missing, empty if its folder has none with such a name.
+    """Return `; did you mean demo.db?` for a file that is missing, empty if its folder has none with such a name.
 
     What lies beside another file under its name, as `demo.db.head` does, is not meant.
     """
@@ -54,4 +54,4 @@ def near_file_text(path: Path) -> str:
         return ""
     beside = {name for name in names if any(name.startswith((f"{one}.", f"{one}-")) for one in names)}
     near = close_matches(path.name, sorted(set(names) - beside))
-    return f"; did you mean {path.with_name(near[0])}?" if near else ""
+    return f"; did you mean {near[0]}?" if near else ""

@@ -15,6 +15,7 @@ import typer.main
 from msgspec.structs import fields
 
 from papertape.cli.app import EXIT_CODES, app
+from papertape.cli.config.config_variables import BETWEEN, PREFIX
 from papertape.cli.config.loader import schema
 from papertape.cli.config.schema import ConfigKey, ConfigTable, range_text, value_text
 from papertape.engine.strategy_registry import load_strategies
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTE = "<!-- Written by tools/reference.py from the code: change it there, then `make docs`. -->"
+SOURCES = (
+    "Every key has a default; an unknown key or a value outside its range is an error with name and place. A value comes",
+    "from the first of these that has it; `papertape config show` prints every key with its value and its source.",
+    "",
+    "1. An option: `--set web.port=8081`, or one of its own such as `--port`.",
+    "2. A variable, in the environment or in `.env` beside the file: `PAPERTAPE_WEB__PORT=8081`. The name is `PAPERTAPE_`",
+    "   and the key in capitals, with two underscores for each dot. Lists are written with commas.",
+    "3. The configuration file: `--config FILE`, else `PAPERTAPE_CONFIG`, else `papertape.toml` in the current folder,",
+    "   else `$XDG_CONFIG_HOME/papertape/papertape.toml` (`~/.config`).",
+    "4. The default.",
+    "",
+    "Paths in a file are relative to its folder. `--data-dir DIR` or `PAPERTAPE_DATA_DIR` moves the log and everything",
+    "beside it: that folder takes the place of `data`, and `logs` lies in it. Without a file in the current folder the data",
+    "folder is `$XDG_DATA_HOME/papertape` (`~/.local/share`). `--db FILE` names one log directly.",
+    "",
+    "Secrets are never in the file: they come from the environment, from `.env`, or from files (`NAME_FILE`).",
+)
 STYLE = re.compile(r"\[/?[a-z ]+\]")
 
 
@@ -43,13 +61,11 @@ def configuration() -> str:
         "",
         NOTE,
         "",
-        "The configuration is `papertape.toml` in the current folder, or `--config FILE`. Every key has a default; an",
-        "unknown key or a value outside its range is an error with name and line. `--set section.key=value` changes a",
-        "key for one run. Secrets are never in this file: they come from the environment, from `.env` beside the file,",
-        "or from files (`NAME_FILE`).",
+        *SOURCES,
     ]
     for name, table in _tables(schema(load_strategies()), ()):
-        lines += ["", f"## `[{name}]`", "", *_keys(table)]
+        variable = f"{PREFIX}{BETWEEN.join([*name.split('.'), 'KEY'])}".upper()
+        lines += ["", f"## `[{name}]`", "", f"Variables: `{variable}`", "", *_keys(table)]
     return _joined(lines)
 
 
@@ -71,7 +87,14 @@ def _keys(table: ConfigTable) -> list[str]:
         if isinstance(key, ConfigKey):
             rows.append((f"`{name}`", f"`{value_text(key.default)}`", range_text(key), key.meaning))
     if isinstance(table.rest, ConfigKey):
-        rows.append(("any symbol", f"`{value_text(table.rest.default)}`", range_text(table.rest), table.rest.meaning))
+        rows.append(
+            (
+                f"any {'symbol' if table.noun == 'key' else table.noun}",
+                f"`{value_text(table.rest.default)}`",
+                range_text(table.rest),
+                table.rest.meaning,
+            )
+        )
     return _table(rows)
 
 

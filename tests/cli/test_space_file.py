@@ -67,11 +67,11 @@ def test_what_is_typed_replaces_what_the_configuration_says(tmp_path: Path) -> N
             UsageError,
             r"^\[study\] in .*space.toml: --vary sl_percnt=0.2:1",
         ),
-        (TEXT.replace('"10:60:10"', "10"), ConfigError, r"space.toml:9: study.space.breakout_lookback = 10: must be a"),
+        (TEXT.replace('"10:60:10"', "10"), ConfigError, r"toml:9: study.space.breakout_lookback = 10: must be"),
         (
             TEXT.replace("where", "were"),
             ConfigError,
-            r"space.toml:4: study.were is an unknown key; did you mean where\?",
+            r"toml:4: study.were is an unknown key; did you mean where",
         ),
         ("[study]\ndraw = 3\n", UsageError, r"^--space .*space.toml: nothing varies; add \[study.space\]"),
     ],

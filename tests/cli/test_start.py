@@ -159,8 +159,8 @@ def test_the_variable_of_verbose_is_that_of_its_key() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("arena", "--db", "dmo.db"), 2, "there is no log at dmo.db; did you mean demo.db?"),
-        (("arena", "--db", "."), 2, "there is no log at .: it is a folder"),
+        (("arena", "--db", "dmo.db"), 2, "dmo.db; did you mean demo.db?\n"),
+        (("arena", "--db", "."), 2, ": it is a folder\n"),
         (("config", "check", "paprtape.toml"), 4, "does not exist; did you mean papertape.toml?"),
         (("backtest", "--candles", "x_BTCUSDT_5m.csv"), 1, "did you mean"),
         (("run", "--feed", "sim", "--db", "x.db", "--prot", "1"), 2, "No such option: --prot"),
