@@ -78,6 +78,9 @@ def _print_error(error: PapertapeError) -> None:
     stderr().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
+VERSION_OPTION = "--version"
+
+
 def _show_version(is_requested: bool) -> None:
     if is_requested:
         typer.echo(f"papertape {version()}")
@@ -95,7 +98,7 @@ def version() -> str:
 
 
 VersionOption = Annotated[
-    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    bool, typer.Option(VERSION_OPTION, callback=_show_version, is_eager=True, help="Show the version and exit.")
 ]
 
 
@@ -103,8 +106,8 @@ def papertape(version: VersionOption = False) -> None:
     """Trade on paper with an event-sourced engine: the log is the truth, and everything else is a fold over it."""
 
 
-def _application() -> typer.Typer:
-    """Build the application with every command of the table under its heading."""
+def _application(only: str = "") -> typer.Typer:
+    """Build the application with every command of the table under its heading, or with those of one first word."""
     application = typer.Typer(
         name="papertape",
         cls=CommandGroup,
@@ -119,6 +122,8 @@ def _application() -> typer.Typer:
     for heading, verbs in VERBS.items():
         for verb in verbs:
             group, _, name = verb.name.rpartition(" ")
+            if only not in ("", group or name):
+                continue
             example = f"Example: {verb.example}"
             if group not in groups:
                 groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], epilog=example)
@@ -142,8 +147,16 @@ def main() -> None:
     if os.getpid() == 1:  # The first process of a container receives only signals that it handles.
         exit_on_signals([signal.SIGTERM], lambda number: 128 + number)
     exit_with_parent()
+    arguments = expand(sys.argv[1:])
     with whole_output():
-        app(args=expand(sys.argv[1:]), prog_name="papertape")
+        _application_for(arguments)(args=arguments, prog_name="papertape")
+
+
+def _application_for(arguments: list[str]) -> typer.Typer:
+    """Return what a command line needs: typer prepares every command that it knows, which takes a while."""
+    first = arguments[0] if arguments else ""
+    words = {verb.name.partition(" ")[0] for verbs in VERBS.values() for verb in verbs}
+    return _application(first) if first in words or first == VERSION_OPTION else app
 
 
 if __name__ == "__main__":

@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTE = "<!-- Written by tools/reference.py from the code: change it there, then `make docs`. -->"
 SOURCES = (
-    "Every key has a default; an unknown key or a value outside its range is an error with name and place. A value comes",
-    "from the first of these that has it; `papertape config show` prints every key with its value and its source.",
+    "Every key has a default; an unknown key or a value outside its range is an error with name and place. A value",
+    "comes from the first of these that has it; `papertape config show` prints every key with its value and its source.",
     "",
     "1. An option: `--set web.port=8081`, or one of its own such as `--port`.",
-    "2. A variable, in the environment or in `.env` beside the file: `PAPERTAPE_WEB__PORT=8081`. The name is `PAPERTAPE_`",
-    "   and the key in capitals, with two underscores for each dot. Lists are written with commas.",
+    "2. A variable, in the environment or in `.env` beside the file: `PAPERTAPE_WEB__PORT=8081`. The name is",
+    "   `PAPERTAPE_` and the key in capitals, with two underscores for each dot. Lists are written with commas.",
     "3. The configuration file: `--config FILE`, else `PAPERTAPE_CONFIG`, else `papertape.toml` in the current folder,",
     "   else `$XDG_CONFIG_HOME/papertape/papertape.toml` (`~/.config`).",
     "4. The default.",
     "",
     "Paths in a file are relative to its folder. `--data-dir DIR` or `PAPERTAPE_DATA_DIR` moves the log and everything",
-    "beside it: that folder takes the place of `data`, and `logs` lies in it. Without a file in the current folder the data",
-    "folder is `$XDG_DATA_HOME/papertape` (`~/.local/share`). `--db FILE` names one log directly.",
+    "beside it: that folder takes the place of `data`, and `logs` lies in it. Without a file in the current folder the",
+    "data folder is `$XDG_DATA_HOME/papertape` (`~/.local/share`). `--db FILE` names one log directly.",
     "",
     "Secrets are never in the file: they come from the environment, from `.env`, or from files (`NAME_FILE`).",
 )

@@ -5,7 +5,8 @@ Loading, `--set`, the help on strategies, the reference and the tests of the exa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,7 @@ from papertape.events.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TABLES_KEPT_MAX: Final = 256
 Kind = Literal["whole number", "number", "text", "choice", "list", "moment"]
 PLURAL: dict[Kind, str] = {
     "whole number": "a whole number",
@@ -59,6 +61,7 @@ class ConfigTable(Struct, frozen=True):
 Node = ConfigKey | ConfigTable
 
 
+@lru_cache(maxsize=TABLES_KEPT_MAX)
 def table_of(kind: type[Struct], noun: str = "key") -> ConfigTable:
     """Return the table that a Struct describes. Raise ConfigError for a field whose type no key has."""
     fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
