@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTE = "<!-- Written by tools/reference.py from the code: change it there, then `make docs`. -->"
 SOURCES = (
-    "Every key has a default; an unknown key or a value outside its range is an error with name and place. A value",
-    "comes from the first of these that has it; `papertape config show` prints every key with its value and its source.",
+    "Every key has a default; an unknown key or a value outside its range is an error with name and place. A",
+    "value comes from the first of these that has it; `papertape config show` prints every key with both.",
     "",
     "1. An option: `--set web.port=8081`, or one of its own such as `--port`.",
     "2. A variable, in the environment or in `.env` beside the file: `PAPERTAPE_WEB__PORT=8081`. The name is",
