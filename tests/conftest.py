@@ -29,7 +29,7 @@ COLLECTS_S_MAX = 120.0
 """A first worker that has not collected by then will not; the others go ahead."""
 
 HOME = Path(gettempdir()) / f"papertape-home-{os.getpid()}"
-os.environ |= {name: str(HOME / name) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")}
+os.environ |= {name: str(HOME / name) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}
 
 gc.disable()  # Nothing that is imported and collected is garbage.
 

@@ -18,7 +18,7 @@ PROGRAM: Final = "papertape"
 FILE_NAME: Final = f"{PROGRAM}.toml"
 CONFIG_VARIABLE: Final = "PAPERTAPE_CONFIG"
 DATA_VARIABLE: Final = "PAPERTAPE_DATA_DIR"
-XDG_DEFAULTS: Final = {"XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share", "XDG_CACHE_HOME": ".cache"}
+XDG_DEFAULTS: Final = {"XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share"}
 
 
 class Places(NamedTuple):
