@@ -26,8 +26,10 @@ SOURCES = (
     "",
     "Paths in a file are relative to its folder. `--data-dir DIR` or `PAPERTAPE_DATA_DIR` moves the log and everything",
     "beside it: that folder takes the place of `data`, and `logs` lies in it. Without a file in the current folder the",
-    "data folder is `$XDG_DATA_HOME/papertape` (`~/.local/share`). `--db FILE` names one log directly. Compiled",
-    "strategies are kept beside the installed package, or in `$XDG_CACHE_HOME/numba` (`~/.cache`) if that is read-only.",
+    "data folder is `$XDG_DATA_HOME/papertape` (`~/.local/share`). `--db FILE` names one log directly.",
+    "",
+    "Compiled strategies are kept beside the installed package, or in `$XDG_CACHE_HOME/numba` if that",
+    "is read-only.",
     "",
     "Secrets are never in the file: they come from the environment, from `.env`, or from files (`NAME_FILE`).",
 )
