@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,20 @@ from msgspec.structs import replace
 
 from papertape.cli.arguments import speed_of
 from papertape.cli.config.overrides import load_config_of_log
+from papertape.cli.config.places import DATA_VARIABLE, FILE_NAME
+from papertape.cli.config.sections import FeedSection
 from papertape.cli.wiring import with_files
 from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
-    from papertape.cli.config.sections import Config, FeedKind, FeedSection
+    from papertape.cli.config.sections import Config, FeedKind
 
 FEED_KINDS: tuple[FeedKind, ...] = ("sim", "file", "bitget", "ccxt")
+
+NO_MARKET = f"""there is no {FILE_NAME} here, and nothing says which market to watch. Try one of these:
+  papertape demo               four strategies on a simulated market, with a page
+  papertape init               a configuration of your own in this folder; then `papertape up`
+  papertape run --feed bitget  the live market, without a key; or --feed sim --speed 60"""
 
 
 class RunOptions(Struct, frozen=True):
@@ -42,10 +50,19 @@ def config_with_options(options: RunOptions) -> Config:
     sets = [*options.sets, *([f"feed.sim.seed={options.seed}"] if options.seed is not None else [])]
     files = (options.candles, options.funding, options.open_interest, options.signals)
     config = with_files(load_config_of_log(options.config, sets), *files)
+    if not config.file and options.feed is None and options.speed is None and config.feed == FeedSection():
+        raise UsageError(NO_MARKET)
+    config = of_log(config, options.db)
     feed, speed = _market_of(options.feed, config.feed), speed_of(options.speed)
     if options.signals and feed.kind != "file":
         raise UsageError(f"--signals belongs to recorded candles; the feed {feed.kind} takes signals while it runs")
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
+
+
+def of_log(config: Config, db: Path | None) -> Config:
+    """Return the configuration for a log that an option may name: without a file, it keeps its log files right here."""
+    is_here = db is not None and not config.file and DATA_VARIABLE not in os.environ
+    return replace(config, data_folder="") if is_here else config
 
 
 def _market_of(name: str | None, feed: FeedSection) -> FeedSection:
@@ -67,4 +84,4 @@ def is_attended(config: Config) -> bool:
 
 def logs_folder(config: Config) -> Path | None:
     """Return the folder of the programs' own log files; None if none are written."""
-    return config.folder / config.logs.folder if config.logs.folder and is_attended(config) else None
+    return config.data_path(config.logs.folder) if config.logs.folder and is_attended(config) else None

@@ -23,6 +23,7 @@ from papertape.cli.config.sections import (
     sim_settings,
     strategies_of,
 )
+from papertape.cli.environment.stderr_level import is_quiet
 from papertape.cli.environment.streams import say
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.feed import FileFeed
@@ -30,7 +31,6 @@ from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
 from papertape.engine.kernel.strategy import ignore_fact
 from papertape.engine.runner_settings import history_ms, no_runnable_strategy_text, split_by_timeframe
-from papertape.engine.startup import EngineSettings
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from papertape.engine.ports.clock import Clock
     from papertape.engine.ports.feed import Feed, RefusalLog
     from papertape.engine.runner_settings import RunnerSettings
+    from papertape.engine.startup import EngineSettings
 
 REFUSALS_SHOWN_MAX = 10
 
@@ -53,7 +54,7 @@ def warn(text: str) -> None:
     """Print a warning to stderr, and to the log files if there are any."""
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").warning(text)
-    else:
+    elif not is_quiet():
         say(f"warning: {text}\n", sys.stderr)
 
 
@@ -61,7 +62,7 @@ def note(text: str) -> None:
     """Print a harmless note to stderr, and to the log files if there are any."""
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").info(text)
-    else:
+    elif not is_quiet():
         say(f"note: {text}\n", sys.stderr)
 
 
@@ -178,6 +179,8 @@ def make_engine_settings(
     config: Config, db: Path, base_ms: int, warn: Callable[[str], None], strategies: dict[str, Strategy]
 ) -> EngineSettings:
     """Return everything that the engine needs besides its feed; `strategies` are those of the configuration."""
+    from papertape.engine.startup import EngineSettings  # noqa: PLC0415 - slow to import; the supervisor and the page run no engine.
+
     config = replace(config, unusable={**_without_open_interest(config, strategies), **config.unusable})
     return EngineSettings(
         db=db,

@@ -15,6 +15,8 @@ from msgspec import Meta, Struct
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.live_sections import BitgetSection, CcxtSection, Symbol, common_settings
+from papertape.cli.config.log_sections import LogsSection
+from papertape.cli.config.study_section import StudySection
 from papertape.cli.config.validation import moment_ms
 from papertape.engine.feeds.bitget.settings import REST_URL, BitgetSettings
 from papertape.engine.feeds.ccxt.settings import CcxtSettings
@@ -39,7 +41,8 @@ from papertape.events.units import TIMEFRAMES_MS
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
 
-FILE_NAME = "papertape.toml"
+DATA = "data"
+"""The folder whose place a data folder takes."""
 ALL_STRATEGIES = "all"
 DAYS_MAX = 36_500
 SEED_MAX = 2**32 - 1
@@ -136,7 +139,10 @@ class TelegramSection(Struct, frozen=True):
     api_url: Annotated[str, Meta(min_length=1, description="address of the Bot API")] = "https://api.telegram.org"
     dead_mans_switch_url: Annotated[
         str,
-        Meta(description="requested with every heartbeat, so that an outside service notices a failure; empty: none"),
+        Meta(
+            description="requested with every heartbeat, so that an outside service notices a failure; empty: none",
+            extra={"secret": True},
+        ),
     ] = ""
 
 
@@ -150,38 +156,6 @@ class BackupSection(Struct, frozen=True):
     keep: Annotated[
         int, Meta(ge=1, le=1_000, description="how many of the newest to keep", extra={"unit": "backups"})
     ] = 7
-
-
-Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the lowest level that is written")]
-
-
-class LevelsSection(Struct, frozen=True):
-    """The level of each module in the log files. `events` writes every notable event in words, with its seq."""
-
-    engine: Level = "info"
-    feed: Level = "info"
-    chat: Level = "info"
-    page: Level = "info"
-    keeper: Level = "info"
-    events: Level = "info"
-
-
-class LogsSection(Struct, frozen=True):
-    """The programs' own log files, beside the events: their format, folder, size and levels."""
-
-    format: Annotated[
-        Literal["text", "json"], Meta(description="lines on stderr: readable text, or one JSON object each")
-    ] = "text"
-    folder: Annotated[
-        str, Meta(description="the folder of rotating files, relative to this file's folder; empty: no files")
-    ] = "logs"
-    file_bytes_max: Annotated[
-        int, Meta(ge=10_000, le=1 << 30, description="the size at which a file is rotated", extra={"unit": "bytes"})
-    ] = 10_000_000
-    files_kept: Annotated[
-        int, Meta(ge=1, le=100, description="how many rotated files to keep", extra={"unit": "files"})
-    ] = 5
-    levels: LevelsSection = LevelsSection()
 
 
 class StrategySection(Struct, frozen=True):
@@ -214,7 +188,8 @@ class StrategiesSection(Struct, frozen=True):
 class Config(Struct, frozen=True):
     """Everything that the owner decides. `file` is the file it was read from, empty for the defaults.
 
-    `unusable` names the strategies that cannot run, each with the reason in one line.
+    `unusable` names the strategies that cannot run, each with the reason in one line. `data_folder` takes the place of
+    the folder `data`; empty: the log is where `engine.db` says, relative to the file.
     """
 
     engine: EngineSection = EngineSection()
@@ -228,8 +203,10 @@ class Config(Struct, frozen=True):
     backup: BackupSection = BackupSection()
     logs: LogsSection = LogsSection()
     web: WebSettings = WebSettings()
+    study: StudySection = StudySection()
     file: str = ""
     unusable: dict[str, str] = {}
+    data_folder: str = ""
 
     @property
     def folder(self) -> Path:
@@ -239,7 +216,14 @@ class Config(Struct, frozen=True):
     @property
     def database(self) -> Path:
         """The log file."""
-        return self.folder / self.engine.db
+        return self.data_path(self.engine.db)
+
+    def data_path(self, written: str) -> Path:
+        """Return the place of something that is written: in the data folder, or else relative to the file."""
+        path = Path(written)
+        if not self.data_folder or path.is_absolute():
+            return self.folder / path
+        return Path(self.data_folder, *path.parts[path.parts[0] == DATA and len(path.parts) > 1 :])
 
     @property
     def strategy_folders(self) -> list[Path]:
@@ -345,8 +329,8 @@ def _resolved(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def config_digest(config: Config) -> str:
-    """Return a digest of the configuration's values, whichever file they came from."""
+    """Return a digest of what an engine runs under, wherever the values came from."""
     plain = repair_texts(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
-    del plain["unusable"]
+    del plain["unusable"], plain["data_folder"], plain["study"], plain["logs"]["stderr"]
     content = msgspec.json.encode(plain, order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()

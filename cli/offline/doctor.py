@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from papertape.cli.config.overrides import load_config
-from papertape.cli.config.sections import FILE_NAME
+from papertape.cli.config.places import FILE_NAME, find_places
 from papertape.cli.environment.variables import network_problems, variable_problems
 from papertape.cli.log_reader import database_path, progress, read_backwards
 from papertape.cli.offline.doctor_alerts import alerts
@@ -161,9 +161,8 @@ def _configuration(config: Path | None) -> Finding:
         load_config(config)
     except ConfigError as error:
         return Finding("fail", "configuration", str(error), "correct this; `papertape config check` checks it again")
-    is_file = config is not None or Path(FILE_NAME).exists()
-    source = str(config or FILE_NAME) if is_file else f"no {FILE_NAME} here, using the defaults"
-    return Finding("ok", "configuration", source)
+    file = find_places(config).file
+    return Finding("ok", "configuration", f"no {FILE_NAME} here, using the defaults" if file is None else str(file))
 
 
 def _environment(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:

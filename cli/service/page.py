@@ -34,7 +34,7 @@ from papertape.cli.library.listing import OPEN
 from papertape.cli.library.opened_logs import note_known_result
 from papertape.cli.page_token import PageAccess, resolve_access, web_variables
 from papertape.cli.render.strategies import strategy_views
-from papertape.cli.run_options import logs_folder
+from papertape.cli.run_options import logs_folder, of_log
 from papertape.cli.service.engine_client import EngineClient
 from papertape.cli.service.funnel_process import FunnelProcesses
 from papertape.cli.service.gc_freeze import GcFreeze
@@ -46,9 +46,9 @@ from papertape.cli.service.page_timeline import timeline_of
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
 from papertape.engine.task_supervisor import supervise
-from papertape.events.errors import LogMissing, LogReplaced, PapertapeError, UsageError
+from papertape.events.errors import LogReplaced, PapertapeError, UsageError
 from papertape.events.facts import EngineStopped
-from papertape.events.sqlite_file import holds_log
+from papertape.events.sqlite_file import holds_log, log_missing
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.site.ports import Site, SiteSettings
 from papertape.projections.site.readiness import FINISHED
@@ -107,14 +107,13 @@ def show(
     Raise LogMissing for a missing log, unless an engine is about to create it; ConfigError for an address that other
     machines can reach without a token; UsageError for an address that cannot be used.
     """
-    loaded = load_config_of_log(config, sets)
+    loaded = of_log(load_config_of_log(config, sets), dbs[0] if dbs else None)
     path, *more = dbs or [loaded.database]
     if len(dbs) > LOGS_MAX:
         raise UsageError(f"one page follows at most {LOGS_MAX} logs, not {len(dbs)}; the library opens the others")
-    if not path.exists() and KEEPER not in os.environ:
-        raise LogMissing(f"there is no log at {path}")
-    if other is not None and not other.exists():
-        raise LogMissing(f"there is no log at {other}")
+    for one in (path if KEEPER not in os.environ else None, other):
+        if one is not None and not holds_log(one):
+            raise log_missing(one)
     _allow_connections()
     with open_listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
         access = resolve_access(web_variables(os.environ, loaded.folder), listening.getsockname()[0])

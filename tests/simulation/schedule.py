@@ -14,12 +14,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.cli.config.live_sections import BitgetSection
+from papertape.cli.config.log_sections import LogsSection
 from papertape.cli.config.sections import (
     BackupSection,
     Config,
     EngineSection,
     FeedSection,
-    LogsSection,
     StrategiesSection,
     StrategySection,
     TelegramSection,
