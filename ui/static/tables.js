@@ -168,7 +168,7 @@
 
   /** List the columns in the menu of a table: shown or not, and a button that sorts, for windows without headers. */
   function list(menu, name) {
-    menu.replaceChildren(...heads(named(name)).filter((head) => label(head) && !head.classList.contains("acts")).map((head) => {
+    menu.replaceChildren(...heads(named(name)).filter((head) => label(head) && !head.classList.contains("actions")).map((head) => {
       const row = document.createElement("div");
       const choice = document.createElement("label");
       const box = document.createElement("input");
@@ -201,7 +201,7 @@
 
   /** A field of a CSV file. A number loses its thousands separators and unit; text cannot become a formula. */
   function field(text) {
-    const plain = isNumber(text) ? String(measure(text)) : text.replace(/^(?=[=+\-@\t\r])/, "'");
+    const plain = isNumber(text) ? String(measure(text)) : text.replace(/^(?=[=+\-@\t\r])(?![+-][\d,.]+ … )/, "'");
     return /[",\n\r]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
   }
 
