@@ -24,7 +24,8 @@
 
   // ---------------------------------------------------------------- commands: asked for at a row, confirmed beside it
 
-  const ask = document.getElementById("ask");
+  const box = document.getElementById("ask");
+  const ask = box?.querySelector("form");
   /** The command that is being confirmed: what the button says of it, and the key with which a repetition is carried out once. */
   let wanted = null;
 
@@ -40,7 +41,8 @@
     yes.textContent = `Yes, ${wanted.label.toLowerCase()}`;
     yes.classList.toggle("danger", wanted.command === "kill");
     say(ask, "", "");
-    ask.showPopover();
+    document.getElementById(wanted.answer)?.replaceChildren();
+    box.showPopover();
     if (window.matchMedia("(pointer: fine)").matches) ask.elements.why.focus();
   }
 
@@ -74,7 +76,7 @@
       await refused(form, response);
       return;
     }
-    ask.hidePopover();
+    box.hidePopover();
     document.getElementById(sent.id)?.focus();
     if (!response.ok) {
       tell(sent, `Refused: ${await reason(response)}`, "bad");
@@ -87,7 +89,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-command]");
     if (button) open(button);
-    if (event.target.closest("#ask [data-no]")) ask.hidePopover();
+    if (event.target.closest("#ask [data-no]")) box.hidePopover();
   });
 
   async function refused(form, response) {
