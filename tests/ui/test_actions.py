@@ -139,7 +139,7 @@ async def test_the_badge_says_what_is_shown() -> None:
         ("/chart/GALAUSDT?tf=1m", "GALAUSDT 1m · chart · papertape"),
         ("/strategy/momentum", "momentum · strategy · papertape"),
         ("/trades?strategy=momentum&symbol=GALAUSDT", "Trades of momentum, GALAUSDT · papertape"),
-        ("/events/9", "Event 9 · RunnerConfigured · papertape"),
+        ("/events/9", f"Event 9 · {type(DAY[8].event).__name__} · papertape"),
         ("/studies/momentum-btc", "momentum-btc · study · papertape"),
         ("/risk?as_of=9", "Risk as of 9 · papertape"),
     ],
