@@ -36,7 +36,7 @@
     ask.querySelector(".sub").textContent = wanted.about;
     ask.elements.why.value = "";
     ask.elements.why.required = wanted.command === "kill" || wanted.command === "reset";
-    ask.querySelector(".hint").textContent = ask.elements.why.required ? "recorded in the log" : "optional, recorded in the log";
+    ask.querySelector(".hint").textContent = ask.elements.why.required ? "· recorded in the log" : "· optional, recorded in the log";
     const yes = ask.querySelector("[type=submit]");
     yes.textContent = `Yes, ${wanted.label.toLowerCase()}`;
     yes.classList.toggle("danger", wanted.command === "kill");

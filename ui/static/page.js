@@ -139,11 +139,9 @@
     const box = event.target;
     if (event.newState !== "open" || !box.hasAttribute("popover") || !pressed) return;
     const at = pressed.getBoundingClientRect();
-    const room = document.documentElement.clientWidth;
-    const endsAtButton = at.right > POPOVER_PX + 8;
+    const leftMax = window.innerWidth - POPOVER_PX - 8;
     const isBelow = at.bottom < window.innerHeight * 0.6;
-    box.style.right = endsAtButton ? `${room - at.right}px` : "auto";
-    box.style.left = endsAtButton ? "auto" : `${Math.max(8, Math.min(at.left, room - POPOVER_PX - 8))}px`;
+    box.style.left = `${Math.max(8, Math.min(at.right - POPOVER_PX, leftMax))}px`;
     box.style.top = isBelow ? `${at.bottom + 4}px` : "auto";
     box.style.bottom = isBelow ? "auto" : `${window.innerHeight - at.top + 4}px`;
     box.style.maxHeight = `${(isBelow ? window.innerHeight - at.bottom : at.top) - 12}px`;
