@@ -67,7 +67,7 @@ async def test_the_file_of_events_holds_all_matching_ones_oldest_first() -> None
         answer = await client.get("/api/v1/events.csv", params={"type": "PositionClosed"})
         rows = list(csv.DictReader(StringIO(answer.text)))
         assert [int(row["seq"]) for row in rows] == [one.seq for one in closed]
-        assert rows[0]["strategy"] == closed[0].event.strategy  # type: ignore[union-attr]
+        assert rows[0]["strategy"] == closed[0].event.strategy  # type: ignore[attr-defined]
         assert answer.headers["content-type"].startswith("text/csv")
         everything = await client.get("/api/v1/events.csv", params={"all": "true", "as_of": 12})
         assert [int(row["seq"]) for row in csv.DictReader(StringIO(everything.text))] == list(range(1, 13))
