@@ -25,11 +25,12 @@
     } catch { /* It holds for this page. */ }
   });
 
-  /** Show the links whose words begin with or contain what is typed, and a search of the events for it. */
+  /** Show the links whose name contains what is typed, and a search of the events for it. */
   function filter() {
     const parts = query.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of finder.querySelectorAll("li")) {
-      row.hidden = row.contains(search) ? !parts.length : !parts.every((part) => row.textContent.toLowerCase().includes(part));
+      const name = [...row.firstElementChild.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data).join("").toLowerCase();
+      row.hidden = row.contains(search) ? !parts.length : !parts.every((part) => name.includes(part));
     }
     const address = new URL(search.href);
     address.searchParams.set("q", query.value.trim());
