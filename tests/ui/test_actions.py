@@ -115,9 +115,9 @@ async def test_a_reader_is_told_why_there_is_no_command(address: str) -> None:
         assert offered(past) == []
         assert f"The past stays as it was: go to now to {to}." in Elements(past).text
     async with logged_in(finished) as client:
-        assert f"This log is finished: there is nothing to {to}." in Elements((await client.get(address)).text).text
+        assert f"You cannot {to}: this log is finished." in Elements((await client.get(address)).text).text
     async with logged_in(stopped) as client:
-        assert f"No engine runs on this log, so nobody could {to}." in Elements((await client.get(address)).text).text
+        assert f"You cannot {to}: no engine runs on this log." in Elements((await client.get(address)).text).text
 
 
 @in_loop
