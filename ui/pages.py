@@ -105,12 +105,12 @@ class CachedStaticFiles(StaticFiles):
         is_text = "font" not in (response.media_type or "")
         accepts = "gzip" in Headers(scope=scope).get("accept-encoding", "")
         if scope["method"] == "GET" and isinstance(response, FileResponse) and is_text and accepts:
-            file = Path(response.path)
+            content = _compressed(str(response.path), response.headers["etag"])
             headers = {"cache-control": CACHE_FOREVER, "content-encoding": "gzip", "vary": "Accept-Encoding"}
-            return Response(_compressed(file, file.stat().st_mtime_ns), headers=headers, media_type=response.media_type)
+            return Response(content, headers=headers, media_type=response.media_type)
         return response
 
 
 @lru_cache(maxsize=FILES_MAX)
-def _compressed(file: Path, _modified_ns: int) -> bytes:
-    return gzip.compress(file.read_bytes(), mtime=0)
+def _compressed(path: str, _etag: str) -> bytes:
+    return gzip.compress(Path(path).read_bytes(), mtime=0)
