@@ -59,8 +59,6 @@ def environment() -> Environment:
         "events_csv_link": events_csv_link,
         "asset": asset,
         "pairs": pairs,
-    }
-    templates.globals |= {
         "geometry": plot_geometry,
         "leverage": leverage,
         "chart_link": chart_link,
