@@ -17,7 +17,7 @@ from papertape.api.problems import HANDLERS, Handler, http_problem
 from papertape.api.repetitions import HEADER
 from papertape.api.routes import Guarded
 from papertape.api.view_handler import ViewHandler
-from papertape.api.views import charts, history, installation, jobs, library, studies, trades, trading
+from papertape.api.views import charts, event_file, history, installation, jobs, library, studies, trades, trading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,7 @@ def answering_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
         metrics.route(site, streams, wrong_tokens),
         *(handler.route(view) for view in VIEWS),
         trades.csv_route(handler),
+        event_file.csv_route(handler),
         *stream_routes.routes(streams, site.timeline),
         *commands.routes(site),
         signals.route(site),

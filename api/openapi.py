@@ -33,6 +33,7 @@ OPERATION_NAMES: Final = {
     "GET /api/v1/events/{seq}": "get_event",
     "GET /api/v1/why/{seq}": "get_why",
     "GET /api/v1/trades.csv": "get_trades_csv",
+    "GET /api/v1/events.csv": "get_events_csv",
     "GET /api/v1/stream": "stream_events",
     "POST /api/v1/signals": "record_signals",
     "GET /api/v1/studies/{name}": "get_study",

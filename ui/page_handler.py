@@ -90,7 +90,7 @@ class PageHandler:
         # The views advance while other tasks run: after this line none does.
         loaded = await page.load(page_request)
         context = self.context(page_request, request.scope["path"], page)
-        return render(template, {**context, **_login_state(request), "page": loaded, "layout": layout})
+        return render(template, {**context, **_login_state(request, page_request), "page": loaded, "layout": layout})
 
     def context(self, page_request: PageRequest, address: str, page: PageDefinition) -> dict[str, Any]:
         """Return the values that every template can use."""
@@ -124,7 +124,7 @@ class PageHandler:
         page = PageDefinition("", "error", title, empty_context, moves=False)
         context = {
             **self.context(page_request, request.scope["path"], page),
-            **_login_state(request),
+            **_login_state(request, page_request),
             "text": text,
             "status": status,
             "layout": BASE,
@@ -132,10 +132,22 @@ class PageHandler:
         return HTMLResponse(render("error.html", context), status)
 
 
-def _login_state(request: Request) -> dict[str, bool]:
-    """Return whether this browser is logged in; not for parts that all browsers share."""
+def _login_state(request: Request, page_request: PageRequest) -> dict[str, object]:
+    """Return whether this browser is logged in and may act; not for parts that all browsers share."""
     gate: Gate = request.scope[SCOPE_KEY]
-    return {"logged_in": gate.is_logged_in(request)}
+    logged_in = gate.is_logged_in(request)
+    return {"logged_in": logged_in, "no_actions": _why_no_actions(page_request, logged_in=logged_in)}
+
+
+def _why_no_actions(request: PageRequest, *, logged_in: bool) -> str:
+    """Return why the page offers no commands: `past`, `finished`, `engine` or `login`; empty if it does."""
+    if not request.live:
+        return "past"
+    if not request.site.settings.commands_allowed:
+        return "finished"
+    if request.engine is None:
+        return "engine"
+    return "" if logged_in else "login"
 
 
 async def empty_context(_: PageRequest) -> Struct:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from starlette.datastructures import Headers
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from papertape.api.gate import Access
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import Scope
 
     from papertape.api.problems import Handler
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 CACHE_FOREVER: Final = "public, max-age=31536000, immutable"
 """The address of a file changes with its content, so browsers may cache it forever."""
+FILES_MAX: Final = 64
 
 
 PAGES: Final = (
@@ -112,11 +117,23 @@ def _route(handler: PageHandler, page: PageDefinition) -> GuardedRoute:
 
 
 class CachedStaticFiles(StaticFiles):
-    """Static files that browsers may cache forever."""
+    """Static files that browsers may cache forever; text is compressed once, and better than an answer could be."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, cacheable if its address contains the digest of its content."""
         response = await super().get_response(path, scope)
-        if response.status_code < 400 and b"v=" in scope["query_string"]:
-            response.headers["cache-control"] = CACHE_FOREVER
+        if response.status_code >= 400 or b"v=" not in scope["query_string"]:
+            return response
+        response.headers["cache-control"] = CACHE_FOREVER
+        is_text = "font" not in (response.media_type or "")
+        accepts = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        if scope["method"] == "GET" and isinstance(response, FileResponse) and is_text and accepts:
+            content = _compressed(str(response.path), response.headers["etag"])
+            headers = {"cache-control": CACHE_FOREVER, "content-encoding": "gzip", "vary": "Accept-Encoding"}
+            return Response(content, headers=headers, media_type=response.media_type)
         return response
+
+
+@lru_cache(maxsize=FILES_MAX)
+def _compressed(path: str, _etag: str) -> bytes:
+    return gzip.compress(Path(path).read_bytes(), mtime=0)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 TEMPLATES, STATIC, ASSETS = FOLDER / "templates", FOLDER / "static", FOLDER / "assets"
 _NEVER_IN_A_SCRIPT = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
-TRADES_CSV = "/api/v1/trades.csv"
+TRADES_CSV, EVENTS_CSV = "/api/v1/trades.csv", "/api/v1/events.csv"
 NEAR_PERCENT = 75.0
 _JSON = msgspec.json.Encoder()
 
@@ -56,10 +56,9 @@ def environment() -> Environment:
         "link_here": link_here,
         "link_now": link_now,
         "csv_link": csv_link,
+        "events_csv_link": events_csv_link,
         "asset": asset,
         "pairs": pairs,
-    }
-    templates.globals |= {
         "geometry": plot_geometry,
         "leverage": leverage,
         "chart_link": chart_link,
@@ -153,6 +152,14 @@ def link_now(context: Context, path: str = "") -> str:
 def csv_link(context: Context) -> str:
     """Return the address of the filtered trades as a CSV file."""
     return link_here(context, page="", sort="").replace(context["address"], _base(context) + TRADES_CSV, 1)
+
+
+@pass_context
+def events_csv_link(context: Context) -> str:
+    """Return the address of the filtered events as a CSV file."""
+    chosen = context["request"].query
+    same = {name: chosen.get(name, "") for name in ("type", "strategy", "symbol")}
+    return link(context, EVENTS_CSV, **same, text=chosen.get("q", ""), all="true" if chosen.get("all") == "1" else "")
 
 
 def asset(path: str) -> str:

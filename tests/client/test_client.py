@@ -64,7 +64,7 @@ CALLS: list[Call[Any]] = [
 RECIPES = re.findall(
     r"```python\n(.*?)```", (REPOSITORY / "docs" / "clients.md").read_text(encoding="utf-8"), re.DOTALL
 )
-WITHOUT_CALL = {"/api/v1/status", "/api/v1/stream", "/api/v1/trades.csv"}
+WITHOUT_CALL = {"/api/v1/status", "/api/v1/stream", "/api/v1/trades.csv", "/api/v1/events.csv"}
 OF_THE_LIBRARY = {f"/api/v1/{path}" for path in ("library", "engines", "comparison", "jobs", "jobs/{job}")}
 """What a page without data folders does not answer; see `tests/web/test_library.py`."""
 
