@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.projections.site.equity_curves import DayResult, EquityCurveView, benchmark_curve, day_results, equity_curves
+from papertape.projections.site.equity_curves import (
+    DayResult,
+    EquityCurveView,
+    benchmark_curve,
+    day_results,
+    equity_curves,
+)
 from papertape.projections.site.plot_geometry import thin_points
 from papertape.projections.text.formats import gain
 from papertape.ui.rendering import tone

@@ -11,8 +11,12 @@
   /** A line extends the price scale if it lies within this share of the candles' height above or below them. */
   const NEAR_LINE = 0.2;
   const NEAR_LEVEL = 1;
-  /** The distance in bars from the left edge at which older candles are fetched, and the most candles kept. */
+  /** The distance in bars from an edge at which further candles are fetched, and the most candles kept. */
   const EDGE_BARS = 30;
+  /** Candles that the server sends at once, and with a strategy's readings. */
+  const FETCHED = 1_000;
+  const FETCHED_WITH_READINGS = 300;
+  const EMPTY_MAX = 64;
   const KEPT_MAX = 12_000;
   const RETRY_MS = 5_000;
 
@@ -21,6 +25,7 @@
     const address = new URL(window.location.href);
     address.searchParams.set("part", "picture");
     address.searchParams.set("before_ms", atMs);
+    for (const name of ["at", "trade"]) address.searchParams.delete(name);
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(`${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -37,11 +42,12 @@
     const known = new Set(newer.trades.map((one) => one.seq));
     return {
       ...newer,
+      focus: older.focus ?? newer.focus,
       trades: [...newer.trades, ...older.trades.filter((one) => !known.has(one.seq))],
       resting: resting.joined(older.resting, newer.resting),
       chart: {
         ...newer.chart, candles: both("candles"), vwap: both("vwap"), rsi: both("rsi"),
-        plot: indicators.joined(older.chart, newer.chart, [begin, end]),
+        ...indicators.joined(older.chart, newer.chart, [begin, end]),
         funding: [...older.chart.funding.filter((one) => one.settled_at_ms < firstMs), ...newer.chart.funding],
       },
     };
@@ -66,7 +72,9 @@
     });
     volume.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
     candles.priceScale().applyOptions({ scaleMargins: { top: 0.08, bottom: 0.18 } });
-    const lines = indicators.on(made);
+    const strategy = new URL(window.location.href).searchParams.get("strategy") ?? "";
+    const choices = chartChoices.on(document.getElementById("chart-choices"), strategy, () => shown && show(shown));
+    const lines = indicators.on(made, choices.isShown);
     let funding = null;
     const signs = fills.on(element, made, candles);
     const rested = resting.on(made, candles);
@@ -126,7 +134,12 @@
       const points = shown.chart.funding.map(({ settled_at_ms: atMs, rate }) => ({
         time: seconds(atMs), value: rate * 100, color: color(rate < 0 ? "--down" : "--up", 0.8),
       }));
-      if (points.length) funding ??= fundingSeries();
+      if (funding && !choices.isShown("Funding")) {
+        made.removeSeries(funding);
+        funding = null;
+      } else if (points.length && choices.isShown("Funding")) {
+        funding ??= fundingSeries();
+      }
       const known = new Set(shown.chart.candles.map((one) => seconds(one.open_time_ms)));
       const step = shown.chart.timeframe_ms / 1000;
       funding?.setData(ordered(points.map((one) => ({ ...one, time: Math.floor(one.time / step) * step })).filter((one) => known.has(one.time))));
@@ -134,7 +147,7 @@
 
     function describe(time) {
       const all = shown.chart.candles;
-      const index = time === undefined ? all.length - 1 : all.findIndex((one) => seconds(one.open_time_ms) === time);
+      const index = time === undefined ? all.length - 1 : resting.indexAt(all, time * 1000);
       const one = all[index];
       if (!one) return;
       const digits = shown.decimals;
@@ -159,22 +172,49 @@
 
     // ---------------------------------------------------------------- history
 
-    let fetching = false;
+    let fetching = true; // Until the first range is chosen.
     let complete = false;
+    let empty = 1;
 
-    /** Fetch older candles when the left edge comes near. */
+    /** Fetch further candles when an edge comes near; the newest ones come by themselves. */
     async function reach(range) {
-      if (!range || !shown?.chart.candles.length || range.from > EDGE_BARS || fetching || complete || shown.chart.candles.length >= KEPT_MAX) return;
+      if (!range || !shown?.chart.candles.length || fetching) return;
+      const count = shown.chart.candles.length;
+      if (range.from < EDGE_BARS && !complete && count < KEPT_MAX) await fetchOnce(older);
+      else if (range.to > count - EDGE_BARS && !shown.is_newest && empty < EMPTY_MAX) await fetchOnce(newer);
+    }
+
+    async function fetchOnce(part) {
       fetching = true;
       try {
-        const found = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
-        const older = found?.chart.plot?.pending ? null : found;
-        complete = older?.chart.candles.length === 0;
-        if (older === null) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
-        else if (!complete) show(joined(older, shown));
+        if (!(await part())) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
       } finally {
         fetching = false;
       }
+    }
+
+    async function older() {
+      const found = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
+      if (found === null || found.chart.plot?.pending) return false;
+      complete = found.chart.candles.length === 0;
+      if (!complete) show(joined(found, shown));
+      return true;
+    }
+
+    /** Add the candles behind the last one; a part without any is skipped by asking further. */
+    async function newer() {
+      const { candles: bars, timeframe_ms: step } = shown.chart;
+      const fetched = shown.chart.plot ? FETCHED_WITH_READINGS : FETCHED;
+      const found = await before(bars.at(-1).open_time_ms + step * (1 + fetched * empty)).catch(() => null);
+      if (found === null || found.chart.plot?.pending) return false;
+      const range = made.timeScale().getVisibleLogicalRange();
+      const next = joined(shown, found);
+      empty = next.chart.candles.at(-1) === bars.at(-1) && !found.is_newest ? empty * 2 : 1;
+      show(next);
+      const place = (list, one) => Math.max(resting.indexAt(list, one.open_time_ms), 0);
+      const moved = place(next.chart.candles, bars[0]) - place(bars, next.chart.candles[0]);
+      made.timeScale().setVisibleLogicalRange({ from: range.from + moved, to: range.to + moved });
+      return true;
     }
 
     made.timeScale().subscribeVisibleLogicalRangeChange(reach);
@@ -191,17 +231,32 @@
     function update(found) {
       clearTimeout(asking);
       if (found.chart.plot?.pending) asking = setTimeout(askAgain, RETRY_MS);
-      const first = shown === null;
-      show(first ? found : joined(shown, found));
-      if (first) {
+      if (shown === null) {
+        show(found);
         const last = found.chart.candles.length;
         const bars = Math.min(Math.max(Math.floor(element.clientWidth / BAR_PX), BARS_MIN), BARS_MAX);
-        made.timeScale().setVisibleLogicalRange({ from: Math.max(last - bars, -2), to: last + bars * (found.positions.length && !narrow ? 0.12 : 0.04) });
+        fetching = false;
+        made.timeScale().setVisibleLogicalRange(found.focus ? around(found, bars) : { from: last - bars, to: last + 2 });
+      } else if (shown.is_newest) {
+        show(joined(shown, found)); // Newer candles do not continue those of a chosen time.
+      } else if (found.chart.plot && !found.is_newest) {
+        show(found);
       }
+    }
+
+    /** The bars around the time or the trade that was chosen: a third before it, the rest behind. */
+    function around({ chart: { candles: bars }, focus }, width) {
+      const from = Math.max(resting.indexAt(bars, focus.from_ms), 0);
+      const length = Math.max(resting.indexAt(bars, focus.until_ms) - from, 0);
+      const begin = from - Math.max((width - length) / 3, 3);
+      return { from: begin, to: begin + Math.max(width, length + 9) };
     }
 
     function show(found) {
       shown = found;
+      choices.offer((found.chart.plot?.lines ?? []).map((one) => one.name));
+      candles.priceScale().applyOptions({ mode: LightweightCharts.PriceScaleMode[choices.isLogarithmic() ? "Logarithmic" : "Normal"] });
+      volume.applyOptions({ visible: choices.isShown("Volume") });
       candles.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, found.decimals), minMove: 1 / 10 ** found.decimals } });
       drawLevels();
       candles.setData(found.chart.candles.map(bar));
@@ -213,8 +268,8 @@
       lines.update(found.chart, found.decimals);
       drawFunding();
       describe(under);
-      signs.update(found);
-      rested.update(found);
+      signs.update(choices.isShown("Trades") ? found : { ...found, trades: [], positions: [] });
+      rested.update(choices.isShown("Orders") ? found : { ...found, resting: [] });
     }
 
     function remove() {

@@ -1,32 +1,36 @@
-// Lines along the candles: VWAP and RSI, or a strategy's readings, on the price and in panes below it.
+// Lines along the candles: the chosen indicators and a strategy's readings, on the price and in panes below it.
 const indicators = (() => {
   "use strict";
   const { color, seconds, title, number } = palette;
   const TINTS = ["--series-3", "--series-1", "--series-2", "--series-4", "--series-6", "--series-5", "--series-7"];
+  const BUILT_IN = {
+    VWAP: "--series-3", RSI: "--series-1", "EMA 20": "--series-2", "EMA 50": "--series-4", "Bollinger upper": "--series-7", "Bollinger middle": "--series-7",
+    "Bollinger lower": "--series-7", MACD: "--series-1", "MACD signal": "--series-3", ATR: "--series-6",
+  };
   const PRICE = "price";
   const PANE_SHARE = 0.36;
   const quiet = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
   const missing = (value) => value === null || value === undefined;
   const nothing = (count) => Array.from({ length: count }, () => null);
 
-  /** The lines of a chart: those of the chosen strategy, else VWAP and RSI. */
-  function of({ plot, vwap, rsi }) {
-    if (plot) return plot.lines;
+  /** All lines of a chart: those of the chosen strategy first, then the kernel's indicators. */
+  function of({ plot, vwap, rsi, lines }) {
     return [
+      ...(plot?.lines ?? []),
       { name: "VWAP", place: PRICE, values: vwap },
-      { name: "RSI", place: "pane", values: rsi, range: [0, 100], levels: [30, 70], digits: 1 },
+      { name: "RSI", place: "pane:RSI", values: rsi, range: [0, 100], levels: [30, 70], digits: 1 },
+      ...lines,
     ];
   }
 
   /** Join the readings of some older candles, `[from, to]` of its list, in front of those of newer ones. */
   function joined(older, newer, [from, to]) {
-    if (!newer.plot) return newer.plot;
-    const known = (chart, name) => chart.plot.lines.find((one) => one.name === name)?.values ?? nothing(chart.candles.length);
-    const lines = newer.plot.lines.length ? newer.plot.lines : older.plot.lines;
-    return {
-      ...newer.plot,
-      lines: lines.map((one) => ({ ...one, values: [...known(older, one.name).slice(from, to), ...known(newer, one.name)] })),
-    };
+    const of = (lines, chart, name) => lines.find((one) => one.name === name)?.values ?? nothing(chart.candles.length);
+    const both = (before, after) => (after.length ? after : before).map((one) => (
+      { ...one, values: [...of(before, older, one.name).slice(from, to), ...of(after, newer, one.name)] }
+    ));
+    const plot = newer.plot && { ...newer.plot, lines: both(older.plot.lines, newer.plot.lines) };
+    return { plot, lines: both(older.lines, newer.lines) };
   }
 
   /** The decimal places that tell a line's values apart. */
@@ -41,8 +45,8 @@ const indicators = (() => {
     return { time, value: values[index], ...(missing(values[index + 1]) ? { color: "transparent" } : {}) };
   }
 
-  /** Add the lines to a chart; `update` takes new data. */
-  function on(made) {
+  /** Add the lines to a chart; `update` takes new data, `isShown` says which lines the reader chose. */
+  function on(made, isShown) {
     let drawn = [];
     let shape = "";
 
@@ -72,7 +76,7 @@ const indicators = (() => {
       drawn.forEach((one) => made.removeSeries(one.series));
       const places = [PRICE];
       drawn = lines.map((line, order) => {
-        const tint = TINTS[order % TINTS.length];
+        const tint = BUILT_IN[line.name] ?? TINTS[order % TINTS.length];
         const isNew = !places.includes(line.place);
         if (isNew) places.push(line.place);
         const position = places.indexOf(line.place);
@@ -85,7 +89,7 @@ const indicators = (() => {
 
     return {
       update(chart, decimals) {
-        const lines = of(chart);
+        const lines = of(chart).filter((one) => isShown(one.name));
         const seen = lines.map((one) => `${one.name} ${one.place}`).join();
         if (seen !== shape) build(lines);
         shape = seen;
