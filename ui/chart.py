@@ -87,7 +87,7 @@ async def chart(request: PageRequest) -> ChartPage:
     if symbol and symbol not in symbols:
         raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(symbols) or 'none yet'}")
     timeframes, focus = timeframes_of(request, symbol), _focus(request, symbol)
-    timeframe = request.parameter("tf") or _fitting_timeframe(timeframes, focus)
+    timeframe = request.parameter("tf") or fitting_timeframe(timeframes, focus)
     if timeframe not in timeframes:
         raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(timeframes)}")
     asked_ms = request.number("before_ms", 0) or (
@@ -108,7 +108,9 @@ async def chart(request: PageRequest) -> ChartPage:
         strategy=strategy,
         strategies=tuple(name for name, one in runners.items() if symbol in one.symbols or name == strategy),
         at=utc(focus.from_ms) if focus is not None else "",
-        picture=view and _picture(request, view, _trades_in(view, trades, before_ms), positions, focus),
+        picture=None
+        if view is None
+        else _picture(request, view, _trades_in(view, trades, before_ms), positions, focus),
         trades=trades[:TRADES_LISTED_MAX],
         positions=positions,
     )
@@ -128,7 +130,7 @@ def _focus(request: PageRequest, symbol: str) -> ChartFocus | None:
     return None if at_ms is None else ChartFocus(at_ms, at_ms)
 
 
-def _fitting_timeframe(timeframes: Sequence[str], focus: ChartFocus | None) -> str:
+def fitting_timeframe(timeframes: Sequence[str], focus: ChartFocus | None) -> str:
     """Return the default timeframe, or for a trade one in which it is short but visible."""
     if focus is None or not focus.seq:
         return TIMEFRAME_DEFAULT if TIMEFRAME_DEFAULT in timeframes else timeframes[0]
