@@ -1,9 +1,11 @@
 // The chart of one symbol: candles, volume, indicators, fills and resting prices; funding in a pane of its own.
 (() => {
   "use strict";
-  const { color, seconds, ordered, chart, title, number, utc, write, cursor, keepDrawn } = palette;
+  const { color, seconds, ordered, chart, setTail, title, number, utc, write, cursor, keepDrawn } = palette;
   const legend = document.getElementById("candles-legend");
   const BAR_PX = 7.5;
+  /** Narrower candles could not be told apart, and thousands of them at once would be slow to draw. */
+  const BAR_PX_MIN = 0.5;
   const BARS_MAX = 140;
   const BARS_MIN = 32;
   const NARROW_PX = 600;
@@ -19,6 +21,8 @@
   const EMPTY_MAX = 64;
   const KEPT_MAX = 12_000;
   const RETRY_MS = 5_000;
+  /** When more candles than this are new, all are set anew. */
+  const TAIL_MAX = 50;
 
   /** Fetch this chart's data before a time. */
   async function before(atMs) {
@@ -55,6 +59,7 @@
 
   function draw(element) {
     const made = chart(element);
+    made.timeScale().applyOptions({ minBarSpacing: BAR_PX_MIN });
     const up = color("--up");
     const down = color("--down");
     const quiet = { priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
@@ -73,9 +78,10 @@
     volume.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
     candles.priceScale().applyOptions({ scaleMargins: { top: 0.08, bottom: 0.18 } });
     const strategy = new URL(window.location.href).searchParams.get("strategy") ?? "";
-    const choices = chartChoices.on(document.getElementById("chart-choices"), strategy, () => shown && show(shown));
+    const choices = chartChoices.on(document.getElementById("chart-choices"), strategy, () => shown && drawChosen(tailOf(shown.chart.candles, shown.chart.candles)));
     const lines = indicators.on(made, choices.isShown);
     let funding = null;
+    let settled = -1; // How many settlements are drawn.
     const signs = fills.on(element, made, candles);
     const rested = resting.on(made, candles);
 
@@ -142,7 +148,9 @@
       }
       const known = new Set(shown.chart.candles.map((one) => seconds(one.open_time_ms)));
       const step = shown.chart.timeframe_ms / 1000;
-      funding?.setData(ordered(points.map((one) => ({ ...one, time: Math.floor(one.time / step) * step })).filter((one) => known.has(one.time))));
+      const placed = ordered(points.map((one) => ({ ...one, time: Math.floor(one.time / step) * step })).filter((one) => known.has(one.time)));
+      if (funding && placed.length !== settled) funding.setData(placed);
+      settled = funding ? placed.length : -1;
     }
 
     function describe(time) {
@@ -252,24 +260,37 @@
       return { from: begin, to: begin + Math.max(width, length + 9) };
     }
 
+    /** From which candle on a chart differs from the one before, and how many that has; from 0 if much is new. */
+    function tailOf(earlier, later) {
+      const same = (one, other) => one === other || (one && ["open_time_ms", "close", "high", "low", "volume", "complete"].every((name) => one[name] === other[name]));
+      const first = later.findIndex((one, index) => !same(earlier[index], one));
+      const from = Math.max(Math.min(first < 0 ? later.length : first, earlier.length - 1), 0);
+      return { from: later.length - from > TAIL_MAX || earlier.length > later.length ? 0 : from, count: earlier.length };
+    }
+
     function show(found) {
+      const tail = tailOf(shown?.chart.candles ?? [], found.chart.candles);
+      if (shown?.chart.plot?.lines.length !== found.chart.plot?.lines.length) tail.from = 0;
       shown = found;
       choices.offer((found.chart.plot?.lines ?? []).map((one) => one.name));
+      candles.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, found.decimals), minMove: 1 / 10 ** found.decimals } });
+      setTail(candles, found.chart.candles, tail, bar);
+      setTail(volume, found.chart.candles, tail, (one) => ({
+        time: seconds(one.open_time_ms), value: one.volume, color: color(one.close >= one.open ? "--up" : "--down", one.complete ? 0.28 : 0.14),
+      }));
+      drawLevels();
+      drawChosen(tail);
+    }
+
+    /** Draw what the reader chose besides the candles. */
+    function drawChosen(tail) {
       candles.priceScale().applyOptions({ mode: LightweightCharts.PriceScaleMode[choices.isLogarithmic() ? "Logarithmic" : "Normal"] });
       volume.applyOptions({ visible: choices.isShown("Volume") });
-      candles.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, found.decimals), minMove: 1 / 10 ** found.decimals } });
-      drawLevels();
-      candles.setData(found.chart.candles.map(bar));
-      volume.setData(
-        found.chart.candles.map((one) => ({
-          time: seconds(one.open_time_ms), value: one.volume, color: color(one.close >= one.open ? "--up" : "--down", one.complete ? 0.28 : 0.14),
-        })),
-      );
-      lines.update(found.chart, found.decimals);
+      lines.update(shown.chart, shown.decimals, tail);
       drawFunding();
       describe(under);
-      signs.update(choices.isShown("Trades") ? found : { ...found, trades: [], positions: [] });
-      rested.update(choices.isShown("Orders") ? found : { ...found, resting: [] });
+      signs.update(choices.isShown("Trades") ? shown : { ...shown, trades: [], positions: [] });
+      rested.update(choices.isShown("Orders") ? shown : { ...shown, resting: [] });
     }
 
     function remove() {

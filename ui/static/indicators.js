@@ -1,7 +1,7 @@
 // Lines along the candles: the chosen indicators and a strategy's readings, on the price and in panes below it.
 const indicators = (() => {
   "use strict";
-  const { color, seconds, title, number } = palette;
+  const { color, seconds, title, number, setTail } = palette;
   const TINTS = ["--series-3", "--series-1", "--series-2", "--series-4", "--series-6", "--series-5", "--series-7"];
   const BUILT_IN = {
     VWAP: "--series-3", RSI: "--series-1", "EMA 20": "--series-2", "EMA 50": "--series-4", "Bollinger upper": "--series-7", "Bollinger middle": "--series-7",
@@ -9,6 +9,7 @@ const indicators = (() => {
   };
   const PRICE = "price";
   const PANE_SHARE = 0.36;
+  const SAMPLES = 300;
   const quiet = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
   const missing = (value) => value === null || value === undefined;
   const nothing = (count) => Array.from({ length: count }, () => null);
@@ -47,8 +48,7 @@ const indicators = (() => {
 
   /** Add the lines to a chart; `update` takes new data, `isShown` says which lines the reader chose. */
   function on(made, isShown) {
-    let drawn = [];
-    let shape = "";
+    const drawn = new Map();
 
     function series(line, tint, index) {
       const found = made.addSeries(LightweightCharts.LineSeries, {
@@ -71,41 +71,55 @@ const indicators = (() => {
       found.priceScale().applyOptions({ scaleMargins: { top: 0.2, bottom: 0.08 } });
     }
 
-    /** Create the series and panes of other lines than before. */
-    function build(lines) {
-      drawn.forEach((one) => made.removeSeries(one.series));
-      const places = [PRICE];
-      drawn = lines.map((line, order) => {
-        const tint = BUILT_IN[line.name] ?? TINTS[order % TINTS.length];
-        const isNew = !places.includes(line.place);
-        if (isNew) places.push(line.place);
-        const position = places.indexOf(line.place);
-        const found = series(line, tint, isNew ? made.panes().length : position);
+    const key = (line) => `${line.name} ${line.place}`;
+
+    /** Remove the lines that are no longer shown, and create the new ones with their panes; the others stay. */
+    function build(all, lines) {
+      const wanted = new Set(lines.map(key));
+      for (const [name, one] of [...drawn].filter(([known]) => !wanted.has(known))) {
+        made.removeSeries(one.series);
+        drawn.delete(name);
+      }
+      const places = [...new Set([PRICE, ...lines.map((line) => line.place)])];
+      for (const line of lines.filter((one) => !drawn.has(key(one)))) {
+        const tint = BUILT_IN[line.name] ?? TINTS[all.indexOf(line) % TINTS.length];
+        const beside = [...drawn.values()].find((one) => one.line.place === line.place);
+        const isNew = line.place !== PRICE && !beside;
+        const found = series(line, tint, isNew ? made.panes().length : beside?.series.getPane().paneIndex() ?? 0);
         const inside = lines.filter((one) => one.place === line.place).map((one) => one.name);
-        if (isNew) furnish(found, position, line.place.split(":")[1] ?? inside.join(", "));
-        return { series: found, tint, line, digits: 0 };
-      });
+        if (isNew) furnish(found, places.indexOf(line.place), line.place.split(":")[1] ?? inside.join(", "));
+        drawn.set(key(line), { series: found, tint, line, digits: 0, isNew: true });
+      }
     }
 
     return {
-      update(chart, decimals) {
-        const lines = of(chart).filter((one) => isShown(one.name));
-        const seen = lines.map((one) => `${one.name} ${one.place}`).join();
-        if (seen !== shape) build(lines);
-        shape = seen;
-        lines.forEach((line, order) => {
+      /** Draw the lines of a chart; `tail` says from which candle on they are new, as in `setTail`. */
+      update(chart, decimals, tail) {
+        const all = of(chart);
+        const lines = all.filter((one) => isShown(one.name));
+        build(all, lines);
+        for (const line of lines) {
+          const one = drawn.get(key(line));
           const digits = line.place === PRICE ? decimals : digitsOf(line);
-          Object.assign(drawn[order], { line, digits });
-          drawn[order].series.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, line.range ? 0 : digits), minMove: 10 ** -digits } });
-          drawn[order].series.setData(chart.candles.map((one, index) => point(seconds(one.open_time_ms), line.values, index)));
-        });
+          if (digits !== one.digits || one.isNew) {
+            one.series.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, line.range ? 0 : digits), minMove: 10 ** -digits } });
+          }
+          // The point before the first new one may end a gap.
+          const from = one.isNew ? 0 : Math.max(tail.from - 1, 0);
+          setTail(one.series, chart.candles, { ...tail, from }, (candle, index) => point(seconds(candle.open_time_ms), line.values, index));
+          Object.assign(one, { line, digits, isNew: false });
+        }
       },
 
-      /** The values on the price between two candles. */
-      prices: (from, to) => drawn.filter(({ line }) => line.place === PRICE).flatMap(({ line }) => line.values.slice(from, to)),
+      /** The values on the price between two candles, of wide spans a sample. */
+      prices(from, to) {
+        const step = Math.max(Math.floor((to - from) / SAMPLES), 1);
+        const shown = [...drawn.values()].filter(({ line }) => line.place === PRICE);
+        return shown.flatMap(({ line }) => line.values.slice(from, to).filter((_, index) => index % step === 0));
+      },
 
       /** Names and values at a candle for the legend. A forming candle has no indicators yet: those before it count. */
-      legend: (index, isForming) => drawn.flatMap(({ line, tint, digits }) => {
+      legend: (index, isForming) => [...drawn.values()].flatMap(({ line, tint, digits }) => {
         const value = line.values[index] ?? (isForming ? line.values[index - 1] : null);
         return missing(value) ? [] : [[line.name, number(value, digits), "", tint]];
       }),

@@ -78,6 +78,12 @@ const palette = (() => {
     });
   }
 
+  /** Give a series that has `count` points those from `from` on; 0 sets all anew, which costs the chart far more. */
+  function setTail(series, all, { from, count }, point) {
+    if (from === 0) series.setData(all.map(point));
+    else for (let index = from; index < all.length; index++) series.update(point(all[index], index), index < count - 1);
+  }
+
   /** Write a pane's title into its corner. */
   function title(pane, text, vertAlign = "top") {
     const fontFamily = getComputedStyle(document.body).fontFamily;
@@ -195,5 +201,5 @@ const palette = (() => {
     refresh();
   }
 
-  return { data, color, remembered, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn };
+  return { data, color, remembered, seconds, ordered, chart, setTail, title, number, signed, utc, write, cursor, keepDrawn };
 })();
