@@ -8,7 +8,8 @@ import pytest
 
 from papertape.engine.inspect.chart_fold import ChartFold
 from papertape.engine.inspect.chart_indicators import INDICATOR_LINES
-from tests.build import BTC, MINUTE_MS, candle
+from papertape.events.units import MINUTE_MS
+from tests.build import BTC, candle
 
 COUNT = 120
 READY_AT = {

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from papertape.events.units import CHART_TIMEFRAMES_MS
+from papertape.events.units import CHART_TIMEFRAMES_MS, MINUTE_MS
 from papertape.projections.text.formats import utc
 from papertape.ui.chart import ChartFocus, fitting_timeframe
-from tests.build import DAY_0_MS, MINUTE_MS, candle, closed, configured, listed, opened, recorded
+from tests.build import DAY_0_MS, candle, closed, configured, listed, opened, recorded
 from tests.events.loop import in_loop
 from tests.ui.site_pages import Elements, visiting
 from tests.web.site import site_of

@@ -257,7 +257,7 @@
       const from = Math.max(resting.indexAt(bars, focus.from_ms), 0);
       const length = Math.max(resting.indexAt(bars, focus.until_ms) - from, 0);
       const begin = from - Math.max((width - length) / 3, 3);
-      return { from: begin, to: begin + Math.max(width, length + 9) };
+      return { from: begin, to: begin + Math.max(width, length * 1.5 + 9) };
     }
 
     /** From which candle on a chart differs from the one before, and how many that has; from 0 if much is new. */
