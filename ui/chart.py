@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from papertape.ui.page_request import PageRequest
 
 TIMEFRAME_DEFAULT = "5m"
-CANDLES_SHOWN_MAX = 300
+CANDLES_SHOWN_MAX = 240
 CANDLES_FETCHED_MAX = 1_000
 """The browser fetches candles beyond the edges of a chart in parts of this size, with readings in smaller ones."""
 CANDLES_AFTER = 120

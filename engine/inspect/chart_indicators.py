@@ -47,7 +47,7 @@ class ChartIndicators:
     def update(self, series: SeriesView) -> tuple[float | None, ...]:
         """Fold a completed candle; return the values of INDICATOR_LINES, None for one that is not ready.
 
-        They have eight digits, which do not depend on where the series began once it is warm.
+        They have seven digits, which do not depend on where the series began once it is warm.
         """
         fast, slow, bands, macd, atr = self._fast, self._slow, self._bands, self._macd, self._atr
         update_ema(fast, series, FAST_PERIOD)
@@ -65,4 +65,4 @@ class ChartIndicators:
 
 
 def _values(ready: int, *values: float) -> tuple[float | None, ...]:
-    return tuple(float(f"{value:.8g}") if ready == 1 else None for value in values)
+    return tuple(float(f"{value:.7g}") if ready == 1 else None for value in values)

@@ -51,6 +51,6 @@ def test_averages_and_bands_follow_their_definition() -> None:
     last = closes[-20:]
     mean = sum(last) / 20
     deviation = (sum((close - mean) ** 2 for close in last) / 20) ** 0.5
-    assert found["EMA 20"][-1] == pytest.approx(average, rel=1e-7)
-    assert found["Bollinger upper"][-1] == pytest.approx(mean + 2 * deviation, rel=1e-7)
-    assert found["Bollinger lower"][-1] == pytest.approx(mean - 2 * deviation, rel=1e-7)
+    assert found["EMA 20"][-1] == pytest.approx(average, rel=1e-6)
+    assert found["Bollinger upper"][-1] == pytest.approx(mean + 2 * deviation, rel=1e-6)
+    assert found["Bollinger lower"][-1] == pytest.approx(mean - 2 * deviation, rel=1e-6)

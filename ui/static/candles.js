@@ -17,7 +17,7 @@
   const EDGE_BARS = 30;
   /** Candles that the server sends at once, and with a strategy's readings. */
   const FETCHED = 1_000;
-  const FETCHED_WITH_READINGS = 300;
+  const FETCHED_WITH_READINGS = 240;
   const EMPTY_MAX = 64;
   const KEPT_MAX = 12_000;
   const RETRY_MS = 5_000;
