@@ -137,9 +137,8 @@ def link_here(context: Context, **query: object) -> str:
 
 @pass_context
 def chart_link(context: Context, symbol: str, seq: int) -> str:
-    """Return the address of a symbol's chart as of an event, or as of the page's own event."""
-    path = f"{_base(context)}/chart/{quote(symbol, safe='')}"
-    return _address(path, {"as_of": seq, **_moment(context)})
+    """Return the address of a symbol's chart around the trade that closed at an event, with what followed."""
+    return link(context, f"/chart/{quote(symbol, safe='')}", trade=seq)
 
 
 @pass_context

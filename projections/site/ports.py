@@ -245,7 +245,8 @@ class ChartView(Struct, frozen=True):
 
     A series has one value per candle, None while the indicator is not ready. An interval with a gap in it yields no
     candle, neither here nor for a strategy. `funding` are the settlements within the candles' time. `plot` has
-    those of the strategy that was asked for, None without one.
+    those of the strategy that was asked for, None without one. `lines` are further indicators, by the place where a
+    chart draws them.
     """
 
     symbol: str
@@ -256,6 +257,7 @@ class ChartView(Struct, frozen=True):
     rsi: tuple[float | None, ...]
     funding: tuple[SettlementView, ...]
     plot: PlotView | None = None
+    lines: tuple[PlotLine, ...] = ()
 
 
 class Inspector(Protocol):

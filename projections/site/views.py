@@ -25,8 +25,10 @@ from papertape.projections.alerts.daily import Days
 from papertape.projections.alerts.derive import Derivation
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.folds.arena import Arena
+from papertape.projections.folds.buy_and_hold import BuyAndHold
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.coverage import Coverage
+from papertape.projections.folds.epochs import Epochs
 from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.marks import EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
@@ -89,6 +91,8 @@ class Views:
         self.limits = Limits(self.portfolio)
         self.coverage = Coverage(self.portfolio)
         self.marks = EquityMarkers(self.portfolio)
+        self.epochs = Epochs(self.portfolio)
+        self.buy_and_hold = BuyAndHold(self.portfolio)
         self.signals = Signals()
         self.resting = RestingPrices(self.portfolio)
         self.started: EngineStarted | None = None
@@ -163,6 +167,7 @@ class Views:
             self.coverage.apply(recorded)
             self.promised.apply(recorded)
             self.marks.apply(recorded)
+            self.epochs.apply(recorded)
             self.signals.apply(recorded)
             self.resting.apply(recorded)
             self._fold_fact(recorded)
@@ -177,6 +182,7 @@ class Views:
             self.alerts.append(alert)
 
     def _fold_candle(self, candle: CandleClosed, recorded_at_ms: int) -> None:
+        self.buy_and_hold.take_candle(candle)
         seen = self.seen.get(candle.symbol, CandleFreshness())
         late_at_ms = candle.at_ms if candle.timing is Timing.LATE else seen.late_at_ms
         self.seen[candle.symbol] = CandleFreshness(max(seen.at_ms, candle.at_ms), late_at_ms, recorded_at_ms)
