@@ -26,7 +26,7 @@ SCHEMAS = [
     "CauseView", "ChainView", "ChainViewAnswer", "ChartView", "CloseRequest", "CommandAccepted",
     "ConditionView", "ConditionsView", "ConditionsViewListAnswer", "ConfigView", "ConfigViewAnswer", "Costs",
     "CoverageView", "DayResult", "DayResultListAnswer", "DrawdownPoint", "DriftView", "EngineStatus",
-    "EquityCurvesView", "EquityCurvesViewAnswer", "EquityMarkView", "EquityPoint", "EquityView", "EventView",
+    "EpochView", "EquityCurvesView", "EquityCurvesViewAnswer", "EquityMarkView", "EquityPoint", "EquityView", "EventView",
     "EventViewAnswer", "EventsFound", "EventsFoundAnswer", "FeedRepairsView", "FeedView", "FillView",
     "FoldResult", "GateResult", "GroupRow", "HealthView", "HistogramBin", "KillRequest", "LimitView",
     "LiveView", "MatrixCell", "Message", "MessageListAnswer", "NotReadyReason", "OrderView",
