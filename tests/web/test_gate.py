@@ -124,7 +124,9 @@ async def test_commands_need_the_token_even_if_reading_is_open(route: GuardedRou
         assert (await client.post(route.path, json=body, headers=ORIGIN_HEADER)).status_code == 401
         wrong = {"authorization": f"Bearer {OTHER_TOKEN}"}
         assert (await client.post(route.path, json=body, headers=wrong)).status_code == 401
-        assert (await client.get(route.path, headers=BEARER)).status_code == 405
+        assert (await client.get(route.path, headers=BEARER)).status_code in (
+            (404, 405) if route.path in JOBS else (405,)
+        )
 
 
 @in_loop
