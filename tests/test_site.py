@@ -53,10 +53,9 @@ def test_no_link_of_the_site_is_broken(source: Path) -> None:
 
 
 def test_a_link_to_a_source_file_becomes_its_text(source: Path) -> None:
-    assert "the [systemd" not in (source / "operations.md").read_text(encoding="utf-8")
-    assert "`deploy/papertape.service` is a hardened systemd unit" in (source / "operations.md").read_text(
-        encoding="utf-8"
-    )
+    assert "](../engine/kernel/view.py)" in (REPOSITORY / "docs" / "strategies.md").read_text(encoding="utf-8")
+    assert "engine/kernel/view.py)" not in (source / "strategies.md").read_text(encoding="utf-8")
+    assert "`engine/kernel/view.py`" in (source / "strategies.md").read_text(encoding="utf-8")
 
 
 def test_the_screens_are_those_of_the_browser_tests(source: Path) -> None:
