@@ -118,6 +118,7 @@ def test_the_strategy_of_the_docs_trades(tmp_path: Path) -> None:
     assert sum(isinstance(event, PositionOpened) for event in run.events()) > 3
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not (Path(sys.prefix) / "bin" / "papertape").exists(), reason="papertape is not installed")
 @pytest.mark.parametrize("name", UNRUN)
 def test_every_command_of_the_first_pages_runs_as_written(name: str, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from papertape.engine.startup import Engine
     from papertape.projections.site.ports import EnginePort, EngineStatus
 
+pytestmark = pytest.mark.system
+
 SIM = ("run", "--feed", "sim", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0", "feed.sim.days=1")
 ANNA = ("anna", "looked at it")
 CSV = "open_time_ms,open,high,low,close,volume\n"

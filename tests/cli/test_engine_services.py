@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 RUN = (
     "run", "--feed", "sim", "--speed", "900", "--db", "log.db", "--set", "watchdog.every_s=1",
     "feed.sim.warm_up_days=1", "feed.sim.symbols=BTCUSDT",

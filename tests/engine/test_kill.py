@@ -19,6 +19,8 @@ from tests.support import PROVING
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 KILLS = 25 if PROVING else 12
 FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 SPEED = 120
 KILLS = 6
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = needs_strace
+pytestmark = [needs_strace, pytest.mark.system]
 
 STATES: Final = 200
 STATES_PROVEN: Final = 5_000

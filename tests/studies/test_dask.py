@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from papertape.studies.executors.dask import DaskCluster
 
+pytestmark = pytest.mark.system
+
 
 def connect(tapes: TapeStore, address: str, patience_s: float = 60.0) -> DaskCluster:
     """An executor. Its library is imported here: not every worker of the tests needs it."""

@@ -22,6 +22,8 @@ from tests.build import news, noise, trip
 from tests.engine.processes import ROOT
 from tests.telegram.rig import HOUR_S, Rig, rigged
 
+pytestmark = pytest.mark.system
+
 CRASHES = 120
 CRASHES_PROVEN = 1_000
 KILLS = 12
