@@ -16,7 +16,7 @@ JOBS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## What there is to do
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY)  ## Build .venv with everything needed
 
@@ -56,7 +56,7 @@ unit: setup
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not system and not slow and not browser and not image and not generated" --ignore tests/deploy
 
 test-system: setup  ## Whole programs, compiled strategies, power cuts, drawn faults, the commands of the docs
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "system and not slow" --ignore tests/deploy
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "system and not slow" --ignore tests/deploy --ignore tests/cli/test_systemd.py
 
 test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
 	@sh tools/browser.sh $(BIN)/python

@@ -45,7 +45,7 @@ BEFORE = """
 db = "log.db"
 [feed.sim]
 symbols = ["BTCUSDT", "ETHUSDT"]
-days = 2
+days = 1
 warm_up_days = 1
 [strategies]
 enabled = ["momentum", "vwap_rsi"]
