@@ -44,6 +44,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if is_left_out else None
 
 
+LONGEST = ("test_every_command_of_the_first_pages", "test_a_power_cut_loses_nothing[engine]")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of more than half a minute: at the end they would keep one core busy alone."""
+    items.sort(key=lambda item: not item.name.startswith(LONGEST))
+
+
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 COLLECTED = Path(gettempdir()) / f"papertape-collected-{os.environ.get('PYTEST_XDIST_TESTRUNUID', '')}"
 """It is there while the first worker of this run has collected."""
