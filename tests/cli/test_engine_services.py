@@ -86,7 +86,7 @@ def started(folder: Path, here: Chat, *sets: str) -> subprocess.Popen[str]:
 def engine_of(folder: Path, *sets: str, **variables: str) -> subprocess.Popen[str]:
     """Start an engine; what it says is in a file."""
     with (folder / "stderr.txt").open("ab") as errors:
-        return processes.started(folder, *RUN, *sets, errors=errors, out=errors, **variables)
+        return processes.started(folder, *RUN, *sets, variables=environment(**variables), errors=errors, out=errors)
 
 
 def taken(text: str) -> str:

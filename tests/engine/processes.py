@@ -94,7 +94,7 @@ class ForkedProcess(subprocess.Popen[str]):
     def __init__(
         self, folder: Path, arguments: tuple[str, ...], variables: Mapping[str, str], errors: int, out: int = -1
     ) -> None:
-        self.args, self.returncode = command(*arguments), None  # type: ignore[assignment]
+        self.args, self.returncode = command(*arguments), None
         self.stdin = self.stderr = self.stdout = None
         if out < 0:
             read, out = os.pipe()
@@ -113,7 +113,7 @@ class ForkedProcess(subprocess.Popen[str]):
             raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
         return code
 
-    def communicate(self, input: None = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002, ARG002
+    def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002, ARG002
         """Read what is still said, and wait for the end."""
         said = self.stdout.read() if self.stdout and not self.stdout.closed else ""
         if self.stdout:
@@ -129,10 +129,9 @@ class ForkedProcess(subprocess.Popen[str]):
 
 
 def started(
-    folder: Path, *arguments: str, errors: IO[Any], out: IO[Any] | None = None, **extra: str
+    folder: Path, *arguments: str, variables: Mapping[str, str], errors: IO[Any], out: IO[Any] | None = None
 ) -> subprocess.Popen[str]:
-    """Start the program; what it says goes to a file or into a pipe."""
-    variables = environment(**extra)
+    """Start the program with an environment; what it says goes to a file or into a pipe."""
     if interpreter_variables(variables) == fork_server().variables:
         return ForkedProcess(folder, arguments, variables, errors.fileno(), out.fileno() if out else -1)
     return subprocess.Popen(
@@ -143,7 +142,7 @@ def started(
 def papertape(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        process = started(folder, *arguments, errors=errors, out=out, **extra)
+        process = started(folder, *arguments, variables=environment(**extra), errors=errors, out=out)
         try:
             code = process.wait(PATIENCE_S)
         finally:
@@ -164,7 +163,7 @@ def run_and_kill(folder: Path, after_s: float, *arguments: str, **extra: str) ->
     """Start the program and kill it after a while; its exit code, and the events it told before it died."""
     told = folder / "told.jsonl"
     with told.open("wb") as out, Path(os.devnull).open("wb") as errors:
-        process = started(folder, *arguments, errors=errors, out=out, **extra)
+        process = started(folder, *arguments, variables=environment(**extra), errors=errors, out=out)
         try:
             process.wait(after_s)
         except subprocess.TimeoutExpired:
@@ -215,7 +214,7 @@ def running(
                 stderr=errors, text=True,
             )  # fmt: skip
         else:
-            process = started(folder, *arguments, errors=errors, **(variables or {}))
+            process = started(folder, *arguments, variables=environment(**(variables or {})), errors=errors)
     try:
         assert process.stdout is not None
         time.sleep(begun_s)

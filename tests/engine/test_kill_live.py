@@ -68,7 +68,7 @@ def run_for(folder: Path, seconds: float, number: signal.Signals, arguments: tup
     """
     before = live_facts(folder) if (folder / "log.db").exists() else (0, 0)
     with (folder / "stderr.txt").open("ab") as errors:
-        engine = started(folder, *arguments, errors=errors)
+        engine = started(folder, *arguments, variables=environment(), errors=errors)
     assert engine.stdout is not None
     with engine.stdout as told:
         if up:
