@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: site help setup assets run live test test-browser test-deploy test-image test-clients soak lint format types unit prove bench lock docs clean
+.PHONY: site help setup assets run live test test-system test-browser test-deploy test-image test-clients soak lint format types unit prove bench lock docs clean
 
 # Another Python beside it: make unit VENV=.venv313 PYTHON=python3.13
 VENV := .venv
@@ -16,7 +16,7 @@ JOBS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## What there is to do
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY)  ## Build .venv with everything needed
 
@@ -38,7 +38,7 @@ run: setup  ## Watch four strategies trade a simulated market, on a page of your
 live: setup  ## Watch them trade the live market of Bitget, without a key
 	@$(BIN)/papertape up --feed bitget --db data/live.db
 
-test: lint  ## Lint, types and tests
+test: lint  ## Lint, types and most tests: what to run before every commit; under six minutes on two cores
 	@$(MAKE) --no-print-directory -j 2 types unit
 
 lint: setup
@@ -53,7 +53,10 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not browser and not image and not generated" --ignore tests/deploy
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not system and not slow and not browser and not image and not generated" --ignore tests/deploy
+
+test-system: setup  ## Whole programs, compiled strategies, power cuts, drawn faults, the commands of the docs
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "system and not slow" --ignore tests/deploy --ignore tests/cli/test_systemd.py
 
 test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
 	@sh tools/browser.sh $(BIN)/python

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -32,6 +33,27 @@ HOME = Path(gettempdir()) / f"papertape-home-{os.getpid()}"
 os.environ |= {name: str(HOME / name) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}
 
 gc.disable()  # Nothing that is imported and collected is garbage.
+
+
+SYSTEM_MODULE = re.compile(r"^pytestmark = (?:\[[^\]]*)?\bpytest\.mark\.system\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no module of which the marks would leave out every test: importing all takes each worker 20 s."""
+    asked = config.getoption("markexpr")
+    if "system" not in asked or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    is_left_out = SYSTEM_MODULE.search(text) if "not system" in asked else "mark.system" not in text
+    return True if is_left_out else None
+
+
+LONGEST = ("test_every_command_of_the_first_pages", "test_a_power_cut_loses_nothing[engine]")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of more than half a minute: at the end they would keep one core busy alone."""
+    items.sort(key=lambda item: not item.name.startswith(LONGEST))
 
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")

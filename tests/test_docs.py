@@ -103,6 +103,7 @@ def test_make_docs_changes_nothing() -> None:
     assert {path: path.read_bytes() for path in FOLDER.iterdir()} == before
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not (Path(sys.prefix) / "bin" / "papertape").exists(), reason="papertape is not installed")
 @pytest.mark.parametrize("name", UNRUN)
 def test_every_command_of_the_first_pages_runs_as_written(name: str, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 READERS = 50
 BACKUPS = 5
 """Of one log; ten logs are the fifty."""

@@ -19,6 +19,8 @@ from tests.engine.processes import ok, papertape
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 OTHER = "0" * 32
 OLD_CODEC = Codec(
     [*(kind for kind in EVENT_TYPES if kind is not ContractListed), ContractListed1, KillSwitchTripped1], {}

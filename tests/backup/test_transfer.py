@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from papertape.events.facts import Event
 
+pytestmark = pytest.mark.system
+
 NAMES = ("all.jsonl", "all.jsonl.gz", "all.csv", "all.csv.gz", "all.parquet")
 
 

@@ -17,6 +17,8 @@ from tests.support import SCRIPTED_FOLDER, needs_data, path_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 BUY, LEAVE = 1001.0, 1003.0
 TINY_LIMIT = ("--set", "risk.max_session_loss_percent=0.25")
 

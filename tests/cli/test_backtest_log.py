@@ -16,6 +16,8 @@ from tests.engine.test_signals import market
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 
 def test_a_paper_run_with_signals_is_traded_again_from_its_log(tmp_path: Path) -> None:
     files = market(tmp_path)

@@ -11,6 +11,8 @@ import pytest
 from tests.contract.strategy_file import GOOD, changed, with_line
 from tests.engine.processes import papertape
 
+pytestmark = pytest.mark.system
+
 DAY_MS, MINUTE_MS = 1_735_689_600_000, 60_000
 MIXED = """    candle = view.candle
     for back in range(3):

@@ -45,7 +45,7 @@ BEFORE = """
 db = "log.db"
 [feed.sim]
 symbols = ["BTCUSDT", "ETHUSDT"]
-days = 2
+days = 1
 warm_up_days = 1
 [strategies]
 enabled = ["momentum", "vwap_rsi"]
@@ -141,6 +141,7 @@ def copy_log(folder: Path, to: Path) -> None:
         (shutil.copytree if file.is_dir() else shutil.copy)(file, to / file.name)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("change", CHANGES)
 @in_loop
 async def test_a_reload_ends_where_a_restart_would(tmp_path: Path, change: str) -> None:

@@ -7,6 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from papertape.cli.service.engine_client import EngineClient
 from papertape.events.facts import EngineStarted, EngineStopped
 from tests.cli.test_up import UP, child_named
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from papertape.projections.site.ports import EngineStatus
+
+pytestmark = pytest.mark.system
 
 CRASHES = 3
 

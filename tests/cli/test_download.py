@@ -24,6 +24,8 @@ from papertape.sandbox.bitget.twin import BitgetTwin
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 
+pytestmark = pytest.mark.system
+
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 BTC = "BTCUSDT"
 MARKET = SimTwinMarket([BTC])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from tests.engine.logs import recorded
 from tests.engine.parts import settings
 from tests.engine.processes import ok, running
 from tests.events.loop import in_loop
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, stretched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from papertape.engine.startup import Engine
     from papertape.projections.site.ports import EnginePort, EngineStatus
+
+pytestmark = pytest.mark.system
 
 SIM = ("run", "--feed", "sim", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0", "feed.sim.days=1")
 ANNA = ("anna", "looked at it")
@@ -144,7 +147,7 @@ async def test_an_engine_that_takes_its_time_is_not_waited_for(tmp_path: Path) -
     async with open_engine(settings(db), [listed("X")], ManualClock(), print) as made, opened(made, db, never):
         begun_s = asyncio.get_running_loop().time()
         assert await EngineClient(db).status() is None
-        assert asyncio.get_running_loop().time() - begun_s < STATUS_S_MAX + 1.0
+        assert asyncio.get_running_loop().time() - begun_s < stretched(STATUS_S_MAX + 1.0)
 
 
 @pytest.mark.parametrize("line", [b"", b"rubbish\n", b"{}\n", b'{"status":{"version":1}}\n', b'{"status":[]}\n'])
@@ -190,8 +193,10 @@ async def test_only_a_simulated_market_crashes(tmp_path: Path) -> None:
 
 
 def asked(db: Path) -> EngineStatus:
-    said = asyncio.run(EngineClient(db).status())
-    assert said is not None
+    """Ask until an answer comes: where others use the processor, one takes longer than a client waits."""
+    ends_s = time.monotonic() + PATIENCE_S
+    while (said := asyncio.run(EngineClient(db).status())) is None:
+        assert time.monotonic() < ends_s
     return said
 
 

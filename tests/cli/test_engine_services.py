@@ -15,12 +15,15 @@ import pytest
 
 from papertape.cli.service.unlogged_messages import UnloggedMessages
 from papertape.projections.telegram.text import one_line
+from tests.engine import processes
 from tests.engine.processes import ROOT, command, environment, ok
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.system
 
 RUN = (
     "run", "--feed", "sim", "--speed", "900", "--db", "log.db", "--set", "watchdog.every_s=1",
@@ -76,15 +79,14 @@ def chat(folder: Path) -> Iterator[Chat]:
         process.stdin.close()
 
 
-def started(folder: Path, here: Chat, *sets: str, **extra: str) -> subprocess.Popen[bytes]:
+def started(folder: Path, here: Chat, *sets: str) -> subprocess.Popen[str]:
+    return engine_of(folder, *here.sets, *sets, **here.variables)
+
+
+def engine_of(folder: Path, *sets: str, **variables: str) -> subprocess.Popen[str]:
+    """Start an engine; what it says is in a file."""
     with (folder / "stderr.txt").open("ab") as errors:
-        return subprocess.Popen(
-            command(*RUN, *here.sets, *sets),
-            cwd=folder,
-            env=environment(**here.variables, **extra),
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
+        return processes.started(folder, *RUN, *sets, variables=environment(**variables), errors=errors, out=errors)
 
 
 def taken(text: str) -> str:
@@ -187,25 +189,14 @@ def test_why_and_whynot_of_a_running_engine_show_conditions(tmp_path: Path) -> N
 
 def test_a_bad_token_is_a_configuration_error_that_does_not_show_it(tmp_path: Path) -> None:
     secret = "no-token-at-all"
-    done = subprocess.run(
-        command(*RUN),
-        cwd=tmp_path,
-        env=environment(TELEGRAM_BOT_TOKEN=secret, TELEGRAM_CHAT_ID="1"),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = processes.papertape(tmp_path, *RUN, TELEGRAM_BOT_TOKEN=secret, TELEGRAM_CHAT_ID="1")
     assert done.returncode == 4
     assert "TELEGRAM_BOT_TOKEN" in done.stderr
     assert secret not in done.stderr + done.stdout
 
 
 def test_without_a_token_alerts_go_to_a_file_beside_the_log(tmp_path: Path) -> None:
-    with (tmp_path / "stderr.txt").open("ab") as errors:
-        engine = subprocess.Popen(
-            command(*RUN), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=errors
-        )
+    engine = engine_of(tmp_path)
     file = tmp_path / "log.db.alerts.log"
     limit_s = time.monotonic() + PATIENCE_S
     while not (file.exists() and "opened" in file.read_text()):
@@ -225,9 +216,7 @@ def test_without_a_token_alerts_go_to_a_file_beside_the_log(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_heartbeat_is_kept_for_the_page_and_stands_in_the_file(tmp_path: Path) -> None:
     """The shortest interval is a minute."""
-    with (tmp_path / "stderr.txt").open("ab") as errors:
-        variables = environment(HEARTBEAT_INTERVAL="60")
-        engine = subprocess.Popen(command(*RUN), cwd=tmp_path, env=variables, stdout=subprocess.DEVNULL, stderr=errors)
+    engine = engine_of(tmp_path, HEARTBEAT_INTERVAL="60")
     limit_s, told = time.monotonic() + PATIENCE_S, UnloggedMessages(tmp_path / "log.db.told")
     while (beat := told.read().heartbeat) is None:
         assert time.monotonic() < limit_s
@@ -237,7 +226,7 @@ def test_a_heartbeat_is_kept_for_the_page_and_stands_in_the_file(tmp_path: Path)
     assert one_line(beat.html) in (tmp_path / "log.db.alerts.log").read_text()
 
 
-def fails_to_write(engine: subprocess.Popen[bytes], file_bytes_max: int = 0) -> None:
+def fails_to_write(engine: subprocess.Popen[str], file_bytes_max: int = 0) -> None:
     """Limit the size of the process's files, so that the disk seems full or missing."""
     resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
     assert engine.wait(PATIENCE_S) not in (0, None)

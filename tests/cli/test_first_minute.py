@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from papertape.events.facts import Event
     from papertape.events.log import Recorded
 
+pytestmark = pytest.mark.system
+
 START_S_MAX = 8.0
 """Until the market runs, on a machine that is busy with something else."""
 TRADE_S_MAX, ALL_S_MAX = 15.0, 60.0

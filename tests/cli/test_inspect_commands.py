@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
+pytestmark = pytest.mark.system
+
 READING = ("log", "why", "arena", "trades", "positions", "compare", "strategies", "config check", "doctor")
 
 

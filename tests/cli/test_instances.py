@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from papertape.cli.config.sections import Config
 
+pytestmark = pytest.mark.system
+
 TWO = """
 [strategies]
 enabled = ["momentum", "momentum_fast"]

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from papertape.events.facts import Event
 
+pytestmark = pytest.mark.system
+
 COMMANDS: dict[str, Callable[[OpenedLog, bool], None]] = {
     "arena": lambda reader, as_json: show_arena(reader, as_json=as_json),
     "positions": lambda reader, as_json: show_positions(reader, as_json=as_json),

@@ -15,6 +15,8 @@ from papertape.cli.service.page_comparison import CACHED_S_MIN, LogComparer
 from papertape.projections.folds.log_diff import Comparison
 from tests.engine.processes import ok, papertape, run_and_kill
 
+pytestmark = pytest.mark.system
+
 SIM = (
     "run", "--feed", "sim", "--speed", "max", "--until-end", "--json", "--seed", "1", "--set", "feed.sim.days=1",
     "feed.sim.symbols=BTCUSDT,DOGEUSDT",

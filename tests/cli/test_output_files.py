@@ -15,6 +15,8 @@ from tests.engine.processes import papertape, running
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 PACED = ("run", "--feed", "sim", "--json", "--db", "log.db", "--speed", "60", "--set", "feed.sim.warm_up_days=0")
 
 

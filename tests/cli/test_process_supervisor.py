@@ -19,6 +19,8 @@ from papertape.cli.keeper.restart_policy import KILLS_MAX
 from tests.engine.processes import environment
 from tests.patience import PATIENCE_S, stretched
 
+pytestmark = pytest.mark.system
+
 STAYS = "exec sleep 60"
 
 

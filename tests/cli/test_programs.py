@@ -19,6 +19,8 @@ from tests.support import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 BACK_UP = """
 import asyncio
 from pathlib import Path

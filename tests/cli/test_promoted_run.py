@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from papertape.events.facts import CandleClosed, Closing, RunnerConfigured, StudyPromoted
 from tests.build import FIVE_MINUTES_MS, table
 from tests.cli.studies_to_promote import conclusions, write
@@ -14,6 +16,8 @@ from tests.reducer.random_market import Recipe, market
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.system
 
 EAGER = {"trend_adx_threshold": 5.0, "exit_adx_threshold": 12.0, "volume_confirmation_multiplier": 0.6}
 TOML = """

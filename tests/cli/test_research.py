@@ -16,6 +16,8 @@ from tests.cli.research_market import call, lines_of, study_of, sweep_line, writ
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 NO_GATE_PASSED = 1
 
 

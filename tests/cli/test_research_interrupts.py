@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 VARY = ("sl_percent=0.4:0.7:0.1", "volume=50,60")
 
 

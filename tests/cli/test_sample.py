@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
+pytestmark = pytest.mark.system
+
 DAYS = 2
 
 

@@ -15,6 +15,8 @@ from tests.events.segments.logs import all_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 ONE = ("--set", "feed.sim.symbols=BTCUSDT", "--set", "feed.sim.warm_up_days=0", "--set", "feed.sim.days=1")
 SIM = ("run", "--feed", "sim", *ONE, "--speed", "max", "--until-end", "--db", "log.db", "--json")
 

@@ -21,6 +21,8 @@ from tests.web.site import SIGNAL_TOKEN, TOKEN
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 TREND = {"symbol": "BTCUSDT", "name": "trend", "value": -1, "id": "first", "source": "tradingview"}
 VARIABLES = {"PAPERTAPE_SIGNAL_TOKEN": SIGNAL_TOKEN}
 

@@ -25,6 +25,8 @@ from tests.patience import PATIENCE_S, stretched
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.system
+
 ENDS_S_MAX = 2.0
 BOT = {"TELEGRAM_BOT_TOKEN": "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1", "TELEGRAM_CHAT_ID": "1"}
 MARKET = (

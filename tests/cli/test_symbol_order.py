@@ -17,6 +17,8 @@ from tests.support import STRATEGIES
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 MOMENTUM = STRATEGIES["momentum"]
 LATE = (
     "looks_at looks at BTCUSDT (leader), which comes after ETHUSDT at equal times: it sees BTCUSDT one candle late "

@@ -24,6 +24,8 @@ from tests.support import REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.system
+
 UNIT = REPOSITORY / "deploy" / "papertape.service"
 
 

@@ -22,6 +22,8 @@ from tests.cli.test_process_supervisor import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
 from tests.patience import PATIENCE_S, stretched
 
+pytestmark = pytest.mark.system
+
 DEMO = Path(__file__).parents[2] / "demo.toml"
 UP = (
     "up", "--config", str(DEMO), "--db", "log.db", "--set", "feed.sim.warm_up_days=1", "feed.sim.symbols=BTCUSDT",

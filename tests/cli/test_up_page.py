@@ -12,6 +12,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from papertape.api.listener import listen
 from papertape.cli.service.up import _serves
@@ -24,6 +25,8 @@ from tests.patience import PATIENCE_S, stretched
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.system
 
 DISK_BYTES = 150_000
 """The log begins, and is full within a second."""

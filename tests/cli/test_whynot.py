@@ -27,6 +27,8 @@ from tests.support import DATA, needs_data
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 RUN = (
     "run", "--feed", "sim", "--speed", "max", "--until-end", "--db", "log.db", "--set", "feed.sim.days=2",
     "feed.sim.symbols=BTCUSDT,ETHUSDT", "strategies.enabled=momentum,vwap_rsi",

@@ -7,9 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from mcp import Client, StdioServerParameters
 
-from papertape.cli.service.assistant import make_server
 from papertape.client import AsyncClient
 from tests.client.test_client import CLOSED, LOG, transport_of
 from tests.events.loop import in_loop
@@ -20,6 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SEQ = CLOSED.seq
+
+
+def asking(page: AsyncClient) -> Any:
+    """An assistant that asks a page. What it imports takes 2 s, which most workers need not spend."""
+    from mcp import Client  # noqa: PLC0415
+
+    from papertape.cli.service.assistant import make_server  # noqa: PLC0415
+
+    return Client(make_server(page))
+
+
 QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "arena": ({"as_of": str(SEQ)}, f"arena?as_of={SEQ}"),
     "strategy": ({"name": "momentum"}, "runners/momentum"),
@@ -44,7 +53,7 @@ async def test_every_tool_answers_what_the_api_says_and_only_reads() -> None:
             return await transport.handle_async_request(request)
 
     raw = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700/api/v1/")
-    async with raw, AsyncClient(transport=Watched()) as page, Client(make_server(page)) as assistant:
+    async with raw, AsyncClient(transport=Watched()) as page, asking(page) as assistant:
         tools = {tool.name: tool for tool in (await assistant.list_tools()).tools}
         assert tools.keys() == {*QUESTIONS, "studies", "study"}
         assert all(tool.annotations and tool.annotations.read_only_hint and tool.description for tool in tools.values())
@@ -56,7 +65,7 @@ async def test_every_tool_answers_what_the_api_says_and_only_reads() -> None:
 
 @in_loop
 async def test_a_refusal_is_told_in_words() -> None:
-    async with AsyncClient(transport=transport_of(site_of(list(LOG)))) as page, Client(make_server(page)) as assistant:
+    async with AsyncClient(transport=transport_of(site_of(list(LOG)))) as page, asking(page) as assistant:
         told = await assistant.call_tool("strategy", {"name": "nobody"})
     assert told.is_error
     assert "there is no strategy 'nobody' here; there are: momentum" in str(told.content)
@@ -64,6 +73,8 @@ async def test_a_refusal_is_told_in_words() -> None:
 
 @in_loop
 async def test_the_command_speaks_the_protocol_on_its_standard_streams() -> None:
+    from mcp import Client, StdioServerParameters  # noqa: PLC0415
+
     environment: Mapping[str, str] = {**os.environ, "NO_COLOR": "1"}
     async with served(site_of(list(LOG))) as address:
         command = ["-m", "papertape.cli", "mcp", "--url", f"http://{address}"]

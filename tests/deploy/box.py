@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from papertape.events.sqlite_log import SqliteLogReader
 from tests.cli.test_process_supervisor import is_alive
+from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-READY_S_MAX = 60.0
-ENDS_S_MAX = 240.0
+READY_S_MAX = PATIENCE_S
+ENDS_S_MAX = 2.0 * PATIENCE_S
 FAREWELL_S_MAX = 10.0
 IDENTITY = {
     "GIT_AUTHOR_NAME": "owner", "GIT_AUTHOR_EMAIL": "owner@example.org",

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.deploy.box import Box
+from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]
 STEPS_BEFORE = ("backup", "build", "fold", "decide")
 STEPS_BEHIND = ("stop", "up")
 
@@ -39,7 +40,7 @@ def running(box: Box) -> Box:
     """A box on which the first version runs and has written something."""
     code, said = box.deploy()
     assert code == 0, said
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + PATIENCE_S
     while box.head()[0] < 3_000 and time.monotonic() < deadline:
         time.sleep(0.1)
     return box

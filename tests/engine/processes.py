@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.patience import PATIENCE_S
 
@@ -51,28 +52,17 @@ class ForkServer:
         assert self.process.stdout is not None
         self.process.stdout.readline()
 
-    def run(self, folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+    def start(
+        self, folder: Path, arguments: tuple[str, ...], variables: Mapping[str, str], out: int, errors: int
+    ) -> tuple[int, IO[str]]:
+        """Start a command; its pid, and where its exit code will stand on a line."""
         request = json.dumps([arguments, str(folder.absolute()), variables]).encode() + b"\n"
-        with (
-            socket.socket(socket.AF_UNIX) as connection,
-            tempfile.TemporaryFile("w+") as out,
-            tempfile.TemporaryFile("w+") as errors,
-        ):
-            connection.settimeout(PATIENCE_S)
+        with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(self._path)
-            sent = socket.send_fds(connection, [request], [0, out.fileno(), errors.fileno()])
+            sent = socket.send_fds(connection, [request], [0, out, errors])
             connection.sendall(request[sent:])
-            with connection.makefile("r") as answers:
-                pid = int(answers.readline())
-                try:
-                    code = int(answers.readline())
-                except TimeoutError:
-                    os.kill(pid, signal.SIGKILL)
-                    raise
-            out.seek(0)
-            errors.seek(0)
-            return subprocess.CompletedProcess(command(*arguments), code, out.read(), errors.read())
+            exits = connection.makefile("r")
+        return int(exits.readline()), exits
 
     def end(self) -> None:
         """End the server and wait for it."""
@@ -98,20 +88,68 @@ def interpreter_variables(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name.startswith(("PYTHON", "LANG", "LC_"))}
 
 
+class ForkedProcess(subprocess.Popen[str]):
+    """A command that a fork server has started; standard output goes to a file, or into a pipe."""
+
+    def __init__(
+        self, folder: Path, arguments: tuple[str, ...], variables: Mapping[str, str], errors: int, out: int = -1
+    ) -> None:
+        self.args, self.returncode = command(*arguments), None
+        self.stdin = self.stderr = self.stdout = None
+        if out < 0:
+            read, out = os.pipe()
+            self.stdout = open(read, encoding="utf-8")  # noqa: PTH123, SIM115 - a pipe, closed by whoever reads it
+        self.pid, self._exits = fork_server().start(folder, arguments, variables, out, errors)
+        if self.stdout:
+            os.close(out)
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        return self._exit_code(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Raise TimeoutExpired if it does not come."""
+        if (code := self._exit_code(timeout)) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return code
+
+    def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002, ARG002
+        """Read what is still said, and wait for the end."""
+        said = self.stdout.read() if self.stdout and not self.stdout.closed else ""
+        if self.stdout:
+            self.stdout.close()
+        self.wait(timeout)
+        return said, ""
+
+    def _exit_code(self, timeout_s: float | None) -> int | None:
+        if self.returncode is None and select.select([self._exits], [], [], timeout_s)[0]:
+            with self._exits as exits:
+                self.returncode = int(exits.readline())
+        return self.returncode
+
+
+def started(
+    folder: Path, *arguments: str, variables: Mapping[str, str], errors: IO[Any], out: IO[Any] | None = None
+) -> subprocess.Popen[str]:
+    """Start the program with an environment; what it says goes to a file or into a pipe."""
+    if interpreter_variables(variables) == fork_server().variables:
+        return ForkedProcess(folder, arguments, variables, errors.fileno(), out.fileno() if out else -1)
+    return subprocess.Popen(
+        command(*arguments), cwd=folder, env=variables, stdout=out or subprocess.PIPE, stderr=errors, text=True
+    )
+
+
 def papertape(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
-    variables = environment(**extra)
-    if interpreter_variables(variables) == fork_server().variables:
-        return fork_server().run(folder, *arguments, **variables)
-    return subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = started(folder, *arguments, variables=environment(**extra), errors=errors, out=out)
+        try:
+            code = process.wait(PATIENCE_S)
+        finally:
+            process.kill()
+        out.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(process.args, code, out.read(), errors.read())
 
 
 def ok(folder: Path, *arguments: str, **extra: str) -> str:
@@ -124,10 +162,8 @@ def ok(folder: Path, *arguments: str, **extra: str) -> str:
 def run_and_kill(folder: Path, after_s: float, *arguments: str, **extra: str) -> tuple[int, list[dict[str, Any]]]:
     """Start the program and kill it after a while; its exit code, and the events it told before it died."""
     told = folder / "told.jsonl"
-    with told.open("wb") as out:
-        process = subprocess.Popen(
-            command(*arguments), cwd=folder, env=environment(**extra), stdout=out, stderr=subprocess.DEVNULL
-        )
+    with told.open("wb") as out, Path(os.devnull).open("wb") as errors:
+        process = started(folder, *arguments, variables=environment(**extra), errors=errors, out=out)
         try:
             process.wait(after_s)
         except subprocess.TimeoutExpired:
@@ -167,16 +203,18 @@ def started_s(folder: Path) -> float:
 def running(
     folder: Path, *arguments: str, until: str = "", begun_s: float = 0.0, variables: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """The program while it runs: since `begun_s`, or from the first line that holds `until`; killed in the end."""
+    """The program while it runs, from the first line that holds `until`; killed in the end.
+
+    With `begun_s` it is yielded so long after its interpreter has started.
+    """
     with (folder / "stderr.txt").open("w") as errors:
-        process = subprocess.Popen(
-            command(*arguments),
-            cwd=folder,
-            env=environment(**(variables or {})),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
+        if begun_s:
+            process = subprocess.Popen(
+                command(*arguments), cwd=folder, env=environment(**(variables or {})), stdout=subprocess.PIPE,
+                stderr=errors, text=True,
+            )  # fmt: skip
+        else:
+            process = started(folder, *arguments, variables=environment(**(variables or {})), errors=errors)
     try:
         assert process.stdout is not None
         time.sleep(begun_s)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from papertape.events.facts import KillSwitchTripped, Liquidated, OrderPlaced, PositionClosed
 from tests.engine.logs import digest, of_type, recorded, story, trades_csv
 from tests.engine.processes import ok
@@ -31,7 +33,7 @@ WITH_INTEREST = (
 )  # fmt: skip
 FACTS = ("liquidation.oi_change_threshold=0.3", "liquidation.zone_buffer_percent=3")
 
-pytestmark = needs_data
+pytestmark = [needs_data, pytest.mark.system]
 
 
 def both(folder: Path, files: tuple[str, ...], start: str, end: str, sets: tuple[str, ...]) -> tuple[Path, Path]:

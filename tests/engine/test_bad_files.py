@@ -15,6 +15,8 @@ from tests.engine.processes import papertape
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 HEADER = "open_time_ms,open,high,low,close,volume\n"
 START_MS = 1_735_689_600_000
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 RUN = (
     "run", "--feed", "sim", "--speed", "max", "--until-end", "--db", "log.db",
     "--set", "feed.sim.days=1", "feed.sim.warm_up_days=0", "feed.sim.symbols=BTCUSDT",

@@ -28,6 +28,8 @@ from tests.support import STRATEGIES
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 MARKET = (
     "run", "--feed", "sim", "--speed", "max", "--until-end", "--db", "log.db", "--set", "feed.sim.days=1",
     "feed.sim.warm_up_days=1", "engine.snapshot_every_events=1500", "feed.sim.symbols=BTCUSDT,ETHUSDT",

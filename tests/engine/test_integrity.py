@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 SOON_S = 0.02
 QUICK = ("--set", "feed.sim.days=1", "feed.sim.warm_up_days=0", "feed.sim.symbols=BTCUSDT")
 RUN = ("run", "--feed", "sim", "--db", "log.db", *QUICK)

@@ -14,10 +14,13 @@ from papertape.events.facts import CandleClosed, FundingRateSettled, OpenInteres
 from papertape.events.failpoints import FAILPOINTS
 from tests.engine.logs import digest, recorded, story, trades_csv
 from tests.engine.processes import kill_until_done, ok, run_and_kill
+from tests.patience import PATIENCE_S
 from tests.support import PROVING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.system
 
 KILLS = 25 if PROVING else 12
 FACTS = (CandleClosed, FundingRateSettled, OpenInterestObserved)
@@ -86,9 +89,9 @@ def test_a_run_killed_at_a_failpoint_ends_as_if_it_had_never_been(
     starts, reach = (nth, 1) if failpoint == "during_recovery" else (1, nth)
     told: list[dict[str, Any]] = []
     for _ in range(starts):
-        code, events = run_and_kill(tmp_path, 60.0, *SHORT, PAPERTAPE_FAILPOINT=f"{failpoint}:{reach}")
+        code, events = run_and_kill(tmp_path, PATIENCE_S, *SHORT, PAPERTAPE_FAILPOINT=f"{failpoint}:{reach}")
         assert code == -9, "the failpoint was never reached"
         told += events
-    _, events = run_and_kill(tmp_path, 60.0, *SHORT)
+    _, events = run_and_kill(tmp_path, PATIENCE_S, *SHORT)
     assert outcome(tmp_path) == short_run
     assert_nothing_told_was_lost(tmp_path, told + events)

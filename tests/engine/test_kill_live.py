@@ -14,12 +14,14 @@ import pytest
 from papertape.events.facts import CandleClosed, FeedConnected, FundingRateSettled, PositionOpened, Timing
 from papertape.sandbox.bitget.market import SimTwinMarket
 from tests.engine.logs import recorded
-from tests.engine.processes import ROOT, command, environment, papertape
+from tests.engine.processes import ROOT, command, environment, papertape, started
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.system
 
 SPEED = 120
 KILLS = 6
@@ -66,9 +68,7 @@ def run_for(folder: Path, seconds: float, number: signal.Signals, arguments: tup
     """
     before = live_facts(folder) if (folder / "log.db").exists() else (0, 0)
     with (folder / "stderr.txt").open("ab") as errors:
-        engine = subprocess.Popen(
-            command(*arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=errors
-        )
+        engine = started(folder, *arguments, variables=environment(), errors=errors)
     assert engine.stdout is not None
     with engine.stdout as told:
         if up:

@@ -24,6 +24,8 @@ from tests.support import NO_LIMITS
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 MARKET = (
     "run", "--feed", "sim", "--speed", "max", "--until-end", "--json", "--db", "log.db", "--set", "feed.sim.days=1",
     "feed.sim.warm_up_days=1", "engine.snapshot_every_events=1500", "risk.max_session_loss_percent=0.2",

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from papertape.events.facts import ConfigurationReloaded, EngineStarted, RunnerConfigured, RunnerPaused
 from tests.cli.test_process_supervisor import wait_for
@@ -18,6 +19,8 @@ from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.system
 
 BEFORE = """
 [engine]

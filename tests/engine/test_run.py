@@ -17,6 +17,8 @@ from tests.engine.logs import recorded, recovered
 from tests.engine.processes import command, ended_s, environment, ok, papertape, running
 from tests.patience import PATIENCE_S, stretched
 
+pytestmark = pytest.mark.system
+
 SIM = ("run", "--feed", "sim", "--json", "--db", "log.db", "--set", "feed.sim.warm_up_days=0")
 AT_MAX = (*SIM, "--speed", "max")
 PACED = (*SIM, "--speed", "60")

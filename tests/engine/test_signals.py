@@ -15,6 +15,8 @@ from tests.engine.processes import ROOT, kill_until_done, ok
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 CANDLES = 700
 NAMES = ("trend", "risk")
 EXAMPLE = ROOT / "examples" / "strategies" / "follow_signals.py"

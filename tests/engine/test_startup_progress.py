@@ -54,6 +54,7 @@ def test_a_torn_file_says_nothing(tmp_path: Path, content: bytes) -> None:
     assert read_progress(tmp_path / "log.db") is None
 
 
+@pytest.mark.system
 def test_a_real_start_without_snapshots_is_seen_on_its_way(tmp_path: Path) -> None:
     market = ("run", "--feed", "sim", "--speed", "max", "--set", "feed.sim.days=8", "--until-end", "--db", "log.db")
     ok(tmp_path, *market, "--json")

@@ -25,6 +25,8 @@ from tests.patience import PATIENCE_S
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 OLD_SEQ, NEW_SEQ = 10, 4
 KILLS = 10
 REACHES = {"restore_unlinked": 4, "restore_laid": 2}

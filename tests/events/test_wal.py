@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
 from papertape.events.place import other_users
@@ -79,9 +79,8 @@ async def grow(log: SqliteEventLog, size: int) -> None:
 async def test_without_such_a_reader_nothing_is_blocked_however_much_is_written(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     async with opened(path) as log:
-        reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        for _ in range(30):
-            await log.append(log.head.seq, candles(EVENTS_A_COMMIT, log.head.seq))
-            assert reader.execute("SELECT count(*) FROM commits").fetchone()[0] > 0
-        assert await log.blocked_wal_bytes() == 0
-        reader.close()
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
+            for _ in range(30):
+                await log.append(log.head.seq, candles(EVENTS_A_COMMIT, log.head.seq))
+                assert reader.execute("SELECT count(*) FROM commits").fetchone()[0] > 0
+            assert await log.blocked_wal_bytes() == 0

@@ -76,6 +76,8 @@ from tests.reducer.runs import BUILT_IN, eager
 from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import NO_LIMITS, STRATEGIES
 
+pytestmark = pytest.mark.system
+
 
 class Traded(Struct):
     """An engine that watched the exchange, once or several times, with one log in memory."""

@@ -12,6 +12,8 @@ from nbclient import NotebookClient
 
 from tests.support import REPOSITORY
 
+pytestmark = pytest.mark.system
+
 NOTEBOOK = REPOSITORY / "docs" / "notebook.ipynb"
 TIMEOUT_S = 240
 

@@ -6,7 +6,7 @@ import asyncio
 import pickle
 import sqlite3
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,7 +194,11 @@ class Shelf:
     @property
     def seqs(self) -> list[int]:
         """The events at which states are kept."""
-        return [seq for file in self.files for (seq,) in sqlite3.connect(file).execute("SELECT seq FROM checkpoints")]
+        found: list[int] = []
+        for file in self.files:
+            with closing(sqlite3.connect(file)) as connection:
+                found += [seq for (seq,) in connection.execute("SELECT seq FROM checkpoints")]
+        return found
 
 
 def shelf_with_snapshot(folder: Path, seq: int = 6, made_with: object = None, **more: Any) -> Shelf:
@@ -236,7 +240,7 @@ def spoil_header(file: Path) -> None:
 
 def spoil_state(file: Path) -> None:
     """Flip one bit of the state."""
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         (packed,) = connection.execute("SELECT packed FROM checkpoints").fetchone()
         flipped = packed[:-9] + bytes([packed[-9] ^ 1]) + packed[-8:]
         connection.execute("UPDATE checkpoints SET packed = ?", (flipped,))

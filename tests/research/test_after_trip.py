@@ -49,6 +49,8 @@ pytest.importorskip("numba", reason="the extra `research` is not installed: ther
 from papertape.engine.research.compiled_kernel import CompiledEngine
 from papertape.engine.research.replay import replay_compiled
 
+pytestmark = pytest.mark.system
+
 OWN = replace(NO_LIMITS, max_session_loss_percent=1.2, max_daily_loss_percent=0.7)
 BOTH = replace(NO_LIMITS, max_session_loss_percent=1.2, global_max_loss_percent=0.8)
 LIMITS = {"of each strategy": OWN, "of each and of all": BOTH}

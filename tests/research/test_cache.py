@@ -13,6 +13,8 @@ from tests.research.ways import copy_shared
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
 
 TWIN = '''"""Goes with a mean of the closes, quick or slow."""

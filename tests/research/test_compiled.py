@@ -137,6 +137,7 @@ def enter(view, params, answer):
 '''
 
 
+@pytest.mark.system
 def test_a_strategy_of_empty_structs_is_the_same(tmp_path: Path) -> None:
     from papertape.engine.research.compiled_kernel import CompiledEngine  # noqa: PLC0415 - belongs to an extra
 
@@ -150,6 +151,7 @@ def test_a_strategy_of_empty_structs_is_the_same(tmp_path: Path) -> None:
     assert b"PositionOpened" in b"".join(found[0][0])
 
 
+@pytest.mark.system
 @examples(6)
 @given(recipes(FIVE_MINUTES_MS, candles=450))
 def test_all_four_strategies_together_are_the_same(recipe: Recipe) -> None:
@@ -157,6 +159,7 @@ def test_all_four_strategies_together_are_the_same(recipe: Recipe) -> None:
     assert_same_bits(tape, everybody(tape, NO_LIMITS), at_least=1)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("long_holes", [0, 1])
 @pytest.mark.parametrize("risk", [NO_LIMITS, CAREFUL, ONE_FOR_ALL], ids=["no limits", "sessions", "global"])
 def test_a_market_with_everything_in_it_is_the_same(risk: RiskSettings, long_holes: int) -> None:
@@ -164,6 +167,7 @@ def test_a_market_with_everything_in_it_is_the_same(risk: RiskSettings, long_hol
     assert_same_bits(tape, everybody(tape, risk), at_least=30)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("seed", range(4))
 def test_a_global_trip_that_takes_a_stretch_back_is_the_same(seed: int) -> None:
     tape = market(Recipe(seed, symbols=3, candles=400, told_of=0.3, move_percent=1.0))
@@ -174,6 +178,7 @@ def test_a_global_trip_that_takes_a_stretch_back_is_the_same(seed: int) -> None:
     assert GLOBAL_SCOPE.encode() in trips[0]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("risk", [NO_LIMITS, CAREFUL, ONE_FOR_ALL], ids=["no limits", "sessions", "global"])
 @pytest.mark.parametrize("frame_ms", [60_000, FIVE_MINUTES_MS])
 def test_a_tape_decides_what_the_live_engine_decides(risk: RiskSettings, frame_ms: int) -> None:
@@ -188,6 +193,7 @@ def test_a_tape_decides_what_the_live_engine_decides(risk: RiskSettings, frame_m
     assert any(isinstance(event, KillSwitchTripped) for event in live) is (risk is not NO_LIMITS)
 
 
+@pytest.mark.system
 def test_a_strategy_may_be_restricted_to_some_symbols_and_have_others_parameters_there() -> None:
     tape = market(replace(EVERYTHING, seed=13))
     settings = eager(BUILT_IN)
@@ -197,6 +203,7 @@ def test_a_strategy_may_be_restricted_to_some_symbols_and_have_others_parameters
     assert_same_bits(tape, settings, at_least=30)
 
 
+@pytest.mark.system
 def test_a_run_can_be_repeated_on_the_same_tape() -> None:
     tape = market(EVERYTHING)
     settings = everybody(tape, CAREFUL)
@@ -214,12 +221,14 @@ FIRST_MINUTE_MS, FIRST_FIVE_MS, DAY_MS = 1_746_372_780_000, 1_735_603_200_000, 8
 ALL_RUN = {name: RunnerSettings(risk=NO_LIMITS) for name in BUILT_IN}
 
 
+@pytest.mark.system
 @needs_data
 def test_twelve_days_of_recorded_minutes_are_the_same() -> None:
     tape = file_tape([ETH_1M], [FUNDING.format("ETHUSDT")], end_ms=FIRST_MINUTE_MS + 12 * DAY_MS)
     assert_same_bits(tape, ALL_RUN, at_least=20)
 
 
+@pytest.mark.system
 @needs_data
 def test_six_weeks_of_recorded_five_minutes_are_the_same() -> None:
     files = [SOL_5M, ETH_5M]
@@ -228,6 +237,7 @@ def test_six_weeks_of_recorded_five_minutes_are_the_same() -> None:
     assert_same_bits(tape, ALL_RUN, at_least=100)
 
 
+@pytest.mark.system
 @needs_data
 def test_recorded_open_interest_is_the_same() -> None:
     tape = file_tape(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.research.processes import answer, begin
+
+pytestmark = pytest.mark.system
 
 PLACES = (("0", "UTC"), ("1", "America/St_Johns"), ("4242", "Pacific/Kiritimati"))
 

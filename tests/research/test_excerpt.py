@@ -38,6 +38,8 @@ pytest.importorskip("numba", reason="the extra `research` is not installed: ther
 
 from papertape.engine.research.compiled_kernel import CompiledEngine
 
+pytestmark = pytest.mark.system
+
 SESSIONS = replace(NO_LIMITS, max_session_loss_percent=2.0, max_risk_per_trade_percent=10.0)
 GLOBAL = replace(NO_LIMITS, global_max_loss_percent=1.0, max_risk_per_trade_percent=50.0)
 

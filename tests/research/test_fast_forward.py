@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from papertape.engine.runner_settings import RunnerSettings
     from tests.reducer.random_market import RandomTape
 
+pytestmark = pytest.mark.system
+
 MINUTES = 2_200
 CAREFUL = replace(NO_LIMITS, max_daily_loss_percent=0.5, max_risk_per_trade_percent=10.0)
 SETTINGS = [eager(BUILT_IN), eager(["vwap_rsi"], CAREFUL)]

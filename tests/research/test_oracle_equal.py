@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from papertape.events.facts import Event
     from tests.reducer.random_market import RandomTape
 
+pytestmark = pytest.mark.system
+
 GRID = Contract(Step(1, 100), Step(1, 1_000))
 ORDER = ("t_c", "strategy", "symbol", "side", "quantity", "planned_price", "r1")
 Settings = dict[str, float]

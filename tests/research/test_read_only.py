@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 pytest.importorskip("numba", reason="the extra `research` is not installed: nothing is compiled")
 SETPRIV = shutil.which("setpriv")
-pytestmark = pytest.mark.skipif(os.getuid() == 0 and SETPRIV is None, reason="root may write everywhere")
+pytestmark = [
+    pytest.mark.skipif(os.getuid() == 0 and SETPRIV is None, reason="root may write everywhere"),
+    pytest.mark.system,
+]
 PRIVATE = f"papertape-{os.getuid()}-numba"
 COMPILING = "note: compiling momentum ...\n"
 TORN_BYTES = 100

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from papertape.engine.runner_settings import RunnerSettings
     from papertape.events.facts import Event
 
+pytestmark = pytest.mark.system
+
 SESSIONS = replace(NO_LIMITS, max_session_loss_percent=3.0, global_max_loss_percent=2.0)
 
 

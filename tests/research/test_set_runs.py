@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.research.tape import Tape
 
+pytestmark = pytest.mark.system
+
 STRATEGIES = load_strategies([REPOSITORY / "examples" / "strategies"])
 STRATEGIES["follow_leader"] = replace(STRATEGIES["follow_leader"], references=(("leader", "AAA"),))
 NAMES = tuple(STRATEGIES)

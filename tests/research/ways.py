@@ -24,7 +24,7 @@ from tests.reducer.random_market import Recipe, market
 from tests.support import DIGEST, REPOSITORY, STRATEGIES, configured_world, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from papertape.engine.reducer.state import EngineState
     from papertape.engine.research.guarded import TapeEngine, TapeRunResult
@@ -61,7 +61,7 @@ def in_python(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
 
 def compiled(tape: Tape, settings: Mapping[str, RunnerSettings]) -> Ending:
     """The tape run by the compiled loop."""
-    compile_once()
+    compile_once(settings)
     world = configured_world(tape.contracts, settings)
     return _ending(world, CompiledEngine(world, tape))
 
@@ -87,16 +87,19 @@ def copy_shared(cache: Path, sources: Path = REPOSITORY) -> None:
             shutil.copy2(file, folder)
 
 
-@cache
-def compile_once() -> None:
-    """Compile every strategy, once for all processes that run tests: who comes second finds it on the disk."""
+def compile_once(names: Iterable[str] = tuple(STRATEGIES)) -> None:
+    """Compile strategies, once for all processes that run tests: who comes second finds them on the disk."""
     compile_shared()
-    names = sorted(STRATEGIES, reverse=os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0")
-    for name in names:
-        with _alone(name):
-            tape = market(Recipe(0, candles=20, timeframe_ms=MINUTE_MS))
-            world = configured_world(tape.contracts, {name: RunnerSettings()})
-            run_tape(world, CompiledEngine(world, tape))
+    for name in sorted(names, reverse=os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0"):
+        _compile(name)
+
+
+@cache
+def _compile(name: str) -> None:
+    with _alone(name):
+        tape = market(Recipe(0, candles=20, timeframe_ms=MINUTE_MS))
+        world = configured_world(tape.contracts, {name: RunnerSettings()})
+        run_tape(world, CompiledEngine(world, tape))
 
 
 @contextmanager
@@ -125,7 +128,7 @@ def encoded(event: Event) -> bytes:
 
 def outcome_of(tape: Tape, settings: Mapping[str, RunnerSettings]) -> TapeRunResult:
     """The decisions of a tape, the fast way."""
-    compile_once()
+    compile_once(settings)
     world = configured_world(tape.contracts, settings)
     return run_tape(world, CompiledEngine(world, tape))
 

@@ -16,6 +16,8 @@ from papertape.events.errors import UsageError
 from tests.engine.processes import ROOT
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.system
+
 post = partial(httpx.post, timeout=PATIENCE_S)
 PROGRAM = "from papertape.cli.twins.telegram import serve_telegram; serve_telegram(0, '127.0.0.1')"
 

@@ -25,6 +25,8 @@ from tests.sandbox.served_twin import BTC, FUTURES, PAGES, arg
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.system
+
 PROGRAM = (
     "import sys; from papertape.cli.twins.bitget import serve_bitget; "
     "serve_bitget(0, '127.0.0.1', {speed}, {symbols}, {candles}{more})"

@@ -138,11 +138,19 @@ def _settle(future: asyncio.Future[Any] | None, call: asyncio.Task[Any]) -> None
         future.set_result(call.result())
 
 
+class LeftConnection(sqlite3.Connection):
+    """A connection that a killed process leaves open."""
+
+    def __del__(self) -> None:
+        """Close it without a warning."""
+        self.close()
+
+
 class SimulatedConnection(aiosqlite.Connection):
     """A connection of aiosqlite whose calls run on the simulated loop instead of in a thread."""
 
     def __init__(self, disk: SimulatedDisk, path: Path, **options: Any) -> None:
-        super().__init__(partial(sqlite3.connect, path, **options), iter_chunk_size=64)
+        super().__init__(partial(sqlite3.connect, path, factory=LeftConnection, **options), iter_chunk_size=64)
         self._thread, self._tx = _NoThread(), _LoopQueue(disk)  # type: ignore[assignment]
 
     def __del__(self) -> None:
@@ -157,7 +165,7 @@ class CursorDriver:
     def __init__(self, disk: SimulatedDisk) -> None:
         owner = process.get
 
-        class Connection(sqlite3.Connection):
+        class Connection(LeftConnection):
             def __init__(self, *given: Any, **options: Any) -> None:
                 super().__init__(*given, **options)
                 self._owner = owner()

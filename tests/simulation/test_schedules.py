@@ -12,7 +12,9 @@ from tests.simulation.broken import BROKEN, Broken
 from tests.simulation.schedule import find_broken, run_schedule
 from tests.support import PROVING, REPOSITORY
 
-SCHEDULES = 10_000 if PROVING else 60
+pytestmark = pytest.mark.system
+
+SCHEDULES = 10_000 if PROVING else 300
 CHUNK = 100 if PROVING else 12
 BROKEN_SCHEDULES_MAX = 300
 

@@ -97,6 +97,7 @@ def test_a_dropped_file_is_found_with_its_parameters_and_can_be_configured(tmp_p
 
 
 @needs_numba
+@pytest.mark.system
 @pytest.mark.parametrize("beside", [[], pytest.param(["funding"], marks=pytest.mark.slow)], ids=["alone", "beside"])
 def test_it_runs_compiled_as_in_python_and_an_edit_of_it_is_seen(tmp_path: Path, beside: list[str]) -> None:
     """Processes share one cache of compiled code; between the last two one number in its `enter` is edited.

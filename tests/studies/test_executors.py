@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from papertape.engine.research.set_result import SetResult
 
+pytestmark = pytest.mark.system
+
 SETS = 20
 
 

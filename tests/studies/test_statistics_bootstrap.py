@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from arch.bootstrap import StepM
 
 from papertape.studies.statistics.bootstrap import family_test, mean_interval
 
@@ -30,6 +29,8 @@ def test_the_set_with_an_edge_survives_alone() -> None:
 
 
 def test_the_survivors_are_those_of_arch() -> None:
+    from arch.bootstrap import StepM  # noqa: PLC0415 - it imports scipy: 2 s that most workers need not spend
+
     returns = noise(sets=20) + np.linspace(-0.001, 0.003, 20)
     steps = StepM(np.zeros(len(returns)), -returns, 0.05, reps=300, seed=3)
     steps.compute()

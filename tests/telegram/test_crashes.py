@@ -20,14 +20,16 @@ from papertape.sandbox.telegram.limits import UNLIMITED
 from papertape.sandbox.telegram.twin import TelegramTwin
 from tests.build import news, noise, trip
 from tests.engine.processes import ROOT
+from tests.patience import PATIENCE_S
 from tests.telegram.rig import HOUR_S, Rig, rigged
+
+pytestmark = pytest.mark.system
 
 CRASHES = 120
 CRASHES_PROVEN = 1_000
 KILLS = 12
 KILLS_PROVEN = 1_000
 ALERTS_A_KILL = 10
-ENDS_S_MAX = 60.0
 
 
 class Crash(BaseException):
@@ -213,7 +215,7 @@ async def _process(folder: Path, twin: TelegramTwin, alerts: int, *, failpoint: 
         env={**os.environ, VARIABLE: failpoint},
     )
     enough = len(twin.messages) + messages
-    async with asyncio.timeout(ENDS_S_MAX):
+    async with asyncio.timeout(PATIENCE_S):
         while messages and len(twin.messages) < enough:  # noqa: ASYNC110 - it waits for another process.
             await asyncio.sleep(0.001)
         if messages:

@@ -44,6 +44,7 @@ def away(rig: Rig, fault: TelegramFault | None) -> None:
         rig.twin.faults.on(fault)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "fault", [TelegramFault.HANGING, pytest.param(TelegramFault.BAD_GATEWAY, marks=pytest.mark.slow), None]
 )

@@ -27,6 +27,8 @@ from tests.ui.site_pages import example_studies
 from tests.web.site import BEARER, gate_of, served, site_of
 from tests.web.test_commands import trading
 
+pytestmark = pytest.mark.system
+
 ENDLESS = "/api/v1/stream"
 LOGIN = "/log(in|out)"
 EXAMPLES_MAX = 15

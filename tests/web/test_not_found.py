@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from tests.events.loop import in_loop
+from tests.patience import PATIENCE_S
 from tests.ui.site_pages import Elements, visiting
 from tests.web.site import BEARER, ORIGIN, example_day, gate_of, served, site_of
 
@@ -83,7 +84,7 @@ def test_an_incomplete_body_beside_a_stream_is_not_a_bug(caplog: pytest.LogCaptu
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             writer.write(b"zz\r\n")
             await writer.drain()
-            await asyncio.wait_for(reader.read(), 60.0)
+            await asyncio.wait_for(reader.read(), PATIENCE_S)
             writer.close()
 
     with caplog.at_level(logging.WARNING):

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     from papertape.events.log import Recorded
 
+pytestmark = pytest.mark.system
+
 SET = "scripted.stop_percent=2.5"
 
 

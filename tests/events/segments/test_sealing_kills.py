@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from papertape.events.chain import Row
 
+pytestmark = pytest.mark.system
+
 KILLS = 12
 
 

@@ -112,6 +112,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.system
 def test_compiled_to_the_last_bit() -> None:
     pytest.importorskip("numba", reason="the extra `research` is not installed")
     for number, risk in enumerate(RISKS.values()):
