@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from papertape.events.log import Recorded
-    from papertape.events.stretch import Stretch
+    from papertape.events.log import Recorded, Stretch
 
 CANDLES_MIN: Final = 4
 """Fewer are folded one by one as quickly."""

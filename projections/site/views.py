@@ -20,8 +20,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     Timing,
 )
-from papertape.events.log import Recorded
-from papertape.events.stretch import Stretch
+from papertape.events.log import Recorded, Stretch
 from papertape.projections.alerts.alert import Alert
 from papertape.projections.alerts.daily import Days
 from papertape.projections.alerts.derive import Derivation

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from papertape.events.facts import CandleClosed, OpenInterestObserved, RunnerConfigured, Timing
-from papertape.events.log import Commit
-from papertape.events.stretch import Stretch, stretch_of
+from papertape.events.facts import CandleClosed, OpenInterestObserved, Timing
+from papertape.events.log import Commit, Stretch, stretch_of
 from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.market_run import MarketRun, parts
 from papertape.projections.site.views import Views
@@ -76,7 +75,7 @@ def committed(events: Sequence[Event], cuts: Random) -> list[Stretch]:
             row = list(events[seq - 1 : seq - 1 + cuts.randrange(1, PAGE_EVENTS)])
             rows += [Commit(seq, 1_000 + seq, row, [0] * len(row))] if row else []
             seq += len(row)
-        stretches.append(stretch_of(rows, rows[0].seq - 1))
+        stretches.append(stretch_of(rows))
     return stretches
 
 
@@ -107,19 +106,3 @@ def test_most_of_the_drawn_logs_is_folded_in_calm_runs_with_positions() -> None:
                     views.apply(part)
     assert calm > events / 3
     assert held > calm / 25
-
-
-def test_a_stretch_can_begin_and_end_inside_a_commit() -> None:
-    commits = [
-        Commit(1, 10, [configured(), candle_at(1, "A", 1.0)], [0, 1]),
-        Commit(3, 20, [configured()] * 3, [0] * 3),
-    ]
-    stretch = stretch_of(commits, 1, 4)
-    assert [(one.seq, one.recorded_at_ms, one.cause) for one in stretch.recorded()] == [
-        (2, 10, 1),
-        (3, 20, 0),
-        (4, 20, 0),
-    ]
-    assert isinstance(next(stretch_of(commits, 2).recorded()).event, RunnerConfigured)
-    assert len(stretch_of([], 7)) == 0
-    assert stretch_of([], 7).last_seq == 7
