@@ -31,7 +31,7 @@ from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 from tests.build import DAY_0_MS, candle, tripped
 from tests.events.loop import RECORDED_AT_MS, clock_ms, in_loop
-from tests.events.segments.logs import append_rows, write_sealed
+from tests.events.segments.logs import append_rows, small_blocks, write_sealed
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
@@ -260,7 +260,8 @@ async def test_where_nothing_can_be_written_the_page_still_shows_everything(tmp_
 @in_loop
 async def test_a_lost_checkpoint_of_archived_events_leaves_the_page_running(tmp_path: Path) -> None:
     path, there = tmp_path / "log.db", ViewsFolder(tmp_path / "views")
-    head = await write_sealed(path, rows=150, seals=(200,))
+    with small_blocks():
+        head = await write_sealed(path, rows=150, seals=(200,))
 
     def timeline() -> LogTimeline:
         return LogTimeline(lambda: (make_tail(path), LogThread(lambda: SqliteLogReader(path))), Views, there.open(), 8)
