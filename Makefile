@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: help setup assets run live test test-browser test-deploy test-image test-clients soak lint format types unit prove bench lock docs clean
+.PHONY: site help setup assets run live test test-browser test-deploy test-image test-clients soak lint format types unit prove bench lock docs clean
 
 # Another Python beside it: make unit VENV=.venv313 PYTHON=python3.13
 VENV := .venv
@@ -83,6 +83,10 @@ lock:  ## Write requirements/*.lock anew; UPGRADE=--upgrade takes the newest ver
 
 docs: setup  ## Write the reference pages from the code
 	@$(BIN)/python -m tools.reference
+
+site: setup  ## The docs as a site with search, in build/site; after `make test-browser` with its pictures
+	@$(BIN)/python -m tools.site
+	@$(BIN)/zensical build --clean --strict
 
 clean:  ## Remove what setup and tests have built
 	rm -rf $(VENV) .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

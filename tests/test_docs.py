@@ -10,15 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from papertape.engine.runner_settings import RunnerSettings
-from papertape.engine.strategy_registry import load_strategies
 from papertape.events import errors
-from papertape.events.facts import PositionOpened
 from tests.docs_commands import FreshFolder, commands_of
-from tests.reducer.random_market import Recipe, market
-from tests.reducer.runs import begin
-from tests.support import NO_LIMITS, REPOSITORY, feed
-from tools.reference import FOLDER, pages
+from tests.support import REPOSITORY
+from tools.reference.pages import FOLDER, pages
 
 DOCS = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
 NAMING_FILES = [*DOCS, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "SECURITY.md"]
@@ -49,7 +44,7 @@ def reference_pages() -> dict[str, str]:
     return pages()
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "cli.md", "events.md"])
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.iterdir()))
 def test_a_reference_page_matches_the_code(name: str) -> None:
     assert (FOLDER / name).read_text(encoding="utf-8") == reference_pages()[name], "run `make docs`"
 
@@ -105,17 +100,6 @@ def test_make_docs_changes_nothing() -> None:
     before = {path: path.read_bytes() for path in FOLDER.iterdir()}
     subprocess.run([sys.executable, "-m", "tools.reference"], cwd=REPOSITORY, check=True, capture_output=True)
     assert {path: path.read_bytes() for path in FOLDER.iterdir()} == before
-
-
-def test_the_strategy_of_the_docs_trades(tmp_path: Path) -> None:
-    page = (REPOSITORY / "docs" / "strategies.md").read_text(encoding="utf-8")
-    [source] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "three_down.py").write_text(source)
-    strategies = load_strategies([tmp_path])
-    tape = market(Recipe(seed=3, candles=3_000))
-    run = begin(tape.contracts, {"three_down": RunnerSettings(risk=NO_LIMITS)}, strategies)
-    feed(run.world, run.log, tape.events())
-    assert sum(isinstance(event, PositionOpened) for event in run.events()) > 3
 
 
 @pytest.mark.skipif(not (Path(sys.prefix) / "bin" / "papertape").exists(), reason="papertape is not installed")

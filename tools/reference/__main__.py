@@ -1,0 +1,13 @@
+"""Write the reference pages: `python -m tools.reference`."""
+
+from __future__ import annotations
+
+import sys
+
+from tools.reference.pages import FOLDER, pages
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"docs/reference/{name}\n")
