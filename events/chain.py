@@ -19,9 +19,9 @@ from papertape.events.log import (
     READ_EVENTS_MAX,
     Commit,
     Entry,
+    EventStretch,
     Head,
     Recorded,
-    Stretch,
     stretch_of,
 )
 
@@ -99,7 +99,7 @@ def grouped(rows: Iterable[Row], events_min: int) -> Iterator[list[Row]]:
         yield group
 
 
-def stretch_of_rows(rows: Sequence[Row], predecessor: Head, codec: Codec) -> Stretch:
+def stretch_of_rows(rows: Sequence[Row], predecessor: Head, codec: Codec) -> EventStretch:
     """Return the events of rows that follow `predecessor`. Raise like `verify_rows`."""
     return stretch_of(list(verify_rows(rows, predecessor, codec)), rows[-1][4])
 
@@ -144,7 +144,7 @@ class ChainReader(ABC):
         commits = verify_rows(self.rows_after(predecessor.seq), predecessor, self._codec)
         return dropwhile(lambda commit: commit.last_seq <= after_seq, commits)
 
-    def stretches(self, after_seq: int = 0, events_min: int = READ_EVENTS_MAX) -> Iterator[Stretch]:
+    def stretches(self, after_seq: int = 0, events_min: int = READ_EVENTS_MAX) -> Iterator[EventStretch]:
         """See `events.log.LogReader.stretches`."""
         end = self.end_at_or_before(after_seq)
         for rows in grouped(self.rows_after(end.seq), events_min):

@@ -53,7 +53,7 @@ class Commit(Struct, frozen=True, gc=False):
         return map(Recorded, count(self.seq), repeat(self.recorded_at_ms), self.causes, self.events)
 
 
-class Stretch(Struct, frozen=True, gc=False):
+class EventStretch(Struct, frozen=True, gc=False):
     """The events from `first_seq` on, in log order, with the cause and the time of recording of each.
 
     `hash` is that of the row with which the stretch ends, empty if it ends inside one.
@@ -77,9 +77,9 @@ class Stretch(Struct, frozen=True, gc=False):
         """Return the events one by one."""
         return map(Recorded, count(self.first_seq), self.recorded_at_ms, self.causes, self.events)
 
-    def cut(self, begin: int, end: int) -> Stretch:
+    def cut(self, begin: int, end: int) -> EventStretch:
         """Return the events at the places from `begin` to before `end`."""
-        return Stretch(
+        return EventStretch(
             self.first_seq + begin,
             self.events[begin:end],
             self.causes[begin:end],
@@ -87,18 +87,18 @@ class Stretch(Struct, frozen=True, gc=False):
             self.hash if end >= len(self) else b"",
         )
 
-    def after(self, seq: int) -> Stretch:
+    def after(self, seq: int) -> EventStretch:
         """Return the events after an event."""
         return self if seq < self.first_seq else self.cut(seq + 1 - self.first_seq, len(self))
 
-    def until(self, seq: int) -> Stretch:
+    def until(self, seq: int) -> EventStretch:
         """Return the events up to an event."""
         return self if seq >= self.last_seq else self.cut(0, max(seq + 1 - self.first_seq, 0))
 
 
-def stretch_of(rows: Sequence[Commit], row_hash: bytes = b"") -> Stretch:
+def stretch_of(rows: Sequence[Commit], row_hash: bytes = b"") -> EventStretch:
     """Return the events of consecutive commits, at least one; `row_hash` is that of the last."""
-    return Stretch(
+    return EventStretch(
         rows[0].seq,
         list(chain.from_iterable([row.events for row in rows])),
         list(chain.from_iterable([row.causes for row in rows])),
@@ -129,7 +129,7 @@ class LogReader(Protocol):
         Raise LogDamaged or LogFromNewerVersion at the first invalid row.
         """
 
-    def stretches(self, after_seq: int = 0, events_min: int = READ_EVENTS_MAX) -> Iterator[Stretch]:
+    def stretches(self, after_seq: int = 0, events_min: int = READ_EVENTS_MAX) -> Iterator[EventStretch]:
         """Yield what `commits` yields in stretches, each of whole rows from after `after_seq` on.
 
         A stretch is complete with `events_min` events; a sealed one is as long as can be read at once.

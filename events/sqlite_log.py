@@ -20,7 +20,7 @@ from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogDamaged, LogError, LogWriteFailed, SequenceConflict, UsageError
 from papertape.events.failpoints import hit
 from papertape.events.head_file import HeadFile, LogLock, cut_tail_text, head_path, read_head
-from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, Head, Recorded, Stretch
+from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, EventStretch, Head, Recorded
 from papertape.events.place import Place
 from papertape.events.proof import check_known_damage
 from papertape.events.segments.catalogue import Sealed, check_link, segment_at_or_before, segments
@@ -123,7 +123,7 @@ class SqliteLogReader(ChainReader):
         """See `events.log.LogReader.commits`. A sealed segment is checked as a whole, not row by row."""
         return dropwhile(lambda commit: commit.last_seq <= after_seq, self._commits(self.end_at_or_before(after_seq)))
 
-    def stretches(self, after_seq: int = 0, events_min: int = READ_EVENTS_MAX) -> Iterator[Stretch]:
+    def stretches(self, after_seq: int = 0, events_min: int = READ_EVENTS_MAX) -> Iterator[EventStretch]:
         """See `events.log.LogReader.stretches`. A sealed stretch is a block."""
         with self._transaction(after_seq):
             sealed = segment_at_or_before(self._connection, after_seq)

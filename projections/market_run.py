@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from papertape.events.log import Recorded, Stretch
+    from papertape.events.log import EventStretch, Recorded
 
 CANDLES_MIN: Final = 4
 """Fewer are folded one by one as quickly."""
@@ -33,7 +33,7 @@ class MarketRun:
 
     __slots__ = ("at_ms", "candles", "firsts", "last_seq", "newest", "recorded_at_ms", "stretch", "symbols")
 
-    def __init__(self, stretch: Stretch) -> None:
+    def __init__(self, stretch: EventStretch) -> None:
         events, times = stretch.events, stretch.recorded_at_ms
         kinds = list(map(type, events))
         if kinds.count(CandleClosed) < len(events):
@@ -69,7 +69,7 @@ class MarketRun:
             return range(len(self.candles))
         return [place for place, symbol in enumerate(self.symbols) if symbol in symbols]
 
-    def split(self, at_ms: int) -> tuple[MarketRun, Stretch]:
+    def split(self, at_ms: int) -> tuple[MarketRun, EventStretch]:
         """Return what comes before the first candle that closes at or after a time, and the rest."""
         if not self.at_ms or self.at_ms[-1] < at_ms:
             return self, self.stretch.cut(len(self.stretch), len(self.stretch))
@@ -78,7 +78,7 @@ class MarketRun:
         return MarketRun(self.stretch.cut(0, end)), self.stretch.cut(end, len(self.stretch))
 
 
-def parts(stretch: Stretch) -> Iterator[Recorded | MarketRun]:
+def parts(stretch: EventStretch) -> Iterator[Recorded | MarketRun]:
     """Yield the runs of market facts in a stretch, and one by one what is between them."""
     others = [place for place, kind in enumerate(map(type, stretch.events)) if kind not in _MARKET]
     begin = 0

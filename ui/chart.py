@@ -59,7 +59,7 @@ async def chart(request: PageRequest) -> ChartPage:
     Raise UsageError for an unknown symbol, timeframe or strategy.
     """
     views = request.views
-    symbols = tuple(views.seen)
+    symbols = tuple(views.freshness)
     symbol = request.path.get("symbol") or (symbols[0] if symbols else "")
     if symbol not in symbols and symbol in views.contracts.by_symbol:
         symbol = ""  # It is configured, but has no candle yet.

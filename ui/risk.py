@@ -41,5 +41,5 @@ async def risk(request: PageRequest) -> RiskPage:
         active=switches.active_trips(),
         past=tuple(reversed(switches.past_trips()))[:PAST_SHOWN_MAX],
         scopes=(GLOBAL_SCOPE, *views.strategies),
-        symbols=tuple(views.seen),
+        symbols=tuple(views.freshness),
     )

@@ -35,7 +35,7 @@ REPLAYED_EVENTS = 1_000_000
 COMMANDS = ("arena", "positions", "trades")
 
 
-class Run(Struct, frozen=True):
+class FinishedProcess(Struct, frozen=True):
     """A process: its seconds of processor and wall time, the most memory it had in MB, and what it printed."""
 
     cpu_s: float
@@ -44,7 +44,7 @@ class Run(Struct, frozen=True):
     output: bytes
 
 
-def run(*command: str) -> Run:
+def run(*command: str) -> FinishedProcess:
     """Run a Python program to its end. Raise CalledProcessError if it fails."""
     begun = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment(), stdout=subprocess.PIPE)
@@ -54,7 +54,7 @@ def run(*command: str) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Run(used.ru_utime + used.ru_stime, time.perf_counter() - begun, used.ru_maxrss / 1_000, output)
+    return FinishedProcess(used.ru_utime + used.ru_stime, time.perf_counter() - begun, used.ru_maxrss / 1_000, output)
 
 
 def measure(db: Path) -> dict[str, float]:

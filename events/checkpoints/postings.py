@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from papertape.events.log import Stretch
+    from papertape.events.log import EventStretch
 
 POINTS_MAX: Final = 64
 """How many matches are found at once: about as many as a page of a search needs."""
@@ -57,7 +57,7 @@ class Postings(Struct):
     points: list[tuple[int, str, str, str]] = field(default_factory=list)
     runs: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, page: Stretch) -> None:
+    def add(self, page: EventStretch) -> None:
         """Add the next events of the log."""
         kinds = list(map(type, page.events))
         steady = STEADY & set(kinds)

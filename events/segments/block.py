@@ -22,7 +22,7 @@ from papertape.events.chain import Row, row_hash
 from papertape.events.codec import Codec
 from papertape.events.errors import LogDamaged, LogFromNewerVersion
 from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
-from papertape.events.log import Commit, Recorded, Stretch, stretch_of
+from papertape.events.log import Commit, EventStretch, Recorded, stretch_of
 from papertape.events.segments.columns import Integers, pack_integers, split, unpack_integers
 from papertape.events.segments.compression import zstd
 from papertape.events.segments.table import EventColumns, Table, pack_table, unpack_table
@@ -146,11 +146,11 @@ class BlockReader:
             else:
                 yield Commit(seq, recorded_at_ms, *self._decode_verbatim(seq, count, blob))
 
-    def stretch(self, row_hash: bytes) -> Stretch:
+    def stretch(self, row_hash: bytes) -> EventStretch:
         """Return all events in their newest shapes; `row_hash` is that of the last row. Raise like `commits`."""
         if self._content.verbatim:
             return stretch_of(list(self.commits()), row_hash)
-        return Stretch(self._first_seq, *self._ordered(newest=True), row_hash)
+        return EventStretch(self._first_seq, *self._ordered(newest=True), row_hash)
 
     def recorded_at(self, seq: int) -> Recorded | None:
         """Return one event without decoding those of other types; None if rows were kept verbatim. Raise LogDamaged."""

@@ -19,7 +19,7 @@ from papertape.events.bus import Bus
 from papertape.events.checkpoints.postings import Candidates, PostingQuery, Postings, all_candidates
 from papertape.events.checkpoints.store import SEQ_MAX, Checkpoint, CheckpointStore
 from papertape.events.errors import LogArchived, LogDamaged, LogReplaced, SnapshotRefused
-from papertape.events.log import Stretch
+from papertape.events.log import EventStretch
 from papertape.projections.host import Announcer
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.fork import fork
@@ -43,8 +43,8 @@ PAGE_EVENTS_MAX: Final = 2_048
 BATCH_EVENTS_MAX: Final = 512
 """At most this many events are folded before other tasks run: a few milliseconds."""
 EMPTY_PAUSE_S: Final = 0.05
-INDEXED_EVENTS: Final = 65_536
-"""Parts of this length are indexed one after the other, the newest first, if the index is missing."""
+INDEXED_DISTANCES: Final = 8
+"""Parts of as many distances are indexed one after the other, the newest first, if the index is missing."""
 
 
 class LogTail(Announcer, Protocol):
@@ -195,7 +195,7 @@ class FollowedLog:
         if self.checkpoints.store.times_refused != self._times_refused:
             raise LogReplaced("the kept views cannot be trusted, so the log is folded again")
 
-    async def _offer(self, views: Views, page: Stretch, since: _SinceCheckpoint) -> None:
+    async def _offer(self, views: Views, page: EventStretch, since: _SinceCheckpoint) -> None:
         """Index a folded page, and save a fork of the views if they are far enough from the last checkpoint."""
         if page.last_seq > self._index_seq:
             since.postings.add(page.after(self._index_seq))
@@ -228,7 +228,7 @@ class FollowedLog:
                 until_seq = begun
                 continue
             below = max((last for _, last in covered if last < until_seq), default=0)
-            after_seq = max(below, until_seq - INDEXED_EVENTS)
+            after_seq = max(below, until_seq - INDEXED_DISTANCES * self._distance_events)
             postings, pages, seq = Postings(), self._pages_after(after_seq), after_seq
             while seq < until_seq:
                 page = None
@@ -328,7 +328,7 @@ class FollowedLog:
         above_seq = min((after for after, _ in covered if after >= begin), default=query.last_seq)
         return all_candidates(replace(query, last_seq=min(query.last_seq, above_seq)))
 
-    async def _fold(self, views: Views, page: Stretch) -> None:
+    async def _fold(self, views: Views, page: EventStretch) -> None:
         """Fold a page; let other tasks run between the batches."""
         self.folded_events += len(page)
         for first in range(0, len(page), BATCH_EVENTS_MAX):

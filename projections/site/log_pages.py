@@ -9,7 +9,7 @@ from papertape.events.errors import LogDamaged
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from papertape.events.log import LogReader, Recorded, Stretch
+    from papertape.events.log import EventStretch, LogReader, Recorded
 
 T = TypeVar("T")
 
@@ -32,16 +32,16 @@ class Pages:
 
     def __init__(self, reader: EventReader, after_seq: int, events_min: int) -> None:
         self._reader, self._seq, self._events_min = reader, after_seq, events_min
-        self._rest: Iterator[Stretch] | None = None
+        self._rest: Iterator[EventStretch] | None = None
 
-    async def next(self) -> Stretch | None:
+    async def next(self) -> EventStretch | None:
         """Return the next events; None if the log holds no more now."""
         page = await self._reader.run(self._next)
         if page is not None:
             self._seq = page.last_seq
         return page
 
-    def _next(self, reader: LogReader) -> Stretch | None:
+    def _next(self, reader: LogReader) -> EventStretch | None:
         if self._rest is None:
             self._rest = reader.stretches(self._seq, self._events_min)
         page = next(self._rest, None)

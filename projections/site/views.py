@@ -20,7 +20,7 @@ from papertape.events.facts import (
     RunnerConfigured,
     Timing,
 )
-from papertape.events.log import Recorded, Stretch
+from papertape.events.log import EventStretch, Recorded
 from papertape.projections.alerts.alert import Alert
 from papertape.projections.alerts.daily import Days
 from papertape.projections.alerts.derive import Derivation
@@ -130,7 +130,7 @@ class Views:
         return self.portfolio.market_status.connected
 
     @property
-    def seen(self) -> dict[str, CandleFreshness]:
+    def freshness(self) -> dict[str, CandleFreshness]:
         """The freshness of every symbol that had a candle."""
         late_ms, heard_ms = self._late_ms, self._heard_ms
         return {one: CandleFreshness(at, late_ms.get(one, 0), heard_ms[one]) for one, at in self._seen_ms.items()}
@@ -143,7 +143,7 @@ class Views:
     @property
     def heard(self) -> CandleFreshness:
         """The candle that was recorded last, of any symbol."""
-        return max(self.seen.values(), key=lambda seen: seen.heard_at_ms, default=CandleFreshness())
+        return max(self.freshness.values(), key=lambda seen: seen.heard_at_ms, default=CandleFreshness())
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ class Views:
         if self._derivation.may_tell(event):
             self._store_alert(recorded)
 
-    def take(self, stretch: Stretch) -> None:
+    def take(self, stretch: EventStretch) -> None:
         """Fold a stretch of the log: the same as one event after the other, several times as fast."""
         for part in parts(stretch):
             if isinstance(part, MarketRun):

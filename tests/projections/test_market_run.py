@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from papertape.events.facts import CandleClosed, OpenInterestObserved, Timing
-from papertape.events.log import Commit, Stretch, stretch_of
+from papertape.events.log import Commit, EventStretch, stretch_of
 from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.market_run import MarketRun, parts
 from papertape.projections.site.views import Views
@@ -66,7 +66,7 @@ def _minute(at_ms: int, prices: dict[str, float], chance: Random) -> list[Event]
     return facts
 
 
-def committed(events: Sequence[Event], cuts: Random) -> list[Stretch]:
+def committed(events: Sequence[Event], cuts: Random) -> list[EventStretch]:
     """Return the events in commits and pages of any length."""
     stretches, seq = [], 1
     while seq <= len(events):

@@ -25,7 +25,6 @@ from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.persistence.append_only import CHUNK_LENGTH
 from papertape.projections.persistence.fold_store import INDEX, FoldCheckpoints
 from papertape.projections.persistence.packing import CHUNKS_CACHED_MAX
-from papertape.projections.site import followed_log as followed_log_module
 from papertape.projections.site.event_query import EventFilter, Search
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
@@ -342,10 +341,7 @@ async def test_after_an_upgrade_the_index_answers_before_the_views_are_folded(tm
 
 
 @in_loop
-async def test_a_missing_index_is_built_again_newest_part_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(followed_log_module, "INDEXED_EVENTS", DISTANCE_EVENTS)
+async def test_a_missing_index_is_built_again_newest_part_first(tmp_path: Path) -> None:
     here, there = await kept_story(tmp_path)
     shutil.rmtree(tmp_path / INDEX)
     kept = there.open()
