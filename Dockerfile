@@ -1,14 +1,15 @@
 # syntax=docker/dockerfile:1
 # The live engine with its pages (target `runtime`, the default), the same with the compiled kernel (`research`), and
 # with everything for studies, on one machine or on a cluster (`study`).
-ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
-ARG NODE_IMAGE=docker.io/library/node:20-bookworm-slim
+ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
+ARG NODE_IMAGE=docker.io/library/node:24-trixie-slim
 # Digests (@sha256:...) pin both to the same bytes for good; without them a build takes the tags' newest images.
 ARG PYTHON_DIGEST=
 ARG NODE_DIGEST=
 
 # ---------------------------------------------------------------- what the pages load, pinned by ui/package-lock.json
-FROM ${NODE_IMAGE}${NODE_DIGEST} AS modules
+# The same files on every architecture, so they are fetched on the one that builds.
+FROM --platform=${BUILDPLATFORM:-linux/amd64} ${NODE_IMAGE}${NODE_DIGEST} AS modules
 WORKDIR /modules
 COPY ui/package.json ui/package-lock.json ui/.npmrc ./
 RUN npm ci --silent
@@ -22,7 +23,7 @@ WORKDIR /build
 COPY requirements requirements
 COPY pyproject.toml README.md LICENSE ./
 # The dependencies first: they change less often than the code, and their layer is kept.
-RUN uv pip install --python /opt/papertape/bin/python --require-hashes -r requirements/run.lock
+RUN uv pip install --python /opt/papertape/bin/python --require-hashes -r requirements/notify.lock
 COPY events events
 COPY engine engine
 COPY projections projections
@@ -60,8 +61,8 @@ ENV PATH=/opt/papertape/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin papertape \
-    && mkdir -p /data /logs /config \
-    && chown 10001:10001 /data /logs
+    && mkdir -p /data /logs /archive /config/strategies \
+    && chown 10001:10001 /data /logs /archive
 WORKDIR /config
 COPY papertape.toml /config/papertape.toml
 USER 10001:10001

@@ -12,6 +12,7 @@ readonly READY_S_MAX="${PAPERTAPE_READY_S:-3600}"      # and after so long in an
 readonly STOP_S_MAX=30
 readonly DECIDE_FROM="${PAPERTAPE_DECIDE_FROM:-}"        # decide from this day on, for a log of years
 readonly DECISIONS=data/.decisions      # what the old version decides, while the new one compares
+readonly OWN_CONFIG=./config/papertape.toml
 readonly DIFFERS=6                      # the exit code of decide-diff where decisions differ
 
 usage() {
@@ -19,7 +20,8 @@ usage() {
 Usage: ./deploy.sh [--dry-run] [--no-pull] [--accept-digest] [--accept-decisions] [--help]
 
 Updates the papertape in this folder to the newest commit of its branch:
-  1 checks   one deploy at a time, a clean working tree, room on the disk, data/ and logs/
+  1 checks   one deploy at a time, a clean working tree, room on the disk, data/ and logs/. An edited papertape.toml
+             moves to config/, which git ignores, and .env gets the line that names it
   2 pull     git pull --ff-only
   3 backup   of the living log, restored and folded to the same state before anything else
   4 build    the new image, while the old version runs
@@ -34,7 +36,7 @@ Updates the papertape in this folder to the newest commit of its branch:
   --accept-decisions  go on if the new version decides differently, on purpose
   --help              this text
 
-It never deletes data and never touches .env or papertape.toml. A tripped kill switch stays tripped.
+It never deletes data, and changes no setting. A tripped kill switch stays tripped.
 Exit codes: 0 the new version runs, 1 it does not and the old one runs again, 2 nothing was begun,
 3 another deploy is running, 4 neither version is healthy, 130 interrupted (a version runs; run it again).
 TEXT
@@ -76,7 +78,8 @@ checks() {
     [ -f .env ] || refuse ".env is missing: copy .env.example and fill it in"
     port=$(sed -n 's/^PAPERTAPE_PORT=\([0-9][0-9]*\).*/\1/p' .env | tail -n 1)
     port=${port:-8700}
-    [ -z "$(git status --porcelain --untracked-files=no)" ] || refuse "the working tree has changes; commit or put them aside"
+    move_configuration
+    [ -z "$(changes)" ] || refuse "the working tree has changes; commit or put them aside"
     make_folders
     local free_kb log_kb
     free_kb=$(df -Pk data | awk 'NR == 2 {print $4}')
@@ -87,10 +90,28 @@ checks() {
     say "checks passed; running: ${old_image:-nothing}"
 }
 
+# What git tracks and somebody changed; a dry run has not moved the configuration.
+changes() {
+    git status --porcelain --untracked-files=no | { if $dry_run; then grep -v ' papertape.toml$'; else cat; fi || true; }
+}
+
+# The owner's settings outside of what git tracks: an edited papertape.toml would stop every pull.
+move_configuration() {
+    [ -z "$(setting PAPERTAPE_CONFIG_FILE)" ] || return 0
+    git diff --quiet HEAD -- papertape.toml && return 0
+    [ ! -e "$OWN_CONFIG" ] || refuse "papertape.toml is edited and $OWN_CONFIG exists: name one in .env as PAPERTAPE_CONFIG_FILE"
+    say "papertape.toml is edited: moving it to $OWN_CONFIG, which git ignores"
+    $dry_run && return 0
+    mkdir -p "$(dirname "$OWN_CONFIG")"
+    cp papertape.toml "$OWN_CONFIG.new" && mv "$OWN_CONFIG.new" "$OWN_CONFIG"
+    printf '\n# Moved here by deploy.sh, so that git can update its example.\nPAPERTAPE_CONFIG_FILE=%s\n' "$OWN_CONFIG" >>.env
+    git checkout --quiet HEAD -- papertape.toml
+}
+
 make_folders() {
-    for folder in data logs; do
+    for folder in data logs config/strategies; do
         [ -d "$folder" ] || run mkdir -p "$folder"
-        [ "$(id -u)" != 0 ] || run chown "$UID_INSIDE:$UID_INSIDE" "$folder"
+        [ "$(id -u)" != 0 ] || [ "$folder" = config/strategies ] || run chown "$UID_INSIDE:$UID_INSIDE" "$folder"
     done
 }
 
@@ -139,7 +160,16 @@ build() {
 # Run a command of an image, which can read the data and the configuration and reach nothing else.
 in_image() {
     docker run --rm --interactive --network none --read-only --user "$UID_INSIDE:$UID_INSIDE" --env COLUMNS=100 \
-        --volume "$PWD/data:/data:ro" --volume "$PWD/papertape.toml:/config/papertape.toml:ro" "$@"
+        --volume "$(absolute "$(setting PAPERTAPE_CONFIG_FILE)" papertape.toml):/config/papertape.toml:ro" \
+        --volume "$(absolute "$(setting PAPERTAPE_STRATEGIES_FOLDER)" config/strategies):/config/strategies:ro" \
+        --volume "$(absolute "$(setting PAPERTAPE_ARCHIVE_FOLDER)" data/archive):/archive:ro" \
+        --volume "$PWD/data:/data:ro" "$@"
+}
+
+# A path of .env, or the default, as compose reads it: relative to this folder.
+absolute() {
+    local path=${1:-$2}
+    case $path in /*) echo "$path" ;; *) echo "$PWD/${path#./}" ;; esac
 }
 
 fold() {

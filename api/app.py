@@ -17,7 +17,7 @@ from papertape.api.problems import HANDLERS, Handler, http_problem
 from papertape.api.repetitions import HEADER
 from papertape.api.routes import Guarded
 from papertape.api.view_handler import ViewHandler
-from papertape.api.views import charts, history, installation, studies, trades, trading
+from papertape.api.views import charts, event_file, history, installation, jobs, library, studies, trades, trading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,24 +39,31 @@ VIEWS = (*trading.VIEWS, *trades.VIEWS, *charts.VIEWS, *history.VIEWS, *installa
 
 def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
     """Return all routes of the API, including its description."""
+    routes, version = answering_routes(site, gate, streams), site.settings.version
+    return [*routes, openapi.route(routes, version), *docs.routes(routes, version)]
+
+
+def answering_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
+    """Return the routes that answer about a log."""
     handler = ViewHandler(site)
 
     def wrong_tokens() -> int:
         return gate.failed_attempts.total
 
-    routes: list[Guarded] = [
+    return [
         *health.routes(site, streams, wrong_tokens),
         metrics.route(site, streams, wrong_tokens),
         *(handler.route(view) for view in VIEWS),
         trades.csv_route(handler),
+        event_file.csv_route(handler),
         *stream_routes.routes(streams, site.timeline),
         *commands.routes(site),
         signals.route(site),
         *studies.routes(site),
+        *library.routes(site),
+        *jobs.routes(site),
         *login.routes(),
     ]
-    version = site.settings.version
-    return [*routes, openapi.route(routes, version), *docs.routes(routes, version)]
 
 
 def application(
@@ -70,20 +77,30 @@ def application(
 
     `not_found_page` answers a browser that requests an unknown address; a program gets a problem document.
     """
-    routes = [*api_routes(site, gate, streams), *pages]
+    middleware = [
+        *_cross_origin(gate),
+        Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN, compresslevel=COMPRESSION_LEVEL),
+        Middleware(SecurityMiddleware, gate=gate),
+        Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
+    ]
+    return _starlette([*api_routes(site, gate, streams), *pages], not_found_page, middleware)
+
+
+def inner_application(
+    site: Site, gate: Gate, streams: Streams, pages: Sequence[Guarded], not_found_page: Handler
+) -> Starlette:
+    """Build the application of a further log, which is mounted in `application` and protected by its middleware."""
+    return _starlette([*answering_routes(site, gate, streams), *pages], not_found_page, ())
+
+
+def _starlette(
+    routes: Sequence[Guarded], not_found_page: Handler | None, middleware: Sequence[Middleware]
+) -> Starlette:
     for route in routes:
         if not isinstance(route, Guarded):
             raise TypeError(f"{route} does not state its access; build it with a class of api.routes")
-    app = Starlette(
-        routes=routes,
-        exception_handlers={**HANDLERS, 404: _not_found(not_found_page)},
-        middleware=[
-            *_cross_origin(gate),
-            Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN, compresslevel=COMPRESSION_LEVEL),
-            Middleware(SecurityMiddleware, gate=gate),
-            Middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES_MAX),
-        ],
-    )
+    handlers = {**HANDLERS, 404: _not_found(not_found_page)}
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=middleware)
     # A redirect between paths with and without a trailing slash would give each route a second address.
     app.router.redirect_slashes = False
     return app

@@ -119,6 +119,11 @@ class _Scrape(Collector):
             "alert_age_seconds": ("Age of the oldest unsent alert", engine.oldest_alert_age_s, 1.0),
             "backup_age_seconds": ("Age of the newest verified backup", engine.backup_age_s, 1.0),
         }
+        yield _gauge(
+            "backups_failed", "Destinations whose newest backup failed or was killed", len(engine.backup_failures)
+        )
+        yield _gauge("read_back_failed", "1 while the log cannot be read back", float(bool(engine.read_back_failure)))
+        yield _gauge("alerts_parked", "1 while a channel refuses alerts", float(bool(engine.alerts_parked)))
         for name, (text, value, divisor) in optional.items():
             if value is not None:
                 yield _gauge(name, text, value / divisor)

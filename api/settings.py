@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -30,6 +30,9 @@ class WebSettings(Struct, frozen=True):
         tuple[Origin, ...],
         Meta(max_length=100, description="other sites whose pages may use the API, such as https://example.org"),
     ] = ()
+    jobs: Annotated[
+        Literal["on", "off"], Meta(description="whether the page starts backtests and sweeps for holders of the token")
+    ] = "on"
     proxies: Annotated[
         tuple[Name, ...], Meta(max_length=100, description="addresses of proxies whose X-Forwarded-For is trusted")
     ] = ()

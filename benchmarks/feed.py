@@ -16,8 +16,8 @@ from benchmarks.exchange import TICKER_MS, UPDATE_MS
 from benchmarks.market import drawn_symbols, listed, minutes, runners, strategies
 from benchmarks.measure import ROOT, Bench, Result, milliseconds, percentile
 from papertape.engine.feeds.bitget.feed import BitgetFeed
-from papertape.engine.feeds.bitget.session import FeedSession
 from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.feeds.live.session import FeedSession
 from papertape.engine.loop import Loop
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.reducer.state import new_state
@@ -69,7 +69,7 @@ class MeasuredFeed(BitgetFeed):
     ) -> AsyncIterator[list[FeedFact]]:
         """Yield the feed's batches; the loop has committed a batch when it asks for the next one."""
         clock = SystemClock()
-        session = FeedSession(self.settings, clock, clock, self.refusals)
+        session = FeedSession(self.client(clock), self.settings, clock, clock, self.refusals)
         begun = (0.0, 0.0)
         try:
             async with aclosing(session.facts(dict(seen))) as batches:  # type: ignore[type-var]

@@ -19,7 +19,7 @@ from papertape.cli.environment.early_signals import exit_on_signals
 from papertape.cli.environment.streams import prepare_streams, whole_output
 from papertape.cli.keeper.child import exit_with_parent
 from papertape.cli.keeper.status_board import write_last_error
-from papertape.events.errors import PapertapeError
+from papertape.events.errors import PapertapeError, UsageError
 from papertape.events.text import replace_unsafe
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ class CommandGroup(TyperGroup):
             _print_error(error)
             write_last_error(os.environ, str(error))
             sys.exit(error.exit_code)
+        except PermissionError as error:  # Wherever a path leads: no command can ask for each of them beforehand.
+            _print_error(UsageError(f"{error.filename}: {error.strerror}"))
+            sys.exit(UsageError.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 
@@ -75,6 +78,9 @@ def _print_error(error: PapertapeError) -> None:
     stderr().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
+VERSION_OPTION = "--version"
+
+
 def _show_version(is_requested: bool) -> None:
     if is_requested:
         typer.echo(f"papertape {version()}")
@@ -92,7 +98,7 @@ def version() -> str:
 
 
 VersionOption = Annotated[
-    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    bool, typer.Option(VERSION_OPTION, callback=_show_version, is_eager=True, help="Show the version and exit.")
 ]
 
 
@@ -100,13 +106,12 @@ def papertape(version: VersionOption = False) -> None:
     """Trade on paper with an event-sourced engine: the log is the truth, and everything else is a fold over it."""
 
 
-def _application() -> typer.Typer:
-    """Build the application with every command of the table under its heading."""
+def _application(only: str = "") -> typer.Typer:
+    """Build the application with every command of the table under its heading, or with those of one first word."""
     application = typer.Typer(
         name="papertape",
         cls=CommandGroup,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -117,12 +122,14 @@ def _application() -> typer.Typer:
     for heading, verbs in VERBS.items():
         for verb in verbs:
             group, _, name = verb.name.rpartition(" ")
+            if only not in ("", group or name):
+                continue
             example = f"Example: {verb.example}"
             if group not in groups:
                 groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], epilog=example)
                 application.add_typer(groups[group], name=group, rich_help_panel=heading)
             about = _paragraphs(verb.call.__doc__ or "")
-            groups[group].command(name, help=about, epilog=example, rich_help_panel=heading)(verb.call)
+            groups[group].command(name, cls=verb.kind, help=about, epilog=example, rich_help_panel=heading)(verb.call)
     return application
 
 
@@ -140,8 +147,16 @@ def main() -> None:
     if os.getpid() == 1:  # The first process of a container receives only signals that it handles.
         exit_on_signals([signal.SIGTERM], lambda number: 128 + number)
     exit_with_parent()
+    arguments = expand(sys.argv[1:])
     with whole_output():
-        app(args=expand(sys.argv[1:]), prog_name="papertape")
+        _application_for(arguments)(args=arguments, prog_name="papertape")
+
+
+def _application_for(arguments: list[str]) -> typer.Typer:
+    """Return what a command line needs: typer prepares every command that it knows, which takes a while."""
+    first = arguments[0] if arguments else ""
+    words = {verb.name.partition(" ")[0] for verbs in VERBS.values() for verb in verbs}
+    return _application(first) if first in words or first == VERSION_OPTION else app
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class PageAccess(Struct, frozen=True):
     def announcement(self, url: str) -> list[str]:
         """Return the lines that tell the person at the terminal where the page is, and how to log in there."""
         if not self.generated or self.login is None:
-            return [f"papertape: {url}"]
+            return [f"papertape: {url}" + ("" if self.reading_open else f"  (asks for the token in {TOKEN_VARIABLE})")]
         address = f"{url}{LOGIN_PATH}?{LOGIN_PARAMETER}={self.login.text}"
         return [
             f"papertape: {address}  (logs in once, within {LOGIN_MINUTES} minutes)",

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.cli.arguments import speed_of
 from papertape.cli.config.overrides import load_config_of_log
+from papertape.cli.config.places import DATA_VARIABLE, FILE_NAME
+from papertape.cli.config.sections import FeedSection
 from papertape.cli.wiring import with_files
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import UsageError
 
 if TYPE_CHECKING:
-    from papertape.cli.config.sections import Config
+    from papertape.cli.config.sections import Config, FeedKind
 
-FEED_KINDS: tuple[Literal["sim", "file", "bitget"], ...] = ("sim", "file", "bitget")
+FEED_KINDS: tuple[FeedKind, ...] = ("sim", "file", "bitget", "ccxt")
+
+NO_MARKET = f"""there is no {FILE_NAME} here, and nothing says which market to watch. Try one of these:
+  papertape demo               four strategies on a simulated market, with a page
+  papertape init               a configuration of your own in this folder; then `papertape up`
+  papertape run --feed bitget  the live market, without a key; or --feed sim --speed 60"""
 
 
 class RunOptions(Struct, frozen=True):
@@ -43,26 +50,38 @@ def config_with_options(options: RunOptions) -> Config:
     sets = [*options.sets, *([f"feed.sim.seed={options.seed}"] if options.seed is not None else [])]
     files = (options.candles, options.funding, options.open_interest, options.signals)
     config = with_files(load_config_of_log(options.config, sets), *files)
-    feed, speed = replace(config.feed, kind=_kind(options.feed, config)), speed_of(options.speed)
+    if not config.file and options.feed is None and options.speed is None and config.feed == FeedSection():
+        raise UsageError(NO_MARKET)
+    config = of_log(config, options.db)
+    feed, speed = _market_of(options.feed, config.feed), speed_of(options.speed)
     if options.signals and feed.kind != "file":
         raise UsageError(f"--signals belongs to recorded candles; the feed {feed.kind} takes signals while it runs")
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
 
 
-def _kind(name: str | None, config: Config) -> Literal["sim", "file", "bitget"]:
+def of_log(config: Config, db: Path | None) -> Config:
+    """Return the configuration for a log that an option may name: without a file, it keeps its log files right here."""
+    is_here = db is not None and not config.file and DATA_VARIABLE not in os.environ
+    return replace(config, data_folder="") if is_here else config
+
+
+def _market_of(name: str | None, feed: FeedSection) -> FeedSection:
+    """Return the market that an option names: its kind, or `ccxt:EXCHANGE`."""
     if name is None:
-        return config.feed.kind
+        return feed
+    kind_name, _, exchange = name.partition(":")
     for kind in FEED_KINDS:
-        if name == kind:
-            return kind
-    raise UsageError(f"--feed {name}: must be one of {', '.join(FEED_KINDS)}")
+        if kind_name == kind and (not exchange or kind == "ccxt"):
+            ccxt = replace(feed.ccxt, exchange=exchange) if exchange else feed.ccxt
+            return replace(feed, kind=kind, ccxt=ccxt)
+    raise UsageError(f"--feed {name}: must be one of {', '.join(FEED_KINDS)} or ccxt:EXCHANGE")
 
 
 def is_attended(config: Config) -> bool:
     """Return whether the owner is notified of this run and logs are kept: not for a market played at full speed."""
-    return config.feed.kind == BITGET or config.feed.speed > 0.0
+    return config.feed.live is not None or config.feed.speed > 0.0
 
 
 def logs_folder(config: Config) -> Path | None:
     """Return the folder of the programs' own log files; None if none are written."""
-    return config.folder / config.logs.folder if config.logs.folder and is_attended(config) else None
+    return config.data_path(config.logs.folder) if config.logs.folder and is_attended(config) else None

@@ -15,6 +15,7 @@ from papertape.cli.config.instances import strategy_loader
 from papertape.cli.config.promises import with_promises
 from papertape.cli.config.sections import (
     bitget_settings,
+    ccxt_settings,
     config_digest,
     enabled_names,
     file_settings,
@@ -22,14 +23,14 @@ from papertape.cli.config.sections import (
     sim_settings,
     strategies_of,
 )
+from papertape.cli.environment.stderr_level import is_quiet
 from papertape.cli.environment.streams import say
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files import csv_polars
 from papertape.engine.feeds.files.feed import FileFeed
 from papertape.engine.feeds.files.table_source import rebase_path
 from papertape.engine.feeds.sim.feed import SimFeed
+from papertape.engine.kernel.strategy import ignore_fact
 from papertape.engine.runner_settings import history_ms, no_runnable_strategy_text, split_by_timeframe
-from papertape.engine.startup import EngineSettings
 from papertape.events.errors import ConfigError, UsageError
 from papertape.projections.text.formats import utc
 
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
     from papertape.engine.feeds.files.columns import CandleColumns
     from papertape.engine.feeds.files.csv_reader import QuickReader
+    from papertape.engine.feeds.live.feed import LiveFeed
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.clock import Clock
     from papertape.engine.ports.feed import Feed, RefusalLog
     from papertape.engine.runner_settings import RunnerSettings
+    from papertape.engine.startup import EngineSettings
 
 REFUSALS_SHOWN_MAX = 10
 
@@ -51,7 +54,7 @@ def warn(text: str) -> None:
     """Print a warning to stderr, and to the log files if there are any."""
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").warning(text)
-    else:
+    elif not is_quiet():
         say(f"warning: {text}\n", sys.stderr)
 
 
@@ -59,21 +62,30 @@ def note(text: str) -> None:
     """Print a harmless note to stderr, and to the log files if there are any."""
     if logging.getLogger().handlers:
         logging.getLogger("papertape.engine").info(text)
-    else:
+    elif not is_quiet():
         say(f"note: {text}\n", sys.stderr)
 
 
 def make_feed(config: Config, clock: Clock) -> Feed:
     """Return the configured feed. Raise UsageError for a file feed without candles."""
-    if config.feed.kind == BITGET:
-        from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
-
-        check_address(config.feed.bitget.rest_url, "feed.bitget.rest_url", ("http://", "https://"))
-        check_address(config.feed.bitget.ws_url, "feed.bitget.ws_url", ("ws://", "wss://"))
-        return BitgetFeed(bitget_settings(config, warm_up_ms(config)), clock)
+    if config.feed.live is not None:
+        return make_live_feed(config, clock)
     if config.feed.kind == "sim":
         return SimFeed(sim_settings(config), clock)
     return file_feed(config, clock)
+
+
+def make_live_feed(config: Config, clock: Clock) -> LiveFeed:
+    """Return the configured live market; Bitget's if none is configured. Raise ConfigError or UsageError."""
+    if config.feed.kind == "ccxt":
+        from papertape.engine.feeds.ccxt.feed import CcxtFeed  # noqa: PLC0415 - ccxt is slow to import, and optional.
+
+        return CcxtFeed(ccxt_settings(config, warm_up_ms(config)), clock)
+    from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
+
+    check_address(config.feed.bitget.rest_url, "feed.bitget.rest_url", ("http://", "https://"))
+    check_address(config.feed.bitget.ws_url, "feed.bitget.ws_url", ("ws://", "wss://"))
+    return BitgetFeed(bitget_settings(config, warm_up_ms(config)), clock)
 
 
 def file_feed(config: Config, clock: Clock, quick: QuickReader = csv_polars.candles) -> FileFeed:
@@ -146,14 +158,30 @@ def make_runners(
 
 def watched_symbols(config: Config) -> tuple[str, ...]:
     """Return the configured symbols of a simulated or live market; a recorded one has those of its files."""
-    feed = config.feed
-    return () if feed.kind == "file" else feed.bitget.symbols if feed.kind == BITGET else feed.sim.symbols
+    return config.feed.symbols
+
+
+def _without_open_interest(config: Config, strategies: dict[str, Strategy]) -> dict[str, str]:
+    """Return the strategies that cannot run because the exchange publishes no open interest, with that reason."""
+    if config.feed.kind != "ccxt":
+        return {}
+    from papertape.engine.feeds.ccxt.capabilities import has_open_interest  # noqa: PLC0415 - as below.
+    from papertape.engine.feeds.ccxt.library import exchange_class  # noqa: PLC0415 - ccxt is slow to import.
+
+    name = config.feed.ccxt.exchange
+    if has_open_interest(exchange_class(name, "feed.ccxt.exchange")()):
+        return {}
+    users = [one.name for one in strategies.values() if one.hooks.on_open_interest is not ignore_fact]
+    return dict.fromkeys(users, f"it needs open interest, which {name} does not publish")
 
 
 def make_engine_settings(
     config: Config, db: Path, base_ms: int, warn: Callable[[str], None], strategies: dict[str, Strategy]
 ) -> EngineSettings:
     """Return everything that the engine needs besides its feed; `strategies` are those of the configuration."""
+    from papertape.engine.startup import EngineSettings  # noqa: PLC0415 - slow to import; the supervisor and the page run no engine.
+
+    config = replace(config, unusable={**_without_open_interest(config, strategies), **config.unusable})
     return EngineSettings(
         db=db,
         version=version("papertape"),

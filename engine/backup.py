@@ -102,14 +102,19 @@ def list_backups(folder: Path, name: str, now_ms: int | None = None) -> list[Bac
     Those that a wrong clock dated after `now_ms` come first, because their real age is unknown.
     """
     latest_ms = None if now_ms is None else now_ms + CLOCK_AHEAD_MS_MAX
-    backups = []
-    for path in folder.glob(f"*{SUFFIX}"):
-        match = _NAME.search(path.name)
-        if match is not None and path.name[: match.start()] == name:
-            with suppress(ValueError):  # The name contains no time: it is not one of our backups.
-                at = datetime.strptime(match.group(1), _STAMP).replace(tzinfo=UTC)
-                backups.append(Backup(path, int(at.timestamp() * 1_000), int(match.group(2))))
+    parsed = [parse_backup(path) for path in folder.glob(f"*{SUFFIX}")]
+    backups = [one[1] for one in parsed if one is not None and one[0] == name]
     return sorted(backups, key=lambda one: (latest_ms is None or one.at_ms <= latest_ms, one.at_ms, one.seq))
+
+
+def parse_backup(path: Path) -> tuple[str, Backup] | None:
+    """Return the name of the log of which a file is a backup, and the backup; None if its name is not that of one."""
+    match = _NAME.search(path.name)
+    if match is not None:
+        with suppress(ValueError):  # The name contains no time: it is not one of our backups.
+            at = datetime.strptime(match.group(1), _STAMP).replace(tzinfo=UTC)
+            return path.name[: match.start()], Backup(path, int(at.timestamp() * 1_000), int(match.group(2)))
+    return None
 
 
 def newest_backup(folder: Path, name: str, now_ms: int) -> Backup | None:

@@ -17,6 +17,7 @@ from papertape.engine.kernel.strategy import Strategy
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.errors import ConfigError
 from papertape.events.facts import ContractListed, Event, RunnerConfigured, StudyPromoted
+from papertape.events.names import unknown_name_text
 from papertape.events.units import TIMEFRAME_NAMES
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def split_by_timeframe(
     """
     for name in names or ():
         if name not in strategies:
-            raise ConfigError(f"strategy {name!r} is unknown; there are {', '.join(strategies)}")
+            raise ConfigError(unknown_name_text("strategy", name, strategies))
     selected = list(strategies) if names is None else list(names)
     too_fine = [name for name in selected if any(frame_ms % base_ms for frame_ms in strategies[name].series_ms)]
     if too_fine and names is not None:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 NEAR_MAX: Final = 3
 NEAR_CUTOFF: Final = 0.6
 NAMED_MAX: Final = 20
 """The most names an error lists."""
 TYPED_CHARS_MAX: Final = 40
+FILES_MAX: Final = 1_000
+"""In a larger folder no file is suggested."""
 
 
 def close_matches(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF) -> list[str]:
@@ -36,3 +39,19 @@ def unknown_name_text(what: str, typed: str, names: Iterable[str]) -> str:
         return f"there is no {what} {shown!r}; did you mean {' or '.join(near)}?"
     listed = ", ".join(known[:NAMED_MAX]) or "none"
     return f"there is no {what} {shown!r}; there are {listed}"
+
+
+def near_file_text(path: Path) -> str:
+    """Return `; did you mean demo.db?` for a file that is missing, empty if its folder has none with such a name.
+
+    What lies beside another file under its name, as `demo.db.head` does, is not meant.
+    """
+    try:
+        names = [one.name for one in path.parent.iterdir()]
+    except OSError:
+        return ""
+    if len(names) > FILES_MAX:
+        return ""
+    beside = {name for name in names if any(name.startswith((f"{one}.", f"{one}-")) for one in names)}
+    near = close_matches(path.name, sorted(set(names) - beside))
+    return f"; did you mean {near[0]}?" if near else ""

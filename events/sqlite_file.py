@@ -24,6 +24,7 @@ from papertape.events.errors import (
     LogWriteFailed,
 )
 from papertape.events.head_file import head_path, read_head
+from papertape.events.names import near_file_text
 from papertape.events.segments.catalogue import SEALED_SCHEMA_VERSION
 
 APPLICATION_ID = 0x50544150
@@ -137,9 +138,14 @@ def sync_wal(path: Path) -> None:
         raise LogError(f"{wal}: {error}") from error
 
 
+def log_missing(path: Path) -> LogMissing:
+    """Return the error that a path holds no log, with the log that was probably meant."""
+    return LogMissing(f"there is no log at {path}{': it is a folder' if path.is_dir() else near_file_text(path)}")
+
+
 def _connect_read_only(path: Path, busy_s: float = BUSY_TIMEOUT_S, query: str = "mode=ro") -> sqlite3.Connection:
     if not path.is_file():
-        raise LogMissing(f"there is no log at {path}")
+        raise log_missing(path)
     uri = f"{path.absolute().as_uri()}?{query}"
     with translate_driver_errors(path):
         connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)

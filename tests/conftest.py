@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shutil
 import time
 from pathlib import Path
 from tempfile import gettempdir
@@ -27,6 +28,9 @@ FIRST_WORKER = "gw0"
 COLLECTS_S_MAX = 120.0
 """A first worker that has not collected by then will not; the others go ahead."""
 
+HOME = Path(gettempdir()) / f"papertape-home-{os.getpid()}"
+os.environ |= {name: str(HOME / name) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+
 gc.disable()  # Nothing that is imported and collected is garbage.
 
 
@@ -45,6 +49,7 @@ def pytest_collection() -> None:
 def pytest_sessionfinish() -> None:
     """Leave nothing behind."""
     end_fork_server()
+    shutil.rmtree(HOME, ignore_errors=True)
     if WORKER == FIRST_WORKER:
         COLLECTED.unlink(missing_ok=True)
 

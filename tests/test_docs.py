@@ -30,6 +30,7 @@ UNRUN = {
         "./deploy.sh",
     ],
     "docs/quick-start.md": [
+        "uvx papertape demo",
         "make setup",
         "papertape download --symbol BTCUSDT --kind all --timeframe 5m --from 2024-01-01 --to 2025-01-01",
         "make live",
@@ -80,7 +81,7 @@ def test_every_hop_of_a_candle_is_a_function_of_its_file() -> None:
     hops = HOP.findall((REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8"))
     assert hops
     for file, functions in hops:
-        source = (REPOSITORY / file.replace("bitget/", "engine/feeds/bitget/")).read_text(encoding="utf-8")
+        source = (REPOSITORY / re.sub("^feeds/", "engine/feeds/", file)).read_text(encoding="utf-8")
         for name in re.findall(r"`([^`]+)`", functions):
             owner, _, function = name.rpartition(".")
             assert f"def {function}(" in source, f"{file} has no function {function}; correct docs/architecture.md"
@@ -112,7 +113,7 @@ def test_every_command_of_the_first_pages_runs_as_written(name: str, tmp_path: P
     for line in said["papertape sweep"].splitlines():
         if line.startswith(("✓ Enough", "✗ Enough", "✗ Costs", "    → costs of")):
             assert line.rstrip() in shown, "the page shows what the command prints"
-    assert "17,781" in said["papertape why 17781"]
+    assert "9,126" in said["papertape why 9126"]
     assert "logs in once" in said["make run"]
     compared = said.get("papertape compare data/paper.db data/backtest.db", "")
     assert (name == "README.md") == ("The same strategies made the same decisions." in compared)

@@ -9,11 +9,14 @@ lock() {
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
         --custom-compile-command "make lock" -o "$out" "$@" pyproject.toml
 }
-lock all --extra research --extra study --extra cluster --extra notebook --extra mcp --extra docs --extra dev --extra browser "$@"
+lock all --extra research --extra study --extra cluster --extra notebook --extra mcp --extra notify --extra docs --extra dev --extra browser "$@"
 lock run -c requirements/all.lock
+lock notify -c requirements/all.lock --extra notify
 lock research -c requirements/all.lock --extra research
 lock study -c requirements/all.lock --extra study --extra cluster
-lock dev -c requirements/all.lock --extra research --extra study --extra cluster --extra notebook --extra mcp --extra docs --extra dev
+lock dev -c requirements/all.lock --extra research --extra study --extra cluster --extra notebook --extra mcp --extra notify --extra docs --extra dev
+# ccxt pins what it is built on, some of it below the versions above: it has an environment of its own.
+lock exchanges --extra exchanges --extra dev "$@"
 lock bench -c requirements/research.lock --extra research --extra bench "$@"
 uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --custom-compile-command "make lock" -o requirements/clients.lock requirements/clients.in

@@ -10,16 +10,17 @@ from msgspec import Struct
 from papertape.events.errors import LogBusy, UsageError
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.breakdown import BreakdownView
-from papertape.projections.site.equity_curves import equity_curves, strategy_drawdowns
+from papertape.projections.site.equity_curves import benchmark_curve, equity_curves, strategy_drawdowns
 from papertape.projections.site.ports import ConditionsView
-from papertape.ui.overview import EquityCurvesPicture, all_curves, curve_points
+from papertape.ui.overview import EquityCurvesPicture, all_curves, curve_points, epoch_marks, shown_marks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from papertape.events.facts import RunnerConfigured
     from papertape.projections.folds.arena import ArenaRow
     from papertape.projections.folds.coverage import CoverageView, DataView
+    from papertape.projections.folds.epochs import EpochView
     from papertape.projections.folds.limits import LimitView
     from papertape.projections.folds.performance import Performance
     from papertape.projections.folds.portfolio import AccountView, PositionView
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 TRADES_SHOWN_MAX = 12
 SYMBOLS_EXPLAINED_MAX = 12
-MARKS_SHOWN_MAX = 200
 FEED_MARKS = ("outage", "start")
 CONDITIONS_S_MAX = 0.5
 """The first fold of a long log takes longer: the page then comes without conditions and asks for them again."""
@@ -46,14 +46,16 @@ class ArenaPage(Struct, frozen=True):
     rows: tuple[ArenaRow, ...]
     coverage: Mapping[str, CoverageView]
     picture: EquityCurvesPicture
+    epochs: tuple[EpochView, ...]
 
 
 async def arena(request: PageRequest) -> ArenaPage:
     """Load the arena."""
     portfolio = request.views.portfolio
     total = portfolio.equity.total().view(portfolio.view().capital_usdt)
-    rows, coverage = request.views.arena.rows(), request.views.coverage
-    return ArenaPage(rows, {row.strategy: coverage.of(row.strategy) for row in rows}, all_curves(request, total))
+    rows, coverage, epochs = request.views.arena.rows(), request.views.coverage, request.views.epochs.total()
+    by_name = {row.strategy: coverage.of(row.strategy) for row in rows}
+    return ArenaPage(rows, by_name, all_curves(request, total, epochs), epochs)
 
 
 class Parameter(Struct, frozen=True):
@@ -91,6 +93,7 @@ class StrategyPage(Struct, frozen=True):
     refusals: Mapping[str, RejectedSignal]
     names: tuple[str, ...]
     picture: EquityCurvesPicture
+    epochs: tuple[EpochView, ...]
 
 
 async def strategy(request: PageRequest) -> StrategyPage:
@@ -100,7 +103,7 @@ async def strategy(request: PageRequest) -> StrategyPage:
         raise UsageError(f"there is no strategy {name!r}; there are: {', '.join(views.runners) or 'none yet'}")
     # Await first: the views advance while other tasks run.
     conditions = await _conditions(request, views.runners[name])
-    closed, runner = views.trades.closed(name), views.runners[name]
+    closed, runner, epochs = views.trades.closed(name), views.runners[name], views.epochs.of(name)
     about = next((one for one in request.site.strategies if one.name == name), None)
     return StrategyPage(
         account=views.portfolio.account(name),
@@ -120,20 +123,26 @@ async def strategy(request: PageRequest) -> StrategyPage:
         limits=views.limits.of(name),
         refusals={symbol: refusal for (owner, symbol), refusal in views.refusals.items() if owner == name},
         names=views.strategies,
-        picture=_picture(request, name),
+        picture=_picture(request, name, epochs),
+        epochs=epochs,
     )
 
 
-def _picture(request: PageRequest, name: str) -> EquityCurvesPicture:
-    """Return the strategy's equity curve, its drawdown, and the markers that concern it."""
-    equity, marks = request.views.portfolio.equity, request.views.marks.views()
+def _picture(request: PageRequest, name: str, epochs: Sequence[EpochView]) -> EquityCurvesPicture:
+    """Return the strategy's equity curve, its drawdown, the markers that concern it, and buying and holding instead.
+
+    The latter is that of all watched symbols, so a strategy that trades only some of them has none.
+    """
+    equity, marks, held = request.views.portfolio.equity, request.views.marks.views(), request.views.buy_and_hold
     view, most = equity.view(name), curve_points(request)
+    trades_all = held.symbols <= set(request.views.runners[name].symbols)
+    points = held.points(view.capital_usdt) if trades_all else ()
     return EquityCurvesPicture(
         curves=equity_curves(equity.total().view(view.capital_usdt), [view], most)[1:],
         drawdowns=strategy_drawdowns(view, most),
-        marks=tuple(mark for mark in marks if mark.kind in FEED_MARKS or mark.subject in {name, GLOBAL_SCOPE})[
-            -MARKS_SHOWN_MAX:
-        ],
+        marks=shown_marks(mark for mark in marks if mark.kind in FEED_MARKS or mark.subject in {name, GLOBAL_SCOPE}),
+        epochs=epoch_marks(epochs),
+        benchmark=benchmark_curve(view.capital_usdt, points, most) if points else None,
     )
 
 

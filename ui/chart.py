@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from papertape.events.errors import UsageError
 from papertape.events.units import CHART_TIMEFRAMES_MS
-from papertape.projections.text.formats import decimals
+from papertape.projections.text.formats import decimals, moment_ms, utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,25 +21,45 @@ if TYPE_CHECKING:
     from papertape.ui.page_request import PageRequest
 
 TIMEFRAME_DEFAULT = "5m"
-CANDLES_SHOWN_MAX = 300
+CANDLES_SHOWN_MAX = 240
+CANDLES_FETCHED_MAX = 1_000
+"""The browser fetches candles beyond the edges of a chart in parts of this size, with readings in smaller ones."""
+CANDLES_AFTER = 120
+"""Candles that are shown behind a chosen time."""
+CANDLES_A_TRADE = 60
+"""The timeframe of a trade's chart is the first in which the trade has at most so many candles."""
 TRADES_SHOWN_MAX = 200
 TRADES_LISTED_MAX = 12
 
 
+class ChartFocus(Struct, frozen=True):
+    """What a chart shows first: a time, or a trade from its entry to its exit, `seq` of the latter; 0 for none."""
+
+    from_ms: int
+    until_ms: int
+    seq: int = 0
+
+
 class ChartPicture(Struct, frozen=True):
-    """The data of the chart. Prices have `decimals` decimal places; `resting` are the prices of orders over time."""
+    """The data of the chart. Prices have `decimals` decimal places; `resting` are the prices of orders over time.
+
+    `is_newest` says that the candles reach up to the newest one.
+    """
 
     chart: ChartView
     trades: tuple[TradeView, ...]
     positions: tuple[PositionView, ...]
     resting: tuple[RestingPrice, ...]
     decimals: int
+    is_newest: bool
+    focus: ChartFocus | None
 
 
 class ChartPage(Struct, frozen=True):
     """The context of the page. Without any candle `symbol` is empty; in `part=content` the picture is None.
 
-    `strategy` is the one whose readings are drawn, empty for none; `strategies` are those that trade the symbol.
+    `at` is the chosen time as text. `strategy` is the one whose readings are drawn, empty for none; `strategies` are
+    those that trade the symbol.
     """
 
     symbol: str
@@ -48,6 +68,7 @@ class ChartPage(Struct, frozen=True):
     timeframes: tuple[str, ...]
     strategy: str
     strategies: tuple[str, ...]
+    at: str
     picture: ChartPicture | None
     trades: tuple[TradeView, ...]
     positions: tuple[PositionView, ...]
@@ -65,11 +86,14 @@ async def chart(request: PageRequest) -> ChartPage:
         symbol = ""  # It is configured, but has no candle yet.
     if symbol and symbol not in symbols:
         raise UsageError(f"there is no symbol {symbol!r}; there are: {', '.join(symbols) or 'none yet'}")
-    timeframes = timeframes_of(request, symbol)
-    timeframe = request.parameter("tf") or (TIMEFRAME_DEFAULT if TIMEFRAME_DEFAULT in timeframes else timeframes[0])
+    timeframes, focus = timeframes_of(request, symbol), _focus(request, symbol)
+    timeframe = request.parameter("tf") or fitting_timeframe(timeframes, focus)
     if timeframe not in timeframes:
         raise UsageError(f"there is no timeframe {timeframe!r}; there are: {', '.join(timeframes)}")
-    before_ms = request.number("before_ms", 0) or None
+    asked_ms = request.number("before_ms", 0) or (
+        focus and focus.until_ms + CANDLES_AFTER * CHART_TIMEFRAMES_MS[timeframe]
+    )
+    before_ms = asked_ms if asked_ms and asked_ms <= request.views.at_ms else None
     strategy, runners = request.parameter("strategy"), views.runners
     # Await first: the views advance while other tasks run.
     wants_picture = symbol and request.part != "content"
@@ -83,10 +107,36 @@ async def chart(request: PageRequest) -> ChartPage:
         timeframes=timeframes,
         strategy=strategy,
         strategies=tuple(name for name, one in runners.items() if symbol in one.symbols or name == strategy),
-        picture=_picture(request, view, _trades_in(view, trades, before_ms), positions) if view is not None else None,
+        at=utc(focus.from_ms) if focus is not None else "",
+        picture=None
+        if view is None
+        else _picture(request, view, _trades_in(view, trades, before_ms), positions, focus),
         trades=trades[:TRADES_LISTED_MAX],
         positions=positions,
     )
+
+
+def _focus(request: PageRequest, symbol: str) -> ChartFocus | None:
+    """Return the chosen time or trade, None without one. Raise UsageError for an unknown trade and for no time."""
+    if seq := request.number("trade", 0):
+        trade = next((one for one in request.views.trades.closed(symbol=symbol) if one.seq == seq), None)
+        if trade is None:
+            raise UsageError(f"no trade on {symbol} closed at event {seq:,}")
+        return ChartFocus(trade.entry_time_ms, trade.exit_time_ms, seq)
+    text = request.parameter("at")
+    at_ms = moment_ms(text) if text else None
+    if text and at_ms is None:
+        raise UsageError(f"at={text!r} is not a time such as 2025-01-31T12:00")
+    return None if at_ms is None else ChartFocus(at_ms, at_ms)
+
+
+def fitting_timeframe(timeframes: Sequence[str], focus: ChartFocus | None) -> str:
+    """Return the default timeframe, or for a trade one in which it is short but visible."""
+    if focus is None or not focus.seq:
+        return TIMEFRAME_DEFAULT if TIMEFRAME_DEFAULT in timeframes else timeframes[0]
+    length_ms = focus.until_ms - focus.from_ms
+    fitting = (name for name in timeframes if length_ms <= CANDLES_A_TRADE * CHART_TIMEFRAMES_MS[name])
+    return next(fitting, timeframes[-1])
 
 
 def timeframes_of(request: PageRequest, symbol: str) -> tuple[str, ...]:
@@ -99,8 +149,9 @@ def timeframes_of(request: PageRequest, symbol: str) -> tuple[str, ...]:
 async def _chart(
     request: PageRequest, symbol: str, timeframe_ms: int, before_ms: int | None, strategy: str
 ) -> ChartView:
-    inspector = request.site.inspector
-    return await inspector.chart(request.seq, symbol, timeframe_ms, CANDLES_SHOWN_MAX, before_ms, strategy or None)
+    inspector, is_further = request.site.inspector, "before_ms" in request.query and not strategy
+    count = CANDLES_FETCHED_MAX if is_further else CANDLES_SHOWN_MAX
+    return await inspector.chart(request.seq, symbol, timeframe_ms, count, before_ms, strategy or None)
 
 
 def _trades_in(view: ChartView, trades: Sequence[TradeView], before_ms: int | None) -> tuple[TradeView, ...]:
@@ -113,7 +164,11 @@ def _trades_in(view: ChartView, trades: Sequence[TradeView], before_ms: int | No
 
 
 def _picture(
-    request: PageRequest, view: ChartView, trades: tuple[TradeView, ...], positions: tuple[PositionView, ...]
+    request: PageRequest,
+    view: ChartView,
+    trades: tuple[TradeView, ...],
+    positions: tuple[PositionView, ...],
+    focus: ChartFocus | None,
 ) -> ChartPicture:
     contract = request.views.contracts.by_symbol.get(view.symbol)
     places = decimals(contract.tick_numerator, contract.tick_denominator) if contract is not None else 2
@@ -121,4 +176,6 @@ def _picture(
     if view.candles:
         until_ms = view.candles[-1].open_time_ms + view.timeframe_ms
         resting = request.views.resting.of(view.symbol, view.candles[0].open_time_ms, until_ms)
-    return ChartPicture(view, trades, positions, resting, places)
+    newest_ms = request.views.freshness[view.symbol].at_ms
+    is_newest = bool(view.candles) and view.candles[-1].open_time_ms + view.timeframe_ms >= newest_ms
+    return ChartPicture(view, trades, positions, resting, places, is_newest, focus)

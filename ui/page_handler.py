@@ -81,16 +81,16 @@ class PageHandler:
             page_request = await self.page_request(request)
             return HTMLResponse(await self._render(request, page, page_request))
         except UsageError as error:
-            return await self._error_page(request, str(error), NOT_FOUND)
+            return await self.error_page(request, str(error), NOT_FOUND)
         except PapertapeError as error:
-            return await self._error_page(request, str(error), UNAVAILABLE)
+            return await self.error_page(request, str(error), UNAVAILABLE)
 
     async def _render(self, request: Request, page: PageDefinition, page_request: PageRequest) -> str:
         template, layout = _template(page, page_request.part)
         # The views advance while other tasks run: after this line none does.
         loaded = await page.load(page_request)
         context = self.context(page_request, request.scope["path"], page)
-        return render(template, {**context, **_login_state(request), "page": loaded, "layout": layout})
+        return render(template, {**context, **_login_state(request, page_request), "page": loaded, "layout": layout})
 
     def context(self, page_request: PageRequest, address: str, page: PageDefinition) -> dict[str, Any]:
         """Return the values that every template can use."""
@@ -115,16 +115,16 @@ class PageHandler:
     async def not_found(self, request: Request, _: HTTPException) -> Response:
         """Answer a browser that requests an unknown address."""
         address = request.scope["path"][:ADDRESS_CHARS_MAX]
-        return await self._error_page(request, f"There is no page at {address}.", NOT_FOUND)
+        return await self.error_page(request, f"There is no page at {address}.", NOT_FOUND)
 
-    async def _error_page(self, request: Request, text: str, status: int) -> Response:
+    async def error_page(self, request: Request, text: str, status: int) -> Response:
         """Return an error page with a link to the overview."""
         page_request = await self.newest_request()
         title = "Not found" if status == NOT_FOUND else "Reading the log" if page_request.folding else "Not available"
         page = PageDefinition("", "error", title, empty_context, moves=False)
         context = {
             **self.context(page_request, request.scope["path"], page),
-            **_login_state(request),
+            **_login_state(request, page_request),
             "text": text,
             "status": status,
             "layout": BASE,
@@ -132,10 +132,22 @@ class PageHandler:
         return HTMLResponse(render("error.html", context), status)
 
 
-def _login_state(request: Request) -> dict[str, bool]:
-    """Return whether this browser is logged in; not for parts that all browsers share."""
+def _login_state(request: Request, page_request: PageRequest) -> dict[str, object]:
+    """Return whether this browser is logged in and may act; not for parts that all browsers share."""
     gate: Gate = request.scope[SCOPE_KEY]
-    return {"logged_in": gate.is_logged_in(request)}
+    logged_in = gate.is_logged_in(request)
+    return {"logged_in": logged_in, "no_actions": _why_no_actions(page_request, logged_in=logged_in)}
+
+
+def _why_no_actions(request: PageRequest, *, logged_in: bool) -> str:
+    """Return why the page offers no commands: `past`, `finished`, `engine` or `login`; empty if it does."""
+    if not request.live:
+        return "past"
+    if not request.site.settings.commands_allowed:
+        return "finished"
+    if request.engine is None:
+        return "engine"
+    return "" if logged_in else "login"
 
 
 async def empty_context(_: PageRequest) -> Struct:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 TEMPLATES, STATIC, ASSETS = FOLDER / "templates", FOLDER / "static", FOLDER / "assets"
 _NEVER_IN_A_SCRIPT = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
-TRADES_CSV = "/api/v1/trades.csv"
+TRADES_CSV, EVENTS_CSV = "/api/v1/trades.csv", "/api/v1/events.csv"
 NEAR_PERCENT = 75.0
 _JSON = msgspec.json.Encoder()
 
@@ -56,10 +56,9 @@ def environment() -> Environment:
         "link_here": link_here,
         "link_now": link_now,
         "csv_link": csv_link,
+        "events_csv_link": events_csv_link,
         "asset": asset,
         "pairs": pairs,
-    }
-    templates.globals |= {
         "geometry": plot_geometry,
         "leverage": leverage,
         "chart_link": chart_link,
@@ -127,7 +126,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 @pass_context
 def link(context: Context, path: str, **query: object) -> str:
     """Return the address of a page, as of the same event as this page."""
-    return _address(path, {**query, **_moment(context)})
+    return _address(_base(context) + path, {**query, **_moment(context)})
 
 
 @pass_context
@@ -138,21 +137,28 @@ def link_here(context: Context, **query: object) -> str:
 
 @pass_context
 def chart_link(context: Context, symbol: str, seq: int) -> str:
-    """Return the address of a symbol's chart as of an event, or as of the page's own event."""
-    path = f"/chart/{quote(symbol, safe='')}"
-    return _address(path, {"as_of": seq, **_moment(context)})
+    """Return the address of a symbol's chart around the trade that closed at an event, with what followed."""
+    return link(context, f"/chart/{quote(symbol, safe='')}", trade=seq)
 
 
 @pass_context
 def link_now(context: Context, path: str = "") -> str:
     """Return the live address of another page, or of this one."""
-    return path or _address(context["address"], context["request"].query)
+    return _base(context) + path if path else _address(context["address"], context["request"].query)
 
 
 @pass_context
 def csv_link(context: Context) -> str:
     """Return the address of the filtered trades as a CSV file."""
-    return link_here(context, page="", sort="").replace(context["address"], TRADES_CSV, 1)
+    return link_here(context, page="", sort="").replace(context["address"], _base(context) + TRADES_CSV, 1)
+
+
+@pass_context
+def events_csv_link(context: Context) -> str:
+    """Return the address of the filtered events as a CSV file."""
+    chosen = context["request"].query
+    same = {name: chosen.get(name, "") for name in ("type", "strategy", "symbol")}
+    return link(context, EVENTS_CSV, **same, text=chosen.get("q", ""), all="true" if chosen.get("all") == "1" else "")
 
 
 def asset(path: str) -> str:
@@ -175,6 +181,12 @@ def leverage(context: Context, strategy: str) -> float | None:
 def pairs(names: Iterable[str], *, worded: bool = False) -> list[tuple[str, str]]:
     """Return the options of a selection as pairs of value and text."""
     return [(name, reason_words(name) if worded else name) for name in names]
+
+
+def _base(context: Context) -> str:
+    """Return where the pages of this log begin."""
+    base: str = context["site"].base
+    return base
 
 
 def _moment(context: Context) -> dict[str, int]:

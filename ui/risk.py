@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.events.facts import GLOBAL_SCOPE
-
 if TYPE_CHECKING:
     from papertape.projections.folds.kill_switches import TripView
     from papertape.projections.folds.limits import LimitView
@@ -24,8 +22,6 @@ class RiskPage(Struct, frozen=True):
     limits: tuple[tuple[str, tuple[LimitView, ...]], ...]
     active: tuple[TripView, ...]
     past: tuple[TripView, ...]
-    scopes: tuple[str, ...]
-    symbols: tuple[str, ...]
 
 
 async def risk(request: PageRequest) -> RiskPage:
@@ -40,6 +36,4 @@ async def risk(request: PageRequest) -> RiskPage:
         limits=tuple((scope, tuple(limits)) for scope, limits in by_scope.items()),
         active=switches.active_trips(),
         past=tuple(reversed(switches.past_trips()))[:PAST_SHOWN_MAX],
-        scopes=(GLOBAL_SCOPE, *views.strategies),
-        symbols=tuple(views.freshness),
     )

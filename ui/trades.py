@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.projections.site.trade_query import TradeFilter, TradesPage, trades_page
+from papertape.projections.site.trade_query import NEWEST, TradeFilter, TradesPage, trades_page
 
 if TYPE_CHECKING:
     from papertape.projections.folds.pending_orders import OrderView
@@ -38,7 +38,7 @@ async def trades(request: PageRequest) -> TradesView:
         reason=request.parameter("reason"),
         result=request.parameter("result"),
     )
-    order = request.parameter("sort") or "newest"
+    order = request.parameter("sort") or NEWEST
     return TradesView(
         positions=views.portfolio.positions(),
         orders=views.portfolio.orders(),

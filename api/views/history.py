@@ -29,7 +29,20 @@ ABOUT_MESSAGES = (
 Text = Annotated[str, Meta(max_length=100)]
 
 
-class EventQuery(Query, frozen=True, forbid_unknown_fields=True):
+class EventFilterQuery(Query, frozen=True, forbid_unknown_fields=True):
+    """Which events; an empty parameter does not filter.
+
+    Without a `type`, candles, funding rates, open interest and signals are omitted unless `all` is true.
+    """
+
+    type: Annotated[tuple[Text, ...], Meta(max_length=50)] = ()
+    symbol: Text = ""
+    strategy: Text = ""
+    text: Text = ""
+    all: bool = False
+
+
+class EventQuery(EventFilterQuery, frozen=True, forbid_unknown_fields=True):
     """Which events, where to start, and in which direction; an empty parameter does not filter.
 
     `after` searches forward from an event; `order=newest` searches backward from `before` (0: the newest).
@@ -39,11 +52,6 @@ class EventQuery(Query, frozen=True, forbid_unknown_fields=True):
     after: Seq = 0
     before: Seq = 0
     order: Literal["oldest", "newest"] = "oldest"
-    type: Annotated[tuple[Text, ...], Meta(max_length=50)] = ()
-    symbol: Text = ""
-    strategy: Text = ""
-    text: Text = ""
-    all: bool = False
     limit: Limit = LIMIT_DEFAULT
 
 
@@ -80,11 +88,7 @@ class StateView(Struct, frozen=True):
 
 async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
     """Return the events found; `next` continues the search even if this part had no match."""
-    unknown = [name for name in query.type if name not in TYPE_NAMES]
-    if unknown:
-        raise HTTPException(422, f"unknown event type {unknown[0]!r}; the types are {', '.join(TYPE_NAMES)}")
-    kinds = frozenset(query.type)
-    selection = EventFilter(kinds, query.symbol or None, query.strategy or None, query.all, query.text)
+    selection = selected(query)
     contracts, head, backward = context.views.contracts.by_symbol, context.as_of.seq, query.order == "newest"
     first = 1 if backward else min(query.after, head) + 1
     last = min(query.before or head + 1, head + 1) - 1 if backward else head
@@ -93,6 +97,14 @@ async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
     )
     items = tuple(event_view(one, contracts) for one in result.events)
     return EventsFound(items, _next(result, backward=backward), result.from_seq, result.to_seq)
+
+
+def selected(query: EventFilterQuery) -> EventFilter:
+    """Return the filter of a query. Raise HTTPException 422 for an unknown event type."""
+    unknown = [name for name in query.type if name not in TYPE_NAMES]
+    if unknown:
+        raise HTTPException(422, f"unknown event type {unknown[0]!r}; the types are {', '.join(TYPE_NAMES)}")
+    return EventFilter(frozenset(query.type), query.symbol or None, query.strategy or None, query.all, query.text)
 
 
 async def run_search(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:

@@ -13,6 +13,8 @@ from papertape.events.facts import RunnerConfigured
 from papertape.projections.folds.arena import ArenaRow
 from papertape.projections.folds.breakdown import BreakdownView, breakdown
 from papertape.projections.folds.coverage import CoverageView
+from papertape.projections.folds.curve import EquityPoint
+from papertape.projections.folds.epochs import EpochView
 from papertape.projections.folds.equity import EquityView
 from papertape.projections.folds.kill_switches import TripView
 from papertape.projections.folds.limits import LimitView
@@ -47,7 +49,7 @@ class DaysQuery(Query, frozen=True, forbid_unknown_fields=True):
 
 
 class RunnerDetail(Struct, frozen=True):
-    """One strategy: its account, settings, results, coverage and limits."""
+    """One strategy: its account, settings, results, coverage and limits; `epochs` has its results by configuration."""
 
     account: AccountView
     parameters: dict[str, int | float]
@@ -60,14 +62,21 @@ class RunnerDetail(Struct, frozen=True):
     limits: tuple[LimitView, ...]
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
+    epochs: tuple[EpochView, ...]
 
 
 class EquityCurvesView(Struct, frozen=True):
-    """Equity over time, of all strategies together and of each, with event markers."""
+    """Equity over time, of all strategies together and of each, with event markers.
+
+    `epochs` has the results of all strategies by configuration. `buy_and_hold` is what their capital would be worth in
+    equal parts of every watched symbol, without costs.
+    """
 
     total: TotalView
     strategies: tuple[EquityView, ...]
     marks: tuple[EquityMarker, ...]
+    epochs: tuple[EpochView, ...]
+    buy_and_hold: tuple[EquityPoint, ...]
 
 
 class RiskView(Struct, frozen=True):
@@ -106,6 +115,7 @@ async def _runner(context: ViewContext, query: StrategyQuery) -> RunnerDetail:
         limits=views.limits.of(name),
         positions=views.portfolio.positions(name),
         orders=tuple(order for order in views.portfolio.orders() if order.strategy == name),
+        epochs=views.epochs.of(name),
     )
 
 
@@ -132,7 +142,13 @@ async def _equity(context: ViewContext, query: OptionalStrategyQuery) -> EquityC
     portfolio = views.portfolio
     capital = sum(account.capital_usdt for account in portfolio.accounts())
     strategies = tuple(view for view in portfolio.equity.views() if name in ("", view.strategy))
-    return EquityCurvesView(portfolio.equity.total().view(capital), strategies, views.marks.views())
+    return EquityCurvesView(
+        portfolio.equity.total().view(capital),
+        strategies,
+        views.marks.views(),
+        views.epochs.total(),
+        views.buy_and_hold.points(capital),
+    )
 
 
 async def _risk(context: ViewContext, _: Query) -> RiskView:

@@ -252,7 +252,9 @@ def fork(
 
 
 def strategies(
-    name: Annotated[str | None, typer.Argument(help="The strategy to show (default: list all).")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[STRATEGY]", help="The strategy to show (default: list all).")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -297,6 +299,23 @@ def config_check(
     show_config(file, as_json=as_json)
 
 
+def config_show(
+    file: Annotated[
+        Path | None, typer.Argument(help="The configuration file (default: ./papertape.toml, or the defaults).")
+    ] = None,
+    changed: Annotated[bool, typer.Option("--changed", help="Only the keys that differ from their defaults.")] = False,
+    sets: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the effective configuration, with the source of each value: default, file, environment or option.
+
+    What is printed is a configuration file again. Secrets are never shown, only where they come from.
+    """
+    from papertape.cli.render.config import show_settings
+
+    show_settings(file, sets or [], only_changed=changed, as_json=as_json)
+
+
 def doctor(
     db: DbOption = None,
     full: Annotated[
@@ -304,6 +323,9 @@ def doctor(
     ] = False,
     exchange: Annotated[
         bool, typer.Option("--exchange", help="Check the exchange even if the configured feed is not live.")
+    ] = False,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Send a test message to every channel of PAPERTAPE_NOTIFY_URLS.")
     ] = False,
     sets: SetOption = None,
     config: ConfigOption = None,
@@ -315,5 +337,5 @@ def doctor(
     """
     from papertape.cli.offline.doctor import show_findings
 
-    if not show_findings(db, config, sets or [], exchange=exchange, full=full, as_json=as_json):
+    if not show_findings(db, config, sets or [], exchange=exchange, notify=notify, full=full, as_json=as_json):
         raise typer.Exit(1)

@@ -46,7 +46,14 @@ def sweep(
     draw: Annotated[
         int | None, typer.Option(metavar="N", help="Draw this many sets, spread evenly, instead of all of them.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="The seed of the draw.")] = 0,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The seed of the draw (default: 0).")] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Take the space from [study] in this file (default: that of the configuration).",
+        ),
+    ] = None,
     candles: Candles = None,
     funding: Funding = None,
     open_interest: OpenInterest = None,
@@ -75,14 +82,14 @@ def sweep(
     """
     from papertape.cli.studies.market import MarketOptions
     from papertape.cli.studies.session import RunningOptions
+    from papertape.cli.studies.space_file import TypedSpace
     from papertape.cli.studies.sweep import SweepOptions
     from papertape.cli.studies.sweep import sweep as run
-    from papertape.studies.space import SpaceRequest
 
     files = (candles or [], funding or [], open_interest or [], signals or [])
     market = MarketOptions(config, *files, strategy, sets or [], start, end, engine, log, tuple(symbol or ()))
-    space = SpaceRequest(tuple(vary or ()), tuple(link or ()), tuple(where or ()), draw, seed)
-    run(SweepOptions(market, space, study, RunningOptions(jobs, scheduler, as_json)))
+    typed = TypedSpace(tuple(vary or ()), tuple(link or ()), tuple(where or ()), draw, seed, space)
+    run(SweepOptions(market, typed, study, RunningOptions(jobs, scheduler, as_json)))
 
 
 def walkforward(

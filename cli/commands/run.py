@@ -30,7 +30,9 @@ Signals = Annotated[
 ]
 Feed = Annotated[
     str | None,
-    typer.Option(metavar="sim|file|bitget", help="A simulated, recorded or live market (default: feed.kind)."),
+    typer.Option(
+        metavar="sim|file|bitget|ccxt:EXCHANGE", help="A simulated, recorded or live market (default: feed.kind)."
+    ),
 ]
 Speed = Annotated[
     str | None,

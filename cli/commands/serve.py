@@ -4,16 +4,26 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from papertape.cli.commands.options import CompareOption, ConfigOption, DbOption, HostOption, PortOption, SetOption
+from papertape.cli.commands.options import CompareOption, ConfigOption, HostOption, PortOption, SetOption
 from papertape.events.errors import UsageError
+
+DbsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--db",
+        metavar="FILE",
+        help="The log file (default: engine.db of the configuration). Repeat it to see several engines in one view.",
+    ),
+]
 
 
 def ui(
-    db: DbOption = None,
+    db: DbsOption = None,
     host: HostOption = None,
     port: PortOption = None,
     compare: CompareOption = None,
@@ -26,7 +36,7 @@ def ui(
     """
     from papertape.cli.service.page import show
 
-    show(db, config, sets or [], host, port, compare)
+    show(db or [], config, sets or [], host, port, compare)
 
 
 def token() -> None:

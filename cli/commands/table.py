@@ -12,6 +12,7 @@ from papertape.cli.commands.inspect import (
     check,
     compare,
     config_check,
+    config_show,
     decide_diff,
     doctor,
     fork,
@@ -36,7 +37,9 @@ from papertape.cli.commands.research import (
 )
 from papertape.cli.commands.run import backtest, replay, run, up, verify
 from papertape.cli.commands.serve import mcp, token, ui
+from papertape.cli.commands.start import demo, init
 from papertape.cli.commands.twins import bitget, telegram
+from papertape.cli.commands.variables import LongCommand, VariableCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,15 +51,20 @@ class Verb(NamedTuple):
     name: str
     call: Callable[..., None]
     example: str
+    kind: type[VariableCommand] = VariableCommand
 
 
 VERBS: dict[str, tuple[Verb, ...]] = {
+    "Begin": (
+        Verb("demo", demo, "papertape demo", LongCommand),
+        Verb("init", init, "papertape init my_tape"),
+    ),
     "Run and prove": (
-        Verb("run", run, "papertape run --feed sim --speed 600 --db data/demo.db"),
-        Verb("up", up, "papertape up --config demo.toml"),
-        Verb("backtest", backtest, "papertape backtest --candles BTCUSDT=btc.csv.gz --strategy momentum"),
+        Verb("run", run, "papertape run --feed sim --speed 600 --db data/demo.db", LongCommand),
+        Verb("up", up, "papertape up --config demo.toml", LongCommand),
+        Verb("backtest", backtest, "papertape backtest --candles BTCUSDT=btc.csv.gz --strategy momentum", LongCommand),
         Verb("replay", replay, "papertape replay --at 2025-01-03T12:00"),
-        Verb("verify", verify, "papertape verify --db data/demo.db"),
+        Verb("verify", verify, "papertape verify --db data/demo.db", LongCommand),
     ),
     "Research": (
         Verb("sample", sample, "papertape sample market"),
@@ -64,8 +72,14 @@ VERBS: dict[str, tuple[Verb, ...]] = {
             "sweep",
             sweep,
             "papertape sweep --strategy momentum --candles BTCUSDT=btc.csv.gz --vary sl_percent=0.2:1.2:0.1",
+            LongCommand,
         ),
-        Verb("walkforward", walkforward, "papertape walkforward momentum-btc --train 90d --test 30d --embargo 1d"),
+        Verb(
+            "walkforward",
+            walkforward,
+            "papertape walkforward momentum-btc --train 90d --test 30d --embargo 1d",
+            LongCommand,
+        ),
         Verb("study list", study_list, "papertape study list"),
         Verb("study show", study_show, "papertape study show momentum-btc"),
         Verb("study verify", study_verify, "papertape study verify momentum-btc"),
@@ -96,7 +110,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("fork", fork, "papertape fork data/demo.db --at 2025-01-03 --set risk.leverage=2"),
     ),
     "Show it on a page": (
-        Verb("ui", ui, "papertape ui --db data/demo.db"),
+        Verb("ui", ui, "papertape ui --db data/demo.db", LongCommand),
         Verb("token", token, "PAPERTAPE_TOKEN=$(papertape token) papertape ui --host 0.0.0.0"),
         Verb("mcp", mcp, "papertape mcp --url http://127.0.0.1:8700"),
     ),
@@ -111,21 +125,24 @@ VERBS: dict[str, tuple[Verb, ...]] = {
         Verb("refold", refold, "papertape refold --db copy.backup --expect 0f343b0931126a20f133d67c2b018a3b"),
     ),
     "Exchanges": (
-        Verb("download", download, "papertape download --symbol BTCUSDT --from 2025-01-01 --to 2025-02-01"),
-        Verb("twin bitget", bitget, "papertape twin bitget --port 8701 --speed 60"),
-        Verb("twin telegram", telegram, "papertape twin telegram --port 8702"),
+        Verb(
+            "download", download, "papertape download --symbol BTCUSDT --from 2025-01-01 --to 2025-02-01", LongCommand
+        ),
+        Verb("twin bitget", bitget, "papertape twin bitget --port 8701 --speed 60", LongCommand),
+        Verb("twin telegram", telegram, "papertape twin telegram --port 8702", LongCommand),
     ),
     "This installation": (
         Verb("strategies", strategies, "papertape strategies momentum"),
         Verb("check", check, "papertape check my_strategies/three_down.py"),
         Verb("config check", config_check, "papertape config check papertape.toml"),
+        Verb("config show", config_show, "papertape config show --changed"),
         Verb("doctor", doctor, "papertape doctor --full"),
     ),
 }
 """The commands by heading. The first of two words names a group."""
 GROUPS = {
     "twin": "Serve a local stand-in for Bitget or Telegram.",
-    "config": "Check the configuration.",
+    "config": "Check and show the configuration.",
     "study": "Show, check, export or delete what a sweep has found.",
 }
 """The help of each group."""

@@ -24,6 +24,8 @@ RELOADABLE: Final = (
     ("feed", "sim", "symbols"),
     ("feed", "bitget", "symbols"),
     ("feed", "bitget", "warm_up_days"),
+    ("feed", "ccxt", "symbols"),
+    ("feed", "ccxt", "warm_up_days"),
 )
 """The sections and keys that a running engine adopts; every other change needs a restart."""
 
@@ -58,7 +60,7 @@ class Difference(Struct, frozen=True):
 def differences(before: Config, after: Config, strategies: Mapping[str, Strategy]) -> list[Difference]:
     """Return every key that differs, sections in their order. A key that one of them omits has its default there.
 
-    What a study promises is left out: it follows from the study's digest and is a long text.
+    What a study promises is left out: it follows from the study's digest and is a long text. So is what a sweep tries.
     """
     old, new = dict(_leaves(tree_of(before))), dict(_leaves(tree_of(after)))
     found = []
@@ -67,7 +69,7 @@ def differences(before: Config, after: Config, strategies: Mapping[str, Strategy
             leaves[path] if path in leaves else _default(path, config, strategies)
             for leaves, config in ((old, before), (new, after))
         ]
-        if pair[0] != pair[1] and not (path[0] == "strategies" and path[-1] == "promise"):
+        if pair[0] != pair[1] and path[0] != "study" and path[-1] != "promise":
             found.append(Difference(path, *pair))
     return found
 

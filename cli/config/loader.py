@@ -12,33 +12,33 @@ from msgspec.structs import replace
 
 from papertape.api.settings import WebSettings
 from papertape.cli.config.instances import faulty_instances, strategy_sections, with_sections
+from papertape.cli.config.live_sections import SYMBOL_PATTERN, BitgetSection, CcxtSection
+from papertape.cli.config.log_sections import LevelsSection, LogsSection
 from papertape.cli.config.promises import promise_problems
 from papertape.cli.config.schema import ConfigKey, ConfigTable, table_of, value_text
 from papertape.cli.config.sections import (
     ALL_STRATEGIES,
-    SYMBOL_PATTERN,
     BackupSection,
-    BitgetSection,
     Config,
     EngineSection,
     FeedSection,
     FileSection,
-    LevelsSection,
-    LogsSection,
     SimSection,
     StrategiesSection,
     StrategySection,
     TelegramSection,
 )
+from papertape.cli.config.study_section import StudySection
 from papertape.cli.config.toml_lines import TomlLocations, locate_keys
 from papertape.cli.config.unusable import faults_of, take_strategy_problems
 from papertape.cli.config.validation import ConfigProblem, error_of, moment_ms, unknown_key_text, validate_value
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.table_source import table_source
+from papertape.engine.feeds.live.exchange import DEFAULT_SYMBOLS
 from papertape.engine.feeds.sim.script import OUTAGE_EVERY_HOURS_MIN
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.strategy_registry import load_all_strategies
 from papertape.events.errors import ConfigError, MarketDataError
+from papertape.events.names import near_file_text
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
 
@@ -55,12 +55,15 @@ _OF = ConfigKey("text", "", may_be_empty=False, meaning="the strategy whose file
 _REFERENCE = ConfigKey("text", "", may_be_empty=False, meaning="another symbol that it looks at")
 _STUDY = ConfigKey("text", "", meaning="the digest of the study that it follows; written by `papertape promote`")
 _PROMISE = ConfigKey("text", "", meaning="what the study promises; written by `papertape promote`")
+_VALUES = ConfigKey("text", "", may_be_empty=False, meaning="the values of this parameter, as --vary takes them")
 _SYMBOLS = ConfigKey("list", (), pattern=SYMBOL_PATTERN, meaning="trade only these symbols; empty: all")
 
 
 def schema(strategies: Mapping[str, Strategy]) -> ConfigTable:
     """Return the table of everything that a configuration may contain, with these strategies."""
-    markets: dict[str, type[msgspec.Struct]] = {"sim": SimSection, "file": FileSection, "bitget": BitgetSection}
+    markets: dict[str, type[msgspec.Struct]] = {
+        "sim": SimSection, "file": FileSection, "bitget": BitgetSection, "ccxt": CcxtSection
+    }  # fmt: skip
     feed = table_of_sections(FeedSection, **{name: table_of(kind) for name, kind in markets.items()})
     named = table_of_sections(StrategiesSection, **{name: _strategy_table(one) for name, one in strategies.items()})
     return ConfigTable(
@@ -78,6 +81,7 @@ def schema(strategies: Mapping[str, Strategy]) -> ConfigTable:
             "web": table_of(WebSettings),
             "watchdog": table_of(WatchdogSettings),
             "logs": table_of_sections(LogsSection, levels=table_of(LevelsSection)),
+            "study": table_of_sections(StudySection, space=ConfigTable({}, "parameter", rest=_VALUES)),
         },
         "section",
     )
@@ -135,7 +139,7 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"{path}: this configuration file does not exist") from None
+        raise ConfigError(f"{path}: this configuration file does not exist{near_file_text(path)}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > FILE_BYTES_MAX:
@@ -253,7 +257,7 @@ def _watched(feed: Tree) -> list[str]:
     """Return the symbols of the configured market."""
     kind = feed.get("kind", "sim")
     if kind != "file":
-        defaults = BitgetSection().symbols if kind == BITGET else SimSection().symbols
+        defaults = SimSection().symbols if kind == "sim" else DEFAULT_SYMBOLS
         return list(feed.get(kind, {}).get("symbols", defaults))
     return list(dict.fromkeys(table_source(one).symbol for one in feed.get("file", {}).get("candles", ())))
 

@@ -5,7 +5,8 @@ Loading, `--set`, the help on strategies, the reference and the tests of the exa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,7 @@ from papertape.events.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TABLES_KEPT_MAX: Final = 256
 Kind = Literal["whole number", "number", "text", "choice", "list", "moment"]
 PLURAL: dict[Kind, str] = {
     "whole number": "a whole number",
@@ -41,6 +43,7 @@ class ConfigKey(Struct, frozen=True):
     items_max: int | None = None
     unit: str = ""
     meaning: str = ""
+    is_secret: bool = False
 
 
 class ConfigTable(Struct, frozen=True):
@@ -58,6 +61,7 @@ class ConfigTable(Struct, frozen=True):
 Node = ConfigKey | ConfigTable
 
 
+@lru_cache(maxsize=TABLES_KEPT_MAX)
 def table_of(kind: type[Struct], noun: str = "key") -> ConfigTable:
     """Return the table that a Struct describes. Raise ConfigError for a field whose type no key has."""
     fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
@@ -70,7 +74,12 @@ def _key(kind: type[Struct], field: msgspec.inspect.Field) -> ConfigKey:
     if isinstance(info, msgspec.inspect.Metadata):
         extra, meaning = info.extra or {}, (info.extra_json_schema or {}).get("description", "")
         info = info.type
-    common = {"default": field.default, "unit": extra.get("unit", ""), "meaning": meaning}
+    common = {
+        "default": field.default,
+        "unit": extra.get("unit", ""),
+        "meaning": meaning,
+        "is_secret": bool(extra.get("secret")),
+    }
     match info:
         case msgspec.inspect.IntType():
             return ConfigKey("whole number", **_bounds(info), **common)

@@ -14,11 +14,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from papertape.api.settings import WebSettings
+from papertape.cli.config.live_sections import BitgetSection, CcxtSection, Symbol, common_settings
+from papertape.cli.config.log_sections import LogsSection
+from papertape.cli.config.study_section import StudySection
 from papertape.cli.config.validation import moment_ms
-from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS, REST_URL, WS_URL, BitgetSettings
-from papertape.engine.feeds.files import symbol_names
+from papertape.engine.feeds.bitget.settings import REST_URL, BitgetSettings
+from papertape.engine.feeds.ccxt.settings import CcxtSettings
 from papertape.engine.feeds.files.feed import FileSettings
 from papertape.engine.feeds.files.table_source import rebase_path
+from papertape.engine.feeds.live.exchange import LiveSettings
 from papertape.engine.feeds.sim.market import KNOWN, OUTAGE_EVERY_HOURS
 from papertape.engine.feeds.sim.script import (
     OUTAGE_EVERY_HOURS_MAX,
@@ -33,21 +37,19 @@ from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_all_strategies, with_instances
 from papertape.events.errors import ConfigError
 from papertape.events.text import repair_texts
-from papertape.events.units import DAY_MS, MINUTE_MS, TIMEFRAMES_MS
+from papertape.events.units import TIMEFRAMES_MS
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
 
-FILE_NAME = "papertape.toml"
+DATA = "data"
+"""The folder whose place a data folder takes."""
 ALL_STRATEGIES = "all"
-WAIT_SHARE = 0.8
-"""Complete symbols wait for incomplete ones during this share of the time in which a candle is on time."""
 DAYS_MAX = 36_500
 SEED_MAX = 2**32 - 1
 FEED_SPEED_MAX = 1_000_000.0
 FILES_MAX = 10_000
 
-SYMBOL_PATTERN = rf"^{symbol_names.SYMBOL_PATTERN}$"
-Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
+FeedKind = Literal["sim", "file", "bitget", "ccxt"]
 
 
 class EngineSection(Struct, frozen=True):
@@ -102,64 +104,10 @@ class FileSection(Struct, frozen=True):
     ] = "auto"
 
 
-class BitgetSection(Struct, frozen=True):
-    """The live market of Bitget's USDT-margined perpetuals. It needs no key."""
-
-    symbols: Annotated[
-        tuple[Symbol, ...], Meta(min_length=1, max_length=500, description="the symbols, in this order")
-    ] = DEFAULT_SYMBOLS
-    timeframe: Annotated[Literal["1m", "5m", "15m", "1h"], Meta(description="timeframe of the recorded candles")] = "1m"
-    rest_url: Annotated[str, Meta(min_length=1, description="address of the REST API")] = REST_URL
-    ws_url: Annotated[str, Meta(min_length=1, description="address of the public WebSocket")] = WS_URL
-    warm_up_days: Annotated[
-        float,
-        Meta(
-            ge=0.0,
-            le=60.0,
-            description="history before the first start; 0: as much as the strategies need",
-            extra={"unit": "days"},
-        ),
-    ] = 0.0
-    catch_up_days_max: Annotated[
-        float,
-        Meta(
-            gt=0.0, le=90.0, description="the longest absence whose candles are fetched later", extra={"unit": "days"}
-        ),
-    ] = 30.0
-    requests_per_s: Annotated[
-        float, Meta(ge=0.2, le=20.0, description="REST requests per second; Bitget allows 20", extra={"unit": "1/s"})
-    ] = 10.0
-    request_timeout_s: Annotated[
-        float, Meta(ge=1.0, le=60.0, description="the longest wait for an answer", extra={"unit": "s"})
-    ] = 10.0
-    symbols_a_connection: Annotated[
-        int, Meta(ge=1, le=90, description="symbols per connection, with two channels each")
-    ] = 24
-    settle_s: Annotated[
-        float, Meta(ge=0.0, le=10.0, description="the wait for corrections of a closed candle", extra={"unit": "s"})
-    ] = 2.0
-    grace_s: Annotated[
-        float,
-        Meta(ge=0.0, le=20.0, description="the wait before an unfinished candle is requested", extra={"unit": "s"}),
-    ] = 3.0
-    on_time_s: Annotated[
-        float, Meta(ge=5.0, le=55.0, description="a candle that arrives later opens no position", extra={"unit": "s"})
-    ] = 30.0
-    declare_s: Annotated[
-        float, Meta(ge=20.0, le=120.0, description="a candle missing for longer is declared a gap", extra={"unit": "s"})
-    ] = 90.0
-    silence_s: Annotated[
-        float, Meta(ge=10.0, le=60.0, description="a connection silent for longer is renewed", extra={"unit": "s"})
-    ] = 45.0
-    rotate_hours: Annotated[
-        float, Meta(ge=0.1, le=23.9, description="a connection is replaced after this time", extra={"unit": "h"})
-    ] = 23.0
-
-
 class FeedSection(Struct, frozen=True):
     """The watched market and its speed."""
 
-    kind: Annotated[Literal["sim", "file", "bitget"], Meta(description="simulated, recorded or live market")] = "sim"
+    kind: Annotated[FeedKind, Meta(description="simulated, recorded or live market")] = "sim"
     speed: Annotated[
         float,
         Meta(
@@ -172,6 +120,17 @@ class FeedSection(Struct, frozen=True):
     sim: SimSection = SimSection()
     file: FileSection = FileSection()
     bitget: BitgetSection = BitgetSection()
+    ccxt: CcxtSection = CcxtSection()
+
+    @property
+    def live(self) -> BitgetSection | CcxtSection | None:
+        """The section of the live market, None for a simulated or recorded one."""
+        return self.bitget if self.kind == "bitget" else self.ccxt if self.kind == "ccxt" else None
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The configured symbols of a simulated or live market; a recorded one has those of its files."""
+        return self.live.symbols if self.live is not None else self.sim.symbols if self.kind == "sim" else ()
 
 
 class TelegramSection(Struct, frozen=True):
@@ -180,7 +139,10 @@ class TelegramSection(Struct, frozen=True):
     api_url: Annotated[str, Meta(min_length=1, description="address of the Bot API")] = "https://api.telegram.org"
     dead_mans_switch_url: Annotated[
         str,
-        Meta(description="requested with every heartbeat, so that an outside service notices a failure; empty: none"),
+        Meta(
+            description="requested with every heartbeat, so that an outside service notices a failure; empty: none",
+            extra={"secret": True},
+        ),
     ] = ""
 
 
@@ -194,38 +156,6 @@ class BackupSection(Struct, frozen=True):
     keep: Annotated[
         int, Meta(ge=1, le=1_000, description="how many of the newest to keep", extra={"unit": "backups"})
     ] = 7
-
-
-Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the lowest level that is written")]
-
-
-class LevelsSection(Struct, frozen=True):
-    """The level of each module in the log files. `events` writes every notable event in words, with its seq."""
-
-    engine: Level = "info"
-    feed: Level = "info"
-    chat: Level = "info"
-    page: Level = "info"
-    keeper: Level = "info"
-    events: Level = "info"
-
-
-class LogsSection(Struct, frozen=True):
-    """The programs' own log files, beside the events: their format, folder, size and levels."""
-
-    format: Annotated[
-        Literal["text", "json"], Meta(description="lines on stderr: readable text, or one JSON object each")
-    ] = "text"
-    folder: Annotated[
-        str, Meta(description="the folder of rotating files, relative to this file's folder; empty: no files")
-    ] = "logs"
-    file_bytes_max: Annotated[
-        int, Meta(ge=10_000, le=1 << 30, description="the size at which a file is rotated", extra={"unit": "bytes"})
-    ] = 10_000_000
-    files_kept: Annotated[
-        int, Meta(ge=1, le=100, description="how many rotated files to keep", extra={"unit": "files"})
-    ] = 5
-    levels: LevelsSection = LevelsSection()
 
 
 class StrategySection(Struct, frozen=True):
@@ -258,7 +188,8 @@ class StrategiesSection(Struct, frozen=True):
 class Config(Struct, frozen=True):
     """Everything that the owner decides. `file` is the file it was read from, empty for the defaults.
 
-    `unusable` names the strategies that cannot run, each with the reason in one line.
+    `unusable` names the strategies that cannot run, each with the reason in one line. `data_folder` takes the place of
+    the folder `data`; empty: the log is where `engine.db` says, relative to the file.
     """
 
     engine: EngineSection = EngineSection()
@@ -272,8 +203,10 @@ class Config(Struct, frozen=True):
     backup: BackupSection = BackupSection()
     logs: LogsSection = LogsSection()
     web: WebSettings = WebSettings()
+    study: StudySection = StudySection()
     file: str = ""
     unusable: dict[str, str] = {}
+    data_folder: str = ""
 
     @property
     def folder(self) -> Path:
@@ -283,7 +216,14 @@ class Config(Struct, frozen=True):
     @property
     def database(self) -> Path:
         """The log file."""
-        return self.folder / self.engine.db
+        return self.data_path(self.engine.db)
+
+    def data_path(self, written: str) -> Path:
+        """Return the place of something that is written: in the data folder, or else relative to the file."""
+        path = Path(written)
+        if not self.data_folder or path.is_absolute():
+            return self.folder / path
+        return Path(self.data_folder, *path.parts[path.parts[0] == DATA and len(path.parts) > 1 :])
 
     @property
     def strategy_folders(self) -> list[Path]:
@@ -362,29 +302,25 @@ def file_settings(config: Config) -> FileSettings:
 
 
 def bitget_settings(config: Config, warm_up_ms: int = 0) -> BitgetSettings:
-    """Return the settings of the live feed; `warm_up_ms` applies if the configuration leaves it to the strategies."""
+    """Return the settings of Bitget's feed; `warm_up_ms` applies if the configuration leaves it to the strategies."""
     bitget = config.feed.bitget
-    days_ms = int(bitget.warm_up_days * DAY_MS)
-    return BitgetSettings(
-        symbols=bitget.symbols,
-        timeframe_ms=TIMEFRAMES_MS.get(bitget.timeframe, MINUTE_MS),
-        rest_url=bitget.rest_url,
-        ws_url=bitget.ws_url,
-        groups=config.groups,
-        speed=config.feed.speed or 1.0,
-        warm_up_ms=days_ms or warm_up_ms,
-        catch_up_ms_max=int(bitget.catch_up_days_max * DAY_MS),
-        requests_per_s=bitget.requests_per_s,
-        request_timeout_s=bitget.request_timeout_s,
-        symbols_a_connection=bitget.symbols_a_connection,
-        settle_s=bitget.settle_s,
-        grace_s=bitget.grace_s,
-        on_time_s=bitget.on_time_s,
-        wait_s=bitget.on_time_s * WAIT_SHARE,
-        declare_s=bitget.declare_s,
-        silence_s=bitget.silence_s,
-        rotate_s=bitget.rotate_hours * 3_600.0,
-    )
+    speed = 1.0 if bitget.rest_url == REST_URL else config.feed.speed or 1.0
+    common = common_settings(bitget, config.groups, speed, warm_up_ms)
+    return BitgetSettings(**common, rest_url=bitget.rest_url, ws_url=bitget.ws_url)
+
+
+def ccxt_settings(config: Config, warm_up_ms: int = 0) -> CcxtSettings:
+    """Return the settings of another exchange's feed; `warm_up_ms` as above."""
+    ccxt = config.feed.ccxt
+    speed = 1.0 if not ccxt.rest_url else config.feed.speed or 1.0
+    common = common_settings(ccxt, config.groups, speed, warm_up_ms)
+    return CcxtSettings(**common, exchange=ccxt.exchange, rest_url=ccxt.rest_url, ws_url=ccxt.ws_url)
+
+
+def live_settings(config: Config, warm_up_ms: int = 0) -> LiveSettings:
+    """Return the settings of the configured live market, or of Bitget's if none is configured."""
+    settings = ccxt_settings if config.feed.kind == "ccxt" else bitget_settings
+    return settings(config, warm_up_ms)
 
 
 def _resolved(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
@@ -393,8 +329,8 @@ def _resolved(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def config_digest(config: Config) -> str:
-    """Return a digest of the configuration's values, whichever file they came from."""
+    """Return a digest of what an engine runs under, wherever the values came from."""
     plain = repair_texts(msgspec.to_builtins(msgspec.structs.replace(config, file="")))
-    del plain["unusable"]
+    del plain["unusable"], plain["data_folder"], plain["study"], plain["logs"]["stderr"]
     content = msgspec.json.encode(plain, order="sorted")
     return hashlib.blake2b(content, digest_size=16).hexdigest()

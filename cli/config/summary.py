@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from papertape.cli.config.sections import enabled_names, file_settings, strategies_of
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.runner_settings import late_references
 from papertape.projections.text.formats import money
 
@@ -51,9 +50,10 @@ def _market(config: Config) -> str:
     pace = f"at {feed.speed:g} times real time" if feed.speed else "as fast as possible"
     if feed.kind == "file":
         return f"{len(feed.file.candles):,} candle files, {pace}"
-    if feed.kind == BITGET:
-        bitget = feed.bitget
-        return f"Bitget live, {', '.join(bitget.symbols)}, {bitget.timeframe} candles, {bitget.rest_url}"
+    if feed.live is not None:
+        name = "Bitget" if feed.kind == "bitget" else f"{feed.ccxt.exchange} through ccxt"
+        url = f", {feed.live.rest_url}" if feed.live.rest_url else ""
+        return f"{name} live, {', '.join(feed.live.symbols)}, {feed.live.timeframe} candles{url}"
     length = f"{feed.sim.days:,} days" if feed.sim.days else "without end"
     return f"simulated, seed {feed.sim.seed}, {', '.join(feed.sim.symbols)} from {feed.sim.start} {length}, {pace}"
 
@@ -92,7 +92,7 @@ def configured_symbols(config: Config) -> tuple[str, ...]:
     """Return the symbols of the configured market in their order; those of a recorded one by its files of candles."""
     feed = config.feed
     if feed.kind != "file":
-        return feed.bitget.symbols if feed.kind == BITGET else feed.sim.symbols
+        return feed.symbols
     from papertape.engine.feeds.files.table_source import table_source  # noqa: PLC0415 - recorded markets only.
 
     return tuple(dict.fromkeys(table_source(one).symbol for one in feed.file.candles))

@@ -11,8 +11,9 @@ from papertape.api.token import SIGNAL_TOKEN_VARIABLE as SIGNAL_TOKEN
 from papertape.api.token import TOKEN_VARIABLE as WEB_TOKEN
 from papertape.api.token import Token
 from papertape.cli.page_token import resolve_signal_token
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.events.errors import ConfigError
+from papertape.projections.notify.addresses import VARIABLE as NOTIFY_URLS
+from papertape.projections.notify.addresses import read_addresses
 from papertape.projections.telegram.secret import CHAT_VARIABLE as TELEGRAM_CHAT
 from papertape.projections.telegram.secret import FILE_SUFFIX, read_access, secret, variables_of
 from papertape.projections.telegram.secret import TOKEN_VARIABLE as TELEGRAM_TOKEN
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 NO_PROXY: Final = "no_proxy"
 CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-SECRETS: Final = (TELEGRAM_TOKEN, TELEGRAM_CHAT, WEB_TOKEN, SIGNAL_TOKEN)
+SECRETS: Final = (TELEGRAM_TOKEN, TELEGRAM_CHAT, WEB_TOKEN, SIGNAL_TOKEN, NOTIFY_URLS)
 PORT_MAX: Final = 65_535
 
 
@@ -48,6 +49,7 @@ def variable_problems(config: Config, environment: Mapping[str, str]) -> Iterato
         lambda: heartbeat_s(config.watchdog, variables),
         lambda: _web_token(variables),
         lambda: resolve_signal_token(variables),
+        lambda: read_addresses(variables),
     )
     for check in checks:
         try:
@@ -55,7 +57,7 @@ def variable_problems(config: Config, environment: Mapping[str, str]) -> Iterato
         except ConfigError as error:
             yield str(error)
     telegram = variables.get(TELEGRAM_TOKEN) or variables.get(TELEGRAM_TOKEN + FILE_SUFFIX)
-    if telegram or config.feed.kind == BITGET or config.telegram.dead_mans_switch_url:
+    if telegram or config.feed.live is not None or config.telegram.dead_mans_switch_url:
         yield from network_problems(environment)
 
 

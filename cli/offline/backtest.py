@@ -257,7 +257,10 @@ def _strategy(runner: Runner, course: EquitySummary, equities: Sequence[float], 
 
 def _write(result: Backtest, path: Path, config: Config) -> None:
     """Write the run as a log that every other command can open."""
-    from papertape.cli.offline.backtest_log import write_log  # noqa: PLC0415 - rarely needed.
+    from papertape.cli.library.log_header import note_result  # noqa: PLC0415 - rarely needed.
+    from papertape.cli.offline.backtest_log import write_log  # noqa: PLC0415 - likewise.
 
+    capital_usdt = sum(runner.rules.capital_usdt for runner in result.world.runners)
     with progress_bar("writing the log", result.facts.total) as on_progress, whole_log(path) as half:
         run_tasks(lambda: write_log(result, half, config, on_progress))
+        note_result(half, sum(course.end_equity_usdt for course in result.summaries) - capital_usdt)

@@ -15,6 +15,7 @@ from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.engine.backup import KEEP_MAX, make_backup
+from papertape.engine.backup_attempts import recorded_attempt
 from papertape.engine.ports.clock import SystemClock
 from papertape.engine.startup import snapshot_store
 from papertape.events.beside import real_path, sibling_path
@@ -53,14 +54,18 @@ def back_up(
     if not 1 <= newest <= KEEP_MAX:
         raise UsageError(f"--keep {newest}: must be 1 to {KEEP_MAX}")
     folder = to or real_path(path).parent / loaded.backup.folder
-    with progress_bar("proving the copy", 0) as on_progress:
+    clock = SystemClock()
+    with (
+        recorded_attempt(path, folder, clock.now_ms, warn),
+        progress_bar("proving the copy", 0) as on_progress,
+    ):
         backup = make_backup(
             path,
             folder,
             newest,
             strategies_of(loaded),
             snapshot_store(path, warn),
-            SystemClock().now_ms(),
+            clock.now_ms(),
             on_progress,
             full=full,
         )

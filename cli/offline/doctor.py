@@ -18,15 +18,17 @@ from rich.table import Table
 from rich.text import Text
 
 from papertape.cli.config.overrides import load_config
-from papertape.cli.config.sections import FILE_NAME, bitget_settings
+from papertape.cli.config.places import FILE_NAME, find_places
 from papertape.cli.environment.variables import network_problems, variable_problems
 from papertape.cli.log_reader import database_path, progress, read_backwards
 from papertape.cli.offline.doctor_alerts import alerts
+from papertape.cli.offline.doctor_channels import channels
 from papertape.cli.offline.doctor_finding import MARKS, Finding, Level
 from papertape.cli.render.console import emit, fields_of, stdout
-from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.cli.wiring import make_live_feed
+from papertape.engine.ports.clock import SystemClock
 from papertape.engine.startup import snapshot_store
-from papertape.events.errors import ConfigError, LogArchived, LogDamaged, LogError, LogForeign, LogMissing
+from papertape.events.errors import ConfigError, LogArchived, LogDamaged, LogError, LogForeign, LogMissing, UsageError
 from papertape.events.head_file import read_head
 from papertape.events.proof import read_proof
 from papertape.events.segments.folder import find_segment, sealed_folder
@@ -52,15 +54,27 @@ CLOCK_DRIFT_SECONDS_MAX = 0.5
 CLOCK_BACK_MS_MAX = 1_000
 TAIL_EVENTS_MAX = 50_000
 REFUSED_SHOWN_MAX = 5
-EXTRAS = {"numba": "compiled backtests", "polars": "fast reading of large files", "uvloop": "a faster event loop"}
+EXTRAS = {
+    "numba": "compiled backtests",
+    "polars": "fast reading of large files",
+    "uvloop": "a faster event loop",
+    "apprise": "alerts by other channels",
+}
 SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 
 
 def show_findings(
-    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool, as_json: bool
+    db: Path | None,
+    config: Path | None,
+    sets: Sequence[str],
+    *,
+    exchange: bool,
+    notify: bool,
+    full: bool,
+    as_json: bool,
 ) -> bool:
     """Show all findings; return False if a check failed."""
-    findings = list(examine(db, config, sets, exchange=exchange, full=full))
+    findings = list(examine(db, config, sets, exchange=exchange, notify=notify, full=full))
     if as_json:
         emit([fields_of(finding) for finding in findings])
     else:
@@ -81,7 +95,7 @@ def _print(findings: list[Finding]) -> None:
 
 
 def examine(
-    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, full: bool
+    db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, notify: bool, full: bool
 ) -> Iterator[Finding]:
     """Yield the findings of all checks; a check that is impossible is a finding too."""
     from papertape.cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
@@ -102,7 +116,9 @@ def examine(
         return
     yield _disk(path)
     yield from _exchange(config, sets, is_requested=exchange)
-    yield from alerts(path, config.parent if config is not None else Path())
+    folder = config.parent if config is not None else Path()
+    yield from alerts(path, folder)
+    yield from channels(folder, send=notify)
     try:
         yield from _log(path, full=full)
     except LogMissing as error:
@@ -145,9 +161,8 @@ def _configuration(config: Path | None) -> Finding:
         load_config(config)
     except ConfigError as error:
         return Finding("fail", "configuration", str(error), "correct this; `papertape config check` checks it again")
-    is_file = config is not None or Path(FILE_NAME).exists()
-    source = str(config or FILE_NAME) if is_file else f"no {FILE_NAME} here, using the defaults"
-    return Finding("ok", "configuration", source)
+    file = find_places(config).file
+    return Finding("ok", "configuration", f"no {FILE_NAME} here, using the defaults" if file is None else str(file))
 
 
 def _environment(config: Path | None, sets: Sequence[str]) -> Iterator[Finding]:
@@ -168,15 +183,19 @@ def _exchange(config: Path | None, sets: Sequence[str], *, is_requested: bool) -
         loaded = load_config(config, tuple(sets))
     except ConfigError:
         return  # Reported by its own check.
-    if loaded.feed.kind != BITGET and not is_requested:
+    if loaded.feed.live is None and not is_requested:
         return
     if problems := list(network_problems(os.environ)):
         yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; the exchange was not contacted")
         return
     from papertape.cli.offline.doctor_exchange import check_exchange, findings  # noqa: PLC0415 - its clients are slow to import.
 
-    settings = bitget_settings(loaded)
-    yield from findings(settings, check_exchange(settings))
+    try:
+        feed = make_live_feed(loaded, SystemClock())
+    except (ConfigError, UsageError) as error:
+        yield Finding("fail", "exchange", str(error), "correct it; an engine does not start with it")
+        return
+    yield from findings(feed.settings, check_exchange(feed))
 
 
 def _disk(path: Path) -> Finding:

@@ -11,17 +11,16 @@ from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.environment.variables import prepare_network
 from papertape.cli.offline.doctor_finding import Finding
 from papertape.cli.wiring import warn
-from papertape.engine.feeds.bitget.connection import ARGS_AN_HOUR_MAX, StreamConnection
-from papertape.engine.feeds.bitget.rest import BitgetRest
-from papertape.engine.feeds.bitget.stream_state import StreamState
+from papertape.engine.feeds.live.exchange import NORMAL
+from papertape.engine.feeds.live.stream_state import StreamState
 from papertape.engine.ports.clock import ScaledClock, SystemClock
-from papertape.engine.ports.feed import RefusalLog
-from papertape.events.errors import ExchangeError, ExchangeUnreachable
+from papertape.events.errors import ExchangeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from papertape.engine.feeds.bitget.settings import BitgetSettings
+    from papertape.engine.feeds.live.exchange import ExchangeClient, LiveSettings
+    from papertape.engine.feeds.live.feed import LiveFeed
 
 SKEW_MS_WARN: Final = 2_000
 DATA_WITHIN_S: Final = 10.0
@@ -32,6 +31,10 @@ SYMBOLS_SHOWN_MAX: Final = 10
 class ExchangeCheckResult(Struct):
     """The result of the checks. `rest_fault` and `stream_fault` say why one was impossible."""
 
+    section: str = ""
+    address: str = ""
+    limits: str = ""
+    lacks: tuple[str, ...] = ()
     rest_fault: str = ""
     offset_ms: int = 0
     round_trip_ms: int = 0
@@ -43,48 +46,48 @@ class ExchangeCheckResult(Struct):
     first_data_s: float = 0.0
 
 
-def check_exchange(settings: BitgetSettings) -> ExchangeCheckResult:
+def check_exchange(feed: LiveFeed) -> ExchangeCheckResult:
     """Run all checks once, in at most half a minute."""
     prepare_network(warn)
-    return run_tasks(lambda: _check(settings))
+    return run_tasks(lambda: _check(feed))
 
 
-async def _check(settings: BitgetSettings) -> ExchangeCheckResult:
-    result, clock = ExchangeCheckResult(), ScaledClock(SystemClock(), settings.speed)
-    refusals = RefusalLog()
-    rest = BitgetRest(settings, clock, refusals)
+async def _check(feed: LiveFeed) -> ExchangeCheckResult:
+    clock = ScaledClock(SystemClock(), feed.settings.speed)
+    client = feed.client(clock)
+    result = ExchangeCheckResult(client.section, client.address, client.limits, tuple(client.lacks))
     try:
-        await _check_rest(rest, clock, settings, result)
+        await _check_rest(client, clock, feed.settings, result)
     except ExchangeError as error:
         result.rest_fault = str(error)
+    try:
+        await _check_stream(client, clock, feed, result)
     finally:
-        await rest.close()
-    await _check_stream(rest, clock, settings, refusals, result)
+        await client.close()
     return result
 
 
 async def _check_rest(
-    rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, result: ExchangeCheckResult
+    client: ExchangeClient, clock: ScaledClock, settings: LiveSettings, result: ExchangeCheckResult
 ) -> None:
     """Check the time and the contracts."""
     before_ms = clock.now_ms()
-    await rest.server_time_ms()
-    result.round_trip_ms, result.offset_ms = clock.now_ms() - before_ms, rest.offset_ms
-    contracts = await rest.contracts()
+    await client.server_time_ms()
+    result.round_trip_ms, result.offset_ms = clock.now_ms() - before_ms, client.offset_ms
+    contracts = await client.contracts()
     bodies, faults = contracts.readable, contracts.unreadable
     result.unknown = tuple(symbol for symbol in settings.symbols if symbol not in bodies and symbol not in faults)
     result.unreadable = tuple(f"{symbol} ({faults[symbol]})" for symbol in settings.symbols if symbol in faults)
     known = [bodies[symbol] for symbol in settings.symbols if symbol in bodies]
-    result.closed = tuple(f"{body.symbol} ({body.status})" for body in known if body.status != "normal")
+    result.closed = tuple(f"{body.symbol} ({body.status})" for body in known if body.status != NORMAL)
 
 
 async def _check_stream(
-    rest: BitgetRest, clock: ScaledClock, settings: BitgetSettings, refusals: RefusalLog, result: ExchangeCheckResult
+    client: ExchangeClient, clock: ScaledClock, feed: LiveFeed, result: ExchangeCheckResult
 ) -> None:
     """Subscribe to a few symbols on one connection, and wait for the first data of every channel."""
-    symbols = settings.symbols[:SYMBOLS_CHECKED_MAX]
-    state = StreamState(symbols, settings.timeframe_ms, refusals)
-    stream = StreamConnection(symbols, settings, clock, rest.server_now_ms, state)
+    symbols = feed.settings.symbols[:SYMBOLS_CHECKED_MAX]
+    stream = client.connection(symbols, StreamState(symbols, feed.settings.timeframe_ms, feed.refusals))
     running, whole = asyncio.ensure_future(stream.run()), asyncio.ensure_future(stream.complete.wait())
     began_ms = clock.now_ms()
     try:
@@ -92,29 +95,28 @@ async def _check_stream(
         result.first_data_s = (clock.now_ms() - began_ms) / 1_000.0
         if running.done():
             result.stream_fault = running.result()
-    except ExchangeUnreachable as error:
+    except ExchangeError as error:
         result.stream_fault = str(error)
     finally:
         for task in (running, whole):
             task.cancel()
         await asyncio.gather(running, whole, return_exceptions=True)
-    result.silent = tuple(f"{one.symbol} {one.name}" for one in stream.channels.values() if one.heard_s < 0.0)
+    result.silent = tuple(stream.silent_channels())
 
 
-def findings(settings: BitgetSettings, result: ExchangeCheckResult) -> Iterator[Finding]:
+def findings(settings: LiveSettings, result: ExchangeCheckResult) -> Iterator[Finding]:
     """Yield a finding for each check."""
     if result.rest_fault:
         advice = "check the network, a proxy or a firewall; an engine keeps trying and fetches what it missed"
         yield Finding("fail", "exchange", result.rest_fault, advice)
     else:
-        yield Finding("ok", "exchange", f"{settings.rest_url} answers within {result.round_trip_ms} ms")
+        yield Finding("ok", "exchange", f"{result.address} answers within {result.round_trip_ms} ms")
         yield _skew(result)
         yield from _symbols(settings, result)
     yield _subscription(settings, result)
-    connections = -(-len(settings.symbols) // settings.symbols_a_connection)
-    rest = f"at most {settings.requests_per_s:g} of 20 REST requests per second"
-    subscriptions = f"at most {ARGS_AN_HOUR_MAX} of 240 subscriptions per hour and connection"
-    yield Finding("ok", "limits", f"{connections} of 100 connections, {rest}, {subscriptions}")
+    yield Finding("ok", "limits", result.limits)
+    for lack in result.lacks:
+        yield Finding("warn", "exchange", lack, "choose another exchange if your strategies need it")
 
 
 def _skew(result: ExchangeCheckResult) -> Finding:
@@ -125,10 +127,10 @@ def _skew(result: ExchangeCheckResult) -> Finding:
     return Finding("ok", "clock skew", text)
 
 
-def _symbols(settings: BitgetSettings, result: ExchangeCheckResult) -> Iterator[Finding]:
+def _symbols(settings: LiveSettings, result: ExchangeCheckResult) -> Iterator[Finding]:
     if result.unknown:
         names = ", ".join(result.unknown)
-        yield Finding("fail", "symbols", f"not traded there: {names}", "correct feed.bitget.symbols")
+        yield Finding("fail", "symbols", f"not traded there: {names}", f"correct {result.section}.symbols")
     if result.unreadable:
         advice = "the other symbols start; the exchange is queried again every five minutes"
         yield Finding("warn", "symbols", f"contract cannot be read: {', '.join(result.unreadable)}", advice)
@@ -141,7 +143,7 @@ def _symbols(settings: BitgetSettings, result: ExchangeCheckResult) -> Iterator[
         yield Finding("ok", "symbols", names + (f" and {more} more" if more > 0 else ""))
 
 
-def _subscription(settings: BitgetSettings, result: ExchangeCheckResult) -> Finding:
+def _subscription(settings: LiveSettings, result: ExchangeCheckResult) -> Finding:
     if result.stream_fault:
         advice = "check the network; meanwhile the engine requests every symbol once per candle"
         return Finding("fail", "subscription", result.stream_fault, advice)
@@ -149,4 +151,4 @@ def _subscription(settings: BitgetSettings, result: ExchangeCheckResult) -> Find
         text = f"no data within {DATA_WITHIN_S:g} s from {', '.join(result.silent)}"
         return Finding("warn", "subscription", text, "check the symbol: it may belong to another product")
     count = min(len(settings.symbols), SYMBOLS_CHECKED_MAX)
-    return Finding("ok", "subscription", f"candles and ticker of {count} symbols within {result.first_data_s:.1f} s")
+    return Finding("ok", "subscription", f"live data of {count} symbols within {result.first_data_s:.1f} s")

@@ -15,8 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.cli.arguments import moment_ms
+from papertape.cli.config.live_sections import SYMBOL_PATTERN
 from papertape.cli.config.overrides import load_config
-from papertape.cli.config.sections import SYMBOL_PATTERN, bitget_settings
+from papertape.cli.config.sections import bitget_settings
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.environment.variables import prepare_network
 from papertape.cli.progress import progress_bar

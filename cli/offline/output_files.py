@@ -9,7 +9,8 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from papertape.cli.config.sections import FILE_NAME, file_settings
+from papertape.cli.config.places import FILE_NAME, find_places
+from papertape.cli.config.sections import file_settings
 from papertape.engine.feeds.files.table_source import split_given
 from papertape.events.beside import sibling_path
 from papertape.events.copying import RESTORING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 BESIDE_LOG: Final = (
     *("-wal", "-shm", "-journal", ".head", ".lock", ".proof", ".cursors", ".sock", ".told", ".replaying", ".stacks"),
-    *(".alerts.log", ".snapshots", ".folds", ".verified", SEALED, UNSEALING, RESTORING),
+    *(".alerts.log", ".result", ".snapshots", ".folds", ".verified", SEALED, UNSEALING, RESTORING),
 )
 """What an engine, its page and a restore keep beside a log, by what is appended to the log's name."""
 
@@ -61,7 +62,7 @@ def read_files(config: Config, config_path: Path | None) -> list[Path]:
     markets = [split_given(str(one))[1] for one in (*files.candles, *files.funding, *files.open_interest)]
     markets += map(Path, files.signals)
     strategies = [path for folder in config.strategy_folders for path in folder.glob("*.py")]
-    return [*markets, config_path or Path(FILE_NAME), config.folder / ".env", *strategies]
+    return [*markets, find_places(config_path).file or Path(FILE_NAME), config.folder / ".env", *strategies]
 
 
 def log_files(db: Path) -> list[Path]:

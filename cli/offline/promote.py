@@ -12,9 +12,10 @@ from msgspec.structs import asdict, replace
 
 from papertape.cli.config.instances import strategy_sections
 from papertape.cli.config.loader import parse_config, read_text
+from papertape.cli.config.places import FILE_NAME, find_places
 from papertape.cli.config.promises import promise_doubts, promise_text
 from papertape.cli.config.schema import value_text
-from papertape.cli.config.sections import FILE_NAME, Config, enabled_names, runner_settings, strategies_of
+from papertape.cli.config.sections import Config, enabled_names, runner_settings, strategies_of
 from papertape.cli.config.summary import configured_symbols
 from papertape.cli.config.toml_edits import with_keys
 from papertape.cli.offline.output_files import whole_file
@@ -77,7 +78,7 @@ def promote(request: PromotionRequest, *, as_json: bool) -> None:
 
 def plan_promotion(request: PromotionRequest) -> Promotion:
     """Return what promoting a set changes. Raise UsageError for a refusal, ConfigError for an invalid configuration."""
-    path = request.file or Path(FILE_NAME)
+    path = find_places(request.file).file or Path(FILE_NAME)
     text = read_text(path)
     config = parse_config(path, text)
     found = _find(request, studies_folder(config.database))

@@ -23,6 +23,7 @@ from papertape.events.errors import LogForeign, UsageError
 from papertape.events.facts import RunnerConfigured
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.folds.arena import Arena
+from papertape.projections.folds.epochs import Epochs
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
 from papertape.projections.site.report import strategy_report
@@ -103,10 +104,10 @@ def _study_page(folder: Path, name: str, options: ReportOptions) -> ReportPage:
 def _strategies(path: Path, options: ReportOptions) -> tuple[StrategyReport, ...]:
     """Return the reports of a log's strategies, in the order of the arena."""
     portfolio, regimes, configured = Portfolio(), EntryRegimes(), ConfiguredRunners()
-    trades = Trades(portfolio.excursions)
+    trades, epochs = Trades(portfolio.excursions), Epochs(portfolio)
     reader = SqliteLogReader(path)
     try:
-        fold_log(reader, [portfolio, trades, regimes, configured])
+        fold_log(reader, [portfolio, trades, regimes, configured, epochs])
     finally:
         reader.close()
     require_known(options.strategy, configured.by_strategy, "strategy", "the log has")
@@ -123,6 +124,7 @@ def _strategies(path: Path, options: ReportOptions) -> tuple[StrategyReport, ...
             luck_of(trades.closed(name), portfolio.equity_curve(name), options.seed, nets.get(name, ())),
             configured.by_strategy[name].parameters,
             configured.by_strategy[name].symbols,
+            epochs.of(name),
         )
         for name in names
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from papertape.cli.config.sections import SYMBOL_PATTERN
+from papertape.cli.config.live_sections import SYMBOL_PATTERN
 from papertape.cli.offline.output_files import whole_file
 from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit, stdout

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Final
 from papertape.cli.keeper.helper import helper_environment
 from papertape.cli.keeper.restart_policy import describe_exit
 from papertape.engine.backup import newest_backup, remove_leftovers
+from papertape.engine.backup_attempts import failed_attempts
 from papertape.engine.child_processes import kill, own_command
 from papertape.events.units import HOUR_MS
+from papertape.projections.text.formats import utc
 from papertape.projections.watchdog.watchdog import closed_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from papertape.cli.config.sections import BackupSection
     from papertape.engine.ports.clock import Clock
     from papertape.projections.watchdog.watchdog import HeadAnnouncer
 
@@ -112,6 +115,33 @@ class BackupSchedule:
     def _is_made(self) -> bool:
         since_ms = self._since_newest_ms()
         return since_ms is not None and since_ms < self._every_ms
+
+
+def scheduled_backups(
+    db: Path,
+    settings: BackupSection | None,
+    config_file: str,
+    bus: HeadAnnouncer,
+    clock: Clock,
+    warn: Callable[[str], None],
+) -> BackupSchedule | None:
+    """Return the schedule that the settings ask for, None if they ask for none."""
+    if settings is None or not settings.every_hours:
+        return None
+    folder = db.parent / settings.folder
+    return BackupSchedule(db, folder, settings.every_hours, backup_command(db, folder, config_file), bus, clock, warn)
+
+
+def failure_words(db: Path, now_ms: int) -> dict[str, str]:
+    """Return why the newest backup to each destination failed, with the time of the last good one."""
+    return {
+        one.destination: f"{one.failure}; the last good one ended {_when(one.good_at_ms)}"
+        for one in failed_attempts(db, now_ms)
+    }
+
+
+def _when(at_ms: int) -> str:
+    return f"{utc(at_ms)} UTC" if at_ms else "never"
 
 
 def backup_command(db: Path, folder: Path, config_file: str) -> list[str]:

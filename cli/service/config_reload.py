@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.cli.config.differences import differences
-from papertape.cli.config.sections import bitget_settings, strategies_of
+from papertape.cli.config.sections import live_settings, strategies_of
 from papertape.cli.run_options import config_with_options
 from papertape.cli.wiring import make_engine_settings, make_feed, warm_up_ms, warn, watched_symbols
-from papertape.engine.feeds.bitget.settings import BITGET
 from papertape.engine.feeds.files.derived_contract import DEFAULT_GROUP
+from papertape.engine.feeds.live.feed import LiveFeed
 from papertape.engine.loop import last_seen
 from papertape.engine.reconfiguration import Reconfiguration, refusal, reload_events
 from papertape.engine.reducer.parking import PAUSED_BY_CONFIGURATION
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
     from papertape.cli.run_options import RunOptions
     from papertape.cli.service.engine_services import EngineServices
-    from papertape.engine.feeds.bitget.feed import BitgetFeed
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.feed import Feed
     from papertape.engine.reducer.state import EngineState
@@ -175,18 +174,15 @@ class ConfigReloader:
         return [replace(one, group=config.groups.get(one.symbol, DEFAULT_GROUP)) for one in listed]
 
     async def _new_contracts(self, config: Config, symbols: list[str]) -> list[ContractListed]:
-        if self._feed.name == BITGET:
-            return await self._live_feed().new_contracts(symbols)
+        if isinstance(self._feed, LiveFeed):
+            return await self._feed.new_contracts(symbols)
         return [one for one in make_feed(config, self._running.clock).contracts() if one.symbol in symbols]
 
     def _change_feed(self, config: Config) -> None:
         """Have the feed deliver the symbols of a configuration from the next candle on."""
         loop = self._running.loop
-        if self._feed.name == BITGET:
-            self._live_feed().change_symbols(bitget_settings(config, warm_up_ms(config)), last_seen(loop.state))
+        if isinstance(self._feed, LiveFeed):
+            self._feed.change_symbols(live_settings(config, warm_up_ms(config)), last_seen(loop.state))
         elif watched_symbols(config):
             self._feed = make_feed(config, self._running.clock)
             loop.replace_feed(self._feed)
-
-    def _live_feed(self) -> BitgetFeed:
-        return cast("BitgetFeed", self._feed)

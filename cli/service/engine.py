@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papertape.cli.config.sections import bitget_settings, file_settings, strategies_of
+from papertape.cli.config.sections import file_settings, live_settings, strategies_of
 from papertape.cli.environment.early_signals import STOP_SIGNALS, call_on_stop, exit_on_signals
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.environment.variables import check_variables, prepare_network
@@ -84,7 +84,7 @@ async def _run_engine(
     files = file_settings(config)
     report_files(feed, files.start_ms, files.end_ms, warn)
     contracts = feed.contracts()
-    timeframe_ms = contracts[0].timeframe_ms if contracts else bitget_settings(config).timeframe_ms
+    timeframe_ms = contracts[0].timeframe_ms if contracts else live_settings(config).timeframe_ms
     strategies = strategies_of(config)
     settings = make_engine_settings(config, db, timeframe_ms, warn, strategies)
     symbols = watched_symbols(config)

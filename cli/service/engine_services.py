@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import asdict
 
 from papertape.cli.config.summary import summary
+from papertape.cli.environment.variables import SECRETS
 from papertape.cli.explainer import make_explainer
-from papertape.cli.service.backup_schedule import BackupSchedule, backup_command
+from papertape.cli.service.backup_schedule import failure_words, scheduled_backups
 from papertape.cli.service.chat_conditions import ChatConditions
 from papertape.cli.service.event_journal import journal
 from papertape.cli.service.funnel_process import FunnelProcesses
+from papertape.cli.service.other_channels import OtherChannels
 from papertape.cli.service.owner_channel import FileChannel, OwnerChannel, TelegramChannel, alert_file, ping
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
 from papertape.engine.backup import Backup, newest_backup
-from papertape.engine.feeds.bitget.settings import BITGET
+from papertape.engine.feeds.live.feed import LiveFeed
 from papertape.engine.loop_lag import LoopLagMonitor, stacks_file
 from papertape.engine.process_health import ProcessHealthProbe
 from papertape.engine.task_restarts import TaskRestarter
@@ -35,9 +37,11 @@ from papertape.projections.alerts.derive import Alerts
 from papertape.projections.alerts.digest import Digest
 from papertape.projections.alerts.heartbeat import heartbeat_text, heartbeat_view
 from papertape.projections.alerts.texts import Stamp, fault_text
+from papertape.projections.notify.addresses import read_addresses
 from papertape.projections.persistence.fold_store import FoldStore
 from papertape.projections.site.views import Views
 from papertape.projections.telegram.chat_address import ChatAddress
+from papertape.projections.telegram.delivery import Notifier
 from papertape.projections.telegram.file_notifier import FileNotifier
 from papertape.projections.telegram.rate_limit import MessageRateLimiter
 from papertape.projections.telegram.secret import read_access, redact, variables_of
@@ -51,15 +55,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from papertape.cli.config.sections import Config
-    from papertape.engine.feeds.bitget.feed import BitgetFeed
     from papertape.engine.kernel.strategy import Strategy
     from papertape.engine.ports.feed import Feed
     from papertape.engine.startup import Engine
     from papertape.events.facts import Event
     from papertape.events.sqlite_log import SqliteLogReader
     from papertape.projections.telegram.bot import Bot
+    from papertape.projections.telegram.chat_ports import ChatClient, ChatDestination
     from papertape.projections.telegram.client import TelegramClient
-    from papertape.projections.telegram.delivery import Notifier
     from papertape.projections.telegram.secret import ChatCredentials
     from papertape.projections.telegram.statistics import DeliveryStatistics
     from papertape.projections.watchdog.heartbeat import Heartbeat
@@ -74,18 +77,22 @@ class EngineServices:
 
     def __init__(self, running: Engine, config: Config, feed: Feed, db: Path, stack: AsyncExitStack) -> None:
         self._running, self._config, self._feed, self._db, self._stack = running, config, feed, real_path(db), stack
-        self._variables = variables_of(os.environ, config.folder / ".env")
+        self._variables = variables_of(os.environ, config.folder / ".env", SECRETS)
         self.market_ended = False
         self.tasks = TaskRestarter(running.bus, running.clock, warn, self._report)
         self._lag = LoopLagMonitor(asyncio.get_running_loop(), stacks_file(self._beside(".stacks"), self._now_text))
         self._notifier: Notifier | FileNotifier
+        self._others: OtherChannels
+        self._cursors: SqliteCursors | None = None
         self._watchdog: Watchdog | None = None
         self._heartbeat: HeartbeatSender | None = None
         self._bot: Bot | None = None
         self._owner: OwnerChannel | None = None
         self._unlogged = UnloggedMessages(unlogged_path(self._db), warn)
         self.health = ProcessHealthProbe(self._db.parent, running.loop.latencies, self._lag)
-        self._backups = self._backup_schedule()
+        # A simulated or recorded market can be had again and needs no backups.
+        every = None if self._live() is None else config.backup  # Another market can be had again.
+        self._backups = scheduled_backups(self._db, every, config.file, running.bus, running.clock, warn)
 
     def _now_text(self) -> str:
         return f"{utc(self._running.clock.now_ms())} UTC"
@@ -102,17 +109,6 @@ class EngineServices:
         """Return the store of a service's folds between two runs: its own folder beside the log."""
         folder = self._beside(".folds") / name
         return FoldStore(folder, self._reader(), self._running.clock.now_ms, warn, settings)
-
-    def _backup_schedule(self) -> BackupSchedule | None:
-        """Return the backup schedule of a live market; a simulated or recorded one can be had again and needs none."""
-        settings = self._config.backup
-        if self._live() is None or not settings.every_hours:
-            return None
-        folder = self._db.parent / settings.folder
-        command = backup_command(self._db, folder, self._config.file)
-        return BackupSchedule(
-            self._db, folder, settings.every_hours, command, self._running.bus, self._running.clock, warn
-        )
 
     async def _report(self, events: Sequence[Event]) -> None:
         """Write events to the log, unless the engine is ending."""
@@ -137,12 +133,13 @@ class EngineServices:
             settings,
             self._fold_store("watchdog", (timeframes_ms, settings)),
         )
-        credentials = read_access(self._variables)
+        credentials, notes = read_access(self._variables), self._notes()
         services: dict[str, Callable[[], Awaitable[None]]] = {"watchdog": watchdog.run}
         if credentials is None:
-            self._without_telegram()
+            self._without_telegram(notes)
         else:
-            self._with_telegram(credentials, watchdog)
+            self._with_telegram(credentials, watchdog, notes)
+        self._others = OtherChannels(read_addresses(self._variables), partial(self._chat_notifier, notes), warn)
         if self._bot is not None:
             services["chat"] = self._bot.run
         url = self._config.telegram.dead_mans_switch_url
@@ -156,7 +153,7 @@ class EngineServices:
             (lambda: ping(url)) if url else None,
             lambda: self.market_ended,
         )
-        services |= {"alerts": self._notifier.run, "heartbeat": heartbeat.run}
+        services |= {"alerts": self._notifier.run, "heartbeat": heartbeat.run, **self._others.services()}
         if self._config.logs.folder:
             services["journal"] = lambda: journal(self._running)
         if self._backups is not None:
@@ -174,7 +171,32 @@ class EngineServices:
         self._unlogged.change(lambda before: before.up_to(recovered.seq).with_note(recovered.seq + 1, note))
         return {recovered.seq + 1: note}
 
-    def _without_telegram(self) -> None:
+    def _shared_cursors(self) -> SqliteCursors:
+        if self._cursors is None:
+            self._cursors = SqliteCursors(self._beside(".cursors"))
+            self._stack.callback(self._cursors.close)
+        return self._cursors
+
+    def _chat_notifier(
+        self,
+        notes: Mapping[int, str],
+        client: ChatClient,
+        address: ChatDestination,
+        *,
+        name: str = "telegram",
+        title: str = "Telegram",
+        limiter: MessageRateLimiter | None = None,
+    ) -> Notifier:
+        """Return what delivers alerts to a chat or channel, behind cursors and folds of its own."""
+        return Notifier(
+            self._reader(), self._running.bus, self._shared_cursors(), lambda: Alerts(self._config.alerts),
+            client, address, self._running.clock, warn,
+            digest=Digest, limiter=limiter, name=name, title=title,
+            begin_after_seq=self._running.recovered.seq, notes=notes,
+            store=self._fold_store("alerts" if name == "telegram" else name, self._config.alerts),
+        )  # fmt: skip
+
+    def _without_telegram(self, notes: Mapping[int, str]) -> None:
         """Send all messages to a small file beside the log."""
         write_line = alert_file(self._beside(".alerts.log"), self._stack)
         self._owner = FileChannel(write_line)
@@ -184,7 +206,7 @@ class EngineServices:
             Alerts(self._config.alerts),
             write_line,
             begin_after_seq=self._running.recovered.seq,
-            notes=self._notes(),
+            notes=notes,
             store=self._fold_store("alerts", self._config.alerts),
         )
 
@@ -195,33 +217,17 @@ class EngineServices:
         self._stack.push_async_callback(client.close)
         return client
 
-    def _with_telegram(self, credentials: ChatCredentials, watchdog: Watchdog) -> None:
+    def _with_telegram(self, credentials: ChatCredentials, watchdog: Watchdog, notes: Mapping[int, str]) -> None:
         """Send messages to the owner's chat, and answer there."""
         from papertape.projections.telegram.answers import RuntimeInfo  # noqa: PLC0415 - the chat is slow to import.
         from papertape.projections.telegram.bot import Bot  # noqa: PLC0415 - likewise.
-        from papertape.projections.telegram.delivery import Notifier  # noqa: PLC0415 - likewise.
         from papertape.projections.telegram.poll import ChatAllowlist  # noqa: PLC0415 - likewise.
 
         client, pace = self._client(credentials), MessageRateLimiter(self._running.clock)
-        cursors = SqliteCursors(self._beside(".cursors"))
-        self._stack.callback(cursors.close)
+        cursors = self._shared_cursors()
         address = ChatAddress(credentials.chat_id, cursors, warn)
         self._owner = TelegramChannel(client, address, cursors, pace)
-        self._notifier = Notifier(
-            self._reader(),
-            self._running.bus,
-            cursors,
-            lambda: Alerts(self._config.alerts),
-            client,
-            address,
-            self._running.clock,
-            warn,
-            digest=Digest,
-            limiter=pace,
-            begin_after_seq=self._running.recovered.seq,
-            notes=self._notes(),
-            store=self._fold_store("alerts", self._config.alerts),
-        )
+        self._notifier = self._chat_notifier(notes, client, address, limiter=pace)
         strategies = self._running.recovered.state.strategies
         conditions = ChatConditions(self._db, self._running.log.reader, strategies)
         self._stack.callback(conditions.close)
@@ -284,18 +290,16 @@ class EngineServices:
                 whole, positions = not isinstance(error, LogDamaged | LogReplaced), self._watchdog.portfolio.positions()
                 html, silent = fault_text(stamp, why, positions, is_log_whole=whole), loudness == "silent"
                 self._unlogged.change(lambda before: before.with_fault(stamp.seq, stamp.at_ms, html, silent=silent))
-                await self._owner.say(html, silent=silent)
+                sends = self._owner.say(html, silent=silent), self._others.say(html)
+                failed = (await asyncio.gather(*sends, return_exceptions=True))[0]
+                if failed is not None:
+                    raise failed
         except OUTSIDE_ERRORS as failed:
             warn(f"the fault could not be reported to the owner: {failed}")
 
     def _health_lines(self) -> list[str]:
         """Return the lines of /health about the heartbeat."""
-        if self._heartbeat is None:
-            return []
-        view = self._heartbeat.view
-        failed = [f"{view.failed_sends:,} heartbeats were not delivered"] if view.failed_sends else []
-        pings = [f"{view.failed_pings:,} pings of the dead man's switch failed"] if view.failed_pings else []
-        return [f"heartbeats {view.beats:,}", *failed, *pings]
+        return [] if self._heartbeat is None else self._heartbeat.view.lines()
 
     # ------------------------------------------------------------ for a reload
 
@@ -321,12 +325,7 @@ class EngineServices:
     @property
     def delivery(self) -> DeliveryStatistics:
         """The counts of sent and waiting alerts, and why they wait."""
-        return self._notifier.statistics()
-
-    @property
-    def oldest_alert_age_s(self) -> float:
-        """The age of the oldest unsent alert; 0 if none is waiting."""
-        return self._notifier.statistics().oldest_unsent_ms / 1_000.0
+        return self._others.combined(self._notifier.statistics())
 
     def newest_backup(self) -> Backup | None:
         """Return the newest proved backup in the folder, whoever made it."""
@@ -338,6 +337,10 @@ class EngineServices:
         """The age of the newest proved backup; None without a schedule or in the engine's first hour."""
         return None if self._backups is None else self._backups.age_s()
 
+    def backup_failures(self) -> dict[str, str]:
+        """Return why the newest backups failed, by destination, whoever tried to make them."""
+        return failure_words(self._db, self._running.clock.now_ms())
+
     # ------------------------------------------------------------ for the watchdog
 
     async def _measure(self) -> ProcessMeasurements:
@@ -346,10 +349,11 @@ class EngineServices:
         blocked = await log.blocked_wal_bytes()
         return ProcessMeasurements(
             **asdict(health),
-            oldest_alert_age_s=self.oldest_alert_age_s,
-            projection_lag_events={"alerts": alerts.lag_events, **self._chat_lag()},
+            oldest_alert_age_s=self.delivery.oldest_unsent_ms / 1_000.0,
+            projection_lag_events={"alerts": alerts.lag_events, **self._others.lags(), **self._chat_lag()},
             dead_tasks=tuple(sorted(self.tasks.dead)),
             backup_age_s=self.backup_age_s,
+            backup_failures=await asyncio.to_thread(self.backup_failures),
             clock_skew_ms=self._skew_ms(),
             wal_blocked_bytes=blocked,
             log_users=await asyncio.to_thread(other_users, log.path) if blocked else (),
@@ -375,14 +379,9 @@ class EngineServices:
             return {}
         return {AnomalyKind.WS_DISCONNECTED: live.reconnect, AnomalyKind.DATA_STALE: live.resubscribe}
 
-    def _live(self) -> BitgetFeed | None:
+    def _live(self) -> LiveFeed | None:
         """Return the feed if it is live."""
-        if self._feed.name != BITGET:
-            return None
-        from papertape.engine.feeds.bitget.feed import BitgetFeed  # noqa: PLC0415 - its clients are slow to import.
-
-        assert isinstance(self._feed, BitgetFeed)
-        return self._feed
+        return self._feed if isinstance(self._feed, LiveFeed) else None
 
 
 @asynccontextmanager

@@ -62,10 +62,11 @@ async def status_of(running: Engine, health: ProcessHealthProbe, services: Engin
         read_back_seq=None if read_back is None else read_back.proven.seq,
         read_back_at_ms=None if read_back is None else read_back.proven_at_ms or None,
         read_back_failure=running.integrity.failure,
-        oldest_alert_age_s=None if services is None else services.oldest_alert_age_s,
+        oldest_alert_age_s=None if services is None else services.delivery.oldest_unsent_ms / 1_000.0,
         alerts_parked="" if services is None else services.delivery.parked,
         alerts_moved_to=0 if services is None else services.delivery.moved_to,
         backup_age_s=None if services is None else services.backup_age_s,
+        backup_failures={} if services is None else await asyncio.to_thread(services.backup_failures),
         watchdog=None if services is None else services.watchdog_view,
         market_ended=running.market_ended,
     )

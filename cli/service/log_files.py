@@ -26,9 +26,10 @@ from papertape.projections.telegram.secret import Redaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from papertape.cli.config.sections import LogsSection
+    from papertape.cli.config.log_sections import LogsSection
 
 ROOT: Final = "papertape"
+EVENTS: Final = f"{ROOT}.events"
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 QUEUE_RECORDS_MAX: Final = 10_000
 VERBOSE_LIBRARIES: Final = ("httpx", "httpcore", "websockets", "uvicorn", "asyncio", "hpack")
@@ -165,7 +166,7 @@ def _lost_record(count: int) -> logging.LogRecord:
 
 @contextmanager
 def logs(settings: LogsSection, folder: Path | None, name: str, head_seq: Callable[[], int]) -> Iterator[None]:
-    """Log as configured until the block ends: warnings to stderr, everything to `folder`/`name`.log.
+    """Log as configured until the block ends: what `logs.stderr` says to stderr, everything to `folder`/`name`.log.
 
     Without a folder no files are written. If the file cannot be written, the program warns and continues.
     """
@@ -186,9 +187,10 @@ def logs(settings: LogsSection, folder: Path | None, name: str, head_seq: Callab
 
 
 def _stderr(settings: LogsSection) -> logging.Handler:
-    """Return the handler of warnings. Events do not go there, but to stdout."""
+    """Return the handler of stderr. Events do not go there, but to stdout."""
     handler = StderrHandler()
-    handler.setLevel(logging.WARNING)
+    handler.setLevel(LEVELS[settings.stderr])
+    handler.addFilter(lambda record: record.name != EVENTS or record.levelno >= logging.WARNING)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else PlainFormatter())
     return handler
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.api.app import application
-from papertape.api.gate import Gate
+from papertape.api.gate import Access, Gate
 from papertape.api.hosts import AllowedHosts
 from papertape.api.login_link import LoginLink
+from papertape.api.routes import GuardedMount
 from papertape.api.server import CONNECTIONS_MAX, serve
 from papertape.api.streams import Streams
 from papertape.cli.config.overrides import load_config_of_log
@@ -28,9 +29,12 @@ from papertape.cli.environment.early_signals import call_on_stop
 from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.keeper.status_board import KEEPER, own_board
+from papertape.cli.library.assembly import LibrarySources, make_library
+from papertape.cli.library.listing import OPEN
+from papertape.cli.library.opened_logs import note_known_result
 from papertape.cli.page_token import PageAccess, resolve_access, web_variables
 from papertape.cli.render.strategies import strategy_views
-from papertape.cli.run_options import logs_folder
+from papertape.cli.run_options import logs_folder, of_log
 from papertape.cli.service.engine_client import EngineClient
 from papertape.cli.service.funnel_process import FunnelProcesses
 from papertape.cli.service.gc_freeze import GcFreeze
@@ -42,9 +46,9 @@ from papertape.cli.service.page_timeline import timeline_of
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
 from papertape.engine.task_supervisor import supervise
-from papertape.events.errors import LogMissing, LogReplaced, PapertapeError
+from papertape.events.errors import LogReplaced, PapertapeError, UsageError
 from papertape.events.facts import EngineStopped
-from papertape.events.sqlite_file import holds_log
+from papertape.events.sqlite_file import holds_log, log_missing
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.projections.site.ports import Site, SiteSettings
 from papertape.projections.site.readiness import FINISHED
@@ -64,6 +68,7 @@ ENDS_WITHIN_S = 1.8
 """A page only reads, so nothing is lost when reading a large log is interrupted."""
 REPLACED_S = 1.0
 """The wait for the log that takes the place of one that was replaced."""
+LOGS_MAX = 8
 LOGGER = f"{ROOT}.page"
 COMMIT = "PAPERTAPE_COMMIT"
 """The environment variable with the commit from which an image was built."""
@@ -79,6 +84,9 @@ class PageServerSettings(Struct, frozen=True):
     """Reads the configuration, again after a reload."""
     config: Config
     db: Path
+    others: tuple[Path, ...]
+    """Further logs that are followed; they may be missing."""
+    sets: tuple[str, ...]
     listening: socket.socket
     access: PageAccess
     comparer: LogComparer | None
@@ -87,24 +95,25 @@ class PageServerSettings(Struct, frozen=True):
 
 
 def show(
-    db: Path | None,
+    dbs: list[Path],
     config: Path | None,
     sets: list[str],
     host: str | None,
     port: int | None,
     other: Path | None,
 ) -> None:
-    """Serve until a signal arrives. `other` is a log to compare with.
+    """Serve the first log until a signal arrives, and follow the others. `other` is a log to compare with.
 
     Raise LogMissing for a missing log, unless an engine is about to create it; ConfigError for an address that other
     machines can reach without a token; UsageError for an address that cannot be used.
     """
-    loaded = load_config_of_log(config, sets)
-    path = db or loaded.database
-    if not path.exists() and KEEPER not in os.environ:
-        raise LogMissing(f"there is no log at {path}")
-    if other is not None and not other.exists():
-        raise LogMissing(f"there is no log at {other}")
+    loaded = of_log(load_config_of_log(config, sets), dbs[0] if dbs else None)
+    path, *more = dbs or [loaded.database]
+    if len(dbs) > LOGS_MAX:
+        raise UsageError(f"one page follows at most {LOGS_MAX} logs, not {len(dbs)}; the library opens the others")
+    for one in (path if KEEPER not in os.environ else None, other):
+        if one is not None and not holds_log(one):
+            raise log_missing(one)
     _allow_connections()
     with open_listener(host or loaded.web.host, loaded.web.port if port is None else port) as listening:
         access = resolve_access(web_variables(os.environ, loaded.folder), listening.getsockname()[0])
@@ -113,7 +122,8 @@ def show(
         comparer = None if other is None else LogComparer(path, other, config)
         is_named = config is not None or KEEPER in os.environ
         load = partial(load_config_of_log, config, sets)
-        settings = PageServerSettings(load, loaded, path, listening, access, comparer, is_named)
+        others = tuple(one for one in dict.fromkeys(more) if one.resolve() != path.resolve())
+        settings = PageServerSettings(load, loaded, path, others, tuple(sets), listening, access, comparer, is_named)
         run_tasks(lambda: _serve(settings), quick=True)
 
 
@@ -157,20 +167,22 @@ async def _serve(settings: PageServerSettings) -> None:
             StudyFolder(studies_folder(db)),
         )
         streams = Streams(timeline, web.streams_max)
-        hosts = AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts)
-        access = settings.access
-        gate = Gate(
-            access.token,
-            hosts,
-            reading_open=access.reading_open,
-            signal_token=access.signal_token,
-            login_link=login_link(access, board),
-            cors_origins=web.cors_origins,
+        gate = _gate(settings, board)
+        library, opened, jobs = make_library(
+            LibrarySources(db, settings.others, config, settings.sets, partial(site_settings, config, is_named=False)),
+            site,
+            gate,
+            strategies,
         )
-        app = application(site, gate, streams, pages(site, streams), not_found_page(site))
+        mounted = GuardedMount(OPEN, opened, access=Access.OPEN)  # Each of its answers asks the gate.
+        app = application(site, gate, streams, [*pages(site, streams), mounted], not_found_page(site))
 
         async def work() -> None:
             await serve(app, settings.listening, streams, stop, web.proxies)
+            await jobs.close()
+            await library.close()
+            await opened.close()
+            await note_known_result(db, site)
             await funnels.close()
             inspector.close()
             timeline.close()
@@ -183,9 +195,24 @@ async def _serve(settings: PageServerSettings) -> None:
                 "timeline": timeline.run,
                 "inspector": inspector.run,
                 "configuration": partial(_follow_configuration, settings, site, strategies),
+                "opened logs": partial(opened.run, stop),
+                "jobs": jobs.run,
             }
             await supervise(work, watchers, lambda: timeline.head_seq)
             logging.getLogger(LOGGER).info("ended")
+
+
+def _gate(settings: PageServerSettings, board: StatusBoard | None) -> Gate:
+    """Return the gate of the page, for the address that it listens on."""
+    access, web = settings.access, settings.config.web
+    return Gate(
+        access.token,
+        AllowedHosts(settings.listening.getsockname()[0], web.trusted_hosts),
+        reading_open=access.reading_open,
+        signal_token=access.signal_token,
+        login_link=login_link(access, board),
+        cors_origins=web.cors_origins,
+    )
 
 
 async def _follow_configuration(settings: PageServerSettings, site: Site, strategies: dict[str, Strategy]) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import asdict, replace
 
 from papertape.cli.explainer import condition_views, make_explainer
 from papertape.cli.wiring import warn
+from papertape.engine.inspect.chart_indicators import INDICATOR_LINES
 from papertape.engine.inspect.chart_reader import ChartReader
 from papertape.engine.inspect.checkpoints import StateCheckpoints, states_file
 from papertape.engine.inspect.entry_conditions import EntryConditions, entry_conditions
@@ -259,6 +260,10 @@ def _chart_view(chart: Chart, symbol: str, timeframe_ms: int) -> ChartView:
         vwap=tuple(one.vwap for one in chart.candles),
         rsi=tuple(one.rsi for one in chart.candles),
         funding=tuple(SettlementView(*one) for one in chart.funding),
+        lines=tuple(
+            PlotLine(name, place, tuple(one.others[at] for one in chart.candles))
+            for at, (name, place) in enumerate(INDICATOR_LINES)
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from papertape.cli.config.places import DATA_VARIABLE
 from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.variables import check_variables
 from papertape.cli.keeper.child import PAGE
@@ -26,13 +27,12 @@ from papertape.cli.service.log_files import ALREADY_PRINTED, logs
 from papertape.cli.service.log_files import ROOT as LOGGER
 from papertape.engine.child_processes import own_command, own_environment
 from papertape.engine.control_socket import ANSWER_BYTES_MAX, ControlReply, StatusRequest, socket_path
-from papertape.events.errors import LogMissing
+from papertape.events.sqlite_file import log_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from papertape.cli.config.sections import Config
-    from papertape.cli.page_token import PageAccess
 
 SUPERVISOR_LOGGER: Final = f"{LOGGER}.keeper"
 ANSWER_S_MAX: Final = 1.0
@@ -47,7 +47,7 @@ def run_supervised(
     """
     config = config_with_options(options)
     if other is not None and not other.exists():
-        raise LogMissing(f"there is no log at {other}")
+        raise log_missing(other)
     check_variables(config, os.environ)
     db = options.db or config.database
     admit_log(db, config, new_log=options.new_log)
@@ -58,8 +58,11 @@ def run_supervised(
         lines = access.announcement(url)
         for line in lines:
             _print(line, as_json=as_json)
-        engine = _engine_program(options, "\n".join(lines).removeprefix("papertape: "), as_json)
-        page = _page_program(options, config, other, listening, access)
+        environment = _environment(config)
+        page_text = "\n".join(lines).removeprefix("papertape: ")
+        engine = _engine_program(options, {**environment, PAGE: page_text}, as_json)
+        access_variables = {INHERITED: str(INHERITED_FD), **access.variables()}
+        page = _page_program(options, config, other, listening, {**environment, **access_variables})
         control = socket_path(db)
         notify, board = SystemdNotifier(os.environ, lambda: _is_trading(control)), new_board()
         detectors = HangDetector(lambda: _status(control) is not None), HangDetector(lambda: _serves(listening))
@@ -71,30 +74,35 @@ def run_supervised(
             return code
 
 
-def _engine_program(options: RunOptions, page: str, as_json: bool) -> Program:
+def _engine_program(options: RunOptions, environment: Mapping[str, str], as_json: bool) -> Program:
     arguments = run_arguments(options, as_json=as_json)
-    return Program("engine", own_command("papertape", "run", *arguments), {**_environment(), PAGE: page}, "engine")
+    return Program("engine", own_command("papertape", "run", *arguments), environment, "engine")
 
 
 def _page_program(
-    options: RunOptions, config: Config, other: Path | None, listening: socket.socket, access: PageAccess
+    options: RunOptions,
+    config: Config,
+    other: Path | None,
+    listening: socket.socket,
+    environment: Mapping[str, str],
 ) -> Program:
     db = options.db or config.database
     compared = [] if other is None else ["--compare", str(other)]
     return Program(
         "page",
         own_command("papertape", "ui", "--db", str(db), *_page_arguments(options, config), *compared),
-        {**_environment(), INHERITED: str(INHERITED_FD), **access.variables()},
+        environment,
         "page",
         inherits=listening.fileno(),
         is_silent=True,
     )
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment of a supervised process, without the variables of systemd."""
+def _environment(config: Config) -> dict[str, str]:
+    """Return the environment of a supervised process: without the variables of systemd, with the folder of the data."""
     own = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    return {**own_environment(own), KEEPER: str(os.getpid())}
+    data = {DATA_VARIABLE: config.data_folder} if config.data_folder else {}
+    return {**own_environment(own), **data, KEEPER: str(os.getpid())}
 
 
 def _reporter(config: Config, *, as_json: bool) -> Callable[[str], None]:

@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from papertape.cli.environment.stderr_level import is_quiet
 from papertape.cli.render.console import emit
 from papertape.cli.wiring import warn
 from papertape.studies.tasks import TaskFailure
@@ -24,7 +25,7 @@ def study_progress(total: int, *, as_json: bool) -> Iterator[Report]:
     if as_json:
         yield json_chunk
         return
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield warn_of_failure
         return
     with _bar(total) as advance:
@@ -39,7 +40,7 @@ def study_progress(total: int, *, as_json: bool) -> Iterator[Report]:
 @contextmanager
 def status(text: str) -> Iterator[None]:
     """Show what is being done, on a terminal only."""
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield
         return
     from papertape.cli.render.console import stderr  # noqa: PLC0415 - only for a terminal.

@@ -19,6 +19,7 @@ from papertape.cli.studies.session import (
     now_ms,
     study_places,
 )
+from papertape.cli.studies.space_file import TypedSpace, chosen_space
 from papertape.cli.wiring import note, warn
 from papertape.engine.research.engine_choice import check_engine
 from papertape.events.durable import make_folder
@@ -28,7 +29,6 @@ from papertape.projections.text.formats import utc
 from papertape.studies.conclusion import WalkForward
 from papertape.studies.folds import default_windows, make_folds, warm_up_words
 from papertape.studies.plan import Experiment, make_plan, plan_key, stretch_of
-from papertape.studies.space import SpaceRequest, build_space
 from papertape.studies.store import StudyStore
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class SweepOptions(Struct, frozen=True):
     """The options of the command line."""
 
     market: MarketOptions
-    space: SpaceRequest
+    space: TypedSpace
     study: str | None
     running: RunningOptions
 
@@ -56,7 +56,7 @@ def sweep(options: SweepOptions) -> None:
     config = configured(options.market)
     places = study_places(config)
     market = read_market(config, options.market)
-    space = build_space(options.space, market.strategy, market.settings.parameters)
+    space = chosen_space(options.space, config, market)
     digest = places.tape_store.put(market.tape)
     experiment = Experiment(market.strategy, market.settings, market.tape, space, digest, options.market.engine)
     forward = default_walk_forward(experiment)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from papertape.cli.environment.early_signals import call_on_stop
 from papertape.cli.environment.streams import write_message
 from papertape.cli.environment.tasks import run_tasks
-from papertape.engine.feeds.bitget.settings import DEFAULT_SYMBOLS
 from papertape.engine.feeds.files.feed import FileFeed, FileSettings
+from papertape.engine.feeds.live.exchange import DEFAULT_SYMBOLS
 from papertape.engine.ports.clock import ScaledClock, SystemClock
 from papertape.events.errors import UsageError
 from papertape.events.units import DAY_MS

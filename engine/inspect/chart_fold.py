@@ -1,4 +1,4 @@
-"""Candles of any timeframe from recorded ones, with the kernel's own VWAP and RSI.
+"""Candles of any timeframe from recorded ones, with the kernel's own indicators.
 
 The fold passes every base candle to the functions that build the strategies' series, so a candle exists here exactly
 if it exists for a strategy: an interval with a hole completes none.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from papertape.engine.inspect.chart_indicators import NO_VALUES, ChartIndicators
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.indicators import Rsi, Vwap, update_rsi, update_vwap
 from papertape.engine.kernel.indicators.structs import HISTORY_BARS_MIN
@@ -33,7 +34,10 @@ WARM_UP_CANDLES: Final = 512
 
 
 class Candle(Struct, frozen=True):
-    """One candle; `late` if a part of it was fetched after the fact. An indicator that is not ready is None."""
+    """One candle; `late` if a part of it was fetched after the fact. An indicator that is not ready is None.
+
+    `others` are the values of `chart_indicators.INDICATOR_LINES`.
+    """
 
     open_time_ms: int
     open: float
@@ -45,6 +49,7 @@ class Candle(Struct, frozen=True):
     late: bool
     vwap: float | None = None
     rsi: float | None = None
+    others: tuple[float | None, ...] = NO_VALUES
 
 
 class Chart(Struct, frozen=True):
@@ -67,7 +72,7 @@ class ChartFold:
         self._market = Market(base_ms=base_ms, gap_reset_ms=GAP_RESET_MS)
         self._series = Series(timeframe_ms=timeframe_ms, base_ms=base_ms)
         self._bars = [Bar() for _ in range(HISTORY_BARS_MIN)]
-        self._vwap, self._rsi = Vwap(), Rsi()
+        self._vwap, self._rsi, self._others = Vwap(), Rsi(), ChartIndicators()
         self._rows: deque[Candle] = deque(maxlen=count)
         self._funding: deque[tuple[int, float]] = deque(maxlen=CHART_SETTLEMENTS_MAX)
         self._warm_up = 0 if whole else WARM_UP_CANDLES
@@ -104,11 +109,14 @@ class ChartFold:
         view = SeriesView(series, self._bars)
         update_vwap(self._vwap, view, VWAP_PERIOD)
         update_rsi(self._rsi, view, RSI_PERIOD)
+        others = self._others.update(view)
         vwap = self._vwap.value if shown and self._vwap.ready == 1 else None
         rsi = self._rsi.value if shown and self._rsi.ready == 1 else None
         opened_ms = series.end_ms - series.timeframe_ms
         prices = (series.open, series.high, series.low, series.close)
-        self._rows.append(Candle(opened_ms, *prices, series.volume, complete=True, late=self._late, vwap=vwap, rsi=rsi))
+        known = others if shown else NO_VALUES
+        row = Candle(opened_ms, *prices, series.volume, True, self._late, vwap, rsi, known)
+        self._rows.append(row)
 
     def chart(self, seq: int, candles: int) -> Chart:
         """Return the last candles, including the forming one."""

@@ -28,16 +28,19 @@ from papertape.api.view_handler import Page, ViewAsOf
 from papertape.api.views.charts import CandlesView
 from papertape.api.views.history import EventsFound, StateView
 from papertape.api.views.installation import ConfigView
+from papertape.api.views.jobs import JobList
 from papertape.api.views.studies import StudyList
 from papertape.api.views.trading import EquityCurvesView, RiskView, RunnerDetail
 from papertape.events.commands import Accepted
 from papertape.events.signals import SignalsRecorded
 from papertape.projections.folds.arena import ArenaRow
+from papertape.projections.folds.log_diff import Comparison
 from papertape.projections.folds.pending_orders import OrderView
 from papertape.projections.folds.portfolio import AccountView, PositionView
 from papertape.projections.folds.signals import SignalView
 from papertape.projections.folds.trades import TradeView
 from papertape.projections.site.equity_curves import DayResult
+from papertape.projections.site.library import BacktestRequest, EnginesView, JobView, LibraryView, SweepRequest
 from papertape.projections.site.messages import Message
 from papertape.projections.site.ports import ConditionsView, StrategyView
 from papertape.projections.studies.detail import StudyDetail
@@ -216,6 +219,47 @@ def study(name: str) -> Call[StudyDetail]:
 def study_sets(name: str, **parameters: str | int) -> Call[SetPage]:
     """Ask for a page of a study's sets: `span`, `sort`, `order`, `after`, `limit`."""
     return Call(f"studies/{quote(name, safe='')}/sets", SetPage, dict(parameters))
+
+
+def library() -> Call[LibraryView]:
+    """Ask what lies in the data folders: logs, backtests, studies, archives, backups, market files."""
+    return Call("library", LibraryView)
+
+
+def engines() -> Call[EnginesView]:
+    """Ask for the logs that the page was started with, their totals and one ranking."""
+    return Call("engines", EnginesView)
+
+
+def comparison(a: str, b: str) -> Call[Comparison]:
+    """Ask for two logs of the library, by their ids, and the first decision in which they differ."""
+    return Call("comparison", Comparison, {"a": a, "b": b})
+
+
+def jobs() -> Call[JobList]:
+    """Ask for the jobs of the page, the newest first."""
+    return Call("jobs", JobList)
+
+
+def job(number: str) -> Call[JobView]:
+    """Ask for one job with its progress."""
+    return Call(f"jobs/{quote(number, safe='')}", JobView)
+
+
+def start_job(request: BacktestRequest | SweepRequest) -> Call[JobView]:
+    """Start a backtest or a sweep."""
+    kind = "sweep" if isinstance(request, SweepRequest) else "backtest"
+    return Call(f"jobs/{kind}", JobView, body=msgspec.json.encode(request))
+
+
+def cancel_job(number: str) -> Call[JobView]:
+    """Cancel a job; a sweep stays resumable."""
+    return Call(f"jobs/{quote(number, safe='')}/cancel", JobView, body=b"")
+
+
+def start_job_again(number: str) -> Call[JobView]:
+    """Go on with a sweep that was cancelled or failed."""
+    return Call(f"jobs/{quote(number, safe='')}/again", JobView, body=b"")
 
 
 def command(request: CommandRequest) -> Call[Accepted]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FillAction = Literal["open", "increase", "reduce", "close"]
 OrderSide = Literal["buy", "sell"]
 FillEvent = PositionOpened | PositionIncreased | PositionReduced | Closing
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+"""With one of these a spreadsheet takes text for a formula."""
 FILL_COLUMNS = (
     "strategy",
     "symbol",
@@ -167,7 +169,13 @@ def write_fills_csv(file: TextIO, fills: Iterable[FillView]) -> None:
 
 
 def csv_cell(value: str | float | bool) -> str:
-    """Return a value as a file holds it: floats in their shortest exact form, a flag as 0 or 1."""
+    """Return a value as a file holds it: floats in their shortest exact form, a flag as 0 or 1.
+
+    Text that a spreadsheet would take for a formula is preceded by an apostrophe.
+    """
     if isinstance(value, bool):
         return str(int(value))
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return repr(value)
+    text = str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_SIGNS) else text

@@ -14,13 +14,13 @@ from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.decisions import Decisions, strip_readings, strip_seqs
 from papertape.projections.folds.portfolio import Portfolio
 from papertape.projections.folds.trades import Trades
+from papertape.projections.text.causes import ConditionView
 from papertape.projections.text.event_lines import event_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from papertape.events.log import Recorded
-    from papertape.projections.text.causes import ConditionView
 
 FIELDS_SHOWN_MAX: Final = 40
 

@@ -22,6 +22,7 @@ from papertape.events.facts import (
     KillSwitchTripped,
     RunnerConfigured,
 )
+from papertape.projections.folds.epochs import configuration_changes
 from papertape.projections.text.reasons import trip_words
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class EquityMarkers:
         self._portfolio = portfolio
         self._markers: deque[EquityMarker] = deque(maxlen=MARKERS_MAX)
         self._outage: EquityMarker | None = None
+        self._configured: dict[str, RunnerConfigured] = {}
         self._digest = ""
 
     def views(self) -> tuple[EquityMarker, ...]:
@@ -76,7 +78,7 @@ class EquityMarkers:
             case KillSwitchReset():
                 self._put(recorded.seq, "reset", event.scope, f"reset by {event.who}: {event.why}")
             case RunnerConfigured():
-                self._put(recorded.seq, "configuration", event.strategy, f"{event.strategy} configured")
+                self._mark_configuration(event, recorded.seq)
             case EngineStarted():
                 self._mark_start(event, recorded.seq)
             case ConfigurationReloaded():
@@ -94,6 +96,13 @@ class EquityMarkers:
     def _put(self, seq: int, kind: Kind, subject: str, text: str) -> None:
         at_ms = self._portfolio.at_ms
         self._markers.append(EquityMarker(seq, kind, subject, at_ms, at_ms, text))
+
+    def _mark_configuration(self, event: RunnerConfigured, seq: int) -> None:
+        before = self._configured.get(event.strategy)
+        self._configured[event.strategy] = event
+        changes = "" if before is None else configuration_changes(before, event)
+        text = f"{event.strategy}: {changes}" if changes else f"{event.strategy} configured"
+        self._put(seq, "configuration", event.strategy, text)
 
     def _mark_start(self, event: EngineStarted, seq: int) -> None:
         changed = " with a changed configuration" if self._digest not in ("", event.config_digest) else ""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.total import TotalView
 
 TOTAL = "total"
+BUY_AND_HOLD = "buy & hold"
 
 
 class EquityCurvePoint(Struct, frozen=True, array_like=True):
@@ -59,6 +60,11 @@ def equity_curves(total: TotalView, views: Sequence[EquityView], points_max: int
         _curve_view(name, capital, curve_with_start(curve, capital, start_ms), points_max)
         for name, capital, curve in curves
     )
+
+
+def benchmark_curve(capital_usdt: float, points: Sequence[EquityPoint], points_max: int) -> EquityCurveView:
+    """Return what the capital would be worth in the market as a curve."""
+    return _curve_view(BUY_AND_HOLD, capital_usdt, points, points_max)
 
 
 def strategy_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint, ...]:

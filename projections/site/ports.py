@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from papertape.events.signals import SignalBatch, SignalsRecorded
     from papertape.projections.folds.log_diff import Comparison
     from papertape.projections.site.funnel import FunnelRequest, FunnelView
+    from papertape.projections.site.library import Jobs, Library
     from papertape.projections.site.views import Views
     from papertape.projections.studies.reader import StudyFolder
     from papertape.projections.text.causes import CauseChain
@@ -79,6 +80,8 @@ class EngineStatus(Struct, frozen=True):
     """The id of the supergroup that the configured group became; 0 if the configured chat is current."""
     backup_age_s: float | None = None
     """The age of the newest proved backup; None if no backups are made, and in the first hour of an engine."""
+    backup_failures: dict[str, str] = {}
+    """Why the newest attempt at a backup failed or was killed, by destination."""
     watchdog: WatchdogView | None = None
     replaying: bool = False
     """It is starting: it has replayed its log up to `recovered_seq` and answers no other request yet."""
@@ -242,7 +245,8 @@ class ChartView(Struct, frozen=True):
 
     A series has one value per candle, None while the indicator is not ready. An interval with a gap in it yields no
     candle, neither here nor for a strategy. `funding` are the settlements within the candles' time. `plot` has
-    those of the strategy that was asked for, None without one.
+    those of the strategy that was asked for, None without one. `lines` are further indicators, by the place where a
+    chart draws them.
     """
 
     symbol: str
@@ -253,6 +257,7 @@ class ChartView(Struct, frozen=True):
     rsi: tuple[float | None, ...]
     funding: tuple[SettlementView, ...]
     plot: PlotView | None = None
+    lines: tuple[PlotLine, ...] = ()
 
 
 class Inspector(Protocol):
@@ -322,6 +327,8 @@ class SiteSettings(Struct, frozen=True):
     """False for a read-only view of a log."""
     commit: str = ""
     """The commit of the sources; empty if unknown."""
+    base: str = ""
+    """Where its pages begin: empty, or `/open/ID` for a log that is opened beside the page's own."""
     config_digest: str = ""
     """The digest that an engine with this configuration would record; empty if it cannot differ."""
 
@@ -348,7 +355,8 @@ class StrategyView(Struct, frozen=True):
 class Site(Struct):
     """Everything that routes may use.
 
-    `comparer` is None without a second log, `funnels` where none can be counted, `studies` without a folder for them.
+    `comparer` is None without a second log, `funnels` where none can be counted, `studies` without a folder for them,
+    `library` and `jobs` for a log that is opened from the library of another one.
     `settings` and `strategies` are replaced when the engine's configuration changes.
 
     `unlogged` returns the owner's messages that the log does not hold. `outage` returns why the supervised engine is
@@ -365,3 +373,5 @@ class Site(Struct):
     outage: Callable[[], str] = str
     funnels: FunnelSource | None = None
     studies: StudyFolder | None = None
+    library: Library | None = None
+    jobs: Jobs | None = None

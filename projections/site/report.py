@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from papertape.projections.folds.arena import Arena
+    from papertape.projections.folds.epochs import EpochView
     from papertape.projections.folds.equity import EquityView
     from papertape.projections.folds.performance import Performance
     from papertape.projections.folds.portfolio import AccountView
@@ -98,6 +99,7 @@ class StrategyReport(Struct, frozen=True):
     trades: tuple[tuple[TradeView, str], ...]
     trades_left_out: int
     luck: LuckReport
+    epochs: tuple[EpochView, ...] = ()
 
 
 def strategy_report(
@@ -109,6 +111,7 @@ def strategy_report(
     luck: LuckReport,
     parameters: Mapping[str, int | float],
     symbols: Sequence[str],
+    epochs: tuple[EpochView, ...] = (),
 ) -> StrategyReport:
     """Return the report of one strategy. `regimes` has the regime at an entry by the seq of its order."""
     known = [regimes.get(trade.order_seq, UNKNOWN) for trade in closed]
@@ -130,6 +133,7 @@ def strategy_report(
         trades=tuple(zip(closed, known, strict=True))[-TRADES_MAX:][::-1],
         trades_left_out=max(0, len(closed) - TRADES_MAX),
         luck=luck,
+        epochs=epochs,
     )
 
 

@@ -17,13 +17,27 @@ if TYPE_CHECKING:
     from papertape.projections.folds.trades import Trades, TradeView
 
 
-ORDERS: Final[Mapping[str, tuple[str, bool]]] = {
-    "newest": ("seq", True),
-    "best": ("net_usdt", True),
-    "worst": ("net_usdt", False),
-    "longest": ("holding_ms", True),
+ORDERS: Final[Mapping[str, str]] = {
+    "symbol": "symbol",
+    "closed": "exit_time_ms",
+    "held": "holding_ms",
+    "size": "quantity_base",
+    "entry": "entry_price_usdt",
+    "exit": "exit_price_usdt",
+    "reason": "reason",
+    "net": "net_usdt",
+    "r": "r_multiple",
+    "gross": "gross_usdt",
+    "fees": "fees_usdt",
+    "funding": "funding_usdt",
+    "slippage": "slippage_usdt",
+    "best": "best_usdt",
+    "worst": "worst_usdt",
+    "opened": "opened_seq",
+    "seq": "seq",
 }
-"""The sort field of each order, and whether the largest comes first."""
+"""The field of each order; with a minus before its name, the largest comes first."""
+NEWEST: Final = "-closed"
 
 
 class TradeFilter(Struct, frozen=True):
@@ -80,19 +94,21 @@ class TradesPage(Struct, frozen=True):
         return self.wins / self.chosen * 100.0 if self.chosen else None
 
 
-def trades_page(trades: Trades, choice: TradeFilter, page: int, size: int, order: str = "newest") -> TradesPage:
+def trades_page(trades: Trades, choice: TradeFilter, page: int, size: int, order: str = NEWEST) -> TradesPage:
     """Return a page of `size` trades; a page beyond the end is the last one. Raises UsageError for an unknown order."""
-    if order not in ORDERS:
-        raise UsageError(f"unknown order {order!r}; known orders: {', '.join(ORDERS)}")
+    name = ORDERS.get(order.removeprefix("-"))
+    if name is None:
+        raise UsageError(
+            f"unknown order {order!r}; known orders: {', '.join(ORDERS)}, each also as -{next(iter(ORDERS))}"
+        )
     all_trades = trades.closed(choice.strategy or None)
     is_filtered = choice != TradeFilter(choice.strategy)
     matching = [trade for trade in all_trades if choice.matches(trade)] if is_filtered else list(all_trades)
     pages = max((len(matching) + size - 1) // size, 1)
     page = min(max(page, 1), pages)
-    name, descending = ORDERS[order]
     first = (page - 1) * size
     return TradesPage(
-        trades=tuple(sorted(matching, key=attrgetter(name), reverse=descending)[first : first + size]),
+        trades=tuple(_ordered(matching, name, descending=order.startswith("-"))[first : first + size]),
         page=page,
         pages=pages,
         chosen=len(matching),
@@ -105,6 +121,16 @@ def trades_page(trades: Trades, choice: TradeFilter, page: int, size: int, order
         mean_r=_sum(matching, "r_multiple") / len(matching) if matching else None,
         reasons=tuple(sorted({trade.reason for trade in all_trades})),
     )
+
+
+def _ordered(trades: Sequence[TradeView], name: str, *, descending: bool) -> list[TradeView]:
+    """Sort trades by a field, those of the same value newest first; trades without a value come last."""
+    newest = sorted(trades, key=attrgetter("seq"), reverse=True)
+    known = [trade for trade in newest if getattr(trade, name) is not None]
+    return [
+        *sorted(known, key=attrgetter(name), reverse=descending),
+        *(one for one in newest if getattr(one, name) is None),
+    ]
 
 
 def newest_trades(trades: Trades, choice: TradeFilter, before_seq: int, limit: int) -> tuple[TradeView, ...]:

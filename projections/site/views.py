@@ -26,8 +26,10 @@ from papertape.projections.alerts.daily import Days
 from papertape.projections.alerts.derive import Derivation
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.folds.arena import Arena
+from papertape.projections.folds.buy_and_hold import BuyAndHold
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.coverage import Coverage
+from papertape.projections.folds.epochs import Epochs
 from papertape.projections.folds.limits import Limits
 from papertape.projections.folds.marks import EquityMarkers
 from papertape.projections.folds.portfolio import Portfolio
@@ -91,6 +93,8 @@ class Views:
         self.limits = Limits(self.portfolio)
         self.coverage = Coverage(self.portfolio)
         self.marks = EquityMarkers(self.portfolio)
+        self.epochs = Epochs(self.portfolio)
+        self.buy_and_hold = BuyAndHold(self.portfolio)
         self.signals = Signals()
         self.resting = RestingPrices(self.portfolio)
         self.started: EngineStarted | None = None
@@ -179,6 +183,7 @@ class Views:
             self.coverage.apply(recorded)
             self.promised.apply(recorded)
             self.marks.apply(recorded)
+            self.epochs.apply(recorded)
             self.signals.apply(recorded)
             self.resting.apply(recorded)
             self._fold_fact(recorded)
@@ -196,16 +201,21 @@ class Views:
                 self.apply(part)
 
     def _take_run(self, run: MarketRun) -> None:
-        """Fold a run of market facts; one by one what may make an alert, and what is not calm."""
+        """Fold a run of market facts; one by one what may make an alert or a sample, and what is not calm."""
         if self._feed.is_silent and run.is_calm(self.portfolio.at_ms):
-            calm, others = run.split(self.days.next_ms(run.candles[0].timeframe_ms)) if run.candles else (run, None)
+            calm, others = run.split(self._next_ms(run))
             self._take_calm(calm)
-            if others:
+            if len(others):
                 self.apply(next(others.recorded()))
                 self.take(others.cut(1, len(others)))
             return
         for recorded in run.recorded():
             self.apply(recorded)
+
+    def _next_ms(self, run: MarketRun) -> int:
+        """Return the close from which on a candle needs a look of its own."""
+        timeframe_ms = run.candles[0].timeframe_ms if run.candles else 0
+        return min(self.days.next_ms(timeframe_ms), self.buy_and_hold.due_ms)
 
     def _take_calm(self, run: MarketRun) -> None:
         self._feed.take_run(run)
@@ -214,6 +224,7 @@ class Views:
         if run.candles:
             self.coverage.take_run(run)
             self.promised.take_run(run)
+            self.buy_and_hold.take_run(run)
             self._mark_fresh(run)
 
     def _store_alert(self, recorded: Recorded) -> None:
@@ -222,6 +233,7 @@ class Views:
             self.alerts.append(alert)
 
     def _fold_candle(self, candle: CandleClosed, recorded_at_ms: int) -> None:
+        self.buy_and_hold.take_candle(candle)
         symbol, at_ms = candle.symbol, candle.at_ms
         self._seen_ms[symbol], self._heard_ms[symbol] = max(self._seen_ms.get(symbol, 0), at_ms), recorded_at_ms
         if candle.timing is Timing.LATE:

@@ -1,4 +1,4 @@
-"""The notifier: delivers alerts from the log to one chat, without loss, in order, urgent ones first, rate-limited.
+"""The notifier: delivers alerts from the log to a chat or channel: without loss, in order, rate-limited, urgent first.
 
 It follows the log behind its own durable cursors, so memory stays flat however long Telegram is silent, and trading
 never waits for it. A message that may arrive twice, after a crash or a lost answer, is marked.
@@ -28,8 +28,7 @@ from papertape.projections.alerts.digest import Digest
 from papertape.projections.host import Announcer, EventSource
 from papertape.projections.persistence.fold_store import FoldPersistence, NullFoldStore
 from papertape.projections.telegram.backlog import OUTAGE_MS, URGENT_SINGLE_MAX, Backlog, DigestFold
-from papertape.projections.telegram.chat_address import ChatAddress
-from papertape.projections.telegram.client import TelegramClient
+from papertape.projections.telegram.chat_ports import ChatClient, ChatDestination
 from papertape.projections.telegram.delivery_pause import DeliveryPause
 from papertape.projections.telegram.delivery_queues import (
     AlertFold,
@@ -66,14 +65,15 @@ class Notifier:
         bus: Announcer,
         cursors: Cursors,
         alerts: Callable[[], AlertFold],
-        client: TelegramClient,
-        address: ChatAddress,
+        client: ChatClient,
+        address: ChatDestination,
         clock: TelegramClock,
         write_line: Callable[[str], None],
         *,
         digest: Callable[[], DigestFold] = Digest,
         limiter: MessageRateLimiter | None = None,
         name: str = "telegram",
+        title: str = "Telegram",
         begin_after_seq: int | None = None,
         notes: Mapping[int, str] | None = None,
         store: FoldPersistence | None = None,
@@ -82,15 +82,15 @@ class Notifier:
         """Use a fold of `alerts` for each queue, restored from `store`, and one of `digest` for each backlog.
 
         `write_line` writes one clear line to the local log. A shared `limiter` counts what others send to the chat.
-        Cursors begin with `name`. The very first start begins after `begin_after_seq`, or at the head. `notes` are for
-        the start of this process, by its seq.
+        Cursors begin with `name`, lines with `title`. The very first start begins after `begin_after_seq`, or at the
+        head. `notes` are for the start of this process, by its seq.
         """
         self._reader, self._bus, self._cursors = reader, bus, cursors
         self._alerts, self._digest, self._store = alerts, digest, store or NullFoldStore()
         self._client, self._address = client, address
         self._clock, self._write_line, self._failpoint = clock, write_line, failpoint
         self._limiter = limiter or MessageRateLimiter(clock)
-        self._name, self._begin_after_seq, self._notes = name, begin_after_seq, notes or {}
+        self._name, self._title, self._begin_after_seq, self._notes = name, title, begin_after_seq, notes or {}
         self._digest_receipts = DeliveryReceipts(cursors, f"{name}.digest")
         self._queues: tuple[DeliveryQueue, ...] = ()
         self._head_seq = 0
@@ -99,7 +99,7 @@ class Notifier:
         self._backlog: Backlog | None = None
         self._digest_form = MessageForm.HTML
         self._digest_repeat = self._digest_receipts.may_have_come(self._digest_receipts.sent_seq + 1, 0)
-        self._parking = DeliveryPause(clock, write_line)
+        self._parking = DeliveryPause(clock, write_line, title)
         self._silent_since_ms: int | None = None
         self._closed_at_ms: int | None = None
 
@@ -287,7 +287,7 @@ class Notifier:
         self._failpoint("after_alert_cursor")
         if not message.is_skipped:
             self._sent += 1
-            self._write_line(f"Telegram: one digest replaces {backlog.count:,} alerts that had waited")
+            self._write_line(f"{self._title}: one digest replaces {backlog.count:,} alerts that had waited")
 
     async def _announce_move(self) -> bool:
         """Tell the chat about its new id. If that fails, the local log has reported it already."""
@@ -333,14 +333,14 @@ class Notifier:
             case TelegramBusy():
                 self._limiter.back_off(error.retry_after_s)
                 if error.retry_after_s >= LONG_WAIT_S:
-                    self._write_line(f"Telegram: {error}; alerts wait in the log")
+                    self._write_line(f"{self._title}: {error}; alerts wait in the log")
             case TelegramUnreachable():
                 self._limiter.record_failure()
                 if message is not None:
                     message.repeat = message.repeat or error.may_have_acted
                 if self._silent_since_ms is None:
                     self._silent_since_ms = self._clock.now_ms()
-                    self._write_line(f"Telegram: {error}; alerts wait in the log until it answers")
+                    self._write_line(f"{self._title}: {error}; alerts wait in the log until it answers")
             case TokenRefused():
                 self._answered()
                 self._parking.park_bot(str(error))
@@ -363,7 +363,9 @@ class Notifier:
         if not message.simplify(error):
             self._parking.park_chat(str(error))
         elif is_first:
-            self._write_line(f"Telegram: alert {message.key} has a defective text: {error}; sending a simpler form")
+            self._write_line(
+                f"{self._title}: alert {message.key} has a defective text: {error}; sending a simpler form"
+            )
         return False
 
     def _skip(self, message: OutgoingMessage, error: TelegramError) -> None:
@@ -371,7 +373,7 @@ class Notifier:
         self._skipped += not message.is_skipped
         message.is_skipped = True
         excerpt = truncate(one_line(message.parts[message.part]), SKIPPED_UNITS_MAX)
-        self._write_line(f"Telegram: alert {message.key} was refused and replaced by a notice: {error}: {excerpt}")
+        self._write_line(f"{self._title}: alert {message.key} was refused and replaced by a notice: {error}: {excerpt}")
 
     def _accepted(self) -> None:
         """Note that a message was accepted."""
@@ -383,5 +385,5 @@ class Notifier:
         self._limiter.record_success()
         if self._silent_since_ms is not None:
             silent_s = (self._clock.now_ms() - self._silent_since_ms) // 1_000
-            self._write_line(f"Telegram: answers again after {silent_s:,} s")
+            self._write_line(f"{self._title}: answers again after {silent_s:,} s")
         self._silent_since_ms = None

@@ -17,9 +17,9 @@ TOKEN_S_MAX: Final = 3_600.0
 class DeliveryPause:
     """Whether, since when and why sending is parked. It ends with the first accepted message."""
 
-    def __init__(self, clock: TelegramClock, write_line: Callable[[str], None]) -> None:
+    def __init__(self, clock: TelegramClock, write_line: Callable[[str], None], title: str = "Telegram") -> None:
         self.why = ""
-        self._clock, self._write_line = clock, write_line
+        self._clock, self._write_line, self._title = clock, write_line, title
         self._failures = 0
         self._since_ms = self._until_ms = 0
 
@@ -44,12 +44,12 @@ class DeliveryPause:
     def end(self) -> None:
         """Note that a message was accepted."""
         if self.why:
-            self._write_line("Telegram: the chat accepts messages again")
+            self._write_line(f"{self._title}: the chat accepts messages again")
         self.why, self._failures, self._until_ms = "", 0, 0
 
     def _park(self, why: str, more: str, pause_s: float) -> None:
         if self.why != why:
-            self._write_line(f"Telegram is parked: {why}; alerts wait in the log, and sending is retried{more}")
+            self._write_line(f"{self._title} is parked: {why}; alerts wait in the log, and sending is retried{more}")
         self.why = why
         self._failures += 1
         self._since_ms = self._clock.now_ms()

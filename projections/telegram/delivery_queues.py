@@ -150,7 +150,7 @@ class OutgoingMessage(Struct):
             case MessageForm.PLAIN | MessageForm.AGAIN:
                 shown = plain_text(part)
             case MessageForm.NOTICE:
-                shown = f"Telegram refused the text of alert {self.key}; read it in papertape's log."
+                shown = f"The text of alert {self.key} was refused; read it in papertape's log."
         return mark_repeated(shown) if self.repeat else shown
 
     def simplify(self, error: TelegramError) -> bool:

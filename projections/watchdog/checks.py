@@ -50,6 +50,7 @@ class AnomalyKind(StrEnum):
     LOOP_LAG = "loop_lag"
     TASK_DEAD = "task_dead"
     BACKUP_OLD = "backup_old"
+    BACKUP_FAILED = "backup_failed"
     WAL_GROWING = "wal_growing"
     LOG_NOT_READ_BACK = "log_not_read_back"
     RESULT_FAR_BELOW_PROMISE = "result_far_below_promise"
@@ -63,10 +64,10 @@ class ProcessMeasurements(Struct, frozen=True, kw_only=True):
 
     `commit_latency_ms` and `loop_lag_ms` cover the last minutes; `clock_skew_ms` is how far the exchange's clock is
     ahead; `log_bytes` is what a backup copies; `oldest_alert_age_s` is 0 if none is waiting; `backup_age_s` is
-    the age of the newest verified backup; `projection_lag_events` is by name. `market_ended` means that a recorded or
-    limited market was played to its end, so nothing more will come. `wal_blocked_bytes` is how much of the -wal a
-    reader of an old state keeps in use, `log_users` who else has the log open; `read_back_failure` is why the log
-    cannot be read back, empty if it can.
+    the age of the newest verified backup; `backup_failures` is why the newest attempts failed, by destination;
+    `projection_lag_events` is by name. `market_ended` means that a recorded or limited market was played to its end, so
+    nothing more will come. `wal_blocked_bytes` is how much of the -wal a reader of an old state keeps in use,
+    `log_users` who else has the log open; `read_back_failure` is why the log cannot be read back, empty if it can.
     """
 
     commit_latency_ms: float | None = None
@@ -77,6 +78,7 @@ class ProcessMeasurements(Struct, frozen=True, kw_only=True):
     loop_lag_ms: float | None = None
     dead_tasks: tuple[str, ...] | None = None
     backup_age_s: float | None = None
+    backup_failures: Mapping[str, str] | None = None
     wal_blocked_bytes: int | None = None
     log_users: tuple[str, ...] = ()
     read_back_failure: str | None = None
@@ -122,6 +124,7 @@ MEASURED_BY: dict[str, AnomalyKind] = {
     "loop_lag_ms": AnomalyKind.LOOP_LAG,
     "dead_tasks": AnomalyKind.TASK_DEAD,
     "backup_age_s": AnomalyKind.BACKUP_OLD,
+    "backup_failures": AnomalyKind.BACKUP_FAILED,
     "wal_blocked_bytes": AnomalyKind.WAL_GROWING,
     "read_back_failure": AnomalyKind.LOG_NOT_READ_BACK,
 }
@@ -280,6 +283,8 @@ def _process(measured: ProcessMeasurements, settings: WatchdogSettings) -> Itera
     if backup_s is not None and backup_s > oldest_s:
         detail = f"the newest backup is {duration(_ms(backup_s))} old (limit {duration(_ms(oldest_s))})"
         yield DetectedProblem(AnomalyKind.BACKUP_OLD, "backup", detail)
+    for destination, failure in sorted((measured.backup_failures or {}).items()):
+        yield DetectedProblem(AnomalyKind.BACKUP_FAILED, destination, failure)
     yield from _log_file(measured, settings)
     for name, behind in sorted((measured.projection_lag_events or {}).items()):
         if behind > settings.projection_lag_events:

@@ -55,6 +55,12 @@ class HeartbeatStatus(Struct, frozen=True):
     failed_sends: int
     failed_pings: int
 
+    def lines(self) -> list[str]:
+        """Return what was sent and what failed, one idea a line."""
+        failed = [f"{self.failed_sends:,} heartbeats were not delivered"] if self.failed_sends else []
+        pings = [f"{self.failed_pings:,} pings of the dead man's switch failed"] if self.failed_pings else []
+        return [f"heartbeats {self.beats:,}", *failed, *pings]
+
 
 class HeartbeatSender:
     """Beats at the multiples of `interval_s`, so a restart neither skips nor repeats one.

@@ -29,6 +29,8 @@ from papertape.sandbox.bitget.venue import Venue
 
 PREFIX: Final = "/api/v2/mix/market/"
 TIME_PATH: Final = "/api/v2/public/time"
+OTHER_PRODUCTS: Final = ("COIN-FUTURES", "USDC-FUTURES", "SUSDT-FUTURES", "SCOIN-FUTURES", "SUSDC-FUTURES")
+"""Products that the exchange has and this market has not: their lists are empty."""
 SPAN_MS_MAX: Final = 90 * DAY_MS
 CANDLES_MAX: Final = 1_000
 HISTORY_CANDLES_MAX: Final = 200
@@ -217,6 +219,8 @@ class RestApi:
     # ------------------------------------------------------------ contracts and prices
 
     def _contracts(self, query: Query) -> str:
+        if query.get("productType", "").upper() in OTHER_PRODUCTS:
+            return "[]"
         now_ms, symbols = self._venue.now_ms(), self._symbols(query)
         texts = (
             self._replace_fields(symbol, contract_text(self._history, symbol, now_ms, self._status(symbol)))

@@ -41,6 +41,7 @@ RUNS_THE_FOLDS = (
     "projections/watchdog/watchdog.py",
     "projections/watchdog/heartbeat.py",
     "projections/telegram/",
+    "projections/notify/",
     "projections/site/ports.py",
     "projections/site/timeline.py",
     "projections/site/followed_log.py",

@@ -16,7 +16,7 @@ from tests.engine.processes import ok
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
     from tests.browser.conftest import Visitor
     from tests.browser.served import Served
@@ -47,23 +47,21 @@ def moves_on(page: Page, timeout_ms: float = MOVES_MS_MAX) -> None:
     page.wait_for_function(BEYOND, arg=seq_of(page), timeout=timeout_ms)
 
 
-def answer_to(page: Page, kind: str) -> str:
-    """Return the answer shown in the form of a command."""
-    answer = page.locator(f"form[data-command={kind}] .answer")
+def give(page: Page, button: str, why: str) -> str:
+    """Press the button of a command, confirm with a reason, and return the answer in its row."""
+    pressed = page.locator(f"#{button}")
+    answer = page.locator(f"#{pressed.get_attribute('data-answer')}")
+    pressed.click()
+    page.locator("#ask input[name=why]").fill(why)
+    page.locator("#ask button[type=submit]").click()
+    return said(answer)
+
+
+def said(answer: Locator) -> str:
+    """Return an answer once there is one."""
     answer.filter(has_text="e").wait_for()
     shown: str = answer.inner_text()
     return shown
-
-
-def give(page: Page, kind: str, target: str, why: str) -> str:
-    """Fill in, confirm and send a command; return the answer."""
-    form = page.locator(f"form[data-command={kind}]")
-    choice = form.locator("select[name=target]")
-    choice.select_option(choice.locator("option", has_text=target).first.get_attribute("value"))
-    form.locator("input[name=why]").fill(why)
-    form.locator("input[name=typed]").fill(kind)
-    form.locator("button[type=submit]").click()
-    return answer_to(page, kind)
 
 
 def told(served: Served, *arguments: str) -> list[dict[str, Any]]:
@@ -178,57 +176,79 @@ def test_every_control_has_a_name(visitor: Visitor) -> None:
 # ---------------------------------------------------------------- stepping in
 
 
-def test_without_a_login_one_can_read_but_not_command(visitor: Visitor, served: Served) -> None:
+def test_without_a_login_one_can_read_but_not_command(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto("/risk")
-    before = len(told(served, "--type", "KillSwitchTripped"))
+    assert page.locator("[data-command]").count() == 0
+    page.click("text=Log in >> nth=-1")
+    page.wait_for_url("**/login?next=%2Frisk")
+
+
+def test_an_expired_login_is_said_where_the_command_is_confirmed(visitor: Visitor, served: Served) -> None:
+    page = visitor.page(logged_in=True)
+    page.goto("/risk")
+    page.click("#act-kill-everything")
+    page.context.clear_cookies()  # The next refresh takes the buttons away, but not what is open.
+    page.fill("#ask input[name=why]", "just trying")
     with visitor.expecting("401"):
-        assert give(page, "kill", "momentum", "just trying").startswith("Not logged in.")
-    page.click("form[data-command=kill] .answer a")
+        page.click("#ask button[type=submit]")
+        page.locator("#ask .answer", has_text="Not logged in.").wait_for()
+    assert all(one["why"] != "just trying" for one in told(served, "--type", "KillSwitchTripped"))
+    page.click("#ask .answer a")
     page.wait_for_url("**/login?next=**")
-    assert len(told(served, "--type", "KillSwitchTripped")) == before
 
 
 def test_a_kill_and_its_reset_are_logged_with_actor_and_reason(visitor: Visitor, served: Served) -> None:
     page = visitor.page(logged_in=True)
-    page.goto("/risk")
-    assert give(page, "kill", "momentum", "news at 14:30").startswith("Killed: event ")
-    page.locator("#part-active h2", has_text="momentum stopped").wait_for()
+    page.goto("/arena")
+    page.click("#act-kill-arena-momentum")
+    assert page.inner_text("#ask h2") == "Kill momentum?"
+    page.fill("#ask input[name=why]", "news at 14:30")
+    page.keyboard.press("Enter")
+    answer = page.locator("#did-arena-momentum")
+    assert said(answer).startswith("Killed: event ")
+    page.locator("#act-reset-arena-momentum").wait_for()
     page.locator("#header .kill", has_text="2 of 4").wait_for()
     trip = told(served, "--type", "KillSwitchTripped", "--strategy", "momentum")[-1]
     assert (trip["who"], trip["why"], trip["reason"]) == ("dashboard", "news at 14:30", "manual")
-    offered = f"momentum, trip {trip['seq']:,}"
-    page.locator("form[data-command=reset] option", has_text=offered).wait_for(state="attached")
     slower = visitor.page(logged_in=True)
     slower.goto("/risk")
-    slower.locator("form[data-command=reset] input[name=why]").fill("I am still writing")
-    assert give(page, "reset", offered, "they are over").startswith("Reset: event ")
+    slower.click("#act-reset-limits-momentum")
+    assert give(page, "act-reset-arena-momentum", "they are over").startswith("Reset: event ")
     page.locator("#header .kill", has_text="1 of 4").wait_for()
     reset = told(served, "--type", "KillSwitchReset")[-1]
     assert (reset["trip_seq"], reset["who"], reset["why"]) == (trip["seq"], "dashboard", "they are over")
-    page.locator("form[data-command=reset] option", has_text=offered).wait_for(state="detached")
-    assert answer_to(page, "reset").startswith("Reset: event "), "what was said stays"
-    slower.locator("#header .kill", has_text="1 of 4").wait_for()
+    page.locator("#act-kill-arena-momentum").wait_for()
+    slower.fill("#ask input[name=why]", "once more")
     with visitor.expecting("409"):
-        assert give(slower, "reset", offered, "once more").startswith("Refused: ")
+        slower.click("#ask button[type=submit]")
+        assert said(slower.locator("#did-limits-momentum")).startswith("Refused: ")
+    answer.filter(has_not_text="e").wait_for(state="attached")  # A result fades.
 
 
-def test_closing_without_a_position_is_refused_on_the_page(visitor: Visitor) -> None:
+def test_closing_without_a_position_is_refused_in_its_row(visitor: Visitor) -> None:
     page = visitor.page(logged_in=True)
     page.goto("/risk")
+    page.evaluate("document.querySelector('#act-close-everything').dataset.body = '{\"strategy\": \"vwap_rsi\"}'")
     with visitor.expecting("409"):
-        assert give(page, "close", "vwap_rsi", "the day is over") == "Refused: there is no open position to close"
+        assert give(page, "act-close-everything", "the day is over") == "Refused: there is no open position to close"
 
 
-def test_an_unconfirmed_command_is_not_sent(visitor: Visitor, served: Served) -> None:
+def test_a_command_is_not_sent_before_it_is_confirmed(visitor: Visitor, served: Served) -> None:
     page = visitor.page(logged_in=True)
     page.goto("/risk")
-    form = page.locator("form[data-command=kill]")
-    form.locator("input[name=why]").fill("a slip of the finger")
-    form.locator("input[name=typed]").fill("kil")
-    form.locator("button[type=submit]").click()
-    page.wait_for_timeout(300)
-    assert form.locator(".answer").inner_text() == ""
+    page.locator("#act-kill-everything").focus()
+    page.keyboard.press("Enter")
+    page.locator("#ask").wait_for()
+    page.keyboard.press("Enter")
+    assert page.locator("#ask").is_visible(), "a kill needs a reason"
+    page.keyboard.type("a slip of the finger")
+    page.keyboard.press("Escape")
+    page.locator("#ask").wait_for(state="hidden")
+    assert page.evaluate("document.activeElement.id") == "act-kill-everything", "the focus returns"
+    page.keyboard.press("Enter")
+    page.click("#ask [data-no]")
+    assert page.locator("#did-everything").inner_text() == ""
     assert all(one["why"] != "a slip of the finger" for one in told(served, "--type", "KillSwitchTripped"))
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from papertape.cli.config.sections import Config, EngineSection, LogsSection
+from papertape.cli.config.log_sections import LogsSection
+from papertape.cli.config.sections import Config, EngineSection
 from papertape.cli.service.engine_services import start_services
 from papertape.cli.service.engine_status import status_of
 from papertape.engine.ports.clock import ScaledClock, SystemClock

@@ -88,7 +88,7 @@ MISTAKES = {
     ),
     "twice in a list": ("[feed.sim]\nsymbols = ['A', 'A']", 2, 'feed.sim.symbols[1] = "A"', "is a duplicate"),
     "empty list": ("[strategies]\nenabled = []", 2, "strategies.enabled = []", "must not be empty"),
-    "no choice": ("[feed]\nkind = 'live'", 2, 'feed.kind = "live"', 'must be "bitget" or "file" or "sim" (default'),
+    "no choice": ("[feed]\nkind = 'live'", 2, 'feed.kind = "live"', 'must be "bitget" or "ccxt" or "file"'),
     "no date": ("[feed.sim]\nstart = '2025-13-01'", 2, 'feed.sim.start = "2025-13-01"', "a date like 2025-01-01"),
     "too early": ("[feed.sim]\nstart = 1970-01-01", 2, "feed.sim.start = 1970-01-01", "from 1971 to 2099"),
     "end before start": (

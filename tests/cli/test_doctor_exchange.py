@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from papertape.cli.offline.doctor_exchange import ExchangeCheckResult, check_exchange, findings
+from papertape.engine.feeds.bitget.feed import BitgetFeed
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.ports.clock import SystemClock
 from papertape.sandbox.bitget.faults import BitgetFault
@@ -19,7 +20,7 @@ async def looked_at() -> tuple[BitgetSettings, ExchangeCheckResult]:
     async with BitgetTwin(SimTwinMarket((BTC, ETH)), SystemClock()) as twin:
         twin.faults.on(BitgetFault.ODD_CONTRACT, symbol=ETH, value={"minTradeUSDT": ""})
         settings = BitgetSettings(symbols=(BTC, ETH, NOPE), rest_url=twin.rest_url, ws_url=twin.ws_url)
-        return settings, await asyncio.to_thread(check_exchange, settings)
+        return settings, await asyncio.to_thread(check_exchange, BitgetFeed(settings, SystemClock()))
 
 
 def test_the_doctor_tells_a_contract_that_cannot_be_read_from_one_that_is_not_there() -> None:

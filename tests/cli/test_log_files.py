@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from papertape.cli.config.sections import LevelsSection, LogsSection
+from papertape.cli.config.log_sections import LevelsSection, LogsSection
 from papertape.cli.service.log_files import QUEUE_RECORDS_MAX, BoundedQueueHandler, logs
 from tests.cli.test_process_supervisor import wait_for
 from tests.engine.processes import ok, papertape

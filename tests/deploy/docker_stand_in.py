@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +178,7 @@ def run(arguments: list[str]) -> int:
     pause({"refold": "fold", "decide-diff": "decide"}[arguments[position + 1]])
     image = arguments[position]
     with state() as known:
+        known["mounted"] = [one for before, one in pairwise(arguments) if before == "--volume"]
         character = known["images"][known["tags"].get(image, image)]
     return inside(arguments[position + 1 :], character)
 

@@ -101,8 +101,10 @@ def test_the_engine_is_reached_from_this_machine_alone_and_stops_in_peace() -> N
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert service["user"] == "10001:10001"
     assert int(service["stop_grace_period"].removesuffix("s")) > KEEPER_ENDS_S
-    inside = {volume.partition(":")[2] for volume in service["volumes"]}
-    assert inside == {"/data", "/logs", "/config/papertape.toml:ro"}
+    assert {VARIABLE.sub(r"\2", volume) for volume in service["volumes"]} == {
+        "./data:/data", "./logs:/logs", "./papertape.toml:/config/papertape.toml:ro",
+        "./config/strategies:/config/strategies:ro", "./data/archive:/archive",
+    }  # fmt: skip
     assert service["secrets"] == [{"source": "settings", "target": "/config/.env"}]
     assert all("noexec,nosuid,nodev" in one for one in service["tmpfs"])
 
@@ -127,11 +129,13 @@ def test_all_of_ours_run_what_deploy_builds_and_tags() -> None:
 def test_who_owns_the_folders_is_mended_before_anything_starts_by_one_that_can_do_nothing_else() -> None:
     prepare = SERVICES["prepare"]
     assert SERVICES["papertape"]["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
-    assert prepare["entrypoint"] == ["chown", "-R", "10001:10001", "/data", "/logs"]
+    assert prepare["entrypoint"] == ["chown", "-R", "10001:10001", "/data", "/logs", "/archive"]
     assert (prepare["user"], prepare["command"], prepare["restart"]) == ("0:0", [], "no")
     assert (prepare["network_mode"], prepare["healthcheck"]) == ("none", {"disable": True})
     assert prepare["cap_add"] == ["CHOWN", "DAC_READ_SEARCH"], "it changes owners in folders that it may not list"
-    assert prepare["volumes"] == ["./data:/data", "./logs:/logs"]
+    assert [VARIABLE.sub(r"\2", one) for one in prepare["volumes"]] == [
+        "./data:/data", "./logs:/logs", "./data/archive:/archive",
+    ]  # fmt: skip
 
 
 def test_whatever_is_mounted_is_there_and_whatever_is_named_is_mounted() -> None:
@@ -140,7 +144,7 @@ def test_whatever_is_mounted_is_there_and_whatever_is_named_is_mounted() -> None
         for volume in service.get("volumes", []):
             given, inside = VARIABLE.sub(r"\2", volume).split(":")[:2]
             mounted.setdefault(name, set()).add(inside)
-            made_here = given.startswith(("./data", "./logs"))
+            made_here = given.startswith(("./data", "./logs", "./config"))
             assert made_here or given in compose()["volumes"] or (REPOSITORY / given).exists(), volume
     [config] = [word for word in SERVICES["prometheus"]["command"] if word.startswith("--config.file=")]
     assert config.partition("=")[2] in mounted["prometheus"]
@@ -179,7 +183,7 @@ def test_the_networks_let_out_who_has_to_and_nobody_else() -> None:
 def test_the_backup_profile_copies_at_intervals_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
     service = SERVICES["backup"]
     assert int(service["stop_grace_period"].removesuffix("s")) >= KEEPER_ENDS_S
-    assert service["healthcheck"] == {"disable": True}
+    assert service["healthcheck"]["test"] == ["CMD", "test", "-e", "/tmp/good"]
     assert all("noexec,nosuid,nodev" in one for one in service["tmpfs"])
     (tmp_path / "data").mkdir()
     one_day = ("--set", "feed.sim.days=1", "--set", "feed.sim.symbols=BTCUSDT", "--db", "data/papertape.db", "--json")
@@ -188,7 +192,8 @@ def test_the_backup_profile_copies_at_intervals_and_ends_when_it_is_asked_to(tmp
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m papertape "$@"\n')
     shim.chmod(0o755)
     [script] = [VARIABLE.sub(r"\2", word).replace("$$", "$") for word in service["command"]]
-    assert "sleep 86400" in script
+    assert "pause=86400" in script
+    script = script.replace("/tmp/good", str(tmp_path / "good"))
     for inside in ("data", "backups"):
         assert f"/{inside}" in {volume.rpartition(":")[2] for volume in service["volumes"]}
         script = script.replace(f" /{inside}", f" {tmp_path}/{inside}")
@@ -199,6 +204,7 @@ def test_the_backup_profile_copies_at_intervals_and_ends_when_it_is_asked_to(tmp
     try:
         wait_for(lambda: len(list_backups(tmp_path / "backups", "papertape.db")) == 1)
         wait_for(lambda: len(list_backups(tmp_path / "backups", "papertape.db")) > 1)
+        assert (tmp_path / "good").exists()
         process.send_signal(signal.SIGTERM)
         assert process.wait(KEEPER_ENDS_S) == 0, "a shell without a trap would hear nothing as the first process"
     finally:
@@ -246,6 +252,47 @@ def test_every_metric_of_the_dashboards_is_one_that_the_page_gives() -> None:
         assert {panel["datasource"]["uid"] for panel in panels} == {"prometheus"}
 
 
+def test_every_metric_of_the_alert_rules_is_one_that_the_page_gives() -> None:
+    given = set(re.findall(r"^(papertape_[a-z0-9_]+)", asyncio.run(scraped()), re.MULTILINE)) | PER_STRATEGY
+    [group] = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]:
+        named = set(re.findall(r"papertape_[a-z0-9_]+", rule["expr"]))
+        assert named <= given, f"{rule['alert']} asks for {named - given}"
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"]["summary"]
+    config = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
+    assert config["rule_files"] == ["alerts.yaml"]
+    assert "./deploy/monitoring/alerts.yaml:/etc/prometheus/alerts.yaml:ro" in SERVICES["prometheus"]["volumes"]
+
+
+def test_prometheus_itself_takes_the_alert_rules() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("PROMETHEUS DOES NOT READ THE ALERT RULES HERE: this machine has no promtool")
+    command = [promtool, "check", "rules", str(MONITORING / "alerts.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_cluster_is_what_the_specification_allows() -> None:
+    problem = fetch()
+    if problem:
+        pytest.skip(f"THE CLUSTER'S COMPOSE.YAML IS NOT CHECKED AGAINST THE SPECIFICATION: {problem}")
+    document = yaml.safe_load((REPOSITORY / "deploy" / "dask" / "compose.yaml").read_text())
+    document.pop("name")
+    errors = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text())).iter_errors(document)
+    assert [error.message for error in errors] == []
+    assert {service["build"]["target"] for service in document["services"].values()} == {"study"}
+
+
+def test_everything_that_the_package_links_to_reaches_the_build_and_is_copied() -> None:
+    rooms = {path.resolve().name for path in (REPOSITORY / "papertape").iterdir() if path.is_symlink()}
+    ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    copied = (REPOSITORY / "Dockerfile").read_text().splitlines()
+    assert len(rooms) >= 8
+    assert not {room for room in rooms if f"!{room}/**" not in ignored or f"COPY {room} {room}" not in copied}
+
+
 METRICS_TEXT = (REPOSITORY / "api" / "metrics.py").read_text()
 PER_STRATEGY = {"papertape_state", *(f"papertape_{name}" for name in re.findall(r'family\("([a-z_]+)"', METRICS_TEXT))}
 """These have no sample where no strategy runs."""
@@ -254,7 +301,8 @@ PER_STRATEGY = {"papertape_state", *(f"papertape_{name}" for name in re.findall(
 async def scraped() -> str:
     """What Prometheus reads where everything is measured."""
     site = site_of([])
-    measured = status(commit_p99_ms=1.0, loop_lag_ms=1.0, disk_free_bytes=1, oldest_alert_age_s=0.0, backup_age_s=60.0)
+    numbers = {"commit_p99_ms": 1.0, "loop_lag_ms": 1.0, "disk_free_bytes": 1, "log_bytes": 1}
+    measured = status(**numbers, oldest_alert_age_s=0.0, backup_age_s=60.0)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Scrape(site, Streams(site.timeline, 1), measured, 0))
     return generate_latest(registry).decode()

@@ -59,6 +59,34 @@ def test_the_first_deploy_on_an_empty_box(box: Box) -> None:
     assert_healthy(box, "healthy one")
 
 
+def test_an_edited_configuration_moves_out_of_the_working_tree_and_is_mounted_from_there(box: Box) -> None:
+    file, own = box.home / "papertape.toml", box.home / "config" / "papertape.toml"
+    edited = file.read_text() + "\n# my own line\n"
+    file.write_text(edited)
+    with (box.home / ".env").open("a") as env:
+        env.write("PAPERTAPE_ARCHIVE_FOLDER=/mnt/usb/papertape\n")
+    code, said = box.deploy("--dry-run")
+    assert (code, file.read_text(), own.exists()) == (0, edited, False), said
+    code, said = box.deploy(PAPERTAPE_STALLED_S="120")
+    assert code == 0, said
+    assert "moving it to ./config/papertape.toml, which git ignores" in said
+    assert own.read_text() == edited
+    assert "my own line" not in file.read_text()
+    assert "\nPAPERTAPE_CONFIG_FILE=./config/papertape.toml\n" in (box.home / ".env").read_text()
+    own.write_text(edited + "# edited again\n")
+    box.release("healthy two")
+    code, said = box.deploy(PAPERTAPE_STALLED_S="120")
+    assert code == 0, said
+    assert "moving" not in said
+    assert {
+        f"{own}:/config/papertape.toml:ro",
+        f"{box.home}/config/strategies:/config/strategies:ro",
+        "/mnt/usb/papertape:/archive:ro",
+        f"{box.home}/data:/data:ro",
+    } == set(box.state()["mounted"])
+    assert_healthy(box, "healthy two")
+
+
 def test_a_healthy_update(running: Box) -> None:
     running.release("healthy two")
     before = running.head()

@@ -97,7 +97,13 @@ def papertape(installed: Path, folder: Path, *arguments: str) -> str:
 def test_the_wheel_holds_one_package_with_everything_a_user_needs(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"papertape"}
-    needed = {"examples/demo.toml", "examples/papertape.toml", "sandbox/bitget/twin.py", "ui/templates/base.html"}
+    needed = {
+        "examples/demo.toml",
+        "examples/papertape.toml",
+        "examples/dip_buyer.py",
+        "sandbox/bitget/twin.py",
+        "ui/templates/base.html",
+    }
     assert {f"papertape/{name}" for name in needed} <= set(names)
     assert not [name for name in names if "/tests/" in name or "__pycache__" in name]
 
@@ -120,6 +126,15 @@ def test_commands_run_beside_modules_of_the_same_names(installed: Path, folder: 
     backup = json.loads(papertape(installed, folder, "backup", "--db", "log.db", "--json"))
     assert Path(folder, backup["path"]).is_file()
     papertape(installed, folder, "verify", "--db", "log.db")
+
+
+def test_a_folder_of_ones_own_works_from_an_installed_wheel(installed: Path, folder: Path) -> None:
+    papertape(installed, folder, "init", "mine")
+    mine = folder / "mine"
+    assert papertape(installed, mine, "config", "check").startswith("ok papertape.toml")
+    one_day = ("--set", "feed.sim.days=1", "feed.sim.symbols=BTCUSDT", "--speed", "max", "--until-end")
+    papertape(installed, mine, "run", *one_day, "--json")
+    assert "dip_buyer" in papertape(installed, mine, "arena")
 
 
 def wait_for(read: Callable[[], T | None]) -> T:
@@ -146,6 +161,7 @@ def read_page(url: str) -> str:
     "arguments",
     [
         ("up", *MARKET, "--set", "feed.speed=600", "--port", "0", "--db", "live.db"),
+        ("demo", "--port", "0", "--data-dir", "demo"),
         ("twin", "bitget", "--port", "0"),
         ("twin", "telegram", "--port", "0"),
     ],
@@ -157,7 +173,7 @@ def test_services_answer_from_an_installed_wheel(installed: Path, folder: Path, 
         service = subprocess.Popen([str(installed / "papertape"), *arguments], cwd=folder, stdout=out, stderr=out)
     try:
         found = wait_for(lambda: ADDRESS.search(said.read_text()))
-        if arguments[0] == "up":
+        if arguments[0] in ("up", "demo"):
             page = wait_for(lambda: read_page(found[0]))
             assert "<title>" in page
             assert "charts.js" in page

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from papertape.engine.feeds.bitget.feed import BitgetFeed
 from papertape.engine.feeds.bitget.settings import BitgetSettings
+from papertape.engine.feeds.live.feed import LiveFeed
 from papertape.engine.ports.feed import ResumePoint
 from papertape.events.facts import (
     CandleClosed,
@@ -123,7 +124,7 @@ class Watching(Struct):
     """A run that is over: what was told, by whom, and the exchange it was told of."""
 
     twin: WatchedTwin
-    feed: BitgetFeed
+    feed: LiveFeed
     told: list[Told]
     batches: int = 0
 
@@ -176,6 +177,8 @@ class Plan(Struct, kw_only=True):
     skew_ms: int = 0
     warm_up_minutes: int = 5
     more: Mapping[str, Any] = {}
+    through: Callable[[BitgetSettings, VirtualClock], LiveFeed] = BitgetFeed
+    """How the exchange is watched: by Bitget's own client, unless a test names another."""
 
 
 def watched(plan: Plan | None = None, **given: Any) -> Watching:
@@ -214,9 +217,9 @@ def market_of(symbols: tuple[str, ...]) -> SimTwinMarket:
     return SimTwinMarket(symbols)
 
 
-def feed_of(plan: Plan, twin: BitgetTwin, clock: VirtualClock) -> BitgetFeed:
+def feed_of(plan: Plan, twin: BitgetTwin, clock: VirtualClock) -> LiveFeed:
     """The feed of a plan."""
-    return BitgetFeed(settings_of(plan, twin), clock)
+    return plan.through(settings_of(plan, twin), clock)
 
 
 def settings_of(plan: Plan, twin: BitgetTwin) -> BitgetSettings:

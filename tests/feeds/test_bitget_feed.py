@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from papertape.engine.feeds.bitget.session import FeedSession
+from papertape.engine.feeds.bitget.client import BitgetClient
+from papertape.engine.feeds.live.session import FeedSession
 from papertape.engine.ports.feed import RefusalLog
 from papertape.events.errors import ConfigError
 from papertape.events.facts import (
@@ -52,7 +53,7 @@ from tests.feeds.bitget_runs import (
 from tests.sandbox.virtual_time import VirtualClock, run
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.reconnect import StreamStatistics
+    from papertape.engine.feeds.live.reconnect import StreamStatistics
 
 FIFTY = tuple(f"C{number:02d}USDT" for number in range(50))
 RARE = ExchangeBehaviour(update_ms=60_000, ticker_ms=60_000, snapshot_rows=5)
@@ -230,7 +231,8 @@ def streams_of(plan: Plan) -> tuple[WatchedTwin, list[StreamStatistics], float]:
 
     async def main(clock: VirtualClock) -> tuple[WatchedTwin, list[StreamStatistics], float]:
         async with twin_of(plan, clock) as twin:
-            session = FeedSession(settings_of(plan, twin), clock, clock, RefusalLog())
+            settings, refusals = settings_of(plan, twin), RefusalLog()
+            session = FeedSession(BitgetClient(settings, clock, refusals), settings, clock, clock, refusals)
             acting = asyncio.ensure_future(act(plan, twin, clock))
             told = await read(session.facts({}), clock, plan.minutes * 60.0)
             await acting

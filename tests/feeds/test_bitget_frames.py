@@ -11,17 +11,15 @@ import pytest
 from papertape.engine.feeds.bitget.frames import (
     ROWS_MAX,
     Ack,
-    CandleFrame,
     ErrorFrame,
     Message,
     Pong,
-    RefusedFrame,
-    TickerFrame,
     read_frame,
     request,
     subscription,
 )
 from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.live.stream_state import CandleFrame, RefusedFrame, TickerFrame
 from papertape.engine.ports.feed import RefusalReason
 from papertape.sandbox.bitget.garbage import Garbage, garbage_frame
 from tests.feeds.reading import shared_data

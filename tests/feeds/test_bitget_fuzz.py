@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from papertape.engine.feeds.bitget.connection import StreamConnection
 from papertape.engine.feeds.bitget.settings import BitgetSettings
-from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, StreamState
+from papertape.engine.feeds.live.stream_state import ROWS_KEPT_MAX, StreamState
 from papertape.engine.ports.clock import ManualClock
 from papertape.engine.ports.feed import REFUSALS_KEPT_MAX, RefusalLog
 from tests.feeds.reading import shared_data

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from papertape.engine.feeds.bitget.responses import FundingSettlement
 from papertape.engine.feeds.bitget.rest import HISTORY, MARK, RECENT, BitgetRest
+from papertape.engine.feeds.live.exchange import FundingSettlement
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from tests.feeds.http_script import T0_MS, Answer, Parts, Script, rows, success, timed, used
 from tests.support import examples

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from papertape.engine.feeds.bitget.feed import BitgetFeed
+from papertape.engine.feeds.live.feed import LiveFeed
 from papertape.engine.loop import Loop, last_seen
 from papertape.engine.reconfiguration import Reconfiguration, reload_events
 from papertape.engine.reducer.state import new_state
@@ -63,7 +63,7 @@ Step = Callable[["Live"], Coroutine[Any, Any, None]]
 class Live:
     """An engine on the live feed, and its reload."""
 
-    def __init__(self, plan: Plan, made: Traded, feed: BitgetFeed, clock: VirtualClock, runner: RunnerSettings) -> None:
+    def __init__(self, plan: Plan, made: Traded, feed: LiveFeed, clock: VirtualClock, runner: RunnerSettings) -> None:
         self.settings = EngineSettings(Path(), "test", STRATEGIES, {"scripted": runner})
         self.plan, self.made, self.feed, self.clock = plan, made, feed, clock
         version, warn = code_digest(STRATEGIES.values()), made.warnings.append

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from papertape.engine.feeds.bitget.responses import ContractBody, ContractList, FundingSettlement, OpenInterestReading
 from papertape.engine.feeds.bitget.rest import BitgetRest
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.live.exchange import ContractBody, ContractList, FundingSettlement, OpenInterestReading
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import ConfigError, ExchangeUnreachable, UsageError
 from tests.feeds.http_script import T0_MS, Parts, Script, http, rows, success, timed, used

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.engine.feeds.bitget.responses import FundingSettlement
 from papertape.engine.feeds.bitget.rest import BitgetRest
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.live.exchange import FundingSettlement
 from papertape.engine.ports.feed import RefusalLog
 from papertape.events.errors import ExchangeBusy, ExchangeRefused, ExchangeUnreachable
 from papertape.sandbox.bitget.faults import BitgetFault

@@ -35,7 +35,7 @@ from tests.sandbox.virtual_time import VirtualClock, run
 from tests.support import STRATEGIES
 
 if TYPE_CHECKING:
-    from papertape.engine.feeds.bitget.feed import BitgetFeed
+    from papertape.engine.feeds.live.feed import LiveFeed
 
 DAYS: Final = float(os.environ.get("PAPERTAPE_WEEK_DAYS", "7"))
 SYMBOLS: Final = tuple(f"C{number:02d}USDT" for number in range(int(os.environ.get("PAPERTAPE_WEEK_SYMBOLS", "50"))))
@@ -119,7 +119,7 @@ def rss_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def watch(twin: WatchedTwin, feed: BitgetFeed, clock: VirtualClock, judge: Judge) -> list[int]:
+async def watch(twin: WatchedTwin, feed: LiveFeed, clock: VirtualClock, judge: Judge) -> list[int]:
     """Judge what the feed tells until the end; the memory after each half day, the first day left out."""
     sizes: list[int] = []
     look_ms = START_MS + DAY_MS

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from papertape.engine.command_queue import command_events
-from papertape.engine.feeds.bitget.contracts import UNCONFIGURED
+from papertape.engine.feeds.live.contracts import UNCONFIGURED
 from papertape.engine.ports.feed import ResumePoint
 from papertape.engine.reducer.reducer import decide, fold
 from papertape.engine.reducer.snapshot_codec import state_digest
@@ -237,7 +237,7 @@ def test_an_ended_symbol_that_was_taken_out_of_the_configuration_is_settled_too(
 def test_a_symbol_that_was_taken_out_is_watched_until_its_position_ends() -> None:
     made = lived(FIRST, later(12, 2, (BTC,)))
     (suspended,) = of(made, SymbolSuspended, ETH)
-    assert suspended.reason == UNCONFIGURED
+    assert suspended.reason == UNCONFIGURED.format("feed.bitget")
     assert of(made, CandleClosed, ETH)[-1].at_ms > START_MS + 2 * HOUR_MS + 9 * MINUTE_MS
     assert world_of(made).runners[0].active == [True, True], "its stop and target stay in force"
     assert len(of(made, PositionOpened, ETH)) == 1

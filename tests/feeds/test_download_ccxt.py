@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.engine.feeds.download.ccxt import _candle, _settlement, fetch_filled, replace_base_url
+from papertape.engine.feeds.ccxt.library import replace_base_urls
+from papertape.engine.feeds.ccxt.pages import fetch_filled
+from papertape.engine.feeds.download.ccxt import _candle, _settlement
 from papertape.engine.feeds.download.partial_file import DownloadKind, DownloadRequest, Row
 from papertape.engine.ports.feed import RefusalReason
 from tests.support import examples
@@ -40,7 +42,7 @@ def test_a_window_is_filled_from_either_end(count: int, lost: frozenset[int], pa
         return rows[:page] if serves.startswith("oldest") else rows[-page:]
 
     until_ms = T0_MS + count * STEP_MS
-    found = asyncio.run(fetch_filled(ask, T0_MS, until_ms, STEP_MS))
+    found = asyncio.run(fetch_filled(ask, lambda row: row[0], T0_MS, until_ms, STEP_MS))
     assert found == [row for row in there if T0_MS <= row[0] < until_ms]
 
 
@@ -82,6 +84,6 @@ def test_a_settlement_of_ccxt_is_checked(entry: Any, expected: Any) -> None:
 
 def test_addresses_move_with_their_paths() -> None:
     urls = {"public": "https://fapi.binance.com/fapi/v1", "more": {"spot": "https://api.{hostname}"}, "none": None}
-    assert replace_base_url(urls, "http://127.0.0.1:99/") == {
+    assert replace_base_urls(urls, "http://127.0.0.1:99/", "") == {
         "public": "http://127.0.0.1:99/fapi/v1", "more": {"spot": "http://127.0.0.1:99"}, "none": None
     }  # fmt: skip

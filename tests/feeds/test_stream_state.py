@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from papertape.engine.feeds.bitget.frames import CandleFrame, TickerFrame
-from papertape.engine.feeds.bitget.stream_state import ROWS_KEPT_MAX, StreamState
 from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.live.stream_state import ROWS_KEPT_MAX, CandleFrame, StreamState, TickerFrame
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 
 MINUTE_MS = 60_000

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LACKING = missing()
 pytestmark = [
     pytest.mark.image,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(3_600),
     pytest.mark.skipif(bool(LACKING), reason=f"THE IMAGE IS NOT BUILT AND NOT PROVED: this machine lacks {LACKING}"),
 ]
 if LACKING:
@@ -53,7 +53,7 @@ def test_it_is_ready_ends_in_time_and_writes_into_its_two_folders_alone(image: I
     health = json.loads(body)
     assert (status, health["version"], health["commit"]) == (200, version("papertape"), COMMIT)
     assert Path(f"/proc/{running.keeper_pid()}").stat().st_uid == UID
-    assert running.ask("/static/app.css")[0] in {200, 404}
+    assert running.ask("/static/layout.css")[0] in {200, 404}
     assert running.ask("/")[0] == 200
     code, seconds = running.end()
     assert code == 0

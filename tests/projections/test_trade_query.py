@@ -7,11 +7,11 @@ import pytest
 from papertape.events.errors import UsageError
 from papertape.projections.folds.trades import Trades
 from papertape.projections.host import fold
-from papertape.projections.site.trade_query import TradeFilter, TradesPage, trades_page
+from papertape.projections.site.trade_query import NEWEST, TradeFilter, TradesPage, trades_page
 from tests.build import closed, recorded
 
 
-def page_of(choice: TradeFilter, page: int = 1, size: int = 2, order: str = "newest") -> TradesPage:
+def page_of(choice: TradeFilter, page: int = 1, size: int = 2, order: str = NEWEST) -> TradesPage:
     trades = Trades()
     events = [closed(5.0, "a"), closed(-3.0, "a"), closed(2.0, "b", "ETHUSDT"), closed(-1.0, "b"), closed(4.0, "a")]
     fold([trades], recorded(events))
@@ -50,9 +50,11 @@ def test_the_filter_selects_trades(choice: TradeFilter, found: list[float]) -> N
 @pytest.mark.parametrize(
     ("order", "found"),
     [
-        ("newest", [4.0, -1.0, 2.0, -3.0, 5.0]),
-        ("best", [5.0, 4.0, 2.0, -1.0, -3.0]),
-        ("worst", [-3.0, -1.0, 2.0, 4.0, 5.0]),
+        (NEWEST, [4.0, -1.0, 2.0, -3.0, 5.0]),
+        ("seq", [5.0, -3.0, 2.0, -1.0, 4.0]),
+        ("-net", [5.0, 4.0, 2.0, -1.0, -3.0]),
+        ("net", [-3.0, -1.0, 2.0, 4.0, 5.0]),
+        ("-symbol", [2.0, 4.0, -1.0, -3.0, 5.0]),
     ],
 )
 def test_trades_are_sorted_by_the_requested_order(order: str, found: list[float]) -> None:
@@ -61,7 +63,7 @@ def test_trades_are_sorted_by_the_requested_order(order: str, found: list[float]
 
 
 def test_an_unknown_order_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="unknown order 'luckiest'; known orders: newest, best, worst, longest"):
+    with pytest.raises(UsageError, match="unknown order 'luckiest'; known orders: symbol, closed, "):
         page_of(TradeFilter(), order="luckiest")
 
 

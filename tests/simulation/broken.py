@@ -12,8 +12,8 @@ from papertape.engine import loop as engine_loop
 from papertape.engine import recovery
 from papertape.engine.feeds.bitget import connection
 from papertape.engine.feeds.bitget.connection import StreamConnection
-from papertape.engine.feeds.bitget.session import FeedSession
-from papertape.engine.feeds.bitget.symbol_cursor import SymbolCursor
+from papertape.engine.feeds.live.session import FeedSession
+from papertape.engine.feeds.live.symbol_cursor import SymbolCursor
 from papertape.engine.kernel import decide as kernel_decide
 from papertape.engine.loop import Loop
 from papertape.engine.reducer import reducer

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from papertape.cli.config.live_sections import BitgetSection
+from papertape.cli.config.log_sections import LogsSection
 from papertape.cli.config.sections import (
     BackupSection,
-    BitgetSection,
     Config,
     EngineSection,
     FeedSection,
-    LogsSection,
     StrategiesSection,
     StrategySection,
     TelegramSection,

@@ -19,7 +19,8 @@ import httpx
 from papertape.cli.keeper import process_supervisor
 from papertape.cli.service import engine_services, log_handover, unlogged_messages
 from papertape.engine.feeds import rate_limit as exchange_rate_limit
-from papertape.engine.feeds.bitget import connection, exchange_clock, reconnect
+from papertape.engine.feeds.bitget import connection
+from papertape.engine.feeds.live import exchange_clock, reconnect
 from papertape.engine.process_health import ProcessHealth
 from papertape.events import cursors, failpoints, snapshots
 from papertape.events.durable import write_durably

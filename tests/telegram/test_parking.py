@@ -203,7 +203,7 @@ def test_a_refused_text_delays_no_other_and_leaves_a_notice_and_a_log_line() -> 
             assert notifier.statistics().parked == ""
         assert rig.twin.texts == [
             "1 before",
-            "Telegram refused the text of alert 2:anomaly; read it in papertape's log.",
+            "The text of alert 2:anomaly was refused; read it in papertape's log.",
             "3 after",
         ]
         assert "2 poison" in rig.told[-1] and "MESSAGE_STRANGE" in rig.told[-1]

@@ -23,6 +23,7 @@ ON_TINTS = (
     ("warn", "warn-ground"),
     ("accent", "accent-ground"),
     ("text", "accent-ground"),
+    ("muted", "accent-ground"),
     ("text", "down-ground"),
     ("faint", "down-ground"),
     ("on-accent", "accent"),

@@ -87,6 +87,7 @@ MEASUREMENTS = {
     "log_not_read_back": ({"read_back_failure": "no memory"}, {"read_back_failure": ""}, "log", "back: no memory"),
     "loop_lag": ({"loop_lag_ms": 1_500.0}, {"loop_lag_ms": 3.0}, "event loop", "ran 1,500 ms late"),
     "backup_old": ({"backup_age_s": 97_200.0}, {"backup_age_s": 90_000.0}, "backup", "1d 3h old (limit 1d 2h)"),
+    "backup_failed": ({"backup_failures": {"/usb": "no room"}}, {"backup_failures": {}}, "/usb", "no room"),
     "task_dead": ({"dead_tasks": ("alerts",)}, {"dead_tasks": ()}, "alerts", "this task has ended"),
 }  # fmt: skip
 

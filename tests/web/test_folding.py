@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 VIEWS = (
     "state", "status", "runners", "runners/momentum", "arena", "positions", "orders", "equity", "days", "risk",
-    "trades", "trades.csv", "events", "events/3", "why/3", "messages", "config", "strategies", "candles/GALAUSDT",
-    "conditions?strategy=momentum&symbol=GALAUSDT",
+    "trades", "trades.csv", "events.csv", "events", "events/3", "why/3", "messages", "config", "strategies",
+    "candles/GALAUSDT", "conditions?strategy=momentum&symbol=GALAUSDT",
 )  # fmt: skip
 
 

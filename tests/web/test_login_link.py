@@ -181,7 +181,7 @@ def test_a_supervised_page_has_the_login_that_its_supervisor_printed() -> None:
 def test_with_a_token_of_the_owners_own_there_is_no_link() -> None:
     access = resolve_access({"PAPERTAPE_TOKEN": new_token()}, "127.0.0.1")
     assert (access.login, access.variables()) == (None, {})
-    assert access.announcement("http://x") == ["papertape: http://x"]
+    assert access.announcement("http://x") == ["papertape: http://x  (asks for the token in PAPERTAPE_TOKEN)"]
 
 
 def test_a_page_that_is_started_again_does_not_renew_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from papertape.cli.config.config_variables import BETWEEN, PREFIX
 from papertape.cli.config.loader import schema
 from papertape.cli.config.schema import ConfigKey, ConfigTable, range_text, value_text
 from papertape.engine.strategy_registry import load_strategies
@@ -11,6 +12,27 @@ from tools.reference.markdown import NOTE, joined, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+SOURCES = (
+    "Every key has a default; an unknown key or a value outside its range is an error with name and place. A",
+    "value comes from the first of these that has it; `papertape config show` prints every key with both.",
+    "",
+    "1. An option: `--set web.port=8081`, or one of its own such as `--port`.",
+    "2. A variable, in the environment or in `.env` beside the file: `PAPERTAPE_WEB__PORT=8081`. The name is",
+    "   `PAPERTAPE_` and the key in capitals, with two underscores for each dot. Lists are written with commas.",
+    "3. The configuration file: `--config FILE`, else `PAPERTAPE_CONFIG`, else `papertape.toml` in the current folder,",
+    "   else `$XDG_CONFIG_HOME/papertape/papertape.toml` (`~/.config`).",
+    "4. The default.",
+    "",
+    "Paths in a file are relative to its folder. `--data-dir DIR` or `PAPERTAPE_DATA_DIR` moves the log and everything",
+    "beside it: that folder takes the place of `data`, and `logs` lies in it. Without a file in the current folder the",
+    "data folder is `$XDG_DATA_HOME/papertape` (`~/.local/share`). `--db FILE` names one log directly.",
+    "",
+    "Compiled strategies are kept beside the installed package, or in `$XDG_CACHE_HOME/numba` if that",
+    "is read-only.",
+    "",
+    "Secrets are never in the file: they come from the environment, from `.env`, or from files (`NAME_FILE`).",
+)
 
 
 def page() -> str:
@@ -20,13 +42,11 @@ def page() -> str:
         "",
         NOTE,
         "",
-        "The configuration is `papertape.toml` in the current folder, or `--config FILE`. Every key has a default; an",
-        "unknown key or a value outside its range is an error with name and line. `--set section.key=value` changes a",
-        "key for one run. Secrets are never in this file: they come from the environment, from `.env` beside the file,",
-        "or from files (`NAME_FILE`).",
+        *SOURCES,
     ]
     for name, keys in _tables(schema(load_strategies()), ()):
-        lines += ["", f"## `[{name}]`", "", *_keys(keys)]
+        variable = f"{PREFIX}{BETWEEN.join([*name.split('.'), 'KEY'])}".upper()
+        lines += ["", f"## `[{name}]`", "", f"Variables: `{variable}`", "", *_keys(keys)]
     return joined(lines)
 
 
@@ -48,5 +68,6 @@ def _keys(keys: ConfigTable) -> list[str]:
         if isinstance(key, ConfigKey):
             rows.append((f"`{name}`", f"`{value_text(key.default)}`", range_text(key), key.meaning))
     if isinstance(keys.rest, ConfigKey):
-        rows.append(("any symbol", f"`{value_text(keys.rest.default)}`", range_text(keys.rest), keys.rest.meaning))
+        name = f"any {'symbol' if keys.noun == 'key' else keys.noun}"
+        rows.append((name, f"`{value_text(keys.rest.default)}`", range_text(keys.rest), keys.rest.meaning))
     return table(rows)

@@ -1,9 +1,11 @@
 // The chart of one symbol: candles, volume, indicators, fills and resting prices; funding in a pane of its own.
 (() => {
   "use strict";
-  const { color, seconds, ordered, chart, title, number, utc, write, cursor, keepDrawn } = palette;
+  const { color, seconds, ordered, chart, setTail, title, number, utc, write, cursor, keepDrawn } = palette;
   const legend = document.getElementById("candles-legend");
   const BAR_PX = 7.5;
+  /** Narrower candles could not be told apart, and thousands of them at once would be slow to draw. */
+  const BAR_PX_MIN = 0.5;
   const BARS_MAX = 140;
   const BARS_MIN = 32;
   const NARROW_PX = 600;
@@ -11,16 +13,23 @@
   /** A line extends the price scale if it lies within this share of the candles' height above or below them. */
   const NEAR_LINE = 0.2;
   const NEAR_LEVEL = 1;
-  /** The distance in bars from the left edge at which older candles are fetched, and the most candles kept. */
+  /** The distance in bars from an edge at which further candles are fetched, and the most candles kept. */
   const EDGE_BARS = 30;
+  /** Candles that the server sends at once, and with a strategy's readings. */
+  const FETCHED = 1_000;
+  const FETCHED_WITH_READINGS = 240;
+  const EMPTY_MAX = 64;
   const KEPT_MAX = 12_000;
   const RETRY_MS = 5_000;
+  /** When more candles than this are new, all are set anew. */
+  const TAIL_MAX = 50;
 
   /** Fetch this chart's data before a time. */
   async function before(atMs) {
     const address = new URL(window.location.href);
     address.searchParams.set("part", "picture");
     address.searchParams.set("before_ms", atMs);
+    for (const name of ["at", "trade"]) address.searchParams.delete(name);
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(`${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -37,11 +46,12 @@
     const known = new Set(newer.trades.map((one) => one.seq));
     return {
       ...newer,
+      focus: older.focus ?? newer.focus,
       trades: [...newer.trades, ...older.trades.filter((one) => !known.has(one.seq))],
       resting: resting.joined(older.resting, newer.resting),
       chart: {
         ...newer.chart, candles: both("candles"), vwap: both("vwap"), rsi: both("rsi"),
-        plot: indicators.joined(older.chart, newer.chart, [begin, end]),
+        ...indicators.joined(older.chart, newer.chart, [begin, end]),
         funding: [...older.chart.funding.filter((one) => one.settled_at_ms < firstMs), ...newer.chart.funding],
       },
     };
@@ -49,6 +59,7 @@
 
   function draw(element) {
     const made = chart(element);
+    made.timeScale().applyOptions({ minBarSpacing: BAR_PX_MIN });
     const up = color("--up");
     const down = color("--down");
     const quiet = { priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
@@ -66,8 +77,11 @@
     });
     volume.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
     candles.priceScale().applyOptions({ scaleMargins: { top: 0.08, bottom: 0.18 } });
-    const lines = indicators.on(made);
+    const strategy = new URL(window.location.href).searchParams.get("strategy") ?? "";
+    const choices = chartChoices.on(document.getElementById("chart-choices"), strategy, () => shown && drawChosen(tailOf(shown.chart.candles, shown.chart.candles)));
+    const lines = indicators.on(made, choices.isShown);
     let funding = null;
+    let settled = -1; // How many settlements are drawn.
     const signs = fills.on(element, made, candles);
     const rested = resting.on(made, candles);
 
@@ -126,15 +140,22 @@
       const points = shown.chart.funding.map(({ settled_at_ms: atMs, rate }) => ({
         time: seconds(atMs), value: rate * 100, color: color(rate < 0 ? "--down" : "--up", 0.8),
       }));
-      if (points.length) funding ??= fundingSeries();
+      if (funding && !choices.isShown("Funding")) {
+        made.removeSeries(funding);
+        funding = null;
+      } else if (points.length && choices.isShown("Funding")) {
+        funding ??= fundingSeries();
+      }
       const known = new Set(shown.chart.candles.map((one) => seconds(one.open_time_ms)));
       const step = shown.chart.timeframe_ms / 1000;
-      funding?.setData(ordered(points.map((one) => ({ ...one, time: Math.floor(one.time / step) * step })).filter((one) => known.has(one.time))));
+      const placed = ordered(points.map((one) => ({ ...one, time: Math.floor(one.time / step) * step })).filter((one) => known.has(one.time)));
+      if (funding && placed.length !== settled) funding.setData(placed);
+      settled = funding ? placed.length : -1;
     }
 
     function describe(time) {
       const all = shown.chart.candles;
-      const index = time === undefined ? all.length - 1 : all.findIndex((one) => seconds(one.open_time_ms) === time);
+      const index = time === undefined ? all.length - 1 : resting.indexAt(all, time * 1000);
       const one = all[index];
       if (!one) return;
       const digits = shown.decimals;
@@ -159,22 +180,49 @@
 
     // ---------------------------------------------------------------- history
 
-    let fetching = false;
+    let fetching = true; // Until the first range is chosen.
     let complete = false;
+    let empty = 1;
 
-    /** Fetch older candles when the left edge comes near. */
+    /** Fetch further candles when an edge comes near; the newest ones come by themselves. */
     async function reach(range) {
-      if (!range || !shown?.chart.candles.length || range.from > EDGE_BARS || fetching || complete || shown.chart.candles.length >= KEPT_MAX) return;
+      if (!range || !shown?.chart.candles.length || fetching) return;
+      const count = shown.chart.candles.length;
+      if (range.from < EDGE_BARS && !complete && count < KEPT_MAX) await fetchOnce(older);
+      else if (range.to > count - EDGE_BARS && !shown.is_newest && empty < EMPTY_MAX) await fetchOnce(newer);
+    }
+
+    async function fetchOnce(part) {
       fetching = true;
       try {
-        const found = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
-        const older = found?.chart.plot?.pending ? null : found;
-        complete = older?.chart.candles.length === 0;
-        if (older === null) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
-        else if (!complete) show(joined(older, shown));
+        if (!(await part())) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
       } finally {
         fetching = false;
       }
+    }
+
+    async function older() {
+      const found = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
+      if (found === null || found.chart.plot?.pending) return false;
+      complete = found.chart.candles.length === 0;
+      if (!complete) show(joined(found, shown));
+      return true;
+    }
+
+    /** Add the candles behind the last one; a part without any is skipped by asking further. */
+    async function newer() {
+      const { candles: bars, timeframe_ms: step } = shown.chart;
+      const fetched = shown.chart.plot ? FETCHED_WITH_READINGS : FETCHED;
+      const found = await before(bars.at(-1).open_time_ms + step * (1 + fetched * empty)).catch(() => null);
+      if (found === null || found.chart.plot?.pending) return false;
+      const range = made.timeScale().getVisibleLogicalRange();
+      const next = joined(shown, found);
+      empty = next.chart.candles.at(-1) === bars.at(-1) && !found.is_newest ? empty * 2 : 1;
+      show(next);
+      const place = (list, one) => Math.max(resting.indexAt(list, one.open_time_ms), 0);
+      const moved = place(next.chart.candles, bars[0]) - place(bars, next.chart.candles[0]);
+      made.timeScale().setVisibleLogicalRange({ from: range.from + moved, to: range.to + moved });
+      return true;
     }
 
     made.timeScale().subscribeVisibleLogicalRangeChange(reach);
@@ -191,30 +239,58 @@
     function update(found) {
       clearTimeout(asking);
       if (found.chart.plot?.pending) asking = setTimeout(askAgain, RETRY_MS);
-      const first = shown === null;
-      show(first ? found : joined(shown, found));
-      if (first) {
+      if (shown === null) {
+        show(found);
         const last = found.chart.candles.length;
         const bars = Math.min(Math.max(Math.floor(element.clientWidth / BAR_PX), BARS_MIN), BARS_MAX);
-        made.timeScale().setVisibleLogicalRange({ from: Math.max(last - bars, -2), to: last + bars * (found.positions.length && !narrow ? 0.12 : 0.04) });
+        fetching = false;
+        made.timeScale().setVisibleLogicalRange(found.focus ? around(found, bars) : { from: last - bars, to: last + 2 });
+      } else if (shown.is_newest) {
+        show(joined(shown, found)); // Newer candles do not continue those of a chosen time.
+      } else if (found.chart.plot && !found.is_newest) {
+        show(found);
       }
     }
 
+    /** The bars around the time or the trade that was chosen: a third before it, the rest behind. */
+    function around({ chart: { candles: bars }, focus }, width) {
+      const from = Math.max(resting.indexAt(bars, focus.from_ms), 0);
+      const length = Math.max(resting.indexAt(bars, focus.until_ms) - from, 0);
+      const begin = from - Math.max((width - length) / 3, 3);
+      return { from: begin, to: begin + Math.max(width, length * 1.5 + 9) };
+    }
+
+    /** From which candle on a chart differs from the one before, and how many that has; from 0 if much is new. */
+    function tailOf(earlier, later) {
+      const same = (one, other) => one === other || (one && ["open_time_ms", "close", "high", "low", "volume", "complete"].every((name) => one[name] === other[name]));
+      const first = later.findIndex((one, index) => !same(earlier[index], one));
+      const from = Math.max(Math.min(first < 0 ? later.length : first, earlier.length - 1), 0);
+      return { from: later.length - from > TAIL_MAX || earlier.length > later.length ? 0 : from, count: earlier.length };
+    }
+
     function show(found) {
+      const tail = tailOf(shown?.chart.candles ?? [], found.chart.candles);
+      if (shown?.chart.plot?.lines.length !== found.chart.plot?.lines.length) tail.from = 0;
       shown = found;
+      choices.offer((found.chart.plot?.lines ?? []).map((one) => one.name));
       candles.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, found.decimals), minMove: 1 / 10 ** found.decimals } });
+      setTail(candles, found.chart.candles, tail, bar);
+      setTail(volume, found.chart.candles, tail, (one) => ({
+        time: seconds(one.open_time_ms), value: one.volume, color: color(one.close >= one.open ? "--up" : "--down", one.complete ? 0.28 : 0.14),
+      }));
       drawLevels();
-      candles.setData(found.chart.candles.map(bar));
-      volume.setData(
-        found.chart.candles.map((one) => ({
-          time: seconds(one.open_time_ms), value: one.volume, color: color(one.close >= one.open ? "--up" : "--down", one.complete ? 0.28 : 0.14),
-        })),
-      );
-      lines.update(found.chart, found.decimals);
+      drawChosen(tail);
+    }
+
+    /** Draw what the reader chose besides the candles. */
+    function drawChosen(tail) {
+      candles.priceScale().applyOptions({ mode: LightweightCharts.PriceScaleMode[choices.isLogarithmic() ? "Logarithmic" : "Normal"] });
+      volume.applyOptions({ visible: choices.isShown("Volume") });
+      lines.update(shown.chart, shown.decimals, tail);
       drawFunding();
       describe(under);
-      signs.update(found);
-      rested.update(found);
+      signs.update(choices.isShown("Trades") ? shown : { ...shown, trades: [], positions: [] });
+      rested.update(choices.isShown("Orders") ? shown : { ...shown, resting: [] });
     }
 
     function remove() {

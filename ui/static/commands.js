@@ -1,19 +1,10 @@
-// Forms: commands are sent as JSON and answered in text; a login stays on its page if the token is wrong.
+// Commands are confirmed beside their button and answered in their row; a login stays on its page if the token is wrong.
 (() => {
   "use strict";
 
-  const fields = {
-    pause: (target) => ({ strategy: target }),
-    resume: (target) => ({ strategy: target }),
-    close: (target, data) => ({ strategy: target, symbol: data.get("symbol") }),
-    kill: (target) => ({ scope: target }),
-    reload: () => ({}),
-    reset: (target) => {
-      const at = target.lastIndexOf(":");
-      return { scope: target.slice(0, at), trip_seq: Number(target.slice(at + 1)) };
-    },
-  };
-  const done = { pause: "Paused", resume: "Resumed", close: "Closing at the next open", kill: "Killed", reset: "Reset", reload: "Reloaded" };
+  const DONE = { pause: "Paused", resume: "Resumed", close: "Closing at the next open", kill: "Killed", reset: "Reset", reload: "Reloaded" };
+  const DONE_MS = 8_000;
+  const REFUSED_MS = 15_000;
 
   function say(form, text, kind) {
     const answer = form.querySelector(".answer");
@@ -31,25 +22,75 @@
     }
   }
 
+  // ---------------------------------------------------------------- commands: asked for at a row, confirmed beside it
+
+  const box = document.getElementById("ask");
+  const ask = box?.querySelector("form");
+  /** The command that is being confirmed: what the button says of it, and the key with which a repetition is carried out once. */
+  let wanted = null;
+
+  function open(button) {
+    const key = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    wanted = { ...button.dataset, key, label: button.textContent.trim(), id: button.id };
+    ask.querySelector("h2").textContent = wanted.ask;
+    ask.querySelector(".sub").textContent = wanted.about;
+    ask.elements.why.value = "";
+    ask.elements.why.required = wanted.command === "kill" || wanted.command === "reset";
+    ask.querySelector(".hint").textContent = ask.elements.why.required ? "· recorded in the log" : "· optional, recorded in the log";
+    const yes = ask.querySelector("[type=submit]");
+    yes.textContent = `Yes, ${wanted.label.toLowerCase()}`;
+    yes.classList.toggle("danger", wanted.command === "kill");
+    say(ask, "", "");
+    document.getElementById(wanted.answer)?.replaceChildren();
+    box.showPopover();
+    if (window.matchMedia("(pointer: fine)").matches) ask.elements.why.focus();
+  }
+
+  /** Show a result where the command was asked for, for a while; the log keeps it. */
+  function tell(sent, text, kind, seq) {
+    const answer = document.getElementById(sent.answer);
+    if (!answer) return;
+    answer.className = `answer ${kind}`;
+    answer.textContent = text;
+    if (seq) {
+      const link = document.createElement("a");
+      link.href = `/events/${seq}`;
+      link.textContent = `event ${seq.toLocaleString("en-US")}`;
+      answer.append(": ", link);
+    }
+    clearTimeout(answer.fade);
+    answer.fade = setTimeout(() => {
+      answer.classList.add("gone");
+      answer.fade = setTimeout(() => answer.replaceChildren(), 1_000);
+    }, kind === "good" ? DONE_MS : REFUSED_MS);
+  }
+
   async function command(form) {
-    const kind = form.dataset.command;
-    const data = new FormData(form);
-    const body = { actor: "dashboard", reason: data.get("why").trim(), ...fields[kind](data.get("target") ?? "", data) };
-    const response = await fetch(form.action, {
+    const sent = wanted;
+    const response = await fetch(`/api/v1/commands/${sent.command}`, {
       method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
+      headers: { "content-type": "application/json", "idempotency-key": sent.key },
+      body: JSON.stringify({ actor: "dashboard", reason: form.elements.why.value.trim() || "asked for on the page", ...JSON.parse(sent.body) }),
     });
-    if (response.ok) {
-      const accepted = await response.json();
-      const changes = (accepted.changes ?? []).map((line) => `\n${line}`).join("");
-      say(form, `${done[kind]}: event ${accepted.first_seq.toLocaleString("en-US")} of the log.${changes}`, "good");
-      form.reset();
-      document.activeElement?.blur();
+    if (response.status === 401) {
+      await refused(form, response);
       return;
     }
-    await refused(form, response);
+    box.hidePopover();
+    document.getElementById(sent.id)?.focus();
+    if (!response.ok) {
+      tell(sent, `Refused: ${await reason(response)}`, "bad");
+      return;
+    }
+    const accepted = await response.json();
+    tell(sent, [DONE[sent.command], ...(accepted.changes ?? [])].join("\n"), "good", accepted.first_seq);
   }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-command]");
+    if (button) open(button);
+    if (event.target.closest("#ask [data-no]")) box.hidePopover();
+  });
 
   async function refused(form, response) {
     if (response.status !== 401) {
@@ -116,7 +157,7 @@
 
   document.addEventListener("submit", async (event) => {
     const form = event.target;
-    const work = form.matches("[data-command]") ? command : form.matches("[data-login]") ? login : form.matches("[data-crash]") ? crash : null;
+    const work = form === ask ? command : form.matches("[data-login]") ? login : form.matches("[data-crash]") ? crash : null;
     if (!work) return;
     event.preventDefault();
     const button = form.querySelector("button[type=submit]");
@@ -125,7 +166,7 @@
     try {
       await work(form);
     } catch {
-      say(form, "The server did not answer. The command may have been executed: check the events.", "bad");
+      say(form, "The server did not answer. Try again: a command that was carried out is not repeated.", "bad");
     } finally {
       button.disabled = false;
     }

@@ -1,24 +1,18 @@
-// The equity chart: all strategies and the total in percent of their capital, the drawdown below, and event markers.
+// The equity chart: all strategies, the total and the market in percent of the capital, the drawdown below, and events.
 (() => {
   "use strict";
-  const { data, color, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn } = palette;
+  const { data, color, remembered, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn } = palette;
   const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7"];
   const DASHES = [
     { style: LightweightCharts.LineStyle.Solid, path: "M0 2h12" },
     { style: LightweightCharts.LineStyle.LargeDashed, path: "M0 2h5M7 2h5" },
     { style: LightweightCharts.LineStyle.Dotted, path: "M0 2h2.5M4.75 2h2.5M9.5 2h2.5" },
   ];
-  const MARKS = {
-    kill: { tone: "down", color: "--down", shape: "arrowDown", position: "aboveBar", sign: "▼ kill switch" },
-    reset: { tone: "up", color: "--up", shape: "arrowUp", position: "belowBar", sign: "▲ reset" },
-    configuration: { tone: "flat", color: "--faint", shape: "square", position: "belowBar", sign: "■ configuration" },
-    start: { tone: "flat", color: "--faint", shape: "square", position: "belowBar", sign: "■ start" },
-    outage: { tone: "warn", color: "--warn", shape: "circle", position: "aboveBar", sign: "● outage" },
-  };
   const EVEN_MAX = 1000;
   const STEPS_S = [60, 300, 900, 3_600, 14_400, 86_400];
-  const MARK_PX = 18;
-  const hidden = new Set();
+  /** The names of the curves that the reader switched off. */
+  const chosen = remembered("hidden-curves", []);
+  const isHidden = (name) => chosen.get().includes(name);
 
   const hue = (index) => (index === 0 ? SERIES[0] : SERIES[1 + ((index - 1) % (SERIES.length - 1))]);
 
@@ -38,11 +32,10 @@
   /** Extend the chart data to the newest points, which come with the figures and more often. */
   function upTo(newest, found) {
     const joined = (points, last, atMs) => (last ? [...points.filter((one) => atMs(one) < atMs(last)), last] : points);
-    const lasts = new Map((newest?.curves ?? []).map((curve) => [curve.name, curve.points[0]]));
-    const curves = found.curves.map((curve) => (
-      { ...curve, points: joined(curve.points, lasts.get(curve.name), (point) => point[0]) }
-    ));
-    return { ...found, curves, drawdowns: joined(found.drawdowns, newest?.drawdowns[0], (one) => one.at_ms) };
+    const lasts = new Map([...(newest?.curves ?? []), newest?.benchmark].filter(Boolean).map((curve) => [curve.name, curve.points[0]]));
+    const extended = (curve) => ({ ...curve, points: joined(curve.points, lasts.get(curve.name), (point) => point[0]) });
+    const benchmark = found.benchmark && extended(found.benchmark);
+    return { ...found, curves: found.curves.map(extended), benchmark, drawdowns: joined(found.drawdowns, newest?.drawdowns[0], (one) => one.at_ms) };
   }
 
   function draw(element) {
@@ -89,47 +82,48 @@
       crosshairMarkerVisible: false,
       priceFormat: percent((value) => signed(value, 2, " %")), // The first series formats the scale.
     });
-    let marker = null;
+    let marks = null;
     let shown = null;
     let under; // The time under the cursor, in seconds.
+
+    /** How a curve is drawn: the market is a thin dotted line, the first one has a ground. */
+    function styleOf(curve, index) {
+      const market = curve.name === shown.benchmark?.name;
+      const first = index === 0;
+      return {
+        series: first ? LightweightCharts.AreaSeries : LightweightCharts.LineSeries,
+        tint: market ? "--faint" : hue(index),
+        dash: market ? DASHES[2] : DASHES[round(index)],
+        width: first ? 2 : 1,
+      };
+    }
 
     function line(curve, index) {
       let found = lines.get(curve.name);
       if (!found) {
-        const total = index === 0;
-        found = made.addSeries(total ? LightweightCharts.AreaSeries : LightweightCharts.LineSeries, {
-          color: color(hue(index)),
-          lineColor: color(hue(index)),
-          topColor: color(hue(index), 0.16),
-          bottomColor: color(hue(index), 0),
-          lineWidth: total ? 2 : 1,
-          lineStyle: DASHES[round(index)].style,
+        const { series, tint, dash, width } = styleOf(curve, index);
+        found = made.addSeries(series, {
+          color: color(tint),
+          lineColor: color(tint),
+          topColor: color(tint, 0.16),
+          bottomColor: color(tint, 0),
+          lineWidth: width,
+          lineStyle: dash.style,
           lineType: LightweightCharts.LineType.WithSteps, // An equity is valid until the next one.
           priceLineVisible: false,
-          lastValueVisible: total,
+          lastValueVisible: index === 0,
           priceFormat: percent((value) => signed(value, 2, " %")),
           crosshairMarkerRadius: 3,
-          visible: !hidden.has(curve.name),
+          visible: !isHidden(curve.name),
         });
         lines.set(curve.name, found);
       }
       return found;
     }
 
-    /** Merge overlapping markers of one kind, so that the line below them stays visible. */
-    function apart(marks, times) {
-      const pxPerSecond = box.clientWidth / Math.max(times.at(-1) - times[0], 1);
-      const last = new Map();
-      return [...marks].sort((one, other) => one.time - other.time).filter((mark) => {
-        const near = (mark.time - (last.get(mark.kind) ?? -Infinity)) * pxPerSecond < MARK_PX;
-        if (!near) last.set(mark.kind, mark.time);
-        return !near;
-      });
-    }
-
     function toggle(name) {
-      if (!hidden.delete(name)) hidden.add(name);
-      lines.get(name)?.applyOptions({ visible: !hidden.has(name) });
+      chosen.set(isHidden(name) ? chosen.get().filter((one) => one !== name) : [...chosen.get(), name]);
+      lines.get(name)?.applyOptions({ visible: !isHidden(name) });
       label();
     }
 
@@ -137,10 +131,11 @@
       const button = document.createElement("button");
       button.type = "button";
       button.title = `Show or hide ${curve.name}`;
+      const { tint, dash } = styleOf(curve, index);
       const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       const stroke = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      stroke.setAttribute("d", DASHES[round(index)].path);
-      stroke.setAttribute("stroke", color(hue(index)));
+      stroke.setAttribute("d", dash.path);
+      stroke.setAttribute("stroke", color(tint));
       stroke.setAttribute("stroke-width", "4");
       swatch.append(stroke);
       button.append(swatch, curve.name, document.createElement("b"));
@@ -151,28 +146,29 @@
 
     /** Update the key with each curve's newest value, or the value under the cursor. Buttons are reused, so that they keep the focus. */
     function label() {
-      for (const [index, curve] of shown.curves.entries()) {
+      for (const [index, curve] of all().entries()) {
         if (!buttons.has(curve.name)) buttons.set(curve.name, keyButton(curve, index));
         const button = buttons.get(curve.name);
         const value = valueAt(curve.points, (one) => one[0])?.[2];
-        button.setAttribute("aria-pressed", String(!hidden.has(curve.name)));
+        button.setAttribute("aria-pressed", String(!isHidden(curve.name)));
         button.lastChild.textContent = value === undefined ? "–" : signed(value, 2, " %");
       }
     }
 
+    /** All curves, the market last. */
+    const all = () => [...shown.curves, shown.benchmark].filter(Boolean);
+
     /** Explain the markers that are on the chart. */
     function explain() {
-      const kinds = new Set(shown.marks.map((mark) => mark.kind));
-      const signs = Object.entries(MARKS).filter(([kind]) => kinds.has(kind)).map(([, mark]) => {
+      key.querySelectorAll("span").forEach((old) => old.remove());
+      key.append(...marks.key().map(([mark, words, tone]) => {
         const sign = document.createElement("span");
         const shape = document.createElement("i");
-        shape.className = mark.tone;
-        shape.textContent = mark.sign.slice(0, 1);
-        sign.append(shape, mark.sign.slice(1));
+        shape.className = tone;
+        shape.textContent = mark;
+        sign.append(shape, ` ${words}`);
         return sign;
-      });
-      key.querySelectorAll("span").forEach((old) => old.remove());
-      key.append(...signs);
+      }));
     }
 
     /** The newest point up to the time under the cursor: an equity is valid until the next one. */
@@ -195,15 +191,14 @@
       under = move.time;
       label();
       describe();
-      const here = shown.marks.filter((mark) => mark.time === move.time).slice(-6);
+      const here = move.point ? marks.at(move.point.x) : [];
       tip.hidden = here.length === 0;
-      tip.replaceChildren(
-        ...here.map((mark) => {
-          const row = document.createElement("div");
-          row.textContent = `${MARKS[mark.kind].sign}: ${mark.text}`;
-          return row;
-        }),
-      );
+      tip.classList.toggle("right", move.point?.x < made.timeScale().width() / 2);
+      tip.replaceChildren(...here.map((text) => {
+        const row = document.createElement("div");
+        row.textContent = text;
+        return row;
+      }));
     });
 
     function update(picture) {
@@ -212,28 +207,16 @@
       const times = found.curves[0].points.map((point) => seconds(point[0]));
       element.classList.toggle("blank", times.length === 0);
       even.setData(between(times[0], times.at(-1)));
+      shown = found;
       // The total is drawn last, so that it lies above the others.
-      const order = [...found.curves.keys()].reverse();
-      order.forEach((index) => {
-        const curve = found.curves[index];
-        line(curve, index).setData(
-          ordered(curve.points.map(([atMs, , percent]) => ({ time: seconds(atMs), value: percent }))),
-        );
-      });
+      for (const [index, curve] of [...all().entries()].reverse()) {
+        line(curve, index).setData(ordered(curve.points.map(([atMs, , percent]) => ({ time: seconds(atMs), value: percent }))));
+      }
       drawdown.setData(
         ordered(found.drawdowns.map((one) => ({ time: seconds(one.at_ms), value: -one.drawdown_percent }))),
       );
-      const marks = found.marks
-        .filter((mark) => mark.kind in MARKS)
-        .map((mark) => ({ ...mark, time: times.find((time) => time >= seconds(mark.at_ms)) ?? times.at(-1) }))
-        .filter((mark) => mark.time !== undefined && (!["configuration", "start"].includes(mark.kind) || mark.time !== times[0]));
-      shown = { curves: found.curves, drawdowns: found.drawdowns, marks };
-      const total = lines.get(found.curves[0].name);
-      const sorted = apart(marks, times).map((mark) => (
-        { time: mark.time, ...MARKS[mark.kind], color: color(MARKS[mark.kind].color), size: mark.kind === "outage" ? 0.3 : 0.8, text: mark.kind === "kill" ? "kill" : "" }
-      ));
-      if (marker) marker.setMarkers(sorted);
-      else marker = LightweightCharts.createSeriesMarkers(total, sorted);
+      marks ??= equityMarks.on(made, even, lines.get(found.curves[0].name));
+      marks.update(equityMarks.of(found, times));
       label();
       describe();
       explain();

@@ -1,7 +1,7 @@
-// Trades on a chart: a marker for every fill, a line through the fills of a trade, and details under the cursor.
+// Trades on a chart: a range from entry to exit in the colour of the result, a marker for every fill, and details under the cursor.
 const fills = (() => {
   "use strict";
-  const { color, seconds, number, signed } = palette;
+  const { color, seconds, number, signed, utc } = palette;
   const TEXT_ROOM_PX = 62;
   /** The distance of a result from its candle. */
   const TEXT_FROM_PX = 10;
@@ -16,19 +16,19 @@ const fills = (() => {
   /** The result that belongs to a fill: that of the whole trade where it ends, of the part where it is reduced. */
   const resultOf = ({ fill, source }) => (fill.action === "close" ? source.net_usdt : fill.gross_usdt);
 
-  /** Group fills by candle; those before the first candle are omitted. */
+  /** The index of the candle of a fill: a market entry happens at the open of one, any other fill inside. */
+  const placeOf = (bars, fill) => resting.indexAt(bars, !isOut(fill) && fill.reason === "market" ? fill.time_ms : fill.time_ms - 1);
+
+  /** Group fills by candle; those outside the candles are omitted. */
   function grouped(found) {
-    const step = found.chart.timeframe_ms;
-    const places = new Map(found.chart.candles.map((one, index) => [one.open_time_ms, index]));
+    const { candles: bars, timeframe_ms: step } = found.chart;
     const groups = new Map();
     const add = (fill, source) => {
-      // A market entry happens at the open of a candle, any other fill inside one.
-      const atMs = !isOut(fill) && fill.reason === "market" ? fill.time_ms : fill.time_ms - 1;
-      const openMs = Math.floor(atMs / step) * step;
-      if (!places.has(openMs)) return;
+      const place = placeOf(bars, fill);
+      if (place < 0 || fill.time_ms > bars[place].open_time_ms + step) return;
       const kind = isOut(fill) ? "out" : "in";
-      const key = `${openMs} ${kind} ${source.side}`;
-      if (!groups.has(key)) groups.set(key, { kind, side: source.side, time: seconds(openMs), place: places.get(openMs), all: [] });
+      const key = `${place} ${kind} ${source.side}`;
+      if (!groups.has(key)) groups.set(key, { kind, side: source.side, time: seconds(bars[place].open_time_ms), place, all: [] });
       groups.get(key).all.push({ fill, source });
     };
     for (const source of [...found.trades, ...found.positions]) source.fills.forEach((fill) => add(fill, source));
@@ -78,23 +78,48 @@ const fills = (() => {
       const text = `${arrow(source.side)} ${source.side} of strategy ${source.strategy} ${VERBS[fill.action]}${size} at ${number(fill.price_usdt, decimals)}`;
       const order = fill.reason === "market" ? "" : `, ${fill.reason} order${fill.rung ? `, add ${fill.rung}` : ""}`;
       if (group.kind === "in") return [`${text}${order}`, ""];
-      const multiple = fill.action === "close" ? `, ${signed(source.r_multiple, 2)} R` : "";
-      return [`${text}, ${words(fill.reason)}: `, `${signed(resultOf(one), 2)} USDT${multiple}`, resultOf(one) > 0 ? "up" : "down"];
+      const outcome = fill.action === "close" ? outcomeOf(source) : `${signed(resultOf(one), 2)} USDT`;
+      return [`${text}, ${words(fill.reason)}: `, outcome, resultOf(one) > 0 ? "up" : "down"];
     });
   }
 
-  /** Dashed lines through the fills of each trade, coloured by the result. */
-  function tradeLines(chart, series) {
-    let lines = [];
+  /** The result of a trade in USDT, in units of its risk and in percent of what was bought or sold. */
+  function outcomeOf(trade) {
+    const share = (trade.net_usdt / (trade.quantity_base * trade.entry_price_usdt)) * 100;
+    return `${signed(trade.net_usdt, 2)} USDT, ${signed(trade.r_multiple, 2)} R, ${signed(share, 2, " %")}`;
+  }
+
+  /** A trade between its entry and its exit in words. */
+  function describeRange({ trade }) {
+    const [from, to] = [trade.entry_time_ms, trade.exit_time_ms].map((atMs) => utc(seconds(atMs)));
+    const until = to.slice(0, 10) === from.slice(0, 10) ? to.slice(11) : to;
+    return [`${arrow(trade.side)} ${trade.side} of strategy ${trade.strategy}, ${from} to ${until}: `, outcomeOf(trade), trade.net_usdt > 0 ? "up" : "down"];
+  }
+
+  /** Trades as ranges: a ground between entry and exit, and a dashed line through the fills. */
+  function tradeRanges(chart, series) {
+    let ranges = [];
+    let focus = 0;
     const draw = (target) => target.useMediaCoordinateSpace(({ context }) => {
+      const scale = chart.timeScale();
+      const visible = scale.getVisibleLogicalRange();
+      if (!visible) return;
+      const [first, second] = [0, 1].map((index) => scale.logicalToCoordinate(index) ?? 0);
+      const x = (place) => first + place * (second - first);
       context.lineWidth = 1;
-      context.setLineDash([3, 3]);
-      for (const one of lines) {
-        const points = one.points.map(([time, price]) => [chart.timeScale().timeToCoordinate(time), series.priceToCoordinate(price)]);
-        if (points.flat().includes(null)) continue;
-        context.strokeStyle = one.color;
+      for (const { trade, from, to, points, tint } of ranges) {
+        if (to < visible.from || from > visible.to) continue;
+        const [entry, exit] = [trade.entry_price_usdt, trade.exit_price_usdt].map((price) => series.priceToCoordinate(price));
+        const [left, width] = [x(from - 0.5), Math.max(x(to + 0.5) - x(from - 0.5), 2)];
+        context.fillStyle = color(tint, trade.seq === focus ? 0.26 : 0.14);
+        context.fillRect(left, Math.min(entry, exit), width, Math.max(Math.abs(exit - entry), 1));
+        context.setLineDash([]);
+        context.strokeStyle = color(trade.seq === focus ? "--accent" : tint, trade.seq === focus ? 0.9 : 0.35);
+        context.strokeRect(left, Math.min(entry, exit), width, Math.max(Math.abs(exit - entry), 1));
+        context.setLineDash([3, 3]);
+        context.strokeStyle = color(tint, 0.9);
         context.beginPath();
-        points.forEach((point, at) => (at ? context.lineTo(...point) : context.moveTo(...point)));
+        points.forEach(([place, price], at) => context[at ? "lineTo" : "moveTo"](x(place), series.priceToCoordinate(price)));
         context.stroke();
       }
     });
@@ -102,29 +127,27 @@ const fills = (() => {
     series.attachPrimitive({
       attached: ({ requestUpdate }) => { redraw = requestUpdate; },
       updateAllViews: () => {},
-      paneViews: () => [{ zOrder: () => "top", renderer: () => ({ draw }) }],
+      paneViews: () => [{ zOrder: () => "normal", renderer: () => ({ draw }) }],
     });
-    return (groups) => {
-      const ways = new Map();
-      for (const group of groups) {
-        for (const { fill, source } of group.all) {
-          if (source.net_usdt === undefined) continue;
-          if (!ways.has(source)) ways.set(source, []);
-          ways.get(source).push([fill.seq, group.time, fill.price_usdt]);
-        }
-      }
-      lines = [...ways].filter(([source, points]) => points.length === source.fills.length).map(([source, points]) => ({
-        points: points.sort((one, other) => one[0] - other[0]).map(([, time, price]) => [time, price]),
-        color: color(source.net_usdt > 0 ? "--up" : "--down", 0.9),
-      }));
-      redraw();
+    return {
+      update(found) {
+        const bars = found.chart.candles;
+        focus = found.focus?.seq ?? 0;
+        ranges = found.trades.map((trade) => {
+          const points = trade.fills.map((fill) => [placeOf(bars, fill), fill.price_usdt]).filter(([place]) => place >= 0);
+          return { trade, from: Math.max(placeOf(bars, trade.fills[0]), 0), to: placeOf(bars, trade.fills.at(-1)), points, tint: trade.net_usdt > 0 ? "--up" : "--down" };
+        }).filter((one) => one.to >= 0);
+        redraw();
+      },
+      /** The trades that are open at a candle. */
+      at: (place) => ranges.filter((one) => one.from <= place && place <= one.to),
     };
   }
 
   /** Add markers, lines and a tooltip to a candle chart. `update` takes new data, `point` the cursor's position. */
   function on(element, chart, series) {
     const markers = LightweightCharts.createSeriesMarkers(series, []);
-    const connect = tradeLines(chart, series);
+    const ranges = tradeRanges(chart, series);
     const tip = document.createElement("div");
     tip.className = "tip";
     tip.hidden = true;
@@ -153,7 +176,8 @@ const fills = (() => {
 
     function point(move) {
       const here = move.time === undefined ? [] : groups.filter((group) => group.time === move.time);
-      const lines = here.flatMap((group) => describe(group, decimals)).slice(-TIP_LINES_MAX);
+      const open = here.length || move.logical === undefined ? [] : ranges.at(move.logical);
+      const lines = [...open.map(describeRange), ...here.flatMap((group) => describe(group, decimals))].slice(-TIP_LINES_MAX);
       tip.hidden = lines.length === 0;
       if (tip.hidden) return;
       tip.classList.toggle("right", move.point.x < chart.timeScale().width() / 2);
@@ -176,7 +200,7 @@ const fills = (() => {
         groups = grouped(found);
         bars = found.chart.candles;
         decimals = found.decimals;
-        connect(groups);
+        ranges.update(found);
         requestAnimationFrame(place); // The scale fits the new candles by then.
       },
       point,

@@ -1,32 +1,37 @@
-// Lines along the candles: VWAP and RSI, or a strategy's readings, on the price and in panes below it.
+// Lines along the candles: the chosen indicators and a strategy's readings, on the price and in panes below it.
 const indicators = (() => {
   "use strict";
-  const { color, seconds, title, number } = palette;
+  const { color, seconds, title, number, setTail } = palette;
   const TINTS = ["--series-3", "--series-1", "--series-2", "--series-4", "--series-6", "--series-5", "--series-7"];
+  const BUILT_IN = {
+    VWAP: "--series-3", RSI: "--series-1", "EMA 20": "--series-2", "EMA 50": "--series-4", "Bollinger upper": "--series-7", "Bollinger middle": "--series-7",
+    "Bollinger lower": "--series-7", MACD: "--series-1", "MACD signal": "--series-3", ATR: "--series-6",
+  };
   const PRICE = "price";
   const PANE_SHARE = 0.36;
+  const SAMPLES = 300;
   const quiet = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
   const missing = (value) => value === null || value === undefined;
   const nothing = (count) => Array.from({ length: count }, () => null);
 
-  /** The lines of a chart: those of the chosen strategy, else VWAP and RSI. */
-  function of({ plot, vwap, rsi }) {
-    if (plot) return plot.lines;
+  /** All lines of a chart: those of the chosen strategy first, then the kernel's indicators. */
+  function of({ plot, vwap, rsi, lines }) {
     return [
+      ...(plot?.lines ?? []),
       { name: "VWAP", place: PRICE, values: vwap },
-      { name: "RSI", place: "pane", values: rsi, range: [0, 100], levels: [30, 70], digits: 1 },
+      { name: "RSI", place: "pane:RSI", values: rsi, range: [0, 100], levels: [30, 70], digits: 1 },
+      ...lines,
     ];
   }
 
   /** Join the readings of some older candles, `[from, to]` of its list, in front of those of newer ones. */
   function joined(older, newer, [from, to]) {
-    if (!newer.plot) return newer.plot;
-    const known = (chart, name) => chart.plot.lines.find((one) => one.name === name)?.values ?? nothing(chart.candles.length);
-    const lines = newer.plot.lines.length ? newer.plot.lines : older.plot.lines;
-    return {
-      ...newer.plot,
-      lines: lines.map((one) => ({ ...one, values: [...known(older, one.name).slice(from, to), ...known(newer, one.name)] })),
-    };
+    const of = (lines, chart, name) => lines.find((one) => one.name === name)?.values ?? nothing(chart.candles.length);
+    const both = (before, after) => (after.length ? after : before).map((one) => (
+      { ...one, values: [...of(before, older, one.name).slice(from, to), ...of(after, newer, one.name)] }
+    ));
+    const plot = newer.plot && { ...newer.plot, lines: both(older.plot.lines, newer.plot.lines) };
+    return { plot, lines: both(older.lines, newer.lines) };
   }
 
   /** The decimal places that tell a line's values apart. */
@@ -41,10 +46,9 @@ const indicators = (() => {
     return { time, value: values[index], ...(missing(values[index + 1]) ? { color: "transparent" } : {}) };
   }
 
-  /** Add the lines to a chart; `update` takes new data. */
-  function on(made) {
-    let drawn = [];
-    let shape = "";
+  /** Add the lines to a chart; `update` takes new data, `isShown` says which lines the reader chose. */
+  function on(made, isShown) {
+    const drawn = new Map();
 
     function series(line, tint, index) {
       const found = made.addSeries(LightweightCharts.LineSeries, {
@@ -67,41 +71,55 @@ const indicators = (() => {
       found.priceScale().applyOptions({ scaleMargins: { top: 0.2, bottom: 0.08 } });
     }
 
-    /** Create the series and panes of other lines than before. */
-    function build(lines) {
-      drawn.forEach((one) => made.removeSeries(one.series));
-      const places = [PRICE];
-      drawn = lines.map((line, order) => {
-        const tint = TINTS[order % TINTS.length];
-        const isNew = !places.includes(line.place);
-        if (isNew) places.push(line.place);
-        const position = places.indexOf(line.place);
-        const found = series(line, tint, isNew ? made.panes().length : position);
+    const key = (line) => `${line.name} ${line.place}`;
+
+    /** Remove the lines that are no longer shown, and create the new ones with their panes; the others stay. */
+    function build(all, lines) {
+      const wanted = new Set(lines.map(key));
+      for (const [name, one] of [...drawn].filter(([known]) => !wanted.has(known))) {
+        made.removeSeries(one.series);
+        drawn.delete(name);
+      }
+      const places = [...new Set([PRICE, ...lines.map((line) => line.place)])];
+      for (const line of lines.filter((one) => !drawn.has(key(one)))) {
+        const tint = BUILT_IN[line.name] ?? TINTS[all.indexOf(line) % TINTS.length];
+        const beside = [...drawn.values()].find((one) => one.line.place === line.place);
+        const isNew = line.place !== PRICE && !beside;
+        const found = series(line, tint, isNew ? made.panes().length : beside?.series.getPane().paneIndex() ?? 0);
         const inside = lines.filter((one) => one.place === line.place).map((one) => one.name);
-        if (isNew) furnish(found, position, line.place.split(":")[1] ?? inside.join(", "));
-        return { series: found, tint, line, digits: 0 };
-      });
+        if (isNew) furnish(found, places.indexOf(line.place), line.place.split(":")[1] ?? inside.join(", "));
+        drawn.set(key(line), { series: found, tint, line, digits: 0, isNew: true });
+      }
     }
 
     return {
-      update(chart, decimals) {
-        const lines = of(chart);
-        const seen = lines.map((one) => `${one.name} ${one.place}`).join();
-        if (seen !== shape) build(lines);
-        shape = seen;
-        lines.forEach((line, order) => {
+      /** Draw the lines of a chart; `tail` says from which candle on they are new, as in `setTail`. */
+      update(chart, decimals, tail) {
+        const all = of(chart);
+        const lines = all.filter((one) => isShown(one.name));
+        build(all, lines);
+        for (const line of lines) {
+          const one = drawn.get(key(line));
           const digits = line.place === PRICE ? decimals : digitsOf(line);
-          Object.assign(drawn[order], { line, digits });
-          drawn[order].series.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, line.range ? 0 : digits), minMove: 10 ** -digits } });
-          drawn[order].series.setData(chart.candles.map((one, index) => point(seconds(one.open_time_ms), line.values, index)));
-        });
+          if (digits !== one.digits || one.isNew) {
+            one.series.applyOptions({ priceFormat: { type: "custom", formatter: (value) => number(value, line.range ? 0 : digits), minMove: 10 ** -digits } });
+          }
+          // The point before the first new one may end a gap.
+          const from = one.isNew ? 0 : Math.max(tail.from - 1, 0);
+          setTail(one.series, chart.candles, { ...tail, from }, (candle, index) => point(seconds(candle.open_time_ms), line.values, index));
+          Object.assign(one, { line, digits, isNew: false });
+        }
       },
 
-      /** The values on the price between two candles. */
-      prices: (from, to) => drawn.filter(({ line }) => line.place === PRICE).flatMap(({ line }) => line.values.slice(from, to)),
+      /** The values on the price between two candles, of wide spans a sample. */
+      prices(from, to) {
+        const step = Math.max(Math.floor((to - from) / SAMPLES), 1);
+        const shown = [...drawn.values()].filter(({ line }) => line.place === PRICE);
+        return shown.flatMap(({ line }) => line.values.slice(from, to).filter((_, index) => index % step === 0));
+      },
 
       /** Names and values at a candle for the legend. A forming candle has no indicators yet: those before it count. */
-      legend: (index, isForming) => drawn.flatMap(({ line, tint, digits }) => {
+      legend: (index, isForming) => [...drawn.values()].flatMap(({ line, tint, digits }) => {
         const value = line.values[index] ?? (isForming ? line.values[index - 1] : null);
         return missing(value) ? [] : [[line.name, number(value, digits), "", tint]];
       }),

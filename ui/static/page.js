@@ -128,16 +128,26 @@
     callbacks.beforeAttributeUpdated = (name, node) => !(name === "title" && node.nodeName === "TIME") && !(name === "open" && node.nodeName === "DETAILS");
   }
 
-  // ---------------------------------------------------------------- keys and filters
+  // ---------------------------------------------------------------- popovers
 
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest?.("input, select, textarea, [contenteditable]")) return;
-    event.preventDefault();
-    const search = document.getElementById("search");
-    search.focus();
-    search.select();
-  });
+  const POPOVER_PX = 300;
+  let pressed = null;
+  document.addEventListener("click", (event) => { pressed = event.target.closest("button") ?? pressed; }, true);
+
+  /** Place a popover at the button that opens it, below or, near the end of the window, above. */
+  document.addEventListener("beforetoggle", (event) => {
+    const box = event.target;
+    if (event.newState !== "open" || !box.hasAttribute("popover") || !pressed) return;
+    const at = pressed.getBoundingClientRect();
+    const leftMax = window.innerWidth - POPOVER_PX - 8;
+    const isBelow = at.bottom < window.innerHeight * 0.6;
+    box.style.left = `${Math.max(8, Math.min(at.right - POPOVER_PX, leftMax))}px`;
+    box.style.top = isBelow ? `${at.bottom + 4}px` : "auto";
+    box.style.bottom = isBelow ? "auto" : `${window.innerHeight - at.top + 4}px`;
+    box.style.maxHeight = `${(isBelow ? window.innerHeight - at.bottom : at.top) - 12}px`;
+  }, true);
+
+  // ---------------------------------------------------------------- filters
 
   /** Omit empty fields from the address. */
   document.addEventListener("submit", (event) => {

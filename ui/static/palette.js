@@ -4,12 +4,38 @@ const palette = (() => {
   const probe = document.createElement("span");
   probe.hidden = true;
 
+  const colors = new Map();
+  document.addEventListener("themechange", () => colors.clear());
+
   /** A CSS custom property as rgba, with an opacity. */
   function color(name, alpha = 1) {
     if (!probe.isConnected) document.body.append(probe);
-    probe.style.color = `var(${name})`;
-    const [red, green, blue] = getComputedStyle(probe).color.match(/[\d.]+/g);
-    return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
+    if (!colors.has(name)) {
+      probe.style.color = `var(${name})`;
+      colors.set(name, getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3).join(", "));
+    }
+    return `rgba(${colors.get(name)}, ${alpha})`;
+  }
+
+  /** A value that the browser remembers under a name; without storage, until the page is left. */
+  function remembered(name, initial) {
+    let value = null;
+    try {
+      value = JSON.parse(window.localStorage.getItem(name));
+    } catch {
+      value = null; // No storage, or not what was stored.
+    }
+    return {
+      get: () => value ?? initial,
+      set(next) {
+        value = next;
+        try {
+          window.localStorage.setItem(name, JSON.stringify(next));
+        } catch {
+          return; // The page remembers it.
+        }
+      },
+    };
   }
 
   /** The JSON in an element of the page. It is not in a script element because htmx omits those when it swaps. */
@@ -50,6 +76,12 @@ const palette = (() => {
       handleScroll: { vertTouchDrag: false },
       ...options,
     });
+  }
+
+  /** Give a series that has `count` points those from `from` on; 0 sets all anew, which costs the chart far more. */
+  function setTail(series, all, { from, count }, point) {
+    if (from === 0) series.setData(all.map(point));
+    else for (let index = from; index < all.length; index++) series.update(point(all[index], index), index < count - 1);
   }
 
   /** Write a pane's title into its corner. */
@@ -169,5 +201,5 @@ const palette = (() => {
     refresh();
   }
 
-  return { data, color, seconds, ordered, chart, title, number, signed, utc, write, cursor, keepDrawn };
+  return { data, color, remembered, seconds, ordered, chart, setTail, title, number, signed, utc, write, cursor, keepDrawn };
 })();

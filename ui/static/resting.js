@@ -23,16 +23,21 @@ const resting = (() => {
     return [...older.filter((one) => one.until_ms && !known.has(key(one))), ...newer];
   }
 
-  /** The position of a time among the candles, in candles: a fraction within one. */
-  function placed(bars, step, atMs) {
+  /** The index of the last candle that opened by a time, -1 before the first one. */
+  function indexAt(bars, atMs) {
     let [low, high] = [0, bars.length];
     while (low < high) {
       const middle = (low + high) >> 1;
       if (bars[middle].open_time_ms <= atMs) low = middle + 1;
       else high = middle;
     }
-    if (low === 0) return -1;
-    return low - 1 + Math.min((atMs - bars[low - 1].open_time_ms) / step, 1);
+    return low - 1;
+  }
+
+  /** The position of a time among the candles, in candles: a fraction within one. */
+  function placed(bars, step, atMs) {
+    const index = indexAt(bars, atMs);
+    return index < 0 ? -1 : index + Math.min((atMs - bars[index].open_time_ms) / step, 1);
   }
 
   /** Add the lines to a chart's candles; `update` takes new data. */
@@ -44,7 +49,9 @@ const resting = (() => {
       const [first, second] = [0, 1].map((index) => scale.logicalToCoordinate(index) ?? 0);
       const x = (place) => (place === null ? mediaSize.width : first + (place - 0.5) * (second - first));
       context.lineWidth = 1;
+      const visible = scale.getVisibleLogicalRange() ?? { from: 0, to: 0 };
       for (const line of lines) {
+        if ((line.to ?? Infinity) < visible.from || line.from > visible.to) continue;
         const y = series.priceToCoordinate(line.price);
         const [from, to] = [Math.max(x(line.from), 0), Math.min(x(line.to), mediaSize.width)];
         if (y === null || to <= from) continue;
@@ -87,5 +94,5 @@ const resting = (() => {
     };
   }
 
-  return { on, joined, named, tint };
+  return { on, joined, named, tint, indexAt, placed };
 })();

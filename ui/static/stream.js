@@ -2,7 +2,10 @@
 // stream: this file runs in a SharedWorker that holds it, and in each page. Without SharedWorker a page has its own. A hidden page has none.
 const stream = (() => {
   "use strict";
-  const ADDRESS = "/pages/stream";
+  const WORKER = "papertape";
+  /** Where the pages of this log begin: a log that is opened from the library has its own stream and worker. */
+  const BASE = typeof document === "undefined" ? self.name.slice(WORKER.length) : document.body.dataset.base;
+  const ADDRESS = `${BASE}/pages/stream`;
   const NAMES = ["header", "moved", "rest", "beat"];
   const RETRY_MS = 1_000;
   const RETRY_MS_MAX = 30_000;
@@ -88,7 +91,7 @@ const stream = (() => {
     let member = null;
 
     function connect() {
-      const worker = new SharedWorker(script, "papertape");
+      const worker = new SharedWorker(script, WORKER + BASE);
       // Not loaded, or not allowed: the page opens its own stream.
       worker.addEventListener("error", () => { member = alone(); member.here(); });
       worker.port.addEventListener("message", (message) => hand(...message.data));

@@ -1,1 +1,1 @@
-"""Bitget's USDT futures as a feed: streams, REST history, contracts and settlements."""
+"""Bitget's USDT futures: the client of its REST service and its public socket."""

@@ -21,21 +21,19 @@ from papertape.engine.feeds.bitget.frames import (
     PING,
     TICKER,
     Ack,
-    CandleFrame,
     ErrorFrame,
     Pong,
-    RefusedFrame,
-    TickerFrame,
     read_frame,
     request,
     subscription,
 )
+from papertape.engine.feeds.live.stream_state import CandleFrame, RefusedFrame, TickerFrame
 from papertape.engine.ports.feed import RefusalReason
 from papertape.events.errors import ExchangeUnreachable
 
 if TYPE_CHECKING:
     from papertape.engine.feeds.bitget.settings import BitgetSettings
-    from papertape.engine.feeds.bitget.stream_state import StreamState
+    from papertape.engine.feeds.live.stream_state import StreamState
     from papertape.engine.ports.clock import Clock
 
 ARGS_A_REQUEST: Final = 15
@@ -109,6 +107,10 @@ class StreamConnection:
         for channel in self.channels.values():
             if channel.symbol == symbol:
                 channel.subscribed_s = channel.heard_s = -1.0
+
+    def silent_channels(self) -> list[str]:
+        """Return the channels that have not brought any data yet."""
+        return [f"{one.symbol} {one.name}" for one in self.channels.values() if one.heard_s < 0.0]
 
     async def run(self) -> str:
         """Connect, serve until the connection ends, and return why. Raise ExchangeUnreachable if it never opens."""

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from papertape.engine.feeds.candle_row import CandleRow, candle_row, parse_number, time_of
+from papertape.engine.feeds.live.stream_state import CandleFrame, RefusedFrame, TickerFrame
 from papertape.engine.ports.feed import RefusalReason
 from papertape.events.units import HOUR_MS, MINUTE_MS
 
@@ -42,34 +43,6 @@ class ErrorFrame(Struct, frozen=True):
     symbol: str
     code: int
     text: str
-
-
-class CandleFrame(Struct, frozen=True):
-    """Candle rows of one symbol, oldest first; `refused` are the invalid ones."""
-
-    symbol: str
-    snapshot: bool
-    at_ms: int
-    rows: list[CandleRow]
-    refused: list[tuple[RefusalReason, str]]
-
-
-class TickerFrame(Struct, frozen=True):
-    """The ticker of one symbol: mark price in USDT, open interest in coins, the next settlement."""
-
-    symbol: str
-    at_ms: int
-    mark_usdt: float
-    open_interest_base: float
-    funding_rate: float
-    next_settlement_ms: int
-
-
-class RefusedFrame(Struct, frozen=True):
-    """An invalid frame. `symbol` is empty if it could not be read."""
-
-    reason: RefusalReason
-    symbol: str = ""
 
 
 Message = Pong | Ack | ErrorFrame | CandleFrame | TickerFrame | RefusedFrame

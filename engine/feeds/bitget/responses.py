@@ -11,60 +11,26 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, field
 
 from papertape.engine.feeds.candle_row import CandleRow, candle_row, parse_number, time_of
+from papertape.engine.feeds.live.exchange import (
+    FEE_FRACTION_MAX,
+    FUNDING_RATE_MAX,
+    STEP_PARTS_MAX,
+    ContractBody,
+    ContractList,
+    FundingSettlement,
+    OpenInterestReading,
+)
 from papertape.engine.ports.feed import RefusalLog, RefusalReason
 from papertape.events.errors import ExchangeUnreachable
 from papertape.events.units import MINUTE_MS
 
 PERPETUAL: Final = "perpetual"
 PRICE_PLACES_MAX: Final = 12
-STEP_PARTS_MAX: Final = 10**12
-"""Numerators and denominators of steps stay below this, so that the product with a price fits into 64 bits."""
-FEE_FRACTION_MAX: Final = 0.05
-FUNDING_RATE_MAX: Final = 1.0
 FAULT_CHARS_MAX: Final = 60
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises: no JSON or another shape; bytes that are no text; endless brackets."""
 
 T = TypeVar("T")
-
-
-class FundingSettlement(Struct, frozen=True):
-    """A funding settlement: its time cut to the minute in UTC ms, the rate as a fraction of the whole interval."""
-
-    time_ms: int
-    rate: float
-
-
-class OpenInterestReading(Struct, frozen=True):
-    """The open interest standing at `time_ms` (UTC ms), in coins."""
-
-    time_ms: int
-    open_interest_base: float
-
-
-class ContractBody(Struct, frozen=True):
-    """The exchange's specification of a perpetual. Tick (USDT) and lot (coins) are reduced ratios of integers.
-
-    `status` is `normal` while positions may be opened; `maintain`, `off` and others mean that they may not. A fee is
-    None if the exchange publishes no valid one.
-    """
-
-    symbol: str
-    tick_numerator: int
-    tick_denominator: int
-    lot_numerator: int
-    lot_denominator: int
-    minimum_notional_usdt: float
-    maker_fee_fraction: float | None
-    taker_fee_fraction: float | None
-    status: str
-
-
-class ContractList(Struct, frozen=True):
-    """The exchange's perpetuals by symbol, and the invalid field of each row that cannot be read."""
-
-    readable: dict[str, ContractBody]
-    unreadable: dict[str, str]
 
 
 class ResponseBody(Struct, frozen=True):

@@ -13,9 +13,6 @@ from msgspec import Struct
 
 from papertape.engine.feeds.bitget.http import BitgetHttp
 from papertape.engine.feeds.bitget.responses import (
-    ContractList,
-    FundingSettlement,
-    OpenInterestReading,
     ResponseBody,
     candles_of,
     contracts_of,
@@ -27,6 +24,7 @@ from papertape.engine.feeds.bitget.responses import (
 )
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.candle_row import CandleRow
+from papertape.engine.feeds.live.exchange import ContractList, FundingSettlement, OpenInterestReading
 from papertape.engine.ports.clock import Clock
 from papertape.engine.ports.feed import RefusalLog
 from papertape.events.errors import ConfigError, ExchangeUnreachable, UsageError

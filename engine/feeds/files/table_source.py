@@ -16,6 +16,7 @@ from papertape.engine.feeds.files.frames import convert_columnar
 from papertape.engine.feeds.files.layouts import select_columns
 from papertape.engine.feeds.files.symbol_names import SYMBOL_PATTERN, symbol_of
 from papertape.engine.feeds.files.times import MILLISECONDS, runs_backwards, to_ms, unit_of
+from papertape.events.names import near_file_text
 
 PROBE_ROWS_MAX: Final = 1_000
 """The number of rows that determine a file's base timeframe, time unit and order."""
@@ -138,7 +139,7 @@ def _sort_and_convert(table: TableText) -> TableText:
 
 def _bytes_of(path: Path) -> bytes:
     if not path.exists():
-        raise broken_file_error(str(path), "there is no such file")
+        raise broken_file_error(str(path), f"there is no such file{near_file_text(path)}")
     if not path.is_file():
         raise broken_file_error(str(path), "is not a file")
     try:

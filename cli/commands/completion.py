@@ -1,0 +1,50 @@
+"""What the shell offers behind an option: the words that it takes, or the names of strategies. Files are the shell's.
+
+A completion must not take longer than typing, so strategies are found by the names of their files.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from papertape.cli.config.places import find_places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+WORDS: Final = re.compile(r"\[?\w+(\|\w+)+\]?")
+BUILT_IN: Final = Path(__file__).absolute().parents[2] / "engine" / "strategies"
+STRATEGY: Final = "strategy"
+
+
+def complete(param: Any) -> None:
+    """Let a parameter offer what it takes, as far as its name and its metavar say that."""
+    metavar = param.metavar or ""
+    words = [word for word in metavar.strip("[]").split("|") if word.islower()] if WORDS.fullmatch(metavar) else []
+    if STRATEGY in (param.name, metavar.strip("[]").partition("|")[0].lower()):
+        _offer(param, lambda: [*strategy_names(), *words])
+    elif words:
+        _offer(param, lambda: words)
+
+
+def _offer(param: Any, words: Callable[[], Iterable[str]]) -> None:
+    # Typer takes this function only where an option is declared, and most of ours follow from their metavars.
+    param._custom_shell_complete = lambda _context, _param, begun: [one for one in words() if one.startswith(begun)]  # noqa: SLF001
+
+
+def strategy_names() -> list[str]:
+    """Return the built-in strategies, those in the folders of the configuration, and those that have a section."""
+    folders, sections = [BUILT_IN], list[str]()
+    file = find_places().file
+    if file is not None:
+        try:
+            named = tomllib.loads(file.read_text(encoding="utf-8")).get("strategies", {})
+            folders += [file.parent / folder for folder in named.get("folders", ())]
+            sections = [name for name, section in named.items() if isinstance(section, dict)]
+        except (OSError, ValueError, AttributeError, TypeError):
+            pass  # Whatever is wrong with it, the command itself says so.
+    files = [path.stem for folder in folders for path in sorted(folder.glob("*.py"))]
+    return list(dict.fromkeys(name for name in (*files, *sections) if not name.startswith("_")))

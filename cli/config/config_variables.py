@@ -1,0 +1,104 @@
+"""Keys of the configuration as environment variables: `PAPERTAPE_WEB__PORT` is `web.port`.
+
+The name is the key's path in capitals, its parts joined by two underscores. Variables come from the environment,
+or from `.env` beside the configuration.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from papertape.api.token import SIGNAL_TOKEN_VARIABLE, TOKEN_VARIABLE
+from papertape.cli.config.places import CONFIG_VARIABLE, DATA_VARIABLE
+from papertape.cli.config.schema import ConfigKey, ConfigTable
+from papertape.events.errors import ConfigError
+from papertape.projections.telegram.errors import SecretUnreadable
+from papertape.projections.telegram.secret import FILE_SUFFIX, env_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from papertape.cli.config.schema import Node
+    from papertape.cli.config.toml_lines import Path as TomlPath
+
+PREFIX: Final = "PAPERTAPE_"
+BETWEEN: Final = "__"
+TOKENS: Final = (TOKEN_VARIABLE, SIGNAL_TOKEN_VARIABLE)
+OWN: Final = (*TOKENS, *(name + FILE_SUFFIX for name in TOKENS), CONFIG_VARIABLE, DATA_VARIABLE)
+"""The variables that are no keys."""
+OF_DEPLOYMENT: Final = ("PAPERTAPE_BACKUP_FOLDER", "PAPERTAPE_BACKUP_EVERY_S", "PAPERTAPE_BACKUPS_KEPT")
+"""Variables of compose.yaml that resemble ours."""
+RESEMBLANCE_MIN: Final = 0.85
+
+
+def variable_of(path: TomlPath) -> str:
+    """Return the variable of a key."""
+    return PREFIX + BETWEEN.join(path).upper()
+
+
+def prefixed_variables(environment: Mapping[str, str], env_file: Path) -> dict[str, tuple[str, str]]:
+    """Return this program's variables, each with its value and where it is set: in the environment or in `.env`."""
+    try:
+        lines = env_lines(env_file) if env_file.is_file() else {}
+    except (OSError, SecretUnreadable):
+        lines = {}  # Whoever needs its secrets says so; a command that only reads a log does not need them.
+    found = {name: (value, f"{name} in {env_file}") for name, value in lines.items()}
+    found |= {name: (value, name) for name, value in environment.items()}
+    return {name: one for name, one in found.items() if name.startswith(PREFIX)}
+
+
+def is_key(name: str) -> bool:
+    """Return whether a variable's name has the form of a key."""
+    return BETWEEN in name.removeprefix(PREFIX)
+
+
+def find_key(name: str, known: ConfigTable) -> tuple[TomlPath, ConfigKey] | None:
+    """Return the path and the key of a variable; None if there is no such key."""
+    path: list[str] = []
+    node: Node | None = known
+    for part in name.removeprefix(PREFIX).split(BETWEEN):
+        if not isinstance(node, ConfigTable):
+            return None
+        path.append(next((key for key in node.keys if key.upper() == part.upper()), part))
+        node = node.at(path[-1])
+    return (tuple(path), node) if isinstance(node, ConfigKey) else None
+
+
+def refuse_unknown(names: Iterable[str], known: ConfigTable) -> None:
+    """Raise ConfigError for a name that is no key although it has the form of one, or resembles a name that is known.
+
+    Other programs and tests may use our prefix for what resembles nothing.
+    """
+    keys = [variable_of(path) for path, _ in keys_of(known)]
+    problems = []
+    for name in names:
+        if is_key(name):
+            wrong = find_key(name, known) is None
+            meant = get_close_matches(name.upper(), keys, n=1) if wrong else []
+        else:
+            meant = [] if name in (*OWN, *OF_DEPLOYMENT) else _resembled(name, keys)
+            wrong = bool(meant)
+        if wrong:
+            hint = f"did you mean {meant[0]}?" if meant else "`papertape config show` lists every key"
+            problems.append(f"{name} is an unknown variable; {hint}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _resembled(name: str, keys: Iterable[str]) -> list[str]:
+    """Return the known name that a name without a double underscore was meant to be, if any."""
+    for key in keys:
+        if key.replace(BETWEEN, "_") == name.upper():
+            return [key]
+    return get_close_matches(name.upper(), OWN, n=1, cutoff=RESEMBLANCE_MIN)
+
+
+def keys_of(table: ConfigTable, path: TomlPath = ()) -> Iterator[tuple[TomlPath, ConfigKey]]:
+    """Yield every key that has a name of its own, with its path."""
+    for name, node in table.keys.items():
+        if isinstance(node, ConfigKey):
+            yield (*path, name), node
+        else:
+            yield from keys_of(node, (*path, name))

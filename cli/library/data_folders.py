@@ -1,0 +1,83 @@
+"""The data folders, and the rule of what may be opened: only what lies in one after every symbolic link is followed.
+
+A data folder is the folder of a log that the page was started with. Nobody names a path: the library lists files, and
+what a request names is looked up in that list.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from papertape.cli.offline.output_files import BESIDE_LOG
+from papertape.events.beside import real_path
+from papertape.events.segments.folder import SHARED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LEVELS_MAX: Final = 3
+FILES_MAX: Final = 5_000
+LOG_SUFFIXES: Final = (".db", ".sqlite", ".sqlite3")
+MARKET_SUFFIXES: Final = (".csv", ".csv.gz", ".zip", ".parquet", ".feather")
+BACKUP_SUFFIX: Final = ".backup"
+SUFFIXES: Final = (*LOG_SUFFIXES, *MARKET_SUFFIXES, BACKUP_SUFFIX)
+NOT_ENTERED: Final = (*BESIDE_LOG, SHARED)
+"""The ends of the names of folders that belong to a log."""
+PROGRAMS_FOLDERS: Final = frozenset({"tapes", "logs", "node_modules", "__pycache__"})
+LEADS_OUT: Final = "this link leads out of the data folder, so it is not opened here"
+
+
+class DataFile(Struct, frozen=True):
+    """A file in a data folder. `name` is its path in the folder; `path` is the real file, None if that lies outside."""
+
+    folder: Path
+    name: str
+    path: Path | None
+
+
+class FolderListing(Struct, frozen=True):
+    """The files of the data folders; `left_out` says why some are not listed, empty if all are."""
+
+    files: tuple[DataFile, ...]
+    left_out: str = ""
+
+
+def data_folders(logs: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the folders of the logs, each once, in order."""
+    return tuple(dict.fromkeys(real_path(log.absolute()).parent.resolve() for log in logs))
+
+
+def list_files(folders: Sequence[Path]) -> FolderListing:
+    """Return the files in the folders and up to LEVELS_MAX levels below, each real file once."""
+    found: dict[Path, DataFile] = {}
+    for folder in folders:
+        for place in _paths(folder, LEVELS_MAX):
+            if len(found) >= FILES_MAX:
+                return FolderListing(tuple(found.values()), f"only the first {FILES_MAX:,} files are listed")
+            real = place.resolve()
+            inside = any(real.is_relative_to(one) for one in folders)
+            file = DataFile(folder, str(place.relative_to(folder)), real if inside else None)
+            if not place.is_symlink() or real not in found:
+                found[real if inside else place] = file
+    return FolderListing(tuple(found.values()))
+
+
+def _paths(folder: Path, levels: int) -> Iterator[Path]:
+    """Yield the files with a known suffix; a folder that cannot be read, and a link to a folder, hold none."""
+    try:
+        with os.scandir(folder) as scan:
+            inside = sorted(scan, key=lambda one: one.name)
+    except OSError:
+        return
+    for one in inside:
+        if one.name.startswith("."):
+            continue
+        if one.is_dir(follow_symlinks=False):
+            if levels > 0 and not one.name.endswith(NOT_ENTERED) and one.name not in PROGRAMS_FOLDERS:
+                yield from _paths(folder / one.name, levels - 1)
+        elif one.name.endswith(SUFFIXES) and not Path(one.path).is_dir():
+            yield folder / one.name

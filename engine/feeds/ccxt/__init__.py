@@ -1,0 +1,1 @@
+"""Other exchanges, live through ccxt (extra `exchanges`)."""

@@ -1,0 +1,17 @@
+"""One exchange of ccxt as a live session sees it: what is requested, and what is streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from papertape.engine.feeds.ccxt.connection import CcxtConnection
+from papertape.engine.feeds.ccxt.rest import CcxtRest
+from papertape.engine.feeds.live.stream_state import StreamState
+
+
+class CcxtClient(CcxtRest):
+    """Both services of one exchange."""
+
+    def connection(self, symbols: Sequence[str], stream_state: StreamState) -> CcxtConnection:
+        """Return a connection for some symbols that is not open yet."""
+        return CcxtConnection(symbols, self, self._settings, self._clock, stream_state)
