@@ -20,18 +20,14 @@ UNLISTED = {"project/SECURITY.md", "project/DATA.md"}
 """Pages that others link to; they need no entry of their own."""
 
 
-@pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gather the sources of the site, with the pictures of two screens."""
-    pictures = tmp_path / "screenshots"
-    pictures.mkdir()
+    folder = tmp_path_factory.mktemp("site")
     for name in ("arena-1440-dark.png", "arena-375-light.png"):
-        (pictures / name).write_bytes(b"PNG")
-    monkeypatch.setattr(site, "SOURCE", tmp_path / "source")
-    monkeypatch.setattr(site, "SCREENSHOTS", pictures)
-    monkeypatch.setattr(site, "PAGES", site.PAGES)
-    site.gather()
-    return tmp_path / "source"
+        (folder / name).write_bytes(b"PNG")
+    site.gather(folder / "source", folder)
+    return folder / "source"
 
 
 def listed(entries: list[Any]) -> Iterator[str]:

@@ -34,24 +34,24 @@ and on paper.
 """
 
 
-def gather() -> None:
-    """Write the sources of the site to `SOURCE`."""
-    shutil.rmtree(SOURCE, ignore_errors=True)
-    shutil.copytree(ROOT / "docs", SOURCE, ignore=shutil.ignore_patterns("*.md"))
-    places = {ROOT / name: SOURCE / place for name, place in PAGES.items()}
-    places |= {page: SOURCE / page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")}
+def gather(source: Path = SOURCE, screenshots: Path = SCREENSHOTS) -> None:
+    """Write the sources of the site to a folder, with the pictures of another one."""
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns("*.md"))
+    places = {ROOT / name: source / place for name, place in PAGES.items()}
+    places |= {page: source / page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")}
     for page, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(relinked(page.read_text(encoding="utf-8"), page, places), encoding="utf-8")
-    _write_screens()
+        place.write_text(relinked(page.read_text(encoding="utf-8"), page, places, source), encoding="utf-8")
+    _write_screens(source, screenshots)
 
 
-def relinked(text: str, page: Path, places: dict[Path, Path]) -> str:
+def relinked(text: str, page: Path, places: dict[Path, Path], source: Path) -> str:
     """Return a page whose links lead to the pages of the site; a link to any other file becomes its text."""
 
     def place_of(target: str) -> Path | None:
         file = (page.parent / target).resolve()
-        inside = SOURCE / file.relative_to(ROOT / "docs") if file.is_relative_to(ROOT / "docs") else None
+        inside = source / file.relative_to(ROOT / "docs") if file.is_relative_to(ROOT / "docs") else None
         return places.get(file, inside if file.is_file() else None)
 
     def relative(place: Path) -> str:
@@ -68,14 +68,14 @@ def relinked(text: str, page: Path, places: dict[Path, Path]) -> str:
     return IMAGE.sub(image, LINK.sub(link, text))
 
 
-def _write_screens() -> None:
+def _write_screens(source: Path, screenshots: Path) -> None:
     parts = [SCREENS_HEAD]
-    for picture in sorted(SCREENSHOTS.glob("*.png")):
+    for picture in sorted(screenshots.glob("*.png")):
         if found := SCREEN.fullmatch(picture.name):
-            (SOURCE / "screens").mkdir(exist_ok=True)
-            shutil.copy(picture, SOURCE / "screens")
+            (source / "screens").mkdir(exist_ok=True)
+            shutil.copy(picture, source / "screens")
             parts.append(f"## {found[1].replace('-', ' ').capitalize()}\n\n![{found[1]}](screens/{picture.name})\n")
-    (SOURCE / "screens.md").write_text("\n".join(parts), encoding="utf-8")
+    (source / "screens.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

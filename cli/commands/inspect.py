@@ -335,7 +335,7 @@ def doctor(
 
     Each line says ok, warn or fail, and what to do. Exits with 1 if a check fails.
     """
-    from papertape.cli.offline.doctor import show_findings
+    from papertape.cli.doctor.doctor import show_findings
 
     if not show_findings(db, config, sets or [], exchange=exchange, notify=notify, full=full, as_json=as_json):
         raise typer.Exit(1)

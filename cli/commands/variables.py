@@ -48,8 +48,8 @@ def _option(*names: str, **settings: Any) -> TyperOption:
 def _set(variable: str, value: str | None = None) -> Any:
     """Return what sets a variable if the option is given: to `value`, or else to what the option says."""
 
-    def keep(_context: object, _option: object, given: str | bool | None) -> None:
+    def set_variable(_context: object, _option: object, given: str | bool | None) -> None:
         if given:
             os.environ[variable] = value or str(given)
 
-    return keep
+    return set_variable

@@ -13,6 +13,7 @@ from papertape.api.token import SIGNAL_TOKEN_VARIABLE, TOKEN_VARIABLE
 from papertape.cli.config.places import CONFIG_VARIABLE, DATA_VARIABLE
 from papertape.cli.config.schema import ConfigKey, ConfigTable
 from papertape.events.errors import ConfigError
+from papertape.projections.notify.addresses import VARIABLE as CHANNELS_VARIABLE
 from papertape.projections.telegram.errors import SecretUnreadable
 from papertape.projections.telegram.secret import FILE_SUFFIX, env_lines
 
@@ -25,11 +26,19 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "PAPERTAPE_"
 BETWEEN: Final = "__"
-TOKENS: Final = (TOKEN_VARIABLE, SIGNAL_TOKEN_VARIABLE)
-OWN: Final = (*TOKENS, *(name + FILE_SUFFIX for name in TOKENS), CONFIG_VARIABLE, DATA_VARIABLE)
+SECRET_NAMES: Final = (TOKEN_VARIABLE, SIGNAL_TOKEN_VARIABLE, CHANNELS_VARIABLE)
+OWN: Final = (*SECRET_NAMES, *(name + FILE_SUFFIX for name in SECRET_NAMES), CONFIG_VARIABLE, DATA_VARIABLE)
 """The variables that are no keys."""
-OF_DEPLOYMENT: Final = ("PAPERTAPE_BACKUP_FOLDER", "PAPERTAPE_BACKUP_EVERY_S", "PAPERTAPE_BACKUPS_KEPT")
-"""Variables of compose.yaml that resemble ours."""
+OF_DEPLOYMENT: Final = (
+    "PAPERTAPE_ARCHIVE_FOLDER",
+    "PAPERTAPE_BACKUP_EVERY_S",
+    "PAPERTAPE_BACKUP_FOLDER",
+    "PAPERTAPE_BACKUPS_KEPT",
+    "PAPERTAPE_CONFIG_FILE",
+    "PAPERTAPE_PORT",
+    "PAPERTAPE_STRATEGIES_FOLDER",
+)
+"""Variables of compose.yaml and deploy.sh; some resemble ours."""
 RESEMBLANCE_MIN: Final = 0.85
 
 

@@ -16,8 +16,8 @@ from papertape.cli.config.schema import value_text
 from papertape.cli.config.sections import config_digest
 from papertape.cli.config.sources import effective_settings, secret_sources
 from papertape.cli.config.summary import summary_rows, warnings
+from papertape.cli.doctor.doctor_channels import check_channels
 from papertape.cli.environment.variables import SECRETS, check_variables
-from papertape.cli.offline.doctor_channels import check_channels
 from papertape.cli.render.console import GOOD, HEADLINE, QUIET, emit, fields_of, notes, stdout
 from papertape.projections.telegram.secret import variables_of
 

@@ -42,6 +42,7 @@ RUNS_THE_FOLDS = (
     "projections/watchdog/heartbeat.py",
     "projections/telegram/",
     "projections/notify/",
+    "projections/site/library.py",
     "projections/site/ports.py",
     "projections/site/timeline.py",
     "projections/site/followed_log.py",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from papertape.cli.offline.doctor_alerts import alerts
+from papertape.cli.doctor.doctor_alerts import alerts
 from papertape.engine.control_socket import ControlServer
 from papertape.events.cursors import SqliteCursors
 from papertape.projections.telegram.chat_address import ChatAddress
@@ -19,7 +19,7 @@ from tests.web.site import status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from papertape.cli.offline.doctor_finding import Finding
+    from papertape.cli.doctor.doctor_finding import Finding
 
 GROUP, SUPERGROUP = -4_001_234_567, -1_001_557_912_345
 RIGHTS = "sendMessage: 400 Bad Request: not enough rights to send text messages to the chat"

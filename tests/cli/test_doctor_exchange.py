@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from papertape.cli.offline.doctor_exchange import ExchangeCheckResult, check_exchange, findings
+from papertape.cli.doctor.doctor_exchange import ExchangeCheckResult, check_exchange, findings
 from papertape.engine.feeds.bitget.feed import BitgetFeed
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.ports.clock import SystemClock

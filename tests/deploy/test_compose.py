@@ -301,8 +301,9 @@ PER_STRATEGY = {"papertape_state", *(f"papertape_{name}" for name in re.findall(
 async def scraped() -> str:
     """What Prometheus reads where everything is measured."""
     site = site_of([])
-    numbers = {"commit_p99_ms": 1.0, "loop_lag_ms": 1.0, "disk_free_bytes": 1, "log_bytes": 1}
-    measured = status(**numbers, oldest_alert_age_s=0.0, backup_age_s=60.0)
+    measured = status(
+        commit_p99_ms=1.0, loop_lag_ms=1.0, disk_free_bytes=1, log_bytes=1, oldest_alert_age_s=0.0, backup_age_s=60.0
+    )
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Scrape(site, Streams(site.timeline, 1), measured, 0))
     return generate_latest(registry).decode()

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final
 
-from papertape.cli.offline.doctor_finding import Finding
+from papertape.cli.doctor.doctor_finding import Finding
 from papertape.cli.service.engine_client import EngineClient
 from papertape.events.cursors import stored_positions
 from papertape.events.errors import ConfigError, LogError

@@ -6,8 +6,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final
 
+from papertape.cli.doctor.doctor_finding import Finding
 from papertape.cli.environment.variables import SECRETS
-from papertape.cli.offline.doctor_finding import Finding
 from papertape.events.errors import ConfigError
 from papertape.projections.notify.addresses import VARIABLE, read_addresses
 from papertape.projections.notify.channel import NotifyChannel, is_known

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from papertape.cli.doctor.doctor_finding import Finding
 from papertape.cli.environment.tasks import run_tasks
 from papertape.cli.environment.variables import prepare_network
-from papertape.cli.offline.doctor_finding import Finding
 from papertape.cli.wiring import warn
 from papertape.engine.feeds.live.exchange import NORMAL
 from papertape.engine.feeds.live.stream_state import StreamState

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from papertape.api.hosts import is_loopback
 from papertape.api.token import TOKEN_VARIABLE
 from papertape.cli.config.overrides import load_config_of_log
-from papertape.cli.offline.doctor_finding import Finding
+from papertape.cli.doctor.doctor_finding import Finding
 from papertape.cli.page_token import resolve_access, web_variables
 from papertape.events.errors import ConfigError
 

@@ -19,11 +19,11 @@ from rich.text import Text
 
 from papertape.cli.config.overrides import load_config
 from papertape.cli.config.places import FILE_NAME, find_places
+from papertape.cli.doctor.doctor_alerts import alerts
+from papertape.cli.doctor.doctor_channels import channels
+from papertape.cli.doctor.doctor_finding import MARKS, Finding, Level
 from papertape.cli.environment.variables import network_problems, variable_problems
 from papertape.cli.log_reader import database_path, progress, read_backwards
-from papertape.cli.offline.doctor_alerts import alerts
-from papertape.cli.offline.doctor_channels import channels
-from papertape.cli.offline.doctor_finding import MARKS, Finding, Level
 from papertape.cli.render.console import emit, fields_of, stdout
 from papertape.cli.wiring import make_live_feed
 from papertape.engine.ports.clock import SystemClock
@@ -98,7 +98,7 @@ def examine(
     db: Path | None, config: Path | None, sets: Sequence[str], *, exchange: bool, notify: bool, full: bool
 ) -> Iterator[Finding]:
     """Yield the findings of all checks; a check that is impossible is a finding too."""
-    from papertape.cli.offline.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
+    from papertape.cli.doctor.doctor_page import page  # noqa: PLC0415 - a server is slow to import.
 
     yield _python()
     yield _sqlite()
@@ -188,7 +188,7 @@ def _exchange(config: Path | None, sets: Sequence[str], *, is_requested: bool) -
     if problems := list(network_problems(os.environ)):
         yield Finding("fail", "exchange", "; ".join(problems), "correct or unset it; the exchange was not contacted")
         return
-    from papertape.cli.offline.doctor_exchange import check_exchange, findings  # noqa: PLC0415 - its clients are slow to import.
+    from papertape.cli.doctor.doctor_exchange import check_exchange, findings  # noqa: PLC0415 - its clients are slow to import.
 
     try:
         feed = make_live_feed(loaded, SystemClock())
