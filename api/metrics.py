@@ -104,7 +104,7 @@ class _Scrape(Collector):
             "commit_p99_seconds": ("The 99th percentile of the commit times", engine.commit_p99_ms, 1_000.0),
             "loop_lag_seconds": ("The largest delay of a due task in the event loop", engine.loop_lag_ms, 1_000.0),
             "disk_free_bytes": ("Free disk space for the log", engine.disk_free_bytes, 1.0),
-            "log_bytes": ("Size of the log with its write-ahead file", engine.log_bytes, 1.0),
+            "log_bytes": ("Size of the log with its write-ahead file and its segments", engine.log_bytes, 1.0),
             "engine_tasks": ("asyncio tasks in the engine", engine.tasks, 1.0),
             "proof_time_seconds": (
                 "When the newest verified backup was made, Unix time in seconds",

@@ -28,7 +28,7 @@ from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.snapshot_codec import encode, state_digest
 from papertape.engine.strategy_registry import code_digest
 from papertape.events.beside import real_path
-from papertape.events.copying import copy_log, log_bytes, put_back
+from papertape.events.copying import copy_log, put_back, unsealed_bytes
 from papertape.events.durable import make_folder, rename_durably
 from papertape.events.errors import BackupFailed, LogError
 from papertape.events.segments.folder import (
@@ -219,7 +219,7 @@ def _refuse_without_room(db: Path, folder: Path, shared: Path) -> None:
     missing = 0
     if sealed.is_dir() and sealed.stat().st_dev != folder.stat().st_dev:
         missing = sum(path.stat().st_size for path in sealed.glob(PATTERN) if not (shared / path.name).exists())
-    needed, free = LOGS_FREE_MIN * (log_bytes(db) or 0) + missing, shutil.disk_usage(folder).free
+    needed, free = LOGS_FREE_MIN * (unsealed_bytes(db) or 0) + missing, shutil.disk_usage(folder).free
     if free < needed:
         raise BackupFailed(
             f"{free / 1e6:,.1f} MB are free in {folder}; a backup needs twice the log's size, {needed / 1e6:,.1f} MB"

@@ -25,6 +25,7 @@ from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
 from papertape.events.log import Head
 from papertape.events.segments.catalogue import FREE_SPACE, is_mostly_free
 from papertape.events.segments.folder import (
+    PATTERN,
     SHARED,
     bring_segments,
     check_segments,
@@ -51,7 +52,20 @@ BOUND = ("-wal", "-shm", "-journal")
 
 
 def log_bytes(db: Path) -> int | None:
-    """Return the size of a log with its -wal, or None if there is no log. No file is opened."""
+    """Return the size of a log with its -wal and the segments beside it, or None if there is no log.
+
+    No file is opened.
+    """
+    unsealed = unsealed_bytes(db)
+    try:
+        sealed = sum(path.stat().st_size for path in sealed_folder(db).glob(PATTERN))
+    except OSError:
+        return unsealed
+    return None if unsealed is None else unsealed + sealed
+
+
+def unsealed_bytes(db: Path) -> int | None:
+    """Return the size of what a log still has in SQLite, with its -wal: what a backup copies. None without a log."""
     try:
         wal = sibling_path(db, "-wal")
         return db.stat().st_size + (wal.stat().st_size if wal.exists() else 0)

@@ -108,3 +108,8 @@ class LogLock:
 
 def _checksum(fields: bytes) -> bytes:
     return crc32(fields).to_bytes(_CHECKSUM_BYTES, "big")
+
+
+def cut_tail_text(path: Path) -> str:
+    """Return why a log that lacks the row in the head file at `path` is damaged."""
+    return f"the log lacks the row that {path} records: its tail was cut off, or an older copy took its place"

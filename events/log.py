@@ -7,7 +7,7 @@ the only order. The hash of each row covers that of the row before, starting wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import count, repeat
+from itertools import chain, count, repeat
 from typing import Protocol
 
 from msgspec import Struct
@@ -53,6 +53,60 @@ class Commit(Struct, frozen=True, gc=False):
         return map(Recorded, count(self.seq), repeat(self.recorded_at_ms), self.causes, self.events)
 
 
+class EventStretch(Struct, frozen=True, gc=False):
+    """The events from `first_seq` on, in log order, with the cause and the time of recording of each.
+
+    `hash` is that of the row with which the stretch ends, empty if it ends inside one.
+    """
+
+    first_seq: int
+    events: list[Event]
+    causes: list[int]
+    recorded_at_ms: list[int]
+    hash: bytes = b""
+
+    @property
+    def last_seq(self) -> int:
+        """The last event, the one before `first_seq` if there are none."""
+        return self.first_seq + len(self.events) - 1
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def recorded(self) -> Iterator[Recorded]:
+        """Return the events one by one."""
+        return map(Recorded, count(self.first_seq), self.recorded_at_ms, self.causes, self.events)
+
+    def cut(self, begin: int, end: int) -> EventStretch:
+        """Return the events at the places from `begin` to before `end`."""
+        return EventStretch(
+            self.first_seq + begin,
+            self.events[begin:end],
+            self.causes[begin:end],
+            self.recorded_at_ms[begin:end],
+            self.hash if end >= len(self) else b"",
+        )
+
+    def after(self, seq: int) -> EventStretch:
+        """Return the events after an event."""
+        return self if seq < self.first_seq else self.cut(seq + 1 - self.first_seq, len(self))
+
+    def until(self, seq: int) -> EventStretch:
+        """Return the events up to an event."""
+        return self if seq >= self.last_seq else self.cut(0, max(seq + 1 - self.first_seq, 0))
+
+
+def stretch_of(rows: Sequence[Commit], row_hash: bytes = b"") -> EventStretch:
+    """Return the events of consecutive commits, at least one; `row_hash` is that of the last."""
+    return EventStretch(
+        rows[0].seq,
+        list(chain.from_iterable([row.events for row in rows])),
+        list(chain.from_iterable([row.causes for row in rows])),
+        list(chain.from_iterable([repeat(row.recorded_at_ms, len(row.events)) for row in rows])),
+        row_hash,
+    )
+
+
 class Head(Struct, frozen=True):
     """The end of the log: the seq of the newest event and the hash of its row."""
 
@@ -73,6 +127,12 @@ class LogReader(Protocol):
         """Yield all rows whose last event is after `after_seq`, oldest first, each checked against the chain.
 
         Raise LogDamaged or LogFromNewerVersion at the first invalid row.
+        """
+
+    def stretches(self, after_seq: int = 0, events_min: int = READ_EVENTS_MAX) -> Iterator[EventStretch]:
+        """Yield what `commits` yields in stretches, each of whole rows from after `after_seq` on.
+
+        A stretch is complete with `events_min` events; a sealed one is as long as can be read at once.
         """
 
     def read(self, after_seq: int, limit: int = READ_EVENTS_MAX) -> list[Recorded]:

@@ -14,7 +14,15 @@ from pathlib import Path
 import aiosqlite
 
 from papertape.events.durable import sync
-from papertape.events.errors import LogBusy, LogDamaged, LogError, LogForeign, LogFromNewerVersion, LogMissing
+from papertape.events.errors import (
+    LogBusy,
+    LogDamaged,
+    LogError,
+    LogForeign,
+    LogFromNewerVersion,
+    LogMissing,
+    LogWriteFailed,
+)
 from papertape.events.head_file import head_path, read_head
 from papertape.events.names import near_file_text
 from papertape.events.segments.catalogue import SEALED_SCHEMA_VERSION
@@ -254,3 +262,20 @@ async def _extend_wal(connection: aiosqlite.Connection) -> None:
 async def _pragma(connection: aiosqlite.Connection, pragma: str) -> object:
     rows = list(await connection.execute_fetchall(f"PRAGMA {pragma}"))
     return rows[0][0] if rows else None
+
+
+def write_failure(error: sqlite3.Error | OSError) -> LogWriteFailed:
+    """Return the error for a row of which it is unknown whether it was written."""
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return LogWriteFailed(f"{'the disk is full' if full else 'the write failed'}: {error}")
+
+
+def locate(path: str | Path) -> tuple[Path, Path]:
+    """Return the absolute path and the real one, so that an alias takes the same lock.
+
+    Raise LogForeign before any file is created beside it.
+    """
+    file = Path(path).resolve()
+    with suppress(LogBusy):  # The holder of the lock waits for the other process, or rolls back.
+        holds_log(file)
+    return Path(path).absolute(), file

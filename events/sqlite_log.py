@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, closing, contextmanager
 from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiosqlite
 
-from papertape.events.chain import ChainReader, Row, next_row, row_head, verify_rows
+from papertape.events.chain import ChainReader, Row, grouped, next_row, row_head, stretch_of_rows, verify_rows
 from papertape.events.codec import CODEC, Codec
-from papertape.events.errors import LogBusy, LogDamaged, LogError, LogWriteFailed, SequenceConflict, UsageError
+from papertape.events.errors import LogDamaged, LogError, LogWriteFailed, SequenceConflict, UsageError
 from papertape.events.failpoints import hit
-from papertape.events.head_file import HeadFile, LogLock, head_path, read_head
-from papertape.events.log import Commit, Entry, Head
+from papertape.events.head_file import HeadFile, LogLock, cut_tail_text, head_path, read_head
+from papertape.events.log import READ_EVENTS_MAX, Commit, Entry, EventStretch, Head, Recorded
 from papertape.events.place import Place
 from papertape.events.proof import check_known_damage
-from papertape.events.segments.catalogue import Sealed, segment_at_or_before, segments
+from papertape.events.segments.catalogue import Sealed, check_link, segment_at_or_before, segments
 from papertape.events.segments.catalogue_writer import (
     WholeScripts,
     add_segment,
@@ -40,11 +40,13 @@ from papertape.events.sqlite_file import (
     WAL_LONG_BYTES,
     connect_to_read,
     holds_log,
+    locate,
     prepare,
     roll_back_unfinished,
     sync_wal,
     translate_driver_errors,
     wal_bytes,
+    write_failure,
 )
 
 if TYPE_CHECKING:
@@ -90,10 +92,12 @@ class SqliteLogReader(ChainReader):
         Raise LogDamaged for an invalid row and for a tail that was cut off or replaced.
         """
         recorded = read_head(self._path)  # Read before the log: a running writer moves the log first.
-        for newest in self._newest_row():
+        with translate_driver_errors(self._path):
+            rows = self._connection.execute(_NEWEST_ROW).fetchall()
+        for newest in rows:
             list(verify_rows([newest], self.end_at_or_before(newest[0] - 1), self._codec))
         if recorded is not None and recorded.seq and self.hash_at(recorded.seq) != recorded.hash:
-            raise LogDamaged(recorded.seq, _cut_tail_text(head_path(self._path)))
+            raise LogDamaged(recorded.seq, cut_tail_text(head_path(self._path)))
 
     def segments(self) -> list[Sealed]:
         """Return the sealed segments, oldest first."""
@@ -118,6 +122,23 @@ class SqliteLogReader(ChainReader):
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
         """See `events.log.LogReader.commits`. A sealed segment is checked as a whole, not row by row."""
         return dropwhile(lambda commit: commit.last_seq <= after_seq, self._commits(self.end_at_or_before(after_seq)))
+
+    def stretches(self, after_seq: int = 0, events_min: int = READ_EVENTS_MAX) -> Iterator[EventStretch]:
+        """See `events.log.LogReader.stretches`. A sealed stretch is a block."""
+        with self._transaction(after_seq):
+            sealed = segment_at_or_before(self._connection, after_seq)
+        is_inside = sealed is not None and after_seq < sealed.info.last_seq  # Its hash would cost a block.
+        end = Head(after_seq, b"") if is_inside else self.end_at_or_before(after_seq)
+        while part := self._part_after(end.seq):
+            if isinstance(part, Sealed):
+                check_link(part.info, end)
+                yield from self.open_segment(part).stretches(end.seq)
+                end = Head(part.info.last_seq, part.info.hash_after)
+                continue
+            end = end if end.hash else self.end_at_or_before(end.seq)  # The rows are sealed, but not deleted yet.
+            for rows in grouped(part, events_min):
+                yield stretch_of_rows(rows, end, self._codec).after(after_seq)
+                end = row_head(rows[-1])
 
     def rows_after(self, seq: int) -> Iterator[Row]:
         """Yield the rows that begin after `seq`, sealed ones too."""
@@ -144,6 +165,11 @@ class SqliteLogReader(ChainReader):
             return Head(seq, sealed.info.hash_before)
         return self.open_segment(sealed).end_at_or_before(seq)
 
+    def _recorded_at(self, seq: int) -> Recorded | None:
+        with self._transaction(seq):
+            sealed = segment_at_or_before(self._connection, seq)
+        return self.open_segment(sealed).recorded_at(seq) if sealed and seq <= sealed.info.last_seq else None
+
     def close(self) -> None:
         """Close the files. Closing twice is harmless."""
         self._connection.close()
@@ -152,7 +178,7 @@ class SqliteLogReader(ChainReader):
     def _commits(self, end: Head) -> Iterator[Commit]:
         while part := self._part_after(end.seq):
             if isinstance(part, Sealed):
-                _check_link(part.info, end)
+                check_link(part.info, end)
                 yield from self.open_segment(part).commits(end.seq)
                 end = Head(part.info.last_seq, part.info.hash_after)
             else:
@@ -188,10 +214,6 @@ class SqliteLogReader(ChainReader):
                 yield
             finally:
                 self._connection.rollback()
-
-    def _newest_row(self) -> list[Row]:
-        with translate_driver_errors(self._path):
-            return self._connection.execute(_NEWEST_ROW).fetchall()
 
 
 class SqliteEventLog:
@@ -236,7 +258,7 @@ class SqliteEventLog:
         `clock_ms` gives recorded_at_ms; the file may grow to `pages_max` pages of 4 KiB. Raise LogHeld, LogForeign,
         LogDamaged (also for a cut tail), LogFromNewerVersion or LogError.
         """
-        named, file = _locate(path)
+        named, file = locate(path)
         async with AsyncExitStack() as stack:
             stack.enter_context(LogLock(file))
             roll_back_unfinished(file)
@@ -295,7 +317,7 @@ class SqliteEventLog:
         try:
             self._head_file.sync()
         except OSError as error:
-            raise _write_failure(error) from error
+            raise write_failure(error) from error
 
     def check_place(self) -> None:
         """Raise LogReplaced if the log is no longer the file at its path. Any thread may call it."""
@@ -352,23 +374,7 @@ class SqliteEventLog:
             self._head = row_head(row)
             self._head_file.write(self._head)
         except (sqlite3.Error, OSError) as error:
-            raise _write_failure(error) from error
-
-
-def _write_failure(error: sqlite3.Error | OSError) -> LogWriteFailed:
-    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return LogWriteFailed(f"{'the disk is full' if full else 'the write failed'}: {error}")
-
-
-def _locate(path: str | Path) -> tuple[Path, Path]:
-    """Return the absolute path and the real one, so that an alias takes the same lock.
-
-    Raise LogForeign before any file is created beside it.
-    """
-    file = Path(path).resolve()
-    with suppress(LogBusy):  # The holder of the lock waits for the other process, or rolls back.
-        holds_log(file)
-    return Path(path).absolute(), file
+            raise write_failure(error) from error
 
 
 def _checked_head(path: Path, codec: Codec) -> tuple[Head, list[str]]:
@@ -376,7 +382,7 @@ def _checked_head(path: Path, codec: Codec) -> tuple[Head, list[str]]:
     recorded = read_head(path)
     if not holds_log(path):
         if recorded is not None and recorded.seq:
-            raise LogDamaged(recorded.seq, _cut_tail_text(head_path(path)))
+            raise LogDamaged(recorded.seq, cut_tail_text(head_path(path)))
         return Head(), []
     with closing(SqliteLogReader(path, codec)) as reader:
         reader.verify_tail()
@@ -385,15 +391,3 @@ def _checked_head(path: Path, codec: Codec) -> tuple[Head, list[str]]:
     if recorded is None and head.seq:
         return head, [f"{head_path(path)} was missing or torn and was created anew; a cut tail could not be detected"]
     return head, []
-
-
-def _cut_tail_text(path: Path) -> str:
-    return f"the log lacks the row that {path} records: its tail was cut off, or an older copy took its place"
-
-
-def _check_link(info: SegmentInfo, end: Head) -> None:
-    """Raise LogDamaged if a segment that is read from its beginning does not continue the log."""
-    if end.seq + 1 < info.first_seq:
-        raise LogDamaged(end.seq + 1, f"the row is missing; the next one begins at seq {info.first_seq}")
-    if end.seq + 1 == info.first_seq and end.hash != info.hash_before:
-        raise LogDamaged(info.first_seq, "the sealed segment does not continue the log")

@@ -80,7 +80,7 @@ async def chart(request: PageRequest) -> ChartPage:
     Raise UsageError for an unknown symbol, timeframe or strategy.
     """
     views = request.views
-    symbols = tuple(views.seen)
+    symbols = tuple(views.freshness)
     symbol = request.path.get("symbol") or (symbols[0] if symbols else "")
     if symbol not in symbols and symbol in views.contracts.by_symbol:
         symbol = ""  # It is configured, but has no candle yet.
@@ -176,6 +176,6 @@ def _picture(
     if view.candles:
         until_ms = view.candles[-1].open_time_ms + view.timeframe_ms
         resting = request.views.resting.of(view.symbol, view.candles[0].open_time_ms, until_ms)
-    newest_ms = request.views.seen[view.symbol].at_ms
+    newest_ms = request.views.freshness[view.symbol].at_ms
     is_newest = bool(view.candles) and view.candles[-1].open_time_ms + view.timeframe_ms >= newest_ms
     return ChartPicture(view, trades, positions, resting, places, is_newest, focus)

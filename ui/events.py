@@ -71,7 +71,7 @@ async def events(request: PageRequest) -> EventsPage:
         steps=find_neighbours(request.site.timeline.views, request.seq),
         types=TYPE_NAMES,
         strategies=views.strategies,
-        symbols=tuple(views.seen),
+        symbols=tuple(views.freshness),
         before=before,
         looked_to=looked_to if result.to_seq < looked_to <= request.seq else result.to_seq,
     )

@@ -58,7 +58,7 @@ async def health(request: PageRequest) -> HealthPage:
         started=views.started,
         repairs=views.marks.repairs,
         outages=tuple(reversed(marks))[:OUTAGES_SHOWN_MAX],
-        freshness=tuple(views.seen.items()),
+        freshness=tuple(views.freshness.items()),
         signals=views.signals.newest(),
         config_text=request.site.settings.config_of(views.started),
     )

@@ -46,5 +46,5 @@ async def trades(request: PageRequest) -> TradesView:
         order=order,
         closed=trades_page(views.trades, selection, request.number("page", 1), TRADES_PER_PAGE, order),
         strategies=views.strategies,
-        symbols=tuple(views.seen),
+        symbols=tuple(views.freshness),
     )

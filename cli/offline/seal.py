@@ -14,7 +14,7 @@ from papertape.cli.progress import progress_bar
 from papertape.cli.render.console import emit
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.beside import real_path
-from papertape.events.copying import log_bytes
+from papertape.events.copying import unsealed_bytes
 from papertape.events.errors import LogError
 from papertape.events.segments import archiving, unsealing
 from papertape.events.segments.folder import sealed_folder
@@ -69,7 +69,7 @@ def seal(db: Path | None, config: Path | None, older_than: str, *, as_json: bool
     if infos:
         shrink(path)
     events = sum(info.last_seq - info.first_seq + 1 for info in infos)
-    report = SealReport(path, len(infos), events, sum(info.size_bytes for info in infos), log_bytes(path) or 0)
+    report = SealReport(path, len(infos), events, sum(info.size_bytes for info in infos), unsealed_bytes(path) or 0)
     if as_json:
         emit(report)
     else:
@@ -114,7 +114,7 @@ def unseal(db: Path | None, config: Path | None, *, as_json: bool) -> None:
         head_seq = reader.head().seq
     with progress_bar("unsealing", head_seq) as on_progress:
         events = unsealing.unseal(path, on_progress)
-    report = UnsealReport(path, events, log_bytes(path) or 0)
+    report = UnsealReport(path, events, unsealed_bytes(path) or 0)
     if as_json:
         emit(report)
     elif events:

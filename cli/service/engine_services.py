@@ -29,7 +29,7 @@ from papertape.engine.loop_lag import LoopLagMonitor, stacks_file
 from papertape.engine.process_health import ProcessHealthProbe
 from papertape.engine.task_restarts import TaskRestarter
 from papertape.events.beside import real_path
-from papertape.events.copying import log_bytes
+from papertape.events.copying import unsealed_bytes
 from papertape.events.cursors import SqliteCursors
 from papertape.events.errors import LogDamaged, LogReplaced, PapertapeError
 from papertape.events.place import other_users
@@ -358,7 +358,7 @@ class EngineServices:
             wal_blocked_bytes=blocked,
             log_users=await asyncio.to_thread(other_users, log.path) if blocked else (),
             read_back_failure=self._running.integrity.failure,
-            log_bytes=await asyncio.to_thread(log_bytes, self._db),
+            log_bytes=await asyncio.to_thread(unsealed_bytes, self._db),
             market_ended=self.market_ended,
         )
 

@@ -10,12 +10,27 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from papertape.events.facts import (
+    CandleClosed,
+    Event,
+    FundingRateSettled,
+    OpenInterestObserved,
+    SignalReceived,
+    type_name,
+)
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
+    from papertape.events.log import EventStretch
+
 POINTS_MAX: Final = 64
 """How many matches are found at once: about as many as a page of a search needs."""
+STEADY: Final[frozenset[type[Event]]] = frozenset(
+    {CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived}
+)
+"""The types of market data of which only runs are kept."""
 ANY: Final = "*"
 """The symbol of an event that concerns several."""
 SETUP: Final = """
@@ -41,6 +56,24 @@ class Postings(Struct):
 
     points: list[tuple[int, str, str, str]] = field(default_factory=list)
     runs: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, page: EventStretch) -> None:
+        """Add the next events of the log."""
+        kinds = list(map(type, page.events))
+        steady = STEADY & set(kinds)
+        for kind in steady:
+            places = [place for place, own in enumerate(kinds) if own is kind]
+            symbols: list[str] = [page.events[place].symbol for place in places]  # type: ignore[attr-defined]
+            first = dict(zip(reversed(symbols), reversed(places), strict=True))
+            for symbol, last in dict(zip(symbols, places, strict=True)).items():
+                known = self.runs.get((type_name(kind), symbol))
+                first_seq = page.first_seq + first[symbol] if known is None else known[0]
+                self.runs[type_name(kind), symbol] = (first_seq, page.first_seq + last)
+        for place in [place for place, kind in enumerate(kinds) if kind not in steady]:
+            event = page.events[place]
+            symbol = ANY if hasattr(event, "symbols") else getattr(event, "symbol", "")
+            strategy = getattr(event, "strategy", "") or getattr(event, "scope", "")
+            self.points.append((page.first_seq + place, type_name(event), strategy, symbol))
 
 
 class PostingQuery(Struct, frozen=True):

@@ -112,13 +112,16 @@ class CheckpointStore:
         with self._opened() as connection:
             return [] if connection is None else sorted(seq for (seq,) in connection.execute(_SEQS))
 
-    def indexed_until(self) -> int:
-        """Return the last checkpoint up to which the index covers every event."""
+    def indexed(self) -> list[tuple[int, int]]:
+        """Return the parts of the log that the index covers, in order, each as the event before it and its last."""
+        covered: list[tuple[int, int]] = []
         with self._opened() as connection:
-            until_seq = 0
             for after_seq, seq in sorted(connection.execute(_STRETCHES)) if connection is not None else ():
-                until_seq = max(until_seq, seq) if after_seq <= until_seq else until_seq
-        return until_seq
+                if covered and after_seq <= covered[-1][1]:
+                    covered[-1] = (covered[-1][0], max(covered[-1][1], seq))
+                else:
+                    covered.append((after_seq, seq))
+        return covered
 
     def find(self, query: PostingQuery) -> Candidates:
         """Return the next stretches that may hold what is searched for, in a part of the log that is indexed."""

@@ -22,7 +22,7 @@ from papertape.events.chain import Row, row_hash
 from papertape.events.codec import Codec
 from papertape.events.errors import LogDamaged, LogFromNewerVersion
 from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
-from papertape.events.log import Commit, Recorded
+from papertape.events.log import Commit, EventStretch, Recorded, stretch_of
 from papertape.events.segments.columns import Integers, pack_integers, split, unpack_integers
 from papertape.events.segments.compression import zstd
 from papertape.events.segments.table import EventColumns, Table, pack_table, unpack_table
@@ -136,7 +136,7 @@ class BlockReader:
 
     def commits(self) -> Iterator[Commit]:
         """Yield the rows with their events in their newest shapes. Raise LogDamaged or LogFromNewerVersion."""
-        events, causes = self._ordered(newest=True)
+        events, causes, _ = self._ordered(newest=True)
         at = 0
         for seq, count, recorded_at_ms, blob in self._heads():
             if blob is None:
@@ -146,9 +146,33 @@ class BlockReader:
             else:
                 yield Commit(seq, recorded_at_ms, *self._decode_verbatim(seq, count, blob))
 
+    def stretch(self, row_hash: bytes) -> EventStretch:
+        """Return all events in their newest shapes; `row_hash` is that of the last row. Raise like `commits`."""
+        if self._content.verbatim:
+            return stretch_of(list(self.commits()), row_hash)
+        return EventStretch(self._first_seq, *self._ordered(newest=True), row_hash)
+
+    def recorded_at(self, seq: int) -> Recorded | None:
+        """Return one event without decoding those of other types; None if rows were kept verbatim. Raise LogDamaged."""
+        if self._content.verbatim:
+            return None
+        with naming_damage(seq):
+            place, lanes, first_lane = seq - self._first_seq, unpack_integers(self._content.lanes), 0
+            lane, (_, times), causes = lanes[place], self._places(), self._causes()
+            for table in self._content.tables:
+                lengths, own_lane = unpack_integers(table.lane_lengths), lane - first_lane
+                if own_lane < len(lengths) and table.tag in self._codec.kinds:
+                    events = unpack_table(self._codec.kinds[table.tag], table, lengths)
+                    event = events[sum(lengths[:own_lane]) + lanes[:place].count(lane)]
+                    return Recorded(seq, times[place], causes[place], self._codec.newest(event))
+                if own_lane < len(lengths):
+                    break
+                first_lane += len(lengths)
+        return None
+
     def rows(self, hash_before: bytes) -> Iterator[Row]:
         """Yield the rows as they were written, with the hashes of the chain that begins with `hash_before`."""
-        events, causes = self._ordered(newest=False)
+        events, causes, _ = self._ordered(newest=False)
         at = 0
         for seq, count, recorded_at_ms, verbatim in self._heads():
             blob = verbatim
@@ -222,14 +246,15 @@ class BlockReader:
             own = sorted((lane, seq) for lane, seq in lanes if first_lane <= lane < end_lane)
         return [seq for _, seq in own]
 
-    def _ordered(self, *, newest: bool) -> tuple[list[Event], list[int]]:
-        """Return the events of all tables in the order of the log, and their causes."""
+    def _ordered(self, *, newest: bool) -> tuple[list[Event], list[int], list[int]]:
+        """Return the events of all tables in the order of the log, their causes and the times of their rows."""
         with naming_damage(self._first_seq):
             lanes, sources = self._sources(newest=newest)
             events = list(map(next, map(sources.__getitem__, lanes)))
-            if not len(events) == len(lanes) == len(self._places()[1]):
+            times = self._places()[1]
+            if not len(events) == len(lanes) == len(times):
                 raise ValueError("the rows do not fit their events")
-            return events, self._causes()
+            return events, self._causes(), times
 
     def _sources(
         self, *, newest: bool, without: Collection[type[Event]] = ()

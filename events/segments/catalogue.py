@@ -19,6 +19,8 @@ from papertape.events.segments.segment_file import SegmentInfo
 if TYPE_CHECKING:
     import sqlite3
 
+    from papertape.events.log import Head
+
 SEALED_SCHEMA_VERSION = 2
 
 _COLUMNS = "first_seq, last_seq, rows, hash_before, hash_after, digest, size_bytes, archived"
@@ -117,3 +119,11 @@ def _sealed(row: tuple[object, ...]) -> Sealed:
         return Sealed(info, None if folder is None else Path(str(folder)))
     except (msgspec.ValidationError, UnicodeDecodeError) as error:
         raise LogDamaged(row[0] if isinstance(row[0], int) else 0, f"the catalogue is torn: {error}") from error
+
+
+def check_link(info: SegmentInfo, end: Head) -> None:
+    """Raise LogDamaged if a segment that is read from its beginning does not continue the log."""
+    if end.seq + 1 < info.first_seq:
+        raise LogDamaged(end.seq + 1, f"the row is missing; the next one begins at seq {info.first_seq}")
+    if end.seq + 1 == info.first_seq and end.hash != info.hash_before:
+        raise LogDamaged(info.first_seq, "the sealed segment does not continue the log")

@@ -22,7 +22,7 @@ from papertape.events.chain import Row, row_hash
 from papertape.events.codec import CODEC, Codec
 from papertape.events.durable import rename_durably
 from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, UsageError
-from papertape.events.log import Commit, Head
+from papertape.events.log import Commit, EventStretch, Head, Recorded
 from papertape.events.segments.block import BlockReader, pack_block
 
 MAGIC: Final = b"papertape segment 1\n"
@@ -184,6 +184,15 @@ class SegmentFile:
                 yield from commits
             else:
                 yield from (commit for commit in commits if commit.last_seq > after_seq)
+
+    def stretches(self, after_seq: int = 0) -> Iterator[EventStretch]:
+        """Yield the events after `after_seq`, block by block, without computing hashes. Raise like `commits`."""
+        for number in self._blocks_from(after_seq):
+            yield self._block(number).stretch(self._end_of(number).hash).after(after_seq)
+
+    def recorded_at(self, seq: int) -> Recorded | None:
+        """Return one event of the segment; None if only reading its whole block finds it. Raise like `commits`."""
+        return self._block(self._block_of(seq)).recorded_at(seq)
 
     def blocks(self, after_seq: int = 0) -> Iterator[BlockReader]:
         """Yield whole blocks, from that of the first event after `after_seq` on, for a fold that reads columns.

@@ -148,10 +148,15 @@ class Days:
         if type(event) is CandleClosed:
             if event.at_ms - event.timeframe_ms >= self._day_end_ms and event.timing is not _WARM_UP:
                 self._roll((event.at_ms - event.timeframe_ms) // DAY_MS)
-            if self._waiting and may_tell and event.at_ms >= (self._waiting[0].day + 1) * DAY_MS + DUE_AFTER_MS:
+            if self._waiting and may_tell and event.at_ms >= _due_ms(self._waiting[0]):
                 self.due = self._waiting.popleft()
         elif self._today is not None:
             self._book(recorded, self._today)
+
+    def next_ms(self, timeframe_ms: int) -> int:
+        """Return the close from which on a candle of a timeframe begins a day or makes a summary due."""
+        begins_ms = self._day_end_ms + timeframe_ms
+        return min(begins_ms, _due_ms(self._waiting[0])) if self._waiting else begins_ms
 
     def _roll(self, day: int) -> None:
         if self._today is not None:
@@ -217,6 +222,10 @@ class Days:
     def _equities(self, strategy: str, day: int) -> tuple[float, float]:
         curve = self._portfolio.equity_curve(strategy)
         return equity_after(curve, day - 1), equity_after(curve, day)
+
+
+def _due_ms(figures: DayFigures) -> int:
+    return (figures.day + 1) * DAY_MS + DUE_AFTER_MS
 
 
 def equity_after(curve: EquityView, day: int) -> float:

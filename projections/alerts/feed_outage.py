@@ -20,6 +20,7 @@ from papertape.events.facts import CandleClosed, EngineStarted, FeedConnected, F
 
 if TYPE_CHECKING:
     from papertape.events.facts import Event
+    from papertape.projections.market_run import MarketRun
 
 UNSTEADY_MS = 900_000
 _LATE, _ON_TIME = Timing.LATE, Timing.ON_TIME
@@ -102,6 +103,17 @@ class FeedOutageTracker:
         self._timeframe_ms = candle.timeframe_ms
         if self._gap is not None:
             self._apply_to(self._gap, candle)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no candle can make news now."""
+        return self._gap is None
+
+    def take_run(self, run: MarketRun) -> None:
+        """Apply a calm run while this is silent."""
+        self.news = None
+        if run.candles:
+            self._newest_ms, self._timeframe_ms = run.at_ms[-1], run.candles[-1].timeframe_ms
 
     def _apply_to(self, gap: PendingGap, candle: CandleClosed) -> None:
         if candle.timing is _LATE:

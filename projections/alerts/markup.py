@@ -66,7 +66,7 @@ def cells_wide(line: str) -> int:
 
 
 def _clean(value: str, chars_max: int) -> str:
-    visible = "".join(char if char.isprintable() else " " for char in value)
+    visible = value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)
     line = " ".join(visible.split()) or NOTHING
     return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
 
@@ -93,7 +93,7 @@ def _joined(head: str, body: Sequence[str], last: str, cut: int) -> str:
 
 def utf16_units(text: str) -> int:
     """Return the length of a text as Telegram counts it."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def plain_text(html: str) -> str:

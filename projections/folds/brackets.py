@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from papertape.events.facts import Target
     from papertape.events.log import Recorded
+    from papertape.projections.market_run import MarketRun
 
 FULL_LADDER = 1.0 - 1e-9
 """The parts of a ladder that closes the whole position add up to at least this."""
@@ -196,6 +197,15 @@ class Brackets:
                 self._settle(strategy, candle.symbol, followed)
                 followed.candle = candle
         self._newest[candle.symbol] = candle
+
+    def may_move(self, symbol: str) -> bool:
+        """Return whether a candle of a symbol can move a stop."""
+        opened = (followed.bracket for followed in self._open.get(symbol, {}).values())
+        return any(one.trail_fraction > 0.0 or one.breakeven_after_fraction > 0.0 for one in opened)
+
+    def take_run(self, run: MarketRun) -> None:
+        """Fold the rest of a calm run, of which the candles of symbols with a position were folded."""
+        self._newest.update(run.newest)
 
     def _open_bracket(self, event: PositionOpened) -> None:
         order = self._entries.pop((event.strategy, event.symbol), None)

@@ -13,6 +13,7 @@ from papertape.projections.folds.curve import EquityCurve, EquityPoint
 if TYPE_CHECKING:
     from papertape.events.facts import CandleClosed
     from papertape.projections.folds.portfolio import Portfolio
+    from papertape.projections.market_run import MarketRun
 
 
 class BuyAndHold:
@@ -34,6 +35,15 @@ class BuyAndHold:
             self._due_ms = candle.at_ms - candle.at_ms % HOUR_MS + HOUR_MS
             self._bought = self._closes | self._bought
             self._curve.put(candle.at_ms, self._returns())
+
+    @property
+    def due_ms(self) -> int:
+        """The close from which on a candle is sampled."""
+        return self._due_ms
+
+    def take_run(self, run: MarketRun) -> None:
+        """Fold the candles of a calm run that closed before `due_ms`."""
+        self._at_ms = run.at_ms[-1]
 
     def _returns(self) -> float:
         return sum(self._closes[symbol] / price - 1.0 for symbol, price in self._bought.items())

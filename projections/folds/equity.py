@@ -9,7 +9,9 @@ time and never go back: a candle that arrives after the day has rolled belongs t
 from __future__ import annotations
 
 import copy
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -21,13 +23,17 @@ from papertape.projections.folds.ledger import Ledger, LedgerAccount
 from papertape.projections.folds.total import TotalEquity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from papertape.events.log import Recorded
+    from papertape.projections.market_run import MarketRun
+
+    _BeforeMark = Mapping[str, Callable[[int], None]]
 
 DAYS_MAX = 36_600
 SPARKLINE_POINTS = 60
 _WARM_UP = Timing.WARM_UP
+_close = attrgetter("close")
 
 
 class EquityView(Struct, frozen=True):
@@ -64,34 +70,20 @@ class EquityView(Struct, frozen=True):
         return (*values, self.equity_usdt)
 
 
-class SymbolSampler(Struct):
-    """One symbol's candles, and the accounts whose equity is sampled after each of them.
-
-    `candles` and `until_ms` cover complete groups. While no account is `awake` and the day has not rolled, a candle
-    cannot change any equity, so it is only counted here.
-    """
-
-    equities: tuple[EquityState, ...] = ()
-    candles: int = 0
-    until_ms: int = 0
-    awake: bool = True
-    day_end_ms: int = 0
-
-
 class EquityState(Struct):
     """The running state behind an `EquityView`. `moving`: the next candle may change the equity.
 
-    `exposure` is that of the last sample. Until the next is `booked`, only candles of held symbols change the equity.
-    It has as many samples as its `samplers` have candles, less `before`, and reaches at least to `floor_ms`.
+    `samples` and `until_ms` cover the complete groups of candles of its `symbols`. `exposure` is that of the samples
+    after the first `exposure_samples`. Until the next is `booked`, only candles of held symbols change the equity.
     """
 
     account: LedgerAccount
     equity_usdt: float
     peak_usdt: float
     trough_usdt: float
-    samplers: tuple[SymbolSampler, ...] = ()
-    before: int = 0
-    floor_ms: int = 0
+    symbols: frozenset[str] = frozenset()
+    samples: int = 0
+    until_ms: int = 0
     max_drawdown_fraction: float = 0.0
     longest_drawdown_ms: int = 0
     under_since_ms: int = -1
@@ -99,27 +91,32 @@ class EquityState(Struct):
     day: int = -1
     day_end_ms: int = 0
     exposure_sum: float = 0.0
-    moving: bool = True
     exposure: float = 0.0
+    exposure_samples: int = 0
+    moving: bool = True
     booked: bool = True
     sampled_ms: int = 0
     past_days: list[float] = field(default_factory=list)
     curve: EquityCurve = field(default_factory=EquityCurve)
 
-    def sample(self, symbol: str, open_ms: int, at_ms: int, closes: Mapping[str, float]) -> bool:
-        """Sample the equity after a candle that the sampler has not counted yet; return whether it may have changed."""
+    def sample(self, open_ms: int, at_ms: int, closes: Mapping[str, float], *, may_change: bool) -> None:
+        """Sample the equity after a candle that is not counted yet; `may_change` tells whether it may have changed."""
         if open_ms >= self.day_end_ms:
             self._roll(open_ms)
-        may_change = self.booked or self._holds(symbol)
         if may_change:
             self._mark(at_ms, closes)
-        self.exposure_sum += self.exposure
         if may_change or at_ms > self.sampled_ms:
             self.curve.put(at_ms, self.equity_usdt)
             self.sampled_ms = at_ms
-        return may_change
 
-    def _holds(self, symbol: str) -> bool:
+    def count(self, candles: int, at_ms: int) -> None:
+        """Count candles whose groups are complete, and which close at `at_ms` at the latest."""
+        self.samples += candles
+        if at_ms > self.until_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
+            self.until_ms = at_ms
+
+    def holds(self, symbol: str) -> bool:
+        """Return whether a position on a symbol is open."""
         for holding in self.account.holdings:  # noqa: SIM110 - a loop is faster, and this runs for every candle.
             if holding.symbol == symbol:
                 return True
@@ -130,30 +127,26 @@ class EquityState(Struct):
         account = self.account
         unrealised, notional = account.marked_usdt(closes)
         self.equity_usdt = equity = account.cash_usdt + unrealised
+        self.exposure_sum, self.exposure_samples = self._exposures(), self.samples
         self.exposure = notional / equity if equity > 0.0 else 0.0
         self._update_drawdown(at_ms)
         self.moving = bool(account.holdings)
-        # A symbol that the configuration dropped may be held, and its candles are not sampled: mark every time.
-        self.booked = any(holding.symbol not in account.symbols for holding in account.holdings)
+        self.booked = self.is_always_marked
 
     @property
-    def until_ms(self) -> int:
-        """The close of the newest candle that counts; before one, the first candle's open."""
-        newest_ms = self.floor_ms
-        for sampler in self.samplers:
-            newest_ms = max(newest_ms, sampler.until_ms)
-        return newest_ms
+    def is_always_marked(self) -> bool:
+        """Whether it holds a symbol that the configuration dropped, whose candles are not sampled."""
+        return any(holding.symbol not in self.symbols for holding in self.account.holdings)
 
-    @property
-    def samples(self) -> int:
-        """The number of candles that count."""
-        return sum(sampler.candles for sampler in self.samplers) - self.before
+    def _exposures(self) -> float:
+        """Return the sum of the exposures of all samples."""
+        return self.exposure_sum + self.exposure * (self.samples - self.exposure_samples)
 
     def _roll(self, open_ms: int) -> None:
         """Start a UTC day: the current equity closes every day before it."""
         day = open_ms // DAY_MS
         if self.day < 0:
-            self.from_ms = self.floor_ms = open_ms
+            self.from_ms = self.until_ms = open_ms
         else:
             days = min(day - self.day, DAYS_MAX - len(self.past_days))
             self.past_days.extend([self.equity_usdt] * days)
@@ -180,15 +173,15 @@ class EquityState(Struct):
     def _under_ms(self, at_ms: int) -> int:
         return at_ms - self.under_since_ms if self.under_since_ms >= 0 else 0
 
-    def fork(self) -> EquityState:
+    def fork(self, *, with_curve: bool) -> EquityState:
         """Return a copy that can be sampled independently."""
         twin = copy.copy(self)
         twin.past_days = list(self.past_days)
-        twin.curve = self.curve.fork()
+        twin.curve = self.curve.fork() if with_curve else EquityCurve()
         return twin
 
-    def view(self, until_ms: int, samples: int) -> EquityView:
-        """Return the equity curve after `samples` candles up to `until_ms`."""
+    def view(self) -> EquityView:
+        """Return the equity curve after the candles that were counted."""
         return EquityView(
             strategy=self.account.strategy,
             capital_usdt=self.account.capital_usdt,
@@ -197,11 +190,11 @@ class EquityState(Struct):
             day_base_usdt=self.past_days[-1] if self.past_days else self.account.capital_usdt,
             drawdown_fraction=self._drawdown(),
             max_drawdown_fraction=self.max_drawdown_fraction,
-            longest_drawdown_ms=max(self.longest_drawdown_ms, self._under_ms(until_ms)),
+            longest_drawdown_ms=max(self.longest_drawdown_ms, self._under_ms(self.until_ms)),
             from_ms=self.from_ms,
-            until_ms=until_ms,
-            samples=samples,
-            gross_exposure_fraction=self.exposure_sum / samples if samples else 0.0,
+            until_ms=self.until_ms,
+            samples=self.samples,
+            gross_exposure_fraction=self._exposures() / self.samples if self.samples else 0.0,
             day_equities_usdt=(*self.past_days, self.equity_usdt) if self.day >= 0 else (),
             curve=self.curve.points(),
         )
@@ -214,7 +207,7 @@ class Equity:
         self.ledger = Ledger()
         self._total = TotalEquity()
         self._equities: dict[str, EquityState] = {}
-        self._samplers: dict[str, SymbolSampler] = {}
+        self._of_symbol: dict[str, tuple[EquityState, ...]] = {}
         self._pending: CandleClosed | None = None
         self._until_ms = 0
         """The close of the newest counted candle."""
@@ -232,7 +225,8 @@ class Equity:
             return
         account = self.ledger.book(recorded)
         if account is not None:
-            self._wake(self._equities[account.strategy])
+            equity = self._equities[account.strategy]
+            equity.moving = equity.booked = True
 
     def take_candle(self, candle: CandleClosed) -> None:
         """Fold a candle."""
@@ -245,25 +239,73 @@ class Equity:
                 equity.booked = True
         self.ledger.closes[candle.symbol] = candle.close
 
+    def take_run(self, run: MarketRun, held_places: Iterable[int]) -> None:
+        """Fold the candles of a calm run: only after some of them may an equity change, or a day or an hour begin.
+
+        The candles at `held_places` are those of all symbols with an open position, or more.
+        """
+        if self._pending is not None:
+            self._finish(self._pending)
+        self._pending, end, closes = run.candles[-1], len(run.candles) - 1, self.ledger.closes
+        counts = [_RunCount(equity, run) for equity in self._equities.values()]
+        before_mark = {count.equity.account.strategy: count.until for count in counts}
+        until_ms = self._newest_closes(run)
+        for place in self._places(counts, held_places, end):
+            candle = run.candles[place]
+            closes[candle.symbol] = candle.close
+            self._until_ms = until_ms[place]
+            self._sample(candle, before_mark, place)
+        for count in counts:
+            count.until(end)
+        self._until_ms = until_ms[end]
+        closes.update(zip(run.symbols, map(_close, run.candles), strict=True))
+
+    @staticmethod
+    def _places(counts: Sequence[_RunCount], held_places: Iterable[int], end: int) -> list[int]:
+        """Return the places before `end` of the candles after which an equity is sampled with some effect."""
+        places = set(held_places)
+        for count in counts:
+            if count.equity.moving or count.last_open_ms >= count.equity.day_end_ms:
+                places.update(count.places if count.equity.is_always_marked else count.firsts)
+        return sorted(place for place in places if place < end)
+
+    def _newest_closes(self, run: MarketRun) -> Sequence[int]:
+        """Return the close of the newest counted candle before each place of a run."""
+        if run.newest.keys() <= self._of_symbol.keys():
+            return [self._until_ms, *run.at_ms]
+        pairs = zip(run.symbols, run.at_ms, strict=True)
+        counted = (at_ms if symbol in self._of_symbol else 0 for symbol, at_ms in pairs)
+        return [*accumulate(counted, max, initial=self._until_ms)]
+
     def from_ms(self, strategy: str) -> int:
         """Return the start of a strategy's equity curve, 0 before its first complete group."""
         return self._equities[strategy].from_ms
 
-    def view(self, strategy: str) -> EquityView:
-        """Return one strategy's equity curve, the newest group included. Raises KeyError for an unknown name."""
+    def view(self, strategy: str, *, with_curve: bool = True) -> EquityView:
+        """Return one strategy's equity curve, the newest group included. Raises KeyError for an unknown name.
+
+        Without its points, of which there are thousands, it takes a few microseconds.
+        """
         equity, candle = self._equities[strategy], self._pending
-        if candle is None or candle.symbol not in equity.account.symbols:
-            return equity.view(equity.until_ms, equity.samples)
-        twin = equity.fork()
-        twin.sample(candle.symbol, candle.open_time_ms, candle.at_ms, self.ledger.closes)
-        return twin.view(max(twin.until_ms, candle.at_ms), twin.samples + 1)
+        twin = equity.fork(with_curve=with_curve)
+        if candle is None or candle.symbol not in equity.symbols:
+            return twin.view()
+        may_change = twin.booked or twin.holds(candle.symbol)
+        twin.sample(candle.open_time_ms, candle.at_ms, self.ledger.closes, may_change=may_change)
+        twin.count(1, candle.at_ms)
+        return twin.view()
 
     def total(self) -> TotalEquity:
         """Return the equity of all strategies together, the newest group included, as a copy the caller may change."""
         twin, candle = self._total.fork(), self._pending
         if candle is not None:
-            twin.put(candle.at_ms, sum(view.equity_usdt for view in self.views()), self._until_ms)
+            twin.put(
+                candle.at_ms, sum(view.equity_usdt for view in map(self._newest_view, self._equities)), self._until_ms
+            )
         return twin
+
+    def _newest_view(self, strategy: str) -> EquityView:
+        return self.view(strategy, with_curve=False)
 
     def restart_window(self) -> None:
         """Restart the window of the global limit from the current equity, after a reset of the global trip."""
@@ -276,40 +318,32 @@ class Equity:
         return tuple(self.view(strategy) for strategy in self._equities)
 
     def _finish(self, candle: CandleClosed) -> None:
-        """Complete a candle's group. This is the hot path: if no equity can move, the candle is only counted."""
-        sampler = self._samplers.get(candle.symbol)
-        if sampler is None:
+        """Complete a candle's group."""
+        equities = self._of_symbol.get(candle.symbol)
+        if equities is None:
             return
-        at_ms = candle.at_ms
-        open_ms = at_ms - candle.timeframe_ms
-        if sampler.awake or open_ms >= sampler.day_end_ms:
-            self._sample(sampler, candle.symbol, open_ms, at_ms)
-        sampler.candles += 1
-        if at_ms > sampler.until_ms:
-            sampler.until_ms = at_ms
-            if at_ms > self._until_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
-                self._until_ms = at_ms
+        self._sample(candle)
+        for equity in equities:
+            equity.count(1, candle.at_ms)
+        self._until_ms = max(self._until_ms, candle.at_ms)
 
-    def _sample(self, sampler: SymbolSampler, symbol: str, open_ms: int, at_ms: int) -> None:
-        closes, awake, changed, day_end_ms = self.ledger.closes, False, False, 0
-        for equity in sampler.equities:
+    def _sample(self, candle: CandleClosed, before_mark: _BeforeMark | None = None, place: int = 0) -> None:
+        """Sample the equities that a candle may change, and their total."""
+        symbol, at_ms, open_ms = candle.symbol, candle.at_ms, candle.at_ms - candle.timeframe_ms
+        closes, sampled, changed = self.ledger.closes, False, False
+        for equity in self._of_symbol.get(symbol, ()):
             if equity.moving or open_ms >= equity.day_end_ms:
-                changed |= equity.sample(symbol, open_ms, at_ms, closes)
-                awake = awake or equity.moving
-            if not day_end_ms or equity.day_end_ms < day_end_ms:
-                day_end_ms = equity.day_end_ms
-        if changed or at_ms > self._sampled_ms:
+                may_change = equity.booked or equity.holds(symbol)
+                if may_change and before_mark is not None:
+                    before_mark[equity.account.strategy](place)
+                equity.sample(open_ms, at_ms, closes, may_change=may_change)
+                changed, sampled = changed or may_change, True
+        if changed or (sampled and at_ms > self._sampled_ms):
             total_usdt = 0.0
             for equity in self._equities.values():
                 total_usdt += equity.equity_usdt
             self._total.put(at_ms, total_usdt, self._until_ms)
             self._sampled_ms = at_ms
-        sampler.awake, sampler.day_end_ms = awake, day_end_ms or open_ms + DAY_MS
-
-    def _wake(self, equity: EquityState) -> None:
-        equity.moving = equity.booked = True
-        for sampler in equity.samplers:
-            sampler.awake = True
 
     def _configure(self, recorded: Recorded) -> None:
         """Add an equity curve, or change the symbols of an existing one."""
@@ -326,15 +360,29 @@ class Equity:
             equity = self._equities[account.strategy] = EquityState(account, cash, peak_usdt=cash, trough_usdt=cash)
             self._total.widen(cash)
             self._sampled_ms = 0
-        self._assign_samplers(equity)
-        self._wake(equity)
+        equity.symbols = frozenset(account.symbols)
+        for symbol in dict.fromkeys((*self._of_symbol, *account.symbols)):
+            others = tuple(other for other in self._of_symbol.get(symbol, ()) if other is not equity)
+            self._of_symbol[symbol] = (*others, equity) if symbol in equity.symbols else others
+            if not self._of_symbol[symbol]:
+                del self._of_symbol[symbol]
+        equity.moving = equity.booked = True
 
-    def _assign_samplers(self, equity: EquityState) -> None:
-        """Attach an equity curve to the samplers of its symbols; samples counted so far stay counted."""
-        samples, equity.floor_ms = equity.samples, equity.until_ms if equity.day >= 0 else 0
-        for sampler in equity.samplers:
-            sampler.equities = tuple(other for other in sampler.equities if other is not equity)
-        equity.samplers = tuple(self._samplers.setdefault(symbol, SymbolSampler()) for symbol in equity.account.symbols)
-        for sampler in equity.samplers:
-            sampler.equities = (*sampler.equities, equity)
-        equity.before = sum(sampler.candles for sampler in equity.samplers) - samples
+
+class _RunCount:
+    """Counts the candles of a run for one equity; `places` are theirs, `firsts` the first of them at each time."""
+
+    def __init__(self, equity: EquityState, run: MarketRun) -> None:
+        self.equity, self._at_ms = equity, run.at_ms
+        self.places = run.places_of(equity.symbols)
+        is_whole = len(self.places) == len(run.at_ms)
+        self.firsts = run.firsts if is_whole else {run.at_ms[one]: one for one in reversed(self.places)}.values()
+        self.last_open_ms = run.candles[self.places[-1]].open_time_ms if self.places else 0
+        self._counted = 0
+
+    def until(self, place: int) -> None:
+        """Count the candles before a place."""
+        counted = bisect_left(self.places, place)
+        if counted > self._counted:
+            self.equity.count(counted - self._counted, self._at_ms[self.places[counted - 1]])
+            self._counted = counted

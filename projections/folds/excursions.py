@@ -17,6 +17,7 @@ from papertape.projections.folds.ledger import direction
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
+    from papertape.projections.market_run import MarketRun
 
 
 class Excursion(Struct, frozen=True):
@@ -24,10 +25,6 @@ class Excursion(Struct, frozen=True):
 
     best_usdt: float = 0.0
     worst_usdt: float = 0.0
-
-    def with_result(self, result_usdt: float) -> Excursion:
-        """Return the excursion extended by a result."""
-        return Excursion(max(self.best_usdt, result_usdt), min(self.worst_usdt, result_usdt))
 
 
 NO_EXCURSION = Excursion()
@@ -48,7 +45,8 @@ class _OpenPosition(Struct):
 
     def with_range(self, low: float, high: float) -> Excursion:
         """Return the excursion extended by a price range."""
-        return self.so_far.with_result(self._result(low)).with_result(self._result(high))
+        results = self.so_far.best_usdt, self.so_far.worst_usdt, self._result(low), self._result(high)
+        return Excursion(max(results), min(results))
 
     def with_candle(self, candle: CandleClosed) -> Excursion:
         """Return the excursion extended by what counts of the newest candle."""
@@ -91,6 +89,15 @@ class Excursions:
         if self._open.get(candle.symbol):
             self._outlive(candle.symbol)
         self._newest[candle.symbol] = candle
+
+    @property
+    def open_symbols(self) -> set[str]:
+        """The symbols with an open position."""
+        return {symbol for symbol, opened in self._open.items() if opened}
+
+    def take_run(self, run: MarketRun) -> None:
+        """Fold the rest of a calm run, of which the candles of `open_symbols` were folded."""
+        self._newest.update(run.newest)
 
     def of(self, strategy: str, symbol: str) -> Excursion:
         """Return the excursion of an open position, its newest candle included."""

@@ -19,9 +19,12 @@ from papertape.projections.folds.market_status import AnomalyView, FeedView, Mar
 from papertape.projections.folds.pending_orders import OrderView, PendingOrders
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from papertape.events.log import Recorded
     from papertape.projections.folds.brackets import Bracket
     from papertape.projections.folds.ledger import Holding, LedgerAccount
+    from papertape.projections.market_run import MarketRun
 
 
 class AccountView(Struct, frozen=True):
@@ -189,6 +192,22 @@ class Portfolio:
         self.market_status.apply(recorded)
         self._orders.apply(recorded)
 
+    def take_run(self, run: MarketRun, after_candle: Callable[[str], None] = lambda _: None) -> None:
+        """Fold a calm run; `after_candle` gets the symbol of each candle that may have moved a stop."""
+        self.seq = run.last_seq
+        if run.candles:
+            open_symbols = self.excursions.open_symbols
+            open_places = run.places_of(open_symbols) if open_symbols else ()
+            self.equity.take_run(run, open_places)
+            for candle in map(run.candles.__getitem__, open_places):
+                self.excursions.take_candle(candle)
+                self.brackets.take_candle(candle)
+                if self.brackets.may_move(candle.symbol):
+                    after_candle(candle.symbol)
+            self.excursions.take_run(run)
+            self.brackets.take_run(run)
+            self.at_ms = run.at_ms[-1]
+
     def view(self) -> PortfolioView:
         """Return the whole portfolio."""
         accounts = self.accounts()
@@ -215,7 +234,7 @@ class Portfolio:
     def account(self, strategy: str) -> AccountView:
         """Return one account. Raises KeyError for an unknown name."""
         account = self.equity.ledger.accounts[strategy]
-        curve = self.equity.view(strategy)
+        curve = self.equity.view(strategy, with_curve=False)
         standing = self.switches.standing(strategy)
         unrealised, _ = account.marked_usdt(self.equity.ledger.closes)
         equity = account.cash_usdt + unrealised

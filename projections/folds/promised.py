@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from papertape.events.log import Recorded
     from papertape.projections.folds.portfolio import Portfolio
+    from papertape.projections.market_run import MarketRun
 
 JUDGED_TRADES_MIN: Final = 10
 """So many trades must be closed before they are judged; too few trades are noticed without any."""
@@ -137,6 +138,12 @@ class Promised:
                 _close(tally, event)
             case _:
                 pass
+
+    def take_run(self, run: MarketRun) -> None:
+        """Fold the candles of a calm run."""
+        for place in run.firsts:
+            if run.at_ms[place] > self._until_ms:
+                self._pass_time(run.candles[place])
 
     def _pass_time(self, candle: CandleClosed) -> None:
         """Count the time of a candle for every strategy that may open positions in it."""

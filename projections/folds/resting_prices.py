@@ -61,8 +61,7 @@ class RestingPrices:
         """Fold one event."""
         event = recorded.event
         if type(event) is CandleClosed:
-            if self._open.get(event.symbol):
-                self._follow_stops(event.symbol)
+            self.follow_stops(event.symbol)
             return
         match event:
             case OrderPlaced() if event.kind != "market":
@@ -124,9 +123,9 @@ class RestingPrices:
         if not prices:
             self._open[symbol].pop(strategy, None)
 
-    def _follow_stops(self, symbol: str) -> None:
+    def follow_stops(self, symbol: str) -> None:
         """Begin a step for every stop of a symbol that the candle before has moved."""
-        for strategy, prices in tuple(self._open[symbol].items()):
+        for strategy, prices in tuple(self._open.get(symbol, {}).items()):
             stop = prices.get(_STOP)
             bracket = self._portfolio.brackets.of(strategy, symbol) if stop is not None else None
             if stop is not None and bracket is not None:

@@ -1,9 +1,9 @@
 """The source files that folds depend on, found by their imports. The version of a kept fold is a digest of them.
 
-All of `events` counts, because it decides how events are read. Of `projections`, the modules of the folds and their
-transitive imports count, including imports inside functions and for types only. The result may include more than is
-needed, but never less: if a fold is not defined in one of our files, or a module imports by name at runtime, all of
-`projections` counts.
+The modules of the folds and their transitive imports count, in `projections` and in `events`, including imports inside
+functions and for types only; so does the codec, which decides how events are read. The result may include more than is
+needed, but never less: if a fold is not defined in one of our files, or a module imports by name at runtime, the whole
+folder counts. How rows are stored, sealed and copied is no part of a fold.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ROOM: Final = papertape.projections.__name__
+EVENTS_ROOM: Final = papertape.events.__name__
+DECODING: Final = (f"{EVENTS_ROOM}.codec", f"{EVENTS_ROOM}.upcast")
 FOLDER: Final = Path(papertape.projections.__file__ or "").parent
 EVENTS_FOLDER: Final = Path(papertape.events.__file__ or "").parent
 DIGEST_BYTES: Final = 16
@@ -37,10 +39,13 @@ AT_RUNTIME: Final = re.compile(
 def modules_of(folds: Iterable[type], folder: Path = FOLDER) -> frozenset[str]:
     """Return the modules of `projections` that folds of these classes depend on."""
     files = files_of(folder)
-    modules: set[str] = set()
-    queue = [
-        name for kind in folds for name in _with_packages(kind.__module__) if name in files or name == kind.__module__
-    ]
+    names = ((name, kind.__module__) for kind in folds for name in _with_packages(kind.__module__))
+    return _closure([name for name, own in names if name in files or name == own], files)
+
+
+def _closure(names: Iterable[str], files: Mapping[str, Path]) -> frozenset[str]:
+    """Return modules and what they import of some files; all of these if a source does not determine it."""
+    modules, queue = set[str](), list(names)
     while queue:
         module = queue.pop()
         if module in modules:
@@ -54,14 +59,14 @@ def modules_of(folds: Iterable[type], folder: Path = FOLDER) -> frozenset[str]:
 
 
 @cache
-def files_of(folder: Path) -> Mapping[str, Path]:
-    """Return every module of the room with its path."""
-    return {_name(path.relative_to(folder)): path for path in sorted(folder.rglob("*.py"))}
+def files_of(folder: Path, room: str = ROOM) -> Mapping[str, Path]:
+    """Return every module of a room with its path."""
+    return {_name(path.relative_to(folder), room): path for path in sorted(folder.rglob("*.py"))}
 
 
-def _name(path: Path) -> str:
+def _name(path: Path, room: str) -> str:
     parts = path.with_suffix("").parts
-    return ".".join([ROOM, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+    return ".".join([room, *(parts[:-1] if parts[-1] == "__init__" else parts)])
 
 
 @cache
@@ -84,11 +89,15 @@ def _with_packages(name: str) -> list[str]:
 
 
 def digest_of(modules: Iterable[str], folder: Path = FOLDER, events_folder: Path = EVENTS_FOLDER) -> bytes:
-    """Digest the names and contents of these modules of `projections` and of every file of `events`."""
+    """Digest the names and contents of these modules, and of what they need of `events`."""
     files, digest = files_of(folder), blake2b(digest_size=DIGEST_BYTES)
-    covered = {module: files[module] for module in sorted(modules)}
-    covered |= {path.relative_to(events_folder).as_posix(): path for path in sorted(events_folder.rglob("*.py"))}
-    for name, path in covered.items():
+    covered = {module: files[module] for module in sorted(modules) if module in files}
+    facts = files_of(events_folder, EVENTS_ROOM)
+    imported = set(modules)
+    for found in map(imports_of, covered.values()):
+        imported |= facts.keys() if found is None else found
+    needed = _closure({name for name in (*DECODING, *imported) if name in facts}, facts)
+    for name, path in (covered | {module: facts[module] for module in sorted(needed)}).items():
         content = path.read_bytes()
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.digest()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from papertape.events.checkpoints import postings
 from papertape.events.checkpoints.store import SEQ_MAX, SUFFIX, Checkpoint, CheckpointStore
 from papertape.events.errors import SnapshotRefused
 from papertape.events.units import MINUTE_MS
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from papertape.events.checkpoints.postings import Postings
-
 KEEP_EVENTS_MIN: Final = 20_000
 """At most this many events are folded again at a start, unless they arrived within `KEEP_MS_MIN`."""
 KEEP_MS_MIN: Final = MINUTE_MS
 KEPT_MAX: Final = 3
 NAME_DIGITS: Final = 16
+INDEX: Final = "index"
+_INDEXING: Final = frozenset({postings.__name__})
 
 F = TypeVar("F")
 
@@ -101,18 +102,16 @@ class FoldCheckpoints:
             files = folder.glob(f"{code_version(fresh)}-*{SUFFIX}")
             path = max(files, key=lambda file: file.stat().st_mtime_ns, default=path)
         self.store = CheckpointStore(path, warn, only_reads=only_reads)
+        index = None if folder is None else folder / INDEX / f"{_digest_of(_INDEXING).hex()[:NAME_DIGITS]}{SUFFIX}"
+        self.index = CheckpointStore(index, warn, only_reads=only_reads)
+        """The index of the log, with checkpoints without a state. It outlives the code of the folds."""
         self._load = ChunkLoader(self.store.chunk, self._modules)
         self._warn, self._has_warned = warn, False
 
-    def save(
-        self, checkpoint: Checkpoint, packed: Packed, after_seq: int = 0, postings: Postings | None = None
-    ) -> None:
-        """Save folds. Items of their growing lists that are stored afterwards leave the memory.
-
-        `postings` index the events after `after_seq` up to the checkpoint.
-        """
+    def save(self, checkpoint: Checkpoint, packed: Packed) -> None:
+        """Save folds. Items of their growing lists that are stored afterwards leave the memory."""
         try:
-            self.store.save(checkpoint, packed.state, packed.contents, after_seq, postings)
+            self.store.save(checkpoint, packed.state, packed.contents)
         except SnapshotRefused as refused:
             if not self._has_warned:
                 self._warn(f"folds at seq {checkpoint.seq} were not kept: {refused}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from papertape.events.checkpoints.postings import ANY, Candidates, PostingQuery, Postings
-from papertape.events.facts import CandleClosed, ContractListed, type_name
+from papertape.events.checkpoints.postings import Candidates, PostingQuery
+from papertape.events.facts import ContractListed, type_name
 from papertape.projections.text.event_lines import BACKGROUND_EVENTS, event_line, is_notable
 from papertape.projections.text.event_views import strategy_of, symbol_of
 
@@ -25,7 +25,6 @@ UNMATCHED_EVENTS_MAX = 2_000_000
 """The limit of a search that has no match yet."""
 _NO_CONTRACTS: Mapping[str, ContractListed] = {}
 _BACKGROUND_NAMES = frozenset(type_name(kind) for kind in BACKGROUND_EVENTS)
-_CANDLE = type_name(CandleClosed)
 
 
 class EventFilter(Struct, frozen=True):
@@ -49,22 +48,6 @@ class EventFilter(Struct, frozen=True):
 
     def _has_text(self, recorded: Recorded, contracts: Mapping[str, ContractListed]) -> bool:
         return not self.text or self.text.casefold() in event_line(recorded, contracts).text.casefold()
-
-
-def add_postings(postings: Postings, page: Sequence[Recorded]) -> None:
-    """Add a page of events to the postings of what follows the last checkpoint."""
-    runs, points = postings.runs, postings.points
-    for recorded in page:
-        event, seq = recorded.event, recorded.seq
-        if type(event) is CandleClosed:
-            key = (_CANDLE, event.symbol)
-        elif is_notable(event):
-            symbol = ANY if hasattr(event, "symbols") else symbol_of(event)
-            points.append((seq, type_name(event), strategy_of(event), symbol))
-            continue
-        else:
-            key = (type_name(event), symbol_of(event))
-        runs[key] = (runs[key][0] if key in runs else seq, seq)
 
 
 class SearchResult(Struct, frozen=True):

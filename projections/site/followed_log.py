@@ -17,14 +17,14 @@ from msgspec.structs import replace
 
 from papertape.events.bus import Bus
 from papertape.events.checkpoints.postings import Candidates, PostingQuery, Postings, all_candidates
-from papertape.events.checkpoints.store import Checkpoint
+from papertape.events.checkpoints.store import SEQ_MAX, Checkpoint, CheckpointStore
 from papertape.events.errors import LogArchived, LogDamaged, LogReplaced, SnapshotRefused
-from papertape.events.log import Recorded
-from papertape.projections.host import Announcer, Cursor, fold
+from papertape.events.log import EventStretch
+from papertape.projections.host import Announcer
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.fork import fork
 from papertape.projections.persistence.packing import pack
-from papertape.projections.site.event_query import add_postings
+from papertape.projections.site.log_pages import EventReader, Pages
 from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.ports import Progress
 from papertape.projections.site.view_cache import ViewCache
@@ -40,9 +40,11 @@ T = TypeVar("T")
 GAP_DISTANCES_MIN: Final = 3
 """Two checkpoints that are this many distances apart have lost one between them."""
 PAGE_EVENTS_MAX: Final = 2_048
-BATCH_EVENTS_MAX: Final = 128
+BATCH_EVENTS_MAX: Final = 512
 """At most this many events are folded before other tasks run: a few milliseconds."""
 EMPTY_PAUSE_S: Final = 0.05
+INDEXED_DISTANCES: Final = 8
+"""Parts of as many distances are indexed one after the other, the newest first, if the index is missing."""
 
 
 class LogTail(Announcer, Protocol):
@@ -60,26 +62,13 @@ class LogTail(Announcer, Protocol):
         """Wake all waiters for the last time."""
 
 
-class EventReader(Protocol):
-    """Reads events: `events.log_thread.LogThread`."""
-
-    async def run(self, use: Callable[[LogReader], T], /) -> T:
-        """Call `use` with a reader in a thread and return its result."""
-
-    async def read(self, after_seq: int, limit: int = ..., /) -> list[Recorded]:
-        """Return at most `limit` events after `after_seq`."""
-
-    def close(self) -> None:
-        """Close the log."""
-
-
 class _Due(Struct, frozen=True):
-    """A fork of the views that is to be saved, and the index of the events since the checkpoint before."""
+    """A fork of the views that is to be saved, and the index of the events after `after_seq`, if it lacks them."""
 
     checkpoint: Checkpoint
     views: Views
     after_seq: int
-    postings: Postings
+    postings: Postings | None
 
 
 class _SinceCheckpoint:
@@ -110,6 +99,8 @@ class FollowedLog:
         self._times_refused = checkpoints.store.times_refused
         self._read_seq = 0
         self._first_goal_seq = 0
+        self._index_seq = 0
+        """What is before is indexed, or is being indexed by a task of its own."""
         self._to_save: asyncio.Queue[_Due] = asyncio.Queue(1)
 
     def close(self) -> None:
@@ -118,6 +109,7 @@ class FollowedLog:
         self.pages.close()
         self.moved.close()
         self.checkpoints.store.close()
+        self.checkpoints.index.close()
 
     async def follow(self) -> None:
         """Start from the newest checkpoint, if any, and fold the head until the tail is closed."""
@@ -146,13 +138,16 @@ class FollowedLog:
 
     async def _restore(self) -> None:
         store = self.checkpoints.store
-        with suppress(SnapshotRefused):
-            await self.pages.run(lambda reader: store.drop_foreign(reader.hash_at))
+        for kept in (store, self.checkpoints.index):
+            with suppress(SnapshotRefused):
+                await self.pages.run(partial(_drop_foreign, kept))
         views = await self._load(self.tail.head_seq)
         self._times_refused = store.times_refused
         if views is not None:
             self.views = views
             self.moved.publish(views.seq)
+        indexed_seq = max((last for _, last in await asyncio.to_thread(self._indexed)), default=0)
+        self._index_seq = indexed_seq if indexed_seq >= max(self.views.seq, 1) else self._first_goal_seq
 
     async def _load(self, seq: int, after_seq: int = 0) -> Views | None:
         """Return the views at the last usable checkpoint at or before an event and beyond another one, if any."""
@@ -175,66 +170,107 @@ class FollowedLog:
                 return views
 
     async def _follow_head(self, helpers: Sequence[asyncio.Future[None]]) -> None:
-        views, cursor, since = self.views, Cursor(self.views.seq), _SinceCheckpoint(self.views.seq)
-        while await self.tail.wait_beyond(cursor.seq) > cursor.seq and not self.tail.closed:
+        views, since, pages = self.views, _SinceCheckpoint(self.views.seq), self._pages_after(self.views.seq)
+        while await self.tail.wait_beyond(views.seq) > views.seq and not self.tail.closed:
             self._check_trusted()
-            page, row_hash = await self._page(cursor.seq, since.seq)
-            cursor.advance(page)
-            await self._fold(views, page)
+            page = await pages.next()
+            if page is not None:
+                await self._fold(views, page)
             if self.moved.closed:
                 return
             self.moved.publish(views.seq)
             for helper in helpers:
                 if helper.done():
                     helper.result()
-            await self._offer(views, page, row_hash, since)
-            if not page:  # The file has just been replaced: the tail is about to report it.
+            if page is not None:
+                await self._offer(views, page, since)
+            elif self.tail.head_seq > views.seq:  # The file has just been replaced: the tail is about to report it.
                 await asyncio.sleep(EMPTY_PAUSE_S)
+
+    def _pages_after(self, seq: int) -> Pages:
+        return Pages(self.pages, seq, min(PAGE_EVENTS_MAX, self._distance_events))
 
     def _check_trusted(self) -> None:
         """Raise LogReplaced if the file of the checkpoints was set aside: views may need chunks that were in it."""
         if self.checkpoints.store.times_refused != self._times_refused:
             raise LogReplaced("the kept views cannot be trusted, so the log is folded again")
 
-    async def _page(self, after_seq: int, saved_seq: int) -> tuple[list[Recorded], bytes]:
-        """Read the commits up to the next checkpoint, at most one page, and the hash of the last one."""
-        events = min(PAGE_EVENTS_MAX, saved_seq + self._distance_events - after_seq)
-        return await self.pages.run(partial(_read_commits, after_seq, events))
-
-    async def _offer(self, views: Views, page: Sequence[Recorded], row_hash: bytes, since: _SinceCheckpoint) -> None:
+    async def _offer(self, views: Views, page: EventStretch, since: _SinceCheckpoint) -> None:
         """Index a folded page, and save a fork of the views if they are far enough from the last checkpoint."""
-        add_postings(since.postings, page)
-        if views.seq - since.seq >= self._distance_events:
-            checkpoint = Checkpoint(views.seq, newest_close_ms(views), row_hash)
-            await self._to_save.put(_Due(checkpoint, fork(views), since.seq, since.postings))
+        if page.last_seq > self._index_seq:
+            since.postings.add(page.after(self._index_seq))
+        if views.seq - since.seq >= self._distance_events and page.hash:
+            checkpoint = Checkpoint(views.seq, views.newest_close_ms, page.hash)
+            postings = since.postings if views.seq > self._index_seq else None
+            await self._to_save.put(_Due(checkpoint, fork(views), max(since.seq, self._index_seq), postings))
             since.seq, since.postings = views.seq, Postings()
 
     async def _save_checkpoints(self) -> None:
         while True:
             due = await self._to_save.get()
             packed = await asyncio.to_thread(pack, due.views)
-            await asyncio.to_thread(self.checkpoints.save, due.checkpoint, packed, due.after_seq, due.postings)
+            await asyncio.to_thread(self.checkpoints.save, due.checkpoint, packed)
+            if due.postings is not None:
+                await self._index(due.checkpoint, due.after_seq, due.postings)
             self._to_save.task_done()
+
+    async def _index(self, checkpoint: Checkpoint, after_seq: int, postings: Postings) -> None:
+        with suppress(SnapshotRefused):
+            await asyncio.to_thread(self.checkpoints.index.save, checkpoint, b"", {}, after_seq, postings)
+
+    async def _fill_index(self) -> None:
+        """Index what the log already held at the start and the index lacks, the newest part first."""
+        until_seq = self._index_seq
+        while until_seq > 0:
+            covered = await asyncio.to_thread(self._indexed)
+            begun = next((after for after, last in covered if after < until_seq <= last), None)
+            if begun is not None:
+                until_seq = begun
+                continue
+            below = max((last for _, last in covered if last < until_seq), default=0)
+            after_seq = max(below, until_seq - INDEXED_DISTANCES * self._distance_events)
+            postings, pages, seq = Postings(), self._pages_after(after_seq), after_seq
+            while seq < until_seq:
+                page = None
+                with suppress(LogArchived):
+                    page = await pages.next()
+                if page is None:
+                    return
+                postings.add(page.until(until_seq))
+                seq = page.last_seq
+                await asyncio.sleep(0)
+            row_hash = await self.pages.run(partial(_hash_at, until_seq))
+            await self._index(Checkpoint(until_seq, SEQ_MAX, row_hash), after_seq, postings)
+            until_seq = after_seq
+
+    def _indexed(self) -> list[tuple[int, int]]:
+        try:
+            return self.checkpoints.index.indexed()
+        except SnapshotRefused:
+            return []
 
     async def _fill_gaps(self) -> None:
         """Fold again what lies between two checkpoints if one was lost there, using half of the time."""
         loop, until_seq, filled = asyncio.get_running_loop(), self.views.seq, (0, 0)
+        await self._fill_index()
         await self.moved.wait_beyond(self._first_goal_seq - 1)
+        await self._to_save.join()
         while (gap := await asyncio.to_thread(self._gap, until_seq)) != filled:
             filled = gap
             views = await self._load(gap[0]) or self._make_views()
-            since = _SinceCheckpoint(views.seq)
+            since, pages = _SinceCheckpoint(views.seq), self._pages_after(views.seq)
             while views.seq < gap[1]:
-                started_s, page, row_hash = loop.time(), list[Recorded](), b""
+                started_s, page = loop.time(), None
                 with suppress(LogArchived):  # The gap is filled at a start with the disk of the archive.
-                    page, row_hash = await self._page(views.seq, since.seq)
-                if not page:
+                    page = await pages.next()
+                if page is None:
                     return
                 await self._fold(views, page)
-                await self._offer(views, page, row_hash, since)
+                await self._offer(views, page, since)
                 await asyncio.sleep(loop.time() - started_s)
             await self._to_save.join()
-        await asyncio.to_thread(self.checkpoints.store.remove_others)
+        for kept in (self.checkpoints.store, self.checkpoints.index):
+            await asyncio.to_thread(kept.remove_others)
         self.near_everywhere = True
 
     def _gap(self, until_seq: int) -> tuple[int, int]:
@@ -253,11 +289,12 @@ class FollowedLog:
         if cached is not None:
             return cached
         views = await self._forked_before(seq)
+        pages = Pages(self.pages, views.seq, min(PAGE_EVENTS_MAX, max(seq - views.seq, 1)))
         while views.seq < seq:
-            page = await self.pages.read(views.seq, min(PAGE_EVENTS_MAX, seq - views.seq))
-            if not page:
+            page = await pages.next()
+            if page is None:
                 raise LogDamaged(seq, "the event has disappeared")
-            await self._fold(views, page)
+            await self._fold(views, page.until(seq))
         assert views.seq == seq, "the last page ends at the requested event"
         self.results.put(views)
         return views
@@ -272,62 +309,57 @@ class FollowedLog:
         return loaded or forked or self._make_views()
 
     async def candidates(self, query: PostingQuery) -> Candidates:
-        """See `LogTimeline.candidates`. What is not indexed is one stretch."""
+        """See `LogTimeline.candidates`. What is not indexed may match anywhere."""
         try:
             return await asyncio.to_thread(self._candidates, query)
         except SnapshotRefused:
             return all_candidates(query)
 
     def _candidates(self, query: PostingQuery) -> Candidates:
-        if self.checkpoints.store.newest(query.last_seq) is None:
-            return all_candidates(query)
-        indexed_seq = min(self.checkpoints.store.indexed_until(), query.last_seq)
-        if query.first_seq > indexed_seq:
-            return all_candidates(query)
-        if query.backward and query.last_seq > indexed_seq:
-            return all_candidates(replace(query, first_seq=indexed_seq + 1))
-        return self.checkpoints.store.find(replace(query, last_seq=indexed_seq))
+        begin, index = query.last_seq if query.backward else query.first_seq, self.checkpoints.index
+        covered = index.indexed()
+        for after, last in covered:
+            if after < begin <= last:
+                first_seq, last_seq = max(query.first_seq, after + 1), min(query.last_seq, last)
+                return index.find(replace(query, first_seq=first_seq, last_seq=last_seq))
+        if query.backward:
+            below_seq = max((last for _, last in covered if last < begin), default=0)
+            return all_candidates(replace(query, first_seq=max(query.first_seq, below_seq + 1)))
+        above_seq = min((after for after, _ in covered if after >= begin), default=query.last_seq)
+        return all_candidates(replace(query, last_seq=min(query.last_seq, above_seq)))
 
-    async def _fold(self, views: Views, page: Sequence[Recorded]) -> None:
+    async def _fold(self, views: Views, page: EventStretch) -> None:
         """Fold a page; let other tasks run between the batches."""
         self.folded_events += len(page)
         for first in range(0, len(page), BATCH_EVENTS_MAX):
-            fold([views], page[first : first + BATCH_EVENTS_MAX])
+            views.take(page.cut(first, first + BATCH_EVENTS_MAX))
             await asyncio.sleep(0)
 
     async def seq_at(self, at_ms: int) -> int:
         """See `LogTimeline.seq_at`."""
         seq, close_ms = await asyncio.to_thread(self._newest_at, at_ms)
         cutoff = MarketTimeCutoff(at_ms, has_candle=close_ms > 0)
-        while page := await self.pages.read(seq, PAGE_EVENTS_MAX):
-            self._read_seq = max(self._read_seq, page[-1].seq)
-            for recorded in page:
+        pages = Pages(self.pages, seq, PAGE_EVENTS_MAX)
+        while (page := await pages.next()) is not None:
+            self._read_seq = max(self._read_seq, page.last_seq)
+            for recorded in page.recorded():
                 if not cutoff.includes(recorded):
                     cutoff.check_begun()
                     return recorded.seq - 1
-            seq = page[-1].seq
+            seq = page.last_seq
         cutoff.check_begun()
         return seq
 
     def _newest_at(self, at_ms: int) -> tuple[int, int]:
         try:
-            return self.checkpoints.store.newest_at(at_ms)
+            return max(store.newest_at(at_ms) for store in (self.checkpoints.store, self.checkpoints.index))
         except SnapshotRefused:
             return 0, 0
 
 
-def _read_commits(after_seq: int, events_min: int, reader: LogReader) -> tuple[list[Recorded], bytes]:
-    """Read whole commits until there are enough events; return them and the hash of the last commit."""
-    events: list[Recorded] = []
-    for commit in reader.commits(after_seq):
-        events.extend(commit.recorded())
-        if len(events) >= events_min:
-            break
-    while events and events[0].seq <= after_seq:
-        del events[0]
-    return events, (reader.hash_at(events[-1].seq) or b"") if events else b""
+def _drop_foreign(store: CheckpointStore, reader: LogReader) -> None:
+    store.drop_foreign(reader.hash_at)
 
 
-def newest_close_ms(views: Views) -> int:
-    """Return the newest close of a candle other than a warm-up candle; 0 without one."""
-    return max((seen.at_ms for seen in views.seen.values()), default=0)
+def _hash_at(seq: int, reader: LogReader) -> bytes:
+    return reader.hash_at(seq) or b""

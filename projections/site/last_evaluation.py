@@ -19,7 +19,7 @@ def last_hold_reasons(views: Views, strategy: str, symbol: str, side: str) -> tu
     if evaluated_ms is None:
         return ()
     reasons: list[str] = []
-    if views.seen[symbol].late_at_ms == evaluated_ms:
+    if views.freshness[symbol].late_at_ms == evaluated_ms:
         reasons.append("its last evaluated candle arrived late: nothing is opened on it")
     refusal = views.refusals.get((strategy, symbol))
     if refusal is not None and (refusal.at_ms, refusal.side) == (evaluated_ms, side):

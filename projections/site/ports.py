@@ -43,7 +43,7 @@ class EngineStatus(Struct, frozen=True):
 
     `started_at_ms` is when this process opened the log; the replayed events and milliseconds are those of its start.
     `newest_snapshot_seq` is the seq of the newest saved state, 0 without one. `commit_p99_ms` and `loop_lag_ms` are
-    None until they are measured. `log_bytes` counts the log and what is not in it yet. The proof is the newest backup
+    None until they are measured. `log_bytes` counts the log and its segments. The proof is the newest backup
     that was restored and folded from its first event to the same state; its time is in UTC ms, None without one.
     """
 

@@ -112,7 +112,7 @@ def why_not_text(views: Views, symbol: str, conditions: Sequence[ConditionsView]
         sides.setdefault(one.strategy, []).append(one)
     suspended = next((one for one in views.portfolio.market_status.suspended_symbols() if one.symbol == symbol), None)
     top = [] if suspended is None else [f"not tradable since {text(utc(suspended.since_ms))}: {text(suspended.why)}"]
-    seen = views.seen.get(symbol)
+    seen = views.freshness.get(symbol)
     top.append("no candles yet" if seen is None else f"last candle {text(utc(seen.at_ms))}")
     blocks = [
         line

@@ -63,7 +63,7 @@ class ProcessMeasurements(Struct, frozen=True, kw_only=True):
     """What only the process knows. None is not measured: an anomaly based on it stays open until it is measured again.
 
     `commit_latency_ms` and `loop_lag_ms` cover the last minutes; `clock_skew_ms` is how far the exchange's clock is
-    ahead; `log_bytes` is the size of the log on disk; `oldest_alert_age_s` is 0 if none is waiting; `backup_age_s` is
+    ahead; `log_bytes` is what a backup copies; `oldest_alert_age_s` is 0 if none is waiting; `backup_age_s` is
     the age of the newest verified backup; `backup_failures` is why the newest attempts failed, by destination;
     `projection_lag_events` is by name. `market_ended` means that a recorded or limited market was played to its end, so
     nothing more will come. `wal_blocked_bytes` is how much of the -wal a reader of an old state keeps in use,

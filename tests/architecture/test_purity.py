@@ -46,6 +46,7 @@ RUNS_THE_FOLDS = (
     "projections/site/ports.py",
     "projections/site/timeline.py",
     "projections/site/followed_log.py",
+    "projections/site/log_pages.py",
 )
 """They lie beside the folds and are none: they follow the log, so they wait."""
 

@@ -112,6 +112,9 @@ class Contract:
                     found = [(recorded.seq, recorded.event, recorded.cause) for recorded in reader.read(after, limit)]
                     seqs = range(after + 1, min(after + limit, 9) + 1)
                     assert found == [(seq, candle(seq - 1, 100.0), (seq - 1) // 3 * 3) for seq in seqs]
+                    stretches = list(reader.stretches(after, limit))
+                    assert [one for part in stretches for one in part.recorded()] == reader.read(after)
+                    assert all(part.hash == reader.hash_at(part.last_seq) for part in stretches)
             reader.close()
 
     @in_loop

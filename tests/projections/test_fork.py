@@ -77,7 +77,7 @@ def test_objects_shared_inside_a_fold_are_shared_inside_its_fork() -> None:
     equity = twin.portfolio.equity
     for state in equity._equities.values():
         assert state.account is equity.ledger.accounts[state.account.strategy]
-        assert all(state in one.equities and one in equity._samplers.values() for one in state.samplers)
+        assert all(state in equity._of_symbol[symbol] for symbol in state.symbols)
 
 
 def test_closed_trades_are_shared_but_not_their_container() -> None:

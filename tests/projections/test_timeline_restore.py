@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pytest
 from papertape.api.views.history import run_search
 from papertape.events.bus import Bus
 from papertape.events.errors import LogArchived, LogDamaged
+from papertape.events.facts import RunnerConfigured
 from papertape.events.log import Entry
 from papertape.events.log_thread import LogThread
 from papertape.events.segments.archiving import archive
@@ -21,14 +23,14 @@ from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.events.tail import make_tail
 from papertape.events.units import DAY_MS, MINUTE_MS
 from papertape.projections.persistence.append_only import CHUNK_LENGTH
-from papertape.projections.persistence.fold_store import FoldCheckpoints
+from papertape.projections.persistence.fold_store import INDEX, FoldCheckpoints
 from papertape.projections.persistence.packing import CHUNKS_CACHED_MAX
 from papertape.projections.site.event_query import EventFilter, Search
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 from tests.build import DAY_0_MS, candle, tripped
 from tests.events.loop import RECORDED_AT_MS, clock_ms, in_loop
-from tests.events.segments.logs import append_rows, write_sealed
+from tests.events.segments.logs import append_rows, small_blocks, write_sealed
 from tests.patience import PATIENCE_S
 from tests.projections.portrait import portrait
 from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
@@ -257,7 +259,8 @@ async def test_where_nothing_can_be_written_the_page_still_shows_everything(tmp_
 @in_loop
 async def test_a_lost_checkpoint_of_archived_events_leaves_the_page_running(tmp_path: Path) -> None:
     path, there = tmp_path / "log.db", ViewsFolder(tmp_path / "views")
-    head = await write_sealed(path, rows=150, seals=(200,))
+    with small_blocks():
+        head = await write_sealed(path, rows=150, seals=(200,))
 
     def timeline() -> LogTimeline:
         return LogTimeline(lambda: (make_tail(path), LogThread(lambda: SqliteLogReader(path))), Views, there.open(), 8)
@@ -308,7 +311,7 @@ async def test_a_search_reads_only_where_matches_are(tmp_path: Path) -> None:
         EventFilter(everything=True),
     ]
     async with following(timeline := here.with_store(there.open())):
-        await timeline.wait_beyond(len(events) - 1)
+        await until_near(timeline)
         read = CountedReads(timeline)
         for choice, backward, first, last in itertools.product(
             choices, (True, False), (1, 695, 2_000), (900, len(events))
@@ -321,6 +324,35 @@ async def test_a_search_reads_only_where_matches_are(tmp_path: Path) -> None:
             if choice == choices[1]:
                 assert read.read <= DISTANCE_EVENTS + 51, "only what follows the last checkpoint, and the match"
             assert found.complete or len(wanted) == 30
+
+
+@in_loop
+async def test_after_an_upgrade_the_index_answers_before_the_views_are_folded(tmp_path: Path) -> None:
+    here, there = await kept_story(tmp_path)
+    search = Search(EventFilter(types=frozenset(["RunnerConfigured"])), {}, 1, len(here.events), 5)
+    wanted = [one.seq for one in here.recorded() if type(one.event) is RunnerConfigured]
+    async with following(timeline := here.with_store(there.open("other code"))):
+        await timeline.wait_beyond(0)
+        read = CountedReads(timeline)
+        found = await run_search(search, read)  # type: ignore[arg-type]
+        assert timeline.folding is not None
+        assert [one.seq for one in found.events] == wanted[:-6:-1]
+        assert read.read <= DISTANCE_EVENTS + 51
+
+
+@in_loop
+async def test_a_missing_index_is_built_again_newest_part_first(tmp_path: Path) -> None:
+    here, there = await kept_story(tmp_path)
+    shutil.rmtree(tmp_path / INDEX)
+    kept = there.open()
+    async with following(timeline := here.with_store(kept)):
+        async with asyncio.timeout(PATIENCE_S):
+            while not (covered := kept.index.indexed()):  # noqa: ASYNC110 - it tells nobody.
+                await asyncio.sleep(0)
+        assert covered[-1][1] == len(here.events)
+        assert covered[0][0] > 0
+        await until_near(timeline)
+        assert kept.index.indexed() == [(0, len(here.events))]
 
 
 class CountedReads:

@@ -55,6 +55,10 @@ def test_every_question_has_the_same_answer_as_before_the_seal(path: Path, tmp_p
             assert sealed.end_at_or_before(seq) == reader.end_at_or_before(seq), seq
             assert list(sealed.commits(seq)) == list(reader.commits(seq)), seq
             assert sealed.read(seq, 3) == reader.read(seq, 3), seq
+            assert sealed.read(seq, 1) == reader.read(seq, 1), seq
+            stretches = list(sealed.stretches(seq, 3))
+            assert [one for part in stretches for one in part.recorded()] == reader.read(seq), seq
+            assert all(part.hash == reader.hash_at(part.last_seq) for part in stretches), seq
         assert sealed.old_tags() == reader.old_tags()
 
 
