@@ -1,6 +1,6 @@
 # One target a habit. `make setup` builds .venv from the lock; everything else uses it.
 .DEFAULT_GOAL := help
-.PHONY: site help setup assets run live test test-system test-browser test-deploy test-image test-clients soak lint format types unit prove bench lock docs clean
+.PHONY: site help setup assets run live test test-system test-browser test-deploy test-image test-clients test-exchanges soak lint format types unit prove bench lock docs clean
 
 # Another Python beside it: make unit VENV=.venv313 PYTHON=python3.13
 VENV := .venv
@@ -72,6 +72,12 @@ test-clients: setup  ## Clients generated from the API's description, for Python
 	@sh tools/clients.sh $(BIN)/python
 	@$(BIN)/pytest -n 0 -m generated tests/client
 
+test-exchanges: setup  ## Other exchanges through ccxt, in an environment of its own: ccxt pins what it is built on
+	@sh tools/venv.sh "$(PYTHON)" .venv-exchanges
+	@.venv-exchanges/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/exchanges.lock
+	@.venv-exchanges/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@.venv-exchanges/bin/pytest -n $(JOBS) -rs -m "not slow" tests/feeds/test_ccxt_feed.py tests/feeds/test_ccxt_markets.py
+
 soak: setup  ## A day of market in 24 minutes: a flapping exchange, a dead chat, dashboards, a kill an hour
 	@$(BIN)/python -m tests.soak 24
 
@@ -92,4 +98,4 @@ site: setup  ## The docs as a site with search, in build/site; after `make test-
 	@$(BIN)/zensical build --clean --strict
 
 clean:  ## Remove what setup and tests have built
-	rm -rf $(VENV) .venv-bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-exchanges build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
