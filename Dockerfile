@@ -8,7 +8,7 @@ ARG PYTHON_DIGEST=
 ARG NODE_DIGEST=
 
 # ---------------------------------------------------------------- what the pages load, pinned by ui/package-lock.json
-# The same files on every architecture, so they are fetched on the one that builds.
+# These files are the same on every architecture, so fetch them on the build platform.
 FROM --platform=${BUILDPLATFORM:-linux/amd64} ${NODE_IMAGE}${NODE_DIGEST} AS modules
 WORKDIR /modules
 COPY ui/package.json ui/package-lock.json ui/.npmrc ./

@@ -15,7 +15,7 @@ JOBS ?= 3
 # Tests start hundreds of processes: sources are compiled once, not by each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-help:  ## What there is to do
+help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY)  ## Build .venv with everything needed
@@ -55,7 +55,7 @@ types: setup
 unit: setup
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not system and not slow and not browser and not image and not generated" --ignore tests/deploy
 
-test-system: setup  ## Whole programs, compiled strategies, power cuts, drawn faults, the commands of the docs
+test-system: setup  ## Whole programs, compiled strategies, power cuts, random faults, the commands in the docs
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "system and not slow" --ignore tests/deploy --ignore tests/cli/test_systemd.py
 
 test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
@@ -72,7 +72,7 @@ test-clients: setup  ## Clients generated from the API's description, for Python
 	@sh tools/clients.sh $(BIN)/python
 	@$(BIN)/pytest -n 0 -m generated tests/client
 
-test-exchanges: setup  ## Other exchanges through ccxt, in an environment of its own: ccxt pins what it is built on
+test-exchanges: setup  ## Other exchanges through ccxt, in their own environment: ccxt pins its dependencies
 	@sh tools/venv.sh "$(PYTHON)" .venv-exchanges
 	@.venv-exchanges/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/exchanges.lock
 	@.venv-exchanges/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .

@@ -95,11 +95,11 @@ changes() {
     git status --porcelain --untracked-files=no | { if $dry_run; then grep -v ' papertape.toml$'; else cat; fi || true; }
 }
 
-# The owner's settings outside of what git tracks: an edited papertape.toml would stop every pull.
+# Keep the owner's settings outside of what git tracks: an edited papertape.toml would block every pull.
 move_configuration() {
     [ -z "$(setting PAPERTAPE_CONFIG_FILE)" ] || return 0
     git diff --quiet HEAD -- papertape.toml && return 0
-    [ ! -e "$OWN_CONFIG" ] || refuse "papertape.toml is edited and $OWN_CONFIG exists: name one in .env as PAPERTAPE_CONFIG_FILE"
+    [ ! -e "$OWN_CONFIG" ] || refuse "papertape.toml has been edited and $OWN_CONFIG exists: name one of them in .env as PAPERTAPE_CONFIG_FILE"
     say "papertape.toml is edited: moving it to $OWN_CONFIG, which git ignores"
     $dry_run && return 0
     mkdir -p "$(dirname "$OWN_CONFIG")"

@@ -44,7 +44,7 @@ def api_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
 
 
 def answering_routes(site: Site, gate: Gate, streams: Streams) -> list[Guarded]:
-    """Return the routes that answer about a log."""
+    """Return the routes that serve a log."""
     handler = ViewHandler(site)
 
     def wrong_tokens() -> int:

@@ -31,7 +31,7 @@ class WebSettings(Struct, frozen=True):
         Meta(max_length=100, description="other sites whose pages may use the API, such as https://example.org"),
     ] = ()
     jobs: Annotated[
-        Literal["on", "off"], Meta(description="whether the page starts backtests and sweeps for holders of the token")
+        Literal["on", "off"], Meta(description="whether the page starts backtests and sweeps for token holders")
     ] = "on"
     proxies: Annotated[
         tuple[Name, ...], Meta(max_length=100, description="addresses of proxies whose X-Forwarded-For is trusted")

@@ -55,7 +55,7 @@ class CommandGroup(TyperGroup):
             _print_error(error)
             write_last_error(os.environ, str(error))
             sys.exit(error.exit_code)
-        except PermissionError as error:  # Wherever a path leads: no command can ask for each of them beforehand.
+        except PermissionError as error:  # Any path can be denied; no command can check all of them beforehand.
             _print_error(UsageError(f"{error.filename}: {error.strerror}"))
             sys.exit(UsageError.exit_code)
         except KeyboardInterrupt:
@@ -153,7 +153,7 @@ def main() -> None:
 
 
 def _application_for(arguments: list[str]) -> typer.Typer:
-    """Return what a command line needs: typer prepares every command that it knows, which takes a while."""
+    """Return an application with only what a command line needs: typer takes a while to prepare all commands."""
     first = arguments[0] if arguments else ""
     words = {verb.name.partition(" ")[0] for verbs in VERBS.values() for verb in verbs}
     return _application(first) if first in words or first == VERSION_OPTION else app

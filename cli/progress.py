@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar on a terminal, with `-v` lines elsewhere, JSON for a page that asks for it."""
+"""Progress of long-running work on stderr: a bar on a terminal, lines elsewhere with `-v`, JSON for a page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINE_S: Final = 5.0
 
 
 class ProgressLine(Struct, frozen=True, tag="progress"):
-    """How much of a piece of work is done."""
+    """How much of a task is done."""
 
     what: str
     done: int

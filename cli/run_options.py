@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FEED_KINDS: tuple[FeedKind, ...] = ("sim", "file", "bitget", "ccxt")
 
-NO_MARKET = f"""there is no {FILE_NAME} here, and nothing says which market to watch. Try one of these:
+NO_MARKET = f"""there is no {FILE_NAME} here, and no option names a market to watch. Try one of these:
   papertape demo               four strategies on a simulated market, with a page
   papertape init               a configuration of your own in this folder; then `papertape up`
   papertape run --feed bitget  the live market, without a key; or --feed sim --speed 60"""

@@ -8,9 +8,9 @@ Usage: sudo deploy/install.sh [--root DIR] [--extras A,B] [--without-packages] [
        sudo deploy/install.sh --uninstall [--root DIR]
 
 Installs this checkout of papertape for systemd:
-  the user papertape        without a shell and a home
+  the user papertape        without a shell or a home
   /opt/papertape/.venv      the program, with the locked versions of everything it needs
-  /etc/papertape            papertape.toml (your settings) and environment (your tokens; PAPERTAPE_TOKEN is made once)
+  /etc/papertape            papertape.toml (your settings) and environment (your tokens; PAPERTAPE_TOKEN is generated once)
   /var/lib/papertape        the log and its backups; /var/log/papertape the log files
   papertape.service         enabled and started
 
@@ -73,7 +73,7 @@ make_user() {
         useradd --system --user-group --no-create-home --home-dir /var/lib/papertape --shell /usr/sbin/nologin "$ACCOUNT"
 }
 
-# Give a path to an owner and a group, if there is such a user: not in another root.
+# Change a path's owner and group, if there is such a user (not in another root).
 own() { [ -n "$root" ] || chown "$1" "$2"; }
 
 make_folders() {
@@ -95,7 +95,7 @@ install_packages() {
     [ -z "$extras" ] || "${pip[@]}" "${SOURCE}[$extras]"
 }
 
-# Settings and tokens are made once, and never written again.
+# Settings and tokens are created once and never overwritten.
 write_settings() {
     local token
     [ -e "$SETTINGS/papertape.toml" ] || install -m 644 papertape.toml "$SETTINGS/papertape.toml"
@@ -107,7 +107,7 @@ write_settings() {
     own "root:$ACCOUNT" "$SETTINGS/environment.new"
     chmod 640 "$SETTINGS/environment.new"
     mv "$SETTINGS/environment.new" "$SETTINGS/environment"
-    say "made a token for the page: see PAPERTAPE_TOKEN in $SETTINGS/environment"
+    say "generated a token for the page: see PAPERTAPE_TOKEN in $SETTINGS/environment"
 }
 
 install_unit() {
@@ -115,7 +115,7 @@ install_unit() {
     has_systemd || { say "installed $UNIT; systemd does not run here, so nothing was started" && return 0; }
     systemctl daemon-reload
     systemctl enable papertape
-    if $start; then systemctl restart papertape && say "papertape runs: journalctl -u papertape -f"; fi
+    if $start; then systemctl restart papertape && say "papertape is running: journalctl -u papertape -f"; fi
 }
 
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "needs root: sudo deploy/install.sh"

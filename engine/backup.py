@@ -108,10 +108,10 @@ def list_backups(folder: Path, name: str, now_ms: int | None = None) -> list[Bac
 
 
 def parse_backup(path: Path) -> tuple[str, Backup] | None:
-    """Return the name of the log of which a file is a backup, and the backup; None if its name is not that of one."""
+    """Return the name of the log that a file is a backup of, and the backup; None if its name is not a backup's."""
     match = _NAME.search(path.name)
     if match is not None:
-        with suppress(ValueError):  # The name contains no time: it is not one of our backups.
+        with suppress(ValueError):  # The name contains no valid time: it is not one of our backups.
             at = datetime.strptime(match.group(1), _STAMP).replace(tzinfo=UTC)
             return path.name[: match.start()], Backup(path, int(at.timestamp() * 1_000), int(match.group(2)))
     return None

@@ -1,6 +1,6 @@
-"""The newest backup attempt to each destination, recorded beside the log by whoever makes it.
+"""The newest backup attempt to each destination, recorded beside the log by the process that makes it.
 
-An attempt holds the lock of its file while it runs, so one that was killed shows as begun, not ended and not locked.
+An attempt holds the lock of its file while it runs, so a killed one is recognised as begun, not ended and not locked.
 This works across containers that share the log's folder.
 """
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 SUFFIX = ".backup-attempts"
 FORGET_MS = 7 * DAY_MS
-"""A destination that nobody has tried for so long is no longer used."""
+"""A destination that has not been tried for this long is considered unused."""
 KILLED = "it was killed before it ended"
 FAILURE_CHARS_MAX = 300
 
 
 class Attempt(Struct, frozen=True):
-    """The newest attempt to a destination: `failure` is empty for a good one, `good_at_ms` that of the last good one.
+    """The newest attempt to a destination. `failure` is empty for a good one; `good_at_ms` is when the last one ended.
 
     `ended_at_ms` is 0 while it runs, or if it was killed.
     """
@@ -48,9 +48,9 @@ class Attempt(Struct, frozen=True):
 def recorded_attempt(
     db: Path, destination: Path, clock_ms: Callable[[], int], warn: Callable[[str], None]
 ) -> Iterator[None]:
-    """Record how the backup in this context ends. If that cannot be written, warn: the backup is made all the same."""
+    """Record how the backup in this context ends. If the record cannot be written, warn and make the backup anyway."""
     if not real_path(db).exists():
-        yield  # The backup itself says so.
+        yield  # The backup itself reports this.
         return
     try:
         descriptor = _locked(db, destination)
@@ -97,14 +97,14 @@ def _locked(db: Path, destination: Path) -> int:
 
 
 def _write(descriptor: int, attempt: Attempt) -> None:
-    with suppress(OSError):  # A full disk: the record then ends as that of a killed attempt.
+    with suppress(OSError):  # On a full disk, the record stays that of a killed attempt.
         content = msgspec.json.encode(attempt)
         os.pwrite(descriptor, content, 0)
         os.ftruncate(descriptor, len(content))
 
 
 def _ended(path: Path) -> Attempt | None:
-    """Return an attempt that has ended; None while it runs, and for a file that says nothing."""
+    """Return an attempt that has ended; None while it runs, or if the file holds nothing readable."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

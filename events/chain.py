@@ -121,8 +121,8 @@ class ChainReader(ABC):
     def rows_after(self, seq: int) -> Iterator[Row]:
         """Yield the rows that begin after `seq`."""
 
-    def _recorded_at(self, seq: int) -> Recorded | None:  # noqa: ARG002 - for readers that know a shorter way.
-        """Return one event if that takes less than reading what is around it."""
+    def _recorded_at(self, seq: int) -> Recorded | None:  # noqa: ARG002 - for readers that have a shortcut.
+        """Return one event if that is cheaper than reading its surroundings."""
         return None
 
     def head(self) -> Head:

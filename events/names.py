@@ -15,7 +15,7 @@ NAMED_MAX: Final = 20
 """The most names an error lists."""
 TYPED_CHARS_MAX: Final = 40
 FILES_MAX: Final = 1_000
-"""In a larger folder no file is suggested."""
+"""In a larger folder, no file is suggested."""
 
 
 def close_matches(typed: str, names: Iterable[str], cutoff: float = NEAR_CUTOFF) -> list[str]:
@@ -42,9 +42,9 @@ def unknown_name_text(what: str, typed: str, names: Iterable[str]) -> str:
 
 
 def near_file_text(path: Path) -> str:
-    """Return `; did you mean demo.db?` for a file that is missing, empty if its folder has none with such a name.
+    """Return `; did you mean demo.db?` for a missing file; empty if its folder has none with a similar name.
 
-    What lies beside another file under its name, as `demo.db.head` does, is not meant.
+    Companions of another file, such as `demo.db.head`, are never suggested.
     """
     try:
         names = [one.name for one in path.parent.iterdir()]

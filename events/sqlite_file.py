@@ -139,7 +139,7 @@ def sync_wal(path: Path) -> None:
 
 
 def log_missing(path: Path) -> LogMissing:
-    """Return the error that a path holds no log, with the log that was probably meant."""
+    """Return the error for a path that holds no log, suggesting the log that was probably meant."""
     return LogMissing(f"there is no log at {path}{': it is a folder' if path.is_dir() else near_file_text(path)}")
 
 

@@ -10,13 +10,13 @@ Builds the Dockerfile's TARGET (runtime, research, study; default runtime) as lo
 with buildah, in the storage build/image (PAPERTAPE_IMAGES names another folder).
 
   --arch ARCHES   amd64, arm64 or both with a comma (default: this machine's). Each becomes localhost/papertape:TAG-ARCH
-                  and localhost/papertape:TAG is the list of them. A foreign one needs qemu-user-static and binfmt_misc
+                  and localhost/papertape:TAG is their manifest list. A foreign one needs qemu-user-static and binfmt_misc
   --push NAME     push the result to a registry afterwards, for example ghcr.io/me/papertape:0.1.0
   --buildx NAME   build with `docker buildx` instead, and push to NAME
 
 PYTHON_IMAGE and NODE_IMAGE name base images to pull, and PYTHON_DIGEST and NODE_DIGEST (@sha256:...) pin them. Without
-names, buildah's base images are built here from Debian packages and this machine's node, which needs no image registry
-but root and debootstrap. The settings of this machine for PyPI and npm are mounted during the build and in no layer.
+names, buildah's base images are built here from Debian packages and this machine's node; this needs no image registry, but
+root and debootstrap. This machine's settings for PyPI and npm are mounted during the build and end up in no layer.
 TEXT
 }
 

@@ -15,7 +15,7 @@ lock notify -c requirements/all.lock --extra notify
 lock research -c requirements/all.lock --extra research
 lock study -c requirements/all.lock --extra study --extra cluster
 lock dev -c requirements/all.lock --extra research --extra study --extra cluster --extra notebook --extra mcp --extra notify --extra docs --extra dev
-# ccxt pins what it is built on, some of it below the versions above: it has an environment of its own.
+# ccxt pins its dependencies, some of them below the versions above, so it has its own environment.
 lock exchanges --extra exchanges --extra dev "$@"
 lock bench -c requirements/research.lock --extra research --extra bench "$@"
 uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -1,7 +1,7 @@
 """Gather the pages of the documentation site, which `make site` then builds.
 
-The pages are those of docs/ and a few of the project's others. What they link to outside of them stays a name. The
-page of screens shows the pictures that `make test-browser` took, if it has run.
+The pages are those of docs/ and a few of the project's others. A link to anything else becomes plain text. The
+screens page shows the pictures that `make test-browser` took, if it has run.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ IMAGE: Final = re.compile(r'src="([^"]+)"')
 SCREEN: Final = re.compile(r"([a-z-]+)-1440-dark\.png")
 SCREENS_HEAD: Final = """# Screens
 
-Every page at 1,440 pixels, dark, as the tests in a real browser saw it last. The same pages exist in light, on a phone,
-and on paper.
+Every page in the dark theme, 1,440 pixels wide, as the browser tests last saw it. The same pages exist in the light theme, on a
+phone, and in print.
 """
 
 

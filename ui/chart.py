@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 TIMEFRAME_DEFAULT = "5m"
 CANDLES_SHOWN_MAX = 240
 CANDLES_FETCHED_MAX = 1_000
-"""The browser fetches candles beyond the edges of a chart in parts of this size, with readings in smaller ones."""
+"""The browser fetches candles beyond the edges of a chart in batches of this size, smaller ones with readings."""
 CANDLES_AFTER = 120
-"""Candles that are shown behind a chosen time."""
+"""How many candles are shown after a chosen time."""
 CANDLES_A_TRADE = 60
-"""The timeframe of a trade's chart is the first in which the trade has at most so many candles."""
+"""The timeframe of a trade's chart is the first in which the trade spans at most this many candles."""
 TRADES_SHOWN_MAX = 200
 TRADES_LISTED_MAX = 12
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from papertape.ui.page_request import PageRequest
 
 WAIT_S: Final = 2.0
-"""A longer comparison goes on in its thread; the page asks again."""
+"""A longer comparison continues in its thread; the page asks again."""
 
 
 class ComparePage(Struct, frozen=True):

@@ -122,7 +122,7 @@ async def engines(request: PageRequest) -> EnginesPage:
 def library_of(request: PageRequest) -> Library:
     """Return the library. Raise UsageError for a log that was opened from another one."""
     if request.site.library is None:
-        raise UsageError("this log was opened from a library; go back to it to see others")
+        raise UsageError("this log was opened from a library; go back to the library to see others")
     return request.site.library
 
 

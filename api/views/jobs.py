@@ -38,7 +38,7 @@ class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JobList(Struct, frozen=True):
-    """The jobs of this page, the newest first; `refusal` says why none can be started, empty if one can."""
+    """The jobs of this page, newest first; `refusal` says why none can be started, and is empty if one can."""
 
     items: tuple[JobView, ...]
     refusal: str
@@ -82,7 +82,7 @@ def routes(site: Site) -> list[GuardedRoute]:
             "jobs/{job}/again",
             again,
             Operation(
-                "Start a sweep again that was cancelled or failed: it goes on where it stopped",
+                "Resume a sweep that was cancelled or failed, where it stopped",
                 JobView,
                 JobQuery,
                 refusals=(404, 409, 422, 503),
@@ -105,7 +105,9 @@ def _start(site: Site, repetitions: Repetitions, name: str, kind: type[Any], sum
 
         return _refusal(jobs) or await repetitions.once(request, start)
 
-    about = "One runs at a time, and ends with the page. With the same Idempotency-Key header it is started once."
+    about = (
+        "Jobs run one at a time and end with the page. With the same Idempotency-Key header, a job starts only once."
+    )
     operation = Operation(summary, JobView, body=kind, refusals=(404, 409, *COMMAND_REFUSALS), about=about)
     return _route(f"jobs/{name}", endpoint, operation, "POST")
 

@@ -70,14 +70,14 @@ def routes(site: Site) -> list[GuardedRoute]:
             "engines",
             engines,
             Operation(
-                "The followed logs, their totals and one ranking", EnginesView, LibraryQuery, refusals=(404, 422)
+                "The followed logs, their totals and one joint ranking", EnginesView, LibraryQuery, refusals=(404, 422)
             ),
         ),
         (
             "comparison",
             comparison,
             Operation(
-                "Two logs and their first different decision", Comparison, ComparisonQuery, refusals=(404, 422, 503)
+                "Two logs and the first decision that differs", Comparison, ComparisonQuery, refusals=(404, 422, 503)
             ),
         ),
     )
@@ -88,7 +88,7 @@ def routes(site: Site) -> list[GuardedRoute]:
 
 
 def library_of(site: Site) -> Library:
-    """Return the library. Raise HTTPException 404 for a log that was opened from one."""
+    """Return the library. Raise HTTPException 404 for a log that was opened from a library."""
     if site.library is None:
         raise HTTPException(404, "this log was opened from a library; ask the page that opened it")
     return site.library

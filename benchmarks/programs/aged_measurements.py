@@ -1,6 +1,6 @@
 """Measure what logs of several lengths cost: `python -m benchmarks.programs.aged_measurements LOG...`, shortest first.
 
-Prints a table in Markdown: one row a figure, one column a log, and how the figure grows from the first to the last.
+It prints a Markdown table: a row per figure, a column per log, and how each figure grows from the first to the last.
 The logs are copies that nobody else uses, such as `benchmarks.programs.aged_log` leaves, sealed by `papertape seal`:
 views and backups are written beside them. Processor time is comparable on a busy machine, wall time is not.
 """

@@ -1,4 +1,4 @@
-"""What the shell offers behind an option: the words that it takes, or the names of strategies. Files are the shell's.
+"""Shell completion of option values: the words an option accepts, or strategy names. The shell itself completes files.
 
 A completion must not take longer than typing, so strategies are found by the names of their files.
 """
@@ -21,7 +21,7 @@ STRATEGY: Final = "strategy"
 
 
 def complete(param: Any) -> None:
-    """Let a parameter offer what it takes, as far as its name and its metavar say that."""
+    """Let a parameter complete the values it accepts, as far as its name and metavar tell."""
     metavar = param.metavar or ""
     words = [word for word in metavar.strip("[]").split("|") if word.islower()] if WORDS.fullmatch(metavar) else []
     if STRATEGY in (param.name, metavar.strip("[]").partition("|")[0].lower()):
@@ -31,7 +31,7 @@ def complete(param: Any) -> None:
 
 
 def _offer(param: Any, words: Callable[[], Iterable[str]]) -> None:
-    # Typer takes this function only where an option is declared, and most of ours follow from their metavars.
+    # Typer accepts this function only where an option is declared; most of ours follow from the metavar.
     param._custom_shell_complete = lambda _context, _param, begun: [one for one in words() if one.startswith(begun)]  # noqa: SLF001
 
 
@@ -45,6 +45,6 @@ def strategy_names() -> list[str]:
             folders += [file.parent / folder for folder in named.get("folders", ())]
             sections = [name for name, section in named.items() if isinstance(section, dict)]
         except (OSError, ValueError, AttributeError, TypeError):
-            pass  # Whatever is wrong with it, the command itself says so.
+            pass  # The command itself reports what is wrong with it.
     files = [path.stem for folder in folders for path in sorted(folder.glob("*.py"))]
     return list(dict.fromkeys(name for name in (*files, *sections) if not name.startswith("_")))

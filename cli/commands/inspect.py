@@ -303,13 +303,13 @@ def config_show(
     file: Annotated[
         Path | None, typer.Argument(help="The configuration file (default: ./papertape.toml, or the defaults).")
     ] = None,
-    changed: Annotated[bool, typer.Option("--changed", help="Only the keys that differ from their defaults.")] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Show only keys that differ from their defaults.")] = False,
     sets: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the effective configuration, with the source of each value: default, file, environment or option.
 
-    What is printed is a configuration file again. Secrets are never shown, only where they come from.
+    The output is itself a valid configuration file. Secrets are never shown, only where they come from.
     """
     from papertape.cli.render.config import show_settings
 

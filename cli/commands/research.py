@@ -46,12 +46,12 @@ def sweep(
     draw: Annotated[
         int | None, typer.Option(metavar="N", help="Draw this many sets, spread evenly, instead of all of them.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="The seed of the draw (default: 0).")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The random seed of the draw (default: 0).")] = None,
     space: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.toml",
-            help="Take the space from [study] in this file (default: that of the configuration).",
+            help="Take the space from the study section of this file (default: that of the configuration).",
         ),
     ] = None,
     candles: Candles = None,

@@ -28,7 +28,7 @@ PREFIX: Final = "PAPERTAPE_"
 BETWEEN: Final = "__"
 SECRET_NAMES: Final = (TOKEN_VARIABLE, SIGNAL_TOKEN_VARIABLE, CHANNELS_VARIABLE)
 OWN: Final = (*SECRET_NAMES, *(name + FILE_SUFFIX for name in SECRET_NAMES), CONFIG_VARIABLE, DATA_VARIABLE)
-"""The variables that are no keys."""
+"""The variables that are not keys."""
 OF_DEPLOYMENT: Final = (
     "PAPERTAPE_ARCHIVE_FOLDER",
     "PAPERTAPE_BACKUP_EVERY_S",
@@ -38,7 +38,7 @@ OF_DEPLOYMENT: Final = (
     "PAPERTAPE_PORT",
     "PAPERTAPE_STRATEGIES_FOLDER",
 )
-"""Variables of compose.yaml and deploy.sh; some resemble ours."""
+"""Variables of compose.yaml and deploy.sh; some resemble keys."""
 RESEMBLANCE_MIN: Final = 0.85
 
 
@@ -52,7 +52,7 @@ def prefixed_variables(environment: Mapping[str, str], env_file: Path) -> dict[s
     try:
         lines = env_lines(env_file) if env_file.is_file() else {}
     except (OSError, SecretUnreadable):
-        lines = {}  # Whoever needs its secrets says so; a command that only reads a log does not need them.
+        lines = {}  # A command that needs its secrets reports this; one that only reads a log does not need them.
     found = {name: (value, f"{name} in {env_file}") for name, value in lines.items()}
     found |= {name: (value, name) for name, value in environment.items()}
     return {name: one for name, one in found.items() if name.startswith(PREFIX)}
@@ -76,9 +76,9 @@ def find_key(name: str, known: ConfigTable) -> tuple[TomlPath, ConfigKey] | None
 
 
 def refuse_unknown(names: Iterable[str], known: ConfigTable) -> None:
-    """Raise ConfigError for a name that is no key although it has the form of one, or resembles a name that is known.
+    """Raise ConfigError for a name that has the form of a key but is none, or that resembles a known name.
 
-    Other programs and tests may use our prefix for what resembles nothing.
+    Other names with our prefix are left alone: other programs and tests may use them.
     """
     keys = [variable_of(path) for path, _ in keys_of(known)]
     problems = []

@@ -1,4 +1,4 @@
-"""The sections of the live markets, and the settings that they have in common."""
+"""The sections of the live markets, and the settings they share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WAIT_SHARE = 0.8
-"""Complete symbols wait for incomplete ones during this share of the time in which a candle is on time."""
+"""Complete symbols wait for incomplete ones for this fraction of `on_time_s`."""
 SYMBOL_PATTERN = rf"^{symbol_names.SYMBOL_PATTERN}$"
 Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 
 
 class LiveSection(Struct, frozen=True):
-    """What every live market has: symbols, and how long is waited for what."""
+    """What every live market has: symbols, and how long to wait for what."""
 
     symbols: Annotated[
         tuple[Symbol, ...], Meta(min_length=1, max_length=500, description="the symbols, in this order")
@@ -88,7 +88,7 @@ class CcxtSection(LiveSection, frozen=True):
 
 
 def common_settings(live: LiveSection, groups: Mapping[str, str], speed: float, warm_up_ms: int) -> dict[str, Any]:
-    """Return what the settings of all live feeds have in common."""
+    """Return the settings that all live feeds share."""
     return {
         "symbols": live.symbols,
         "timeframe_ms": TIMEFRAMES_MS.get(live.timeframe, MINUTE_MS),

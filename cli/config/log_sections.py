@@ -10,7 +10,7 @@ Level = Annotated[Literal["debug", "info", "warning", "error"], Meta(description
 
 
 class LevelsSection(Struct, frozen=True):
-    """The level of each module in the log files. `events` writes every notable event in words, with its seq."""
+    """The level of each module in the log files. `events` logs every notable event in words, with its seq."""
 
     engine: Level = "info"
     feed: Level = "info"

@@ -1,4 +1,4 @@
-"""Load the configuration, with single keys set by variables and by `--set KEY=VALUE`, and checked like the file."""
+"""Load the configuration. Variables and `--set KEY=VALUE` override single keys, and are checked like the file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def config_of_file(named: Path | None) -> Config:
 
 
 class Change(Struct, frozen=True):
-    """A key that something other than the file sets: its full path, its value, and where that is written."""
+    """A key that is set outside the file: its full path, its value, and where it was set."""
 
     path: TomlPath
     value: object

@@ -29,7 +29,7 @@ class Places(NamedTuple):
 
 
 def find_places(named: Path | None = None, environment: Mapping[str, str] = os.environ) -> Places:
-    """Return the places of a command whose option `--config` is `named`."""
+    """Return the places for a command whose `--config` option is `named`."""
     variable = environment.get(CONFIG_VARIABLE)
     file = named or (Path(variable) if variable else None)
     if file is None and Path(FILE_NAME).exists():

@@ -42,7 +42,7 @@ from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.watchdog.settings import WatchdogSettings
 
 DATA = "data"
-"""The folder whose place a data folder takes."""
+"""The folder that a data folder replaces."""
 ALL_STRATEGIES = "all"
 DAYS_MAX = 36_500
 SEED_MAX = 2**32 - 1
@@ -219,7 +219,7 @@ class Config(Struct, frozen=True):
         return self.data_path(self.engine.db)
 
     def data_path(self, written: str) -> Path:
-        """Return the place of something that is written: in the data folder, or else relative to the file."""
+        """Return the path of a file to write: in the data folder, or else relative to the configuration file."""
         path = Path(written)
         if not self.data_folder or path.is_absolute():
             return self.folder / path

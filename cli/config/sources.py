@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Source = Literal["default", "file", "environment", "option"]
 HIDDEN = "(hidden)"
 OPTIONAL_KEYS = frozenset({"only_symbols", "of", "study", "promise"})
-"""Keys of a strategy's section that are listed only if they say something."""
+"""Keys of a strategy's section that are listed only if they are set."""
 
 
 class Setting(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Setting(Struct, frozen=True):
     place: str
     variable: str
     is_default: bool
-    """The value is the default, whoever says so."""
+    """Whether the value equals the default, wherever it was set."""
 
 
 def effective_settings(named: Path | None, sets: Sequence[str]) -> tuple[Config, list[Setting]]:

@@ -1,1 +1,1 @@
-"""`papertape doctor`: whether everything that a log, an engine and its owner need is in order."""
+"""`papertape doctor`: check that everything a log, an engine and its owner need is in order."""

@@ -58,7 +58,7 @@ EXTRAS = {
     "numba": "compiled backtests",
     "polars": "fast reading of large files",
     "uvloop": "a faster event loop",
-    "apprise": "alerts by other channels",
+    "apprise": "alerts through other channels",
 }
 SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 

@@ -1,4 +1,4 @@
-"""`papertape doctor` and `config check`: whether Apprise knows the other channels; --notify sends a test message."""
+"""`papertape doctor` and `config check`: check that Apprise knows the other channels; --notify sends a test message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes to stderr where no logging is configured: `-v` and `-q` of commands that work and end."""
+"""The level of stderr output where no logging is configured: `-v` and `-q` of commands that run to completion."""
 
 from __future__ import annotations
 

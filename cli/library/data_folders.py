@@ -1,7 +1,7 @@
-"""The data folders, and the rule of what may be opened: only what lies in one after every symbolic link is followed.
+"""The data folders, and what may be opened: only what lies in one of them once every symbolic link is resolved.
 
-A data folder is the folder of a log that the page was started with. Nobody names a path: the library lists files, and
-what a request names is looked up in that list.
+A data folder is the folder of a log that the page was started with. Requests never name a path: the library lists
+files, and the names in a request are looked up in that list.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MARKET_SUFFIXES: Final = (".csv", ".csv.gz", ".zip", ".parquet", ".feather")
 BACKUP_SUFFIX: Final = ".backup"
 SUFFIXES: Final = (*LOG_SUFFIXES, *MARKET_SUFFIXES, BACKUP_SUFFIX)
 NOT_ENTERED: Final = (*BESIDE_LOG, SHARED)
-"""The ends of the names of folders that belong to a log."""
+"""The suffixes of folders that belong to a log."""
 PROGRAMS_FOLDERS: Final = frozenset({"tapes", "logs", "node_modules", "__pycache__"})
 LEADS_OUT: Final = "this link leads out of the data folder, so it is not opened here"
 
@@ -40,7 +40,7 @@ class DataFile(Struct, frozen=True):
 
 
 class FolderListing(Struct, frozen=True):
-    """The files of the data folders; `left_out` says why some are not listed, empty if all are."""
+    """The files of the data folders; `left_out` says why some are not listed; it is empty if all are."""
 
     files: tuple[DataFile, ...]
     left_out: str = ""

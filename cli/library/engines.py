@@ -93,7 +93,7 @@ def _state(ready: ReadyView) -> str:
 
 
 def _worst(anomalies: Sequence[AnomalyView]) -> str:
-    """Return the gravest anomaly in words, the oldest of its kind; empty without one."""
+    """Return the most severe anomaly in words (of equal ones the oldest); empty if there is none."""
     worst = min(anomalies, key=lambda one: (SEVERITY.get(one.kind, len(SEVERITY)), one.since_ms), default=None)
     return "" if worst is None else f"{reason_words(worst.kind)} {worst.subject}: {worst.detail}"
 

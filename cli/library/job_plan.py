@@ -1,4 +1,4 @@
-"""From a request of the page to a command line: every mistake is refused with the message of the command line."""
+"""Turn a request of the page into a command line; every mistake is refused with the command line's own message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from papertape.projections.site.library import JobRequest, MarketKind
 
 BACKTESTS: Final = "backtests"
-"""The folder beside the log into which backtests of the page are written."""
+"""The folder beside the log in which the page's backtests are stored."""
 NAMES_A_DAY_MAX: Final = 1_000
 NAME_CHARS_MAX: Final = 40
 OPTIONS: Final[dict[MarketKind, str]] = {
@@ -37,12 +37,12 @@ OPTIONS: Final[dict[MarketKind, str]] = {
     "open_interest": "--open-interest",
 }
 STRATEGY_KEY_PARTS: Final = 3
-"""`strategies.momentum.sl_percent` has so many; `strategies.folders` has fewer."""
+"""The parts of `strategies.momentum.sl_percent`; `strategies.folders` has fewer."""
 SETTABLE: Final = "here only parameters of strategies and keys of [risk] can be set"
 
 
 class PlannedJob(Struct, frozen=True):
-    """A checked job: its command line after `papertape`, the file it writes, and the page that shows it."""
+    """A validated job: its command line after `papertape`, the file it writes, and the page that shows it."""
 
     kind: JobKind
     name: str
@@ -64,7 +64,7 @@ class JobPlanner(Struct, frozen=True):
     sets: tuple[str, ...] = ()
 
     def plan(self, request: BacktestRequest | SweepRequest, index: LibraryIndex, today_ms: int) -> PlannedJob:
-        """Return the checked job. Raise UsageError or ConfigError; this reads no market, so its faults come later."""
+        """Return the validated job. Raise UsageError or ConfigError; faults in market files appear only when it runs."""
         if isinstance(request, SweepRequest):
             return self._sweep(request, index, today_ms)
         return self._backtest(request, index, today_ms)
@@ -125,7 +125,7 @@ class JobPlanner(Struct, frozen=True):
         for text, option in ((request.start, "--from"), (request.end, "--to")):
             optional_moment_ms(text or None, option)
         for path in parse_sets(load_config(self.config, self.sets), request.sets):
-            # Checked before anything is loaded with them: a folder of strategies would run whatever lies in it.
+            # Check before anything is loaded with them: loading a strategies folder runs the code in it.
             if path[0] != "risk" and (path[0] != "strategies" or len(path) < STRATEGY_KEY_PARTS):
                 raise UsageError(f"--set {'.'.join(path)}: {SETTABLE}")
         return load_config(self.config, (*self.sets, *request.sets))

@@ -1,4 +1,4 @@
-"""The jobs of a page: backtests and sweeps, one at a time, each a child process of low priority.
+"""The jobs of a page: backtests and sweeps, one at a time, each in a low-priority child process.
 
 A job ends with its page: an orderly end sends SIGTERM, after which a sweep can go on where it stopped; if the page is
 killed, the kernel sends that signal. A new page therefore begins with an empty list, and what was written is in the
@@ -37,9 +37,9 @@ KEPT_MAX: Final = 40
 MESSAGES_MAX: Final = 6
 MESSAGE_CHARS_MAX: Final = 300
 CANCEL_S_MAX: Final = 20.0
-"""A cancelled sweep finishes and stores what it is computing."""
+"""How long a cancelled sweep may take to finish and store what it is computing."""
 LAST_S_MAX: Final = 0.8
-"""The same at the end of the page."""
+"""The same when the page shuts down."""
 LINE_BYTES_MAX: Final = 64 << 20
 """The result of a backtest is one line."""
 ENDED: Final = ("done", "failed", "cancelled")
@@ -48,7 +48,7 @@ SWEEP_CODES: Final = (0, 1)
 
 
 class _Job:
-    """A job and its view, which changes as it goes on."""
+    """A job and its view, which changes as the job progresses."""
 
     def __init__(self, request: Request, planned: PlannedJob, view: JobView) -> None:
         self.request, self.planned, self.view = request, planned, view
@@ -123,13 +123,13 @@ class JobQueue:
         return await self.start(replace(found.request, name=found.planned.name))
 
     async def run(self) -> None:
-        """Run one job after the other until this is closed."""
+        """Run the jobs one after another until this is closed."""
         while (job := await self._waiting.get()) is not None:
             if not job.is_over:
                 await self._run(job)
 
     async def close(self) -> None:
-        """End the running job, and start no further one."""
+        """End the running job, and start no more."""
         self._grace_s = LAST_S_MAX
         for job in self._jobs.values():
             if not job.is_over:
@@ -167,10 +167,10 @@ class JobQueue:
             self._end(job, "cancelled", "cancelled")
         else:
             errors = [one.removeprefix("error: ") for one in job.messages if one.startswith("error: ")]
-            self._end(job, "failed", errors[-1] if errors else f"it ended with {code}")
+            self._end(job, "failed", errors[-1] if errors else f"it exited with {code}")
 
     async def _follow(self, job: _Job, process: asyncio.subprocess.Process) -> int:
-        """Read what a job reports until it ends, or until it is cancelled and its grace is over; return its code."""
+        """Read a job's reports until it ends, or is cancelled and its grace period is over; return its exit code."""
         assert process.stdout is not None
         assert process.stderr is not None
         reading = asyncio.ensure_future(

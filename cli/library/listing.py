@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from papertape.events.segments.catalogue import Sealed
 
 OPEN: Final = "/open"
-"""Where the pages of the logs are that were opened from the library."""
+"""Where the pages of logs opened from the library are."""
 SLUG_CHARS_MAX: Final = 40
 KINDS: Final[dict[str, MarketKind]] = {
     "funding": "funding",
@@ -48,7 +48,7 @@ class LibraryIndex(Struct, frozen=True):
 
 
 class LibraryListing:
-    """Lists the data folders; the header of a log is read again only after its file changed. Its methods block.
+    """Lists the data folders; a log's header is read again only after its file has changed. Its methods block.
 
     The first of `logs` is that of the page itself; `backups` are further folders with backups.
     """

@@ -1,4 +1,4 @@
-"""What a log says of itself at its two ends, and the result that was noted beside it: read without folding the log.
+"""What a log's two ends say about it, and the result noted beside it: read without folding the log.
 
 A log is opened only through SQLite, read-only: a plain `open` in the process that follows it would drop its locks.
 """

@@ -1,4 +1,4 @@
-"""The logs that a page process follows besides its own: each with all pages and views under an address of its own.
+"""The logs that a page process follows besides its own, each with all pages and views under its own address.
 
 They are read-only: no command reaches an engine through them. The logs that the page was started with are followed from
 the start; of those that are opened from the library, the ones used last stay open, so memory is bounded.
@@ -52,12 +52,12 @@ OPENED_MAX: Final = 4
 """How many logs of the library are open at once."""
 STREAMS_MAX: Final = 32
 FAULT_KEPT_S: Final = 5.0
-"""How long a log that cannot be read is shown as such before it is tried again."""
+"""How long a log is shown as unreadable before it is tried again."""
 READ_ONLY: Final = "this log is opened read-only; commands go to the page that its engine was started with"
 
 
 class ReadOnlyEngine(EngineClient):
-    """The engine of a log that is only looked at: it reports its status, and takes nothing."""
+    """The engine of a log that is open read-only: it reports its status and accepts nothing."""
 
     async def submit(self, command: Command) -> Accepted:  # noqa: ARG002
         """Raise UsageError."""
@@ -115,7 +115,7 @@ async def note_known_result(db: Path, site: Site) -> None:
     timeline = site.timeline
     if timeline.folding is None and timeline.views.seq:
         portfolio = timeline.views.portfolio.view()
-        with suppress(PapertapeError):  # It was replaced or unmounted a moment ago.
+        with suppress(PapertapeError):  # It has just been replaced or unmounted.
             await asyncio.to_thread(note_result, db, portfolio.equity_usdt - portfolio.capital_usdt, portfolio.seq)
 
 
@@ -215,7 +215,7 @@ class OpenedLogs:
         async with self._lock:
             known = self._logs.get(number)
             if self._ending:
-                raise LogBusy("the page is ending")
+                raise LogBusy("the page is shutting down")
             if known is not None and not known.fault:
                 return
             if known is not None:

@@ -1,4 +1,4 @@
-"""`papertape init`: a folder with a commented configuration, fresh tokens and a first strategy of one's own."""
+"""`papertape init`: a folder with a commented configuration, fresh tokens and a first strategy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHANGED: Final = (
     ("\nspeed = 0.0 ", f"\nspeed = {SPEED}.0"),
     ("\nfolders = []        #", f'\nfolders = ["{STRATEGIES}"]   #'),
 )
-"""What differs from the complete example: a pace that a person can watch, and the folder of the first strategy."""
+"""What differs from the complete example: a speed that a person can follow, and the first strategy's folder."""
 ENV_TEXT: Final = """\
 # The secrets of this folder, for nobody else's eyes. Lines are NAME=value; the environment wins over them.
 
@@ -48,7 +48,7 @@ def make_project(folder: Path, *, as_json: bool) -> None:
     existing = [name for name in (*files, DATA) if name != ".gitignore" and os.path.lexists(folder / name)]
     if existing:
         raise UsageError(
-            f"{folder.absolute()} has {', '.join(existing)} already: nothing was written; name a new folder"
+            f"{folder.absolute()} already has {', '.join(existing)}: nothing was written; name a new folder"
         )
     try:
         for name in (DATA, STRATEGIES):

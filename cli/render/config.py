@@ -1,4 +1,4 @@
-"""`papertape config check` and `config show`: a summary of a valid configuration, and every key with its source."""
+"""`papertape config check` and `config show`: a summary of a valid configuration, or every key with its source."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 PRECEDENCE = "an option wins over a variable, a variable over the file, the file over the default"
 VALUE_COLUMN = 34
-"""Where the source of a short value stands."""
+"""The column in which the source of a short value is printed."""
 
 
 def show_config(file: Path | None, *, as_json: bool) -> None:
-    """Print the summary. Raise ConfigError with every mistake: in the file with its line, of a variable by name."""
+    """Print the summary. Raise ConfigError with every mistake: by line in the file, by name for a variable."""
     config = load_config(file)
     check_variables(config, os.environ)
     check_channels(config.folder)

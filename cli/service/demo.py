@@ -1,4 +1,4 @@
-"""`papertape demo`: what `make run` shows, from an installed package and in any folder."""
+"""`papertape demo`: the same as `make run`, from an installed package and in any folder."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class EngineServices:
         self._unlogged = UnloggedMessages(unlogged_path(self._db), warn)
         self.health = ProcessHealthProbe(self._db.parent, running.loop.latencies, self._lag)
         # A simulated or recorded market can be had again and needs no backups.
-        every = None if self._live() is None else config.backup  # Another market can be had again.
+        every = None if self._live() is None else config.backup  # Any other market can be replayed.
         self._backups = scheduled_backups(self._db, every, config.file, running.bus, running.clock, warn)
 
     def _now_text(self) -> str:
@@ -187,7 +187,7 @@ class EngineServices:
         title: str = "Telegram",
         limiter: MessageRateLimiter | None = None,
     ) -> Notifier:
-        """Return what delivers alerts to a chat or channel, behind cursors and folds of its own."""
+        """Return the notifier of a chat or channel, with its own cursors and folds."""
         return Notifier(
             self._reader(), self._running.bus, self._shared_cursors(), lambda: Alerts(self._config.alerts),
             client, address, self._running.clock, warn,
@@ -338,7 +338,7 @@ class EngineServices:
         return None if self._backups is None else self._backups.age_s()
 
     def backup_failures(self) -> dict[str, str]:
-        """Return why the newest backups failed, by destination, whoever tried to make them."""
+        """Return why the newest backups failed, by destination, whoever made them."""
         return failure_words(self._db, self._running.clock.now_ms())
 
     # ------------------------------------------------------------ for the watchdog

@@ -166,7 +166,7 @@ def _lost_record(count: int) -> logging.LogRecord:
 
 @contextmanager
 def logs(settings: LogsSection, folder: Path | None, name: str, head_seq: Callable[[], int]) -> Iterator[None]:
-    """Log as configured until the block ends: what `logs.stderr` says to stderr, everything to `folder`/`name`.log.
+    """Log as configured until the block ends: from level `logs.stderr` up to stderr, all to `folder`/`name`.log.
 
     Without a folder no files are written. If the file cannot be written, the program warns and continues.
     """

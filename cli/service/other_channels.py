@@ -1,4 +1,4 @@
-"""The owner's channels beside Telegram: a notifier with its own cursors for each, so none delays another."""
+"""The owner's channels besides Telegram, each with its own notifier and cursors, so none delays another."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CURSOR: Final = "notify."
 
 
 class MakeNotifier(Protocol):
-    """Makes what delivers to a channel; cursors begin with `name`, lines with `title`."""
+    """Makes the notifier of a channel; its cursors begin with `name`, its log lines with `title`."""
 
     def __call__(self, client: ChatClient, address: ChatDestination, *, name: str, title: str) -> Notifier:
         """Return the notifier."""
 
 
 class OtherChannels:
-    """All of them."""
+    """All channels besides Telegram."""
 
     def __init__(
         self, addresses: Sequence[NotifyAddress], make: MakeNotifier, write_line: Callable[[str], None]
@@ -41,11 +41,11 @@ class OtherChannels:
         }
 
     def services(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Return what delivers to each, by name."""
+        """Return the services that deliver to each channel, by name."""
         return {f"alerts by {title}": notifier.run for title, notifier in self._notifiers.items()}
 
     async def say(self, html: str) -> None:
-        """Send a message that no event causes to all of them at once; write a line about each that fails."""
+        """Send a message that no event causes to all channels at once; write a line about each failure."""
         await asyncio.gather(*(self._say(title, html) for title in self._channels))
 
     async def _say(self, title: str, html: str) -> None:
@@ -55,7 +55,7 @@ class OtherChannels:
             self._write_line(f"{title}: a message could not be sent: {error}")
 
     def lags(self) -> dict[str, int]:
-        """Return how many events each is behind the log."""
+        """Return how many events each channel is behind the log."""
         return {f"alerts by {title}": one.statistics().lag_events for title, one in self._notifiers.items()}
 
     def combined(self, first: DeliveryStatistics) -> DeliveryStatistics:

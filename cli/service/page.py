@@ -174,7 +174,7 @@ async def _serve(settings: PageServerSettings) -> None:
             gate,
             strategies,
         )
-        mounted = GuardedMount(OPEN, opened, access=Access.OPEN)  # Each of its answers asks the gate.
+        mounted = GuardedMount(OPEN, opened, access=Access.OPEN)  # Each of its routes asks the gate.
         app = application(site, gate, streams, [*pages(site, streams), mounted], not_found_page(site))
 
         async def work() -> None:

@@ -99,7 +99,7 @@ def _page_program(
 
 
 def _environment(config: Config) -> dict[str, str]:
-    """Return the environment of a supervised process: without the variables of systemd, with the folder of the data."""
+    """Return the environment of a supervised process: without systemd's variables, with the data folder."""
     own = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     data = {DATA_VARIABLE: config.data_folder} if config.data_folder else {}
     return {**own_environment(own), **data, KEEPER: str(os.getpid())}

@@ -1,4 +1,4 @@
-"""The space of a sweep: as it is typed, or else from `[study]` in a file or in the configuration."""
+"""The space of a sweep: from the command line, or else from `[study]` in a file or in the configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TypedSpace(Struct, frozen=True):
-    """What the command line says of the space."""
+    """What the command line says about the space."""
 
     vary: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ def chosen_space(typed: TypedSpace, config: Config, market: RecordedMarket) -> S
 
 
 def _request(typed: TypedSpace, config: Config) -> tuple[SpaceRequest, str]:
-    """Return the space, and what to write before an error about it."""
+    """Return the space, and the prefix for errors about it."""
     is_typed = bool(typed.vary or typed.links or typed.conditions)
     if is_typed and typed.file is not None:
         raise UsageError("use either --space for a file, or --vary, --link and --where")

@@ -47,7 +47,7 @@ class ChartIndicators:
     def update(self, series: SeriesView) -> tuple[float | None, ...]:
         """Fold a completed candle; return the values of INDICATOR_LINES, None for one that is not ready.
 
-        They have seven digits, which do not depend on where the series began once it is warm.
+        They are rounded to seven digits, so that once warm they do not depend on where the series began.
         """
         fast, slow, bands, macd, atr = self._fast, self._slow, self._bands, self._macd, self._atr
         update_ema(fast, series, FAST_PERIOD)

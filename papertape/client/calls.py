@@ -258,7 +258,7 @@ def cancel_job(number: str) -> Call[JobView]:
 
 
 def start_job_again(number: str) -> Call[JobView]:
-    """Go on with a sweep that was cancelled or failed."""
+    """Resume a sweep that was cancelled or failed."""
     return Call(f"jobs/{quote(number, safe='')}/again", JobView, body=b"")
 
 

@@ -20,7 +20,7 @@ NEEDS_FILTER_BARS = 20
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a dip is, stop and target. Each has a type, a valid range, a unit and a meaning."""
+    """What counts as a dip, and the stop and target. Each has a type, a valid range, a unit and a meaning."""
 
     rsi_below: Annotated[float, between(1.0, 50.0, "RSI", "5m RSI of a dip")] = 40.0
     trend_period: Annotated[int, between(2, 200, "candles", "15m average that the price must be above")] = 20

@@ -1,1 +1,1 @@
-"""Alerts by Discord, Slack, ntfy, e-mail and other services, through Apprise."""
+"""Alerts to Discord, Slack, ntfy, e-mail and other services, through Apprise."""

@@ -1,7 +1,7 @@
 """The addresses of the owner's other channels: Apprise URLs, which are secrets like a bot's token.
 
-`PAPERTAPE_NOTIFY_URLS` holds them with spaces between, in the environment or `.env`. `PAPERTAPE_NOTIFY_URLS_FILE` names
-a file with one a line, where a line that begins with # is a comment.
+`PAPERTAPE_NOTIFY_URLS` holds them, separated by spaces, in the environment or `.env`. `PAPERTAPE_NOTIFY_URLS_FILE`
+names a file with one per line, where a line that begins with # is a comment.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class NotifyAddress:
     def __init__(self, url: str, title: str) -> None:
         self._url, self.title = url, title
         self.key = hashlib.sha256(url.encode()).hexdigest()[:12]
-        """Names the channel's cursors, so the order of the addresses does not matter."""
+        """A name for the channel's cursors that does not depend on the order of the addresses."""
 
     def reveal(self) -> str:
         """Return the URL itself, for Apprise and for nothing else."""
@@ -46,16 +46,16 @@ class NotifyAddress:
 def read_addresses(variables: Mapping[str, str]) -> list[NotifyAddress]:
     """Return the configured addresses; none without the variable.
 
-    Raise ConfigError for what is no URL, for too many, for one given twice, and without Apprise. No text shows a URL.
+    Raise ConfigError for an invalid URL, too many of them, a duplicate, or if Apprise is missing. No text shows a URL.
     """
     lines = secret(variables, VARIABLE).splitlines()
     urls = [url for line in lines if not line.lstrip().startswith("#") for url in line.split()]
     if not urls:
         return []
     if len(urls) > CHANNELS_MAX:
-        raise ConfigError(f"{VARIABLE} has {len(urls)} addresses; at most {CHANNELS_MAX} are possible")
+        raise ConfigError(f"{VARIABLE} has {len(urls)} addresses; at most {CHANNELS_MAX} are allowed")
     if len(set(urls)) < len(urls):
-        raise ConfigError(f"{VARIABLE} has the same address twice")
+        raise ConfigError(f"{VARIABLE} contains the same address twice")
     schemes = [_scheme(url, number) for number, url in enumerate(urls, start=1)]
     if find_spec("apprise") is None:
         raise ConfigError(f"{VARIABLE} is set, but Apprise is not installed: pip install 'papertape[{EXTRA}]'")
@@ -71,5 +71,7 @@ def read_addresses(variables: Mapping[str, str]) -> list[NotifyAddress]:
 def _scheme(url: str, number: int) -> str:
     found = SCHEME.fullmatch(url)
     if found is None:
-        raise ConfigError(f"{VARIABLE}: address {number} is not like discord://..., ntfys://... or mailtos://...")
+        raise ConfigError(
+            f"{VARIABLE}: address {number} is not of the form discord://..., ntfys://... or mailtos://..."
+        )
     return found[1].lower()

@@ -1,12 +1,12 @@
-"""One channel of Apprise as the notifier's chat: texts without tags, and answers in Telegram's terms.
+"""An Apprise channel as the notifier's chat: texts without tags, and answers in Telegram's terms.
 
-Apprise is synchronous, and says of a failure only that there was one; its log lines say more. Each message is sent by a
-daemon thread of its own, for which neither the engine nor its end waits longer than `ANSWER_S_MAX`.
+Apprise is synchronous, and reports only that a send failed; its log lines say more. Each message is sent in its own
+daemon thread, for which neither the engine nor its shutdown waits longer than `ANSWER_S_MAX`.
 
 | what happened                             | the notifier                                            |
 |-------------------------------------------|---------------------------------------------------------|
 | 429                                       | pauses for a minute                                     |
-| no answer, 5xx, an unknown failure        | retries with random pauses of up to 60 s, for ever      |
+| no answer, 5xx, an unknown failure        | retries with random pauses of up to 60 s, forever       |
 | 401, 403, 404, 407, 410, SMTP 5xx         | parks, and retries with pauses of up to ten minutes     |
 | an address that Apprise does not know     | likewise                                                |
 | 400 and other refusals                    | tries a simpler text, then a notice; then it parks      |
@@ -40,7 +40,7 @@ BUSY_S: Final = 60.0
 TITLE: Final = "papertape"
 TITLE_CHARS_MAX: Final = 120
 LOGGERS: Final = ("apprise", "urllib3")
-"""Their lines may contain a URL: nobody may show them."""
+"""Their lines may contain a URL, so they must never be shown."""
 CODE: Final = re.compile(r"error=(\d{3})\b|\((\d{3}), b['\"]")
 """The status of an HTTP answer, or of an SMTP server's."""
 CHANNEL_REFUSES: Final = frozenset({401, 403, 404, 407, 410})
@@ -56,7 +56,7 @@ class NotifyChannel:
     async def get_me(self) -> None:
         """Do nothing: Apprise cannot ask a service whether it answers."""
 
-    async def send_message(self, chat_id: int, text: str, *, html: bool = True, silent: bool = False) -> None:  # noqa: ARG002 - a service has one chat, and its own sounds.
+    async def send_message(self, chat_id: int, text: str, *, html: bool = True, silent: bool = False) -> None:  # noqa: ARG002 - a service has one chat and its own sounds.
         """Send a text: its first line is the title where the service has titles. Raise TelegramError."""
         title, body = titled(plain_text(text) if html else text)
         failure = await self._in_thread(lambda: deliver(self._address.reveal(), title, body))
@@ -102,7 +102,7 @@ class FixedDestination:
 
 
 def titled(text: str) -> tuple[str, str]:
-    """Return title and body of a text: its first line, and the rest; a text of one line has a title of its own."""
+    """Return title and body of a text: its first line, and the rest; a text of one line gets a default title."""
     first, _, rest = text.strip().partition("\n")
     return (first[:TITLE_CHARS_MAX], rest.strip()) if rest.strip() and len(first) <= TITLE_CHARS_MAX else (TITLE, text)
 
@@ -111,7 +111,7 @@ def titled(text: str) -> tuple[str, str]:
 
 
 def deliver(url: str, title: str, body: str) -> TelegramError | None:
-    """Send a message by Apprise; return why it was not accepted. It blocks."""
+    """Send a message through Apprise; return why it was not accepted. This blocks."""
     import apprise  # noqa: PLC0415 - an extra, and a second to import.
 
     with ThreadLines() as lines:
@@ -128,7 +128,7 @@ def known_service(url: str) -> Any | None:
     """Return Apprise's service for a URL, with bounded waits and long texts split; None if it knows none."""
     import apprise  # noqa: PLC0415 - an extra, and a second to import.
 
-    # With a limit of its own, Apprise sends from a pool of threads that a process waits for when it ends.
+    # With its own limit, Apprise would send from a thread pool that the process waits for at exit.
     asset = apprise.AppriseAsset(service_timeout=0)
     service = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if service is not None:
@@ -138,13 +138,13 @@ def known_service(url: str) -> Any | None:
 
 
 def is_known(address: NotifyAddress) -> bool:
-    """Return whether Apprise knows an address; nothing is sent. It blocks for a second."""
+    """Return whether Apprise knows an address; nothing is sent. This blocks for a second."""
     with ThreadLines():
         return known_service(address.reveal()) is not None
 
 
 class ThreadLines(logging.Handler):
-    """Reads the code of a refusal out of the lines that Apprise writes in this thread, and keeps nothing else."""
+    """Reads the status code of a refusal from the lines that Apprise logs in this thread, and keeps nothing else."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -179,7 +179,7 @@ class ThreadLines(logging.Handler):
 
 
 def silence_loggers() -> None:
-    """Let no line of Apprise and of its HTTP client reach any log."""
+    """Keep the lines of Apprise and its HTTP client out of every log."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         logger.propagate = False

@@ -21,14 +21,14 @@ Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=TEXTS_MAX)]
 
 EntryKind = Literal["log", "backtest", "branch", "study", "archive", "backup", "unreadable"]
-"""`branch` is a what-if branch; `unreadable` is a file that ends like a log but is damaged or another program's."""
+"""`branch` is a what-if branch; `unreadable` is a file with a log's suffix that is damaged or another program's."""
 MarketKind = Literal["candles", "funding", "open_interest"]
 JobKind = Literal["backtest", "sweep"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class LibraryEntry(Struct, frozen=True):
-    """One thing in a data folder: what can be said of it without folding it.
+    """One item in a data folder: what is known about it without folding it.
 
     `name` is its path in its folder, `address` the page that opens it (empty if nothing does), `problem` the reason why
     it cannot be read. `from_ms` and `until_ms` are market time, 0 if unknown. `net_usdt` is the result of a log as of
@@ -62,7 +62,7 @@ class LibraryEntry(Struct, frozen=True):
 
 
 class MarketFile(Struct, frozen=True):
-    """A file of recorded market data; `symbol` is empty if its name does not say it."""
+    """A file of recorded market data; `symbol` is empty if its name does not say."""
 
     name: str
     kind: MarketKind
@@ -71,7 +71,7 @@ class MarketFile(Struct, frozen=True):
 
 
 class LibraryView(Struct, frozen=True):
-    """Everything in the data folders, the newest first; `left_out` says what was not listed, empty if nothing."""
+    """Everything in the data folders, newest first; `left_out` says what was not listed, and is empty if nothing was."""
 
     folders: tuple[str, ...]
     entries: tuple[LibraryEntry, ...]
@@ -80,7 +80,7 @@ class LibraryView(Struct, frozen=True):
 
 
 class EngineRow(Struct, frozen=True):
-    """One followed log. Figures are None while it is being read, and if it cannot be."""
+    """One followed log. Figures are None while it is being read, or if it cannot be read."""
 
     id: str
     name: str
@@ -131,7 +131,7 @@ class EnginesView(Struct, frozen=True):
 class JobRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The market of a job, and settings. Files are named as the library names them; `log` is the id of a log.
 
-    `sets` are single settings as after `--set`: parameters of strategies, and keys of `[risk]`.
+    `sets` are single settings, written as for `--set`: parameters of strategies, and keys of `[risk]`.
     """
 
     files: Annotated[tuple[Text, ...], Meta(max_length=FILES_MAX)] = ()
@@ -145,13 +145,13 @@ class JobRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class BacktestRequest(JobRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Run strategies over recorded candles; none means the enabled ones."""
+    """Run strategies over recorded candles; an empty list means the enabled ones."""
 
     strategies: Texts = ()
 
 
 class SweepRequest(JobRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Try many sets of parameters of one strategy, written as after `--vary`, `--link` and `--where`."""
+    """Try many parameter sets of one strategy, written as for `--vary`, `--link` and `--where`."""
 
     strategy: Text
     vary: Texts
@@ -181,7 +181,7 @@ class JobView(Struct, frozen=True):
     messages: tuple[str, ...] = ()
     address: str = ""
     resumable: bool = False
-    """A sweep that was cancelled or failed goes on where it stopped when it is started again."""
+    """Whether it is a cancelled or failed sweep that can resume where it stopped."""
 
 
 class Library(Protocol):
@@ -191,7 +191,7 @@ class Library(Protocol):
         """Return what the folders hold."""
 
     async def comparison(self, a: str, b: str, wait_s: float) -> Comparison | None:
-        """Compare two logs by their ids; None if that takes longer: ask again.
+        """Compare two logs by their ids; None if this takes longer, then ask again.
 
         Raises UsageError for an unknown id, LogBusy if others are being compared, and what reading a log raises.
         """
@@ -221,4 +221,4 @@ class Jobs(Protocol):
         """Cancel a job. Raises UsageError for an unknown id, CommandRefused if it has ended."""
 
     async def again(self, job: str) -> JobView:
-        """Start a sweep again that was cancelled or failed. Raises like `start` and `cancel`."""
+        """Resume a sweep that was cancelled or failed. Raises like `start` and `cancel`."""

@@ -1,4 +1,4 @@
-"""The pages of a log, read one after the other in a thread of its own."""
+"""The pages of a log, read one after another in a separate thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EventReader(Protocol):
 
 
 class Pages:
-    """The pages of a log from an event on. The log is read on where the last page ended."""
+    """The pages of a log from an event on. Reading continues where the last page ended."""
 
     def __init__(self, reader: EventReader, after_seq: int, events_min: int) -> None:
         self._reader, self._seq, self._events_min = reader, after_seq, events_min

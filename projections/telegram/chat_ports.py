@@ -22,7 +22,7 @@ class ChatDestination(Protocol):
     """The chat that messages go to now."""
 
     notice: str
-    """A message about a move of the chat, to be sent first."""
+    """A message about a move of the chat, to be sent before any other."""
 
     @property
     def moved_to(self) -> int:

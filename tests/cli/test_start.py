@@ -78,7 +78,7 @@ def test_a_new_folder_overwrites_nothing(tmp_path: Path, name: str) -> None:
     mine.write_text("mine")
     done = papertape(tmp_path, "init")
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"has {name} already: nothing was written" in done.stderr
+    assert f"already has {name}: nothing was written" in done.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
     assert mine.read_text() == "mine"
 

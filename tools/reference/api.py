@@ -22,9 +22,9 @@ def page() -> str:
         "",
         NOTE,
         "",
-        "Everything that the page of an engine or of a log answers. The conventions are described in",
-        "[the HTTP API](../http-api.md); a running page serves the same, with every schema, as `/openapi.json` and",
-        "`/api/docs`.",
+        "Every operation that the page of an engine or of a log serves. The conventions are described in",
+        "[the HTTP API](../http-api.md); a running page serves the same description, with every schema,",
+        "as `/openapi.json` and `/api/docs`.",
     ]
     groups: dict[str, list[str]] = {}
     for path, methods in tree["paths"].items():

@@ -16,8 +16,8 @@ def page() -> str:
         "",
         NOTE,
         "",
-        "Everything here is imported from `papertape.engine.kernel.indicators`. How a strategy uses them, and what",
-        "each result equals: see [indicators](../indicators.md).",
+        "Everything here is imported from `papertape.engine.kernel.indicators`. For how a strategy uses them and what",
+        "each result equals, see [indicators](../indicators.md).",
     ]
     for name in sorted(indicators.__all__):
         one = getattr(indicators, name)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def page() -> str:
-    """Return the page of the strategies that papertape brings, with their parameters."""
+    """Return the page of the built-in strategies, with their parameters."""
     lines = [
         "# Built-in strategies",
         "",
         NOTE,
         "",
-        "These four run unless `[strategies]` says otherwise. Each is one file, and a good start for",
+        "These four run unless `[strategies]` says otherwise. Each is one file and a good starting point for",
         "[one of your own](../strategies.md). A parameter is set in the configuration under",
         "`[strategies.NAME]`, or for one run by `--set NAME.parameter=value`.",
     ]
@@ -35,10 +35,10 @@ def _about(strategy: Strategy) -> Iterator[str]:
     yield ""
     first, *others = strategy.series
     candles, filter_candles = strategy.candles_needed(strategy.parameters())
-    needed = ", ".join([f"{candles} of {first}", *(f"{filter_candles} of {other}" for other in others)])
-    own = f", or for a reason of its own: {', '.join(strategy.exit_reasons)}" if strategy.exit_reasons else ""
-    yield f"It decides at each close of {first}, and needs {needed} complete candles first."
-    yield f"It leaves at stop or target{own}."
+    needed = " and ".join([f"{candles} {first}", *(f"{filter_candles} {other}" for other in others)])
+    own = f", or for its own reasons: {', '.join(strategy.exit_reasons)}" if strategy.exit_reasons else ""
+    yield f"It decides at each {first} close, after a warm-up of {needed} candles."
+    yield f"It exits at its stop or target{own}."
 
 
 def _parameters(strategy: Strategy) -> list[str]:

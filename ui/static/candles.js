@@ -13,7 +13,7 @@
   /** A line extends the price scale if it lies within this share of the candles' height above or below them. */
   const NEAR_LINE = 0.2;
   const NEAR_LEVEL = 1;
-  /** The distance in bars from an edge at which further candles are fetched, and the most candles kept. */
+  /** The distance in bars from an edge at which more candles are fetched, and the maximum number of candles kept. */
   const EDGE_BARS = 30;
   /** Candles that the server sends at once, and with a strategy's readings. */
   const FETCHED = 1_000;
@@ -184,7 +184,7 @@
     let complete = false;
     let empty = 1;
 
-    /** Fetch further candles when an edge comes near; the newest ones come by themselves. */
+    /** Fetch more candles when an edge comes near; the newest ones arrive on their own. */
     async function reach(range) {
       if (!range || !shown?.chart.candles.length || fetching) return;
       const count = shown.chart.candles.length;
@@ -260,7 +260,7 @@
       return { from: begin, to: begin + Math.max(width, length * 1.5 + 9) };
     }
 
-    /** From which candle on a chart differs from the one before, and how many that has; from 0 if much is new. */
+    /** The first candle at which a chart differs from the previous one, and how many candles that has; 0 if much is new. */
     function tailOf(earlier, later) {
       const same = (one, other) => one === other || (one && ["open_time_ms", "close", "high", "low", "volume", "complete"].every((name) => one[name] === other[name]));
       const first = later.findIndex((one, index) => !same(earlier[index], one));

@@ -72,7 +72,7 @@ const chartChoices = (() => {
     return {
       isShown: (name) => isShown(groupOf(name)),
       isLogarithmic: () => logarithmic.get(),
-      /** Offer the readings of the strategy besides what every chart has. */
+      /** Offer the strategy's readings besides what every chart has. */
       offer(readings) {
         if (listed === readings.join()) return;
         listed = readings.join();

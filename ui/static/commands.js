@@ -22,11 +22,11 @@
     }
   }
 
-  // ---------------------------------------------------------------- commands: asked for at a row, confirmed beside it
+  // ---------------------------------------------------------------- commands: requested in a row, confirmed beside it
 
   const box = document.getElementById("ask");
   const ask = box?.querySelector("form");
-  /** The command that is being confirmed: what the button says of it, and the key with which a repetition is carried out once. */
+  /** The command that is being confirmed: what the button says about it, and the key that makes a repetition safe. */
   let wanted = null;
 
   function open(button) {
@@ -46,7 +46,7 @@
     if (window.matchMedia("(pointer: fine)").matches) ask.elements.why.focus();
   }
 
-  /** Show a result where the command was asked for, for a while; the log keeps it. */
+  /** Show a result where the command was requested, for a while; the log keeps it. */
   function tell(sent, text, kind, seq) {
     const answer = document.getElementById(sent.answer);
     if (!answer) return;

@@ -86,7 +86,7 @@
     let shown = null;
     let under; // The time under the cursor, in seconds.
 
-    /** How a curve is drawn: the market is a thin dotted line, the first one has a ground. */
+    /** How a curve is drawn: the market as a thin dotted line, the first one with a filled area. */
     function styleOf(curve, index) {
       const market = curve.name === shown.benchmark?.name;
       const first = index === 0;

@@ -89,14 +89,14 @@ const fills = (() => {
     return `${signed(trade.net_usdt, 2)} USDT, ${signed(trade.r_multiple, 2)} R, ${signed(share, 2, " %")}`;
   }
 
-  /** A trade between its entry and its exit in words. */
+  /** A trade, from entry to exit, in words. */
   function describeRange({ trade }) {
     const [from, to] = [trade.entry_time_ms, trade.exit_time_ms].map((atMs) => utc(seconds(atMs)));
     const until = to.slice(0, 10) === from.slice(0, 10) ? to.slice(11) : to;
     return [`${arrow(trade.side)} ${trade.side} of strategy ${trade.strategy}, ${from} to ${until}: `, outcomeOf(trade), trade.net_usdt > 0 ? "up" : "down"];
   }
 
-  /** Trades as ranges: a ground between entry and exit, and a dashed line through the fills. */
+  /** Trades as ranges: a shaded area between entry and exit, and a dashed line through the fills. */
   function tradeRanges(chart, series) {
     let ranges = [];
     let focus = 0;

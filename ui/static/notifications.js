@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const CHOICE = "notifications";
-  /** The newest message that was shown, by any tab. */
+  /** The newest message that any tab has shown. */
   const SHOWN = "notified-seq";
   const HERE_MS = 10_000;
   const PAUSE_MS = 2_000;
@@ -34,7 +34,7 @@
     });
   }
 
-  /** Show what is newer than the newest that was shown; the first time, only remember where that is. */
+  /** Show what is newer than the newest message shown; the first time, only remember which that is. */
   async function look() {
     waits = false;
     if (!isOn()) return;
@@ -46,7 +46,7 @@
     found.filter((one) => one.seq > Number(seen)).slice(0, SHOWN_MAX).reverse().forEach(show);
   }
 
-  /** Hear the stream, also while the page is hidden: that is when a notification matters. */
+  /** Listen to the stream, even while the page is hidden: that is when a notification matters. */
   function listen() {
     if (member) return;
     member = stream.join(document.querySelector("script[data-stream]").src, (name) => {

@@ -1,5 +1,5 @@
 // Tables with a name (data-table): sort by a header, filter rows, choose columns, save what is shown as CSV.
-// A refresh is arranged before it is morphed into the page, so that the rows of a live table do not jump.
+// A refreshed table is arranged before it is morphed into the page, so that the rows of a live table do not jump.
 (() => {
   "use strict";
   const STORED = "table.";
@@ -43,7 +43,7 @@
   const label = (head) => line(head, false);
   const SPAN_S = { d: 86400, h: 3600, m: 60, s: 1 };
 
-  /** What a line is sorted by: a number, text, or null if it says nothing. */
+  /** What a line is sorted by: a number, text, or null if it is empty. */
   function measure(text) {
     if (["", "–", "-"].includes(text)) return null;
     if (/^\d{4}-\d\d-\d\d/.test(text)) return Date.parse(text);
@@ -54,7 +54,7 @@
     return number ? Number(number[0].replaceAll(",", "")) : text.toLowerCase();
   }
 
-  /** Order two measures; those that say nothing come last in both directions. */
+  /** Order two values; empty ones come last in both directions. */
   function compare(one, other, isDown) {
     if (one === null || other === null) return (one === null) - (other === null);
     if (typeof one !== typeof other) return typeof one === "number" ? -1 : 1;
@@ -148,7 +148,7 @@
     settle();
   }
 
-  /** Sort by a line of a column: first as one usually wants it, then the other way, then as it came. */
+  /** Sort by a line of a column: first in the usual direction, then reversed, then in the original order. */
   function sortBy(button) {
     const table = button.closest("table");
     const head = button.closest("th");

@@ -33,5 +33,5 @@ class BitgetClient(BitgetRest):
         )
 
     def connection(self, symbols: Sequence[str], stream_state: StreamState) -> StreamConnection:
-        """Return a connection for some symbols that is not open yet."""
+        """Return a connection for some symbols, not yet open."""
         return StreamConnection(symbols, self._settings, self._clock, self.server_now_ms, stream_state)

@@ -109,7 +109,7 @@ class StreamConnection:
                 channel.subscribed_s = channel.heard_s = -1.0
 
     def silent_channels(self) -> list[str]:
-        """Return the channels that have not brought any data yet."""
+        """Return the channels that have not delivered any data yet."""
         return [f"{one.symbol} {one.name}" for one in self.channels.values() if one.heard_s < 0.0]
 
     async def run(self) -> str:

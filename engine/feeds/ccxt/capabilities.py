@@ -1,4 +1,4 @@
-"""What a live market needs of an exchange of ccxt, and what it can do without."""
+"""What a live market requires of a ccxt exchange, and what it can do without."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PUBLIC_TIERS: Final = ("bitget", "bybit", "gate", "kucoin", "kucoinfutures")
 
 
 def is_streamed(exchange: Any) -> bool:
-    """Return whether candles come from a stream; else every one is requested when it has closed."""
+    """Return whether candles are streamed; otherwise each is requested once it has closed."""
     return bool(exchange.has.get("watchOHLCV")) and exchange.id not in UNSTREAMED
 
 
@@ -35,7 +35,7 @@ def has_tiers(exchange: Any) -> bool:
 
 
 def refuse_unfit(exchange: Any, timeframe_ms: int) -> None:
-    """Raise ConfigError if the exchange lacks anything that is needed, and name all of it."""
+    """Raise ConfigError, naming everything required that the exchange lacks."""
     lacking = [f"{meaning} ({name})" for name, meaning in NEEDED.items() if not exchange.has.get(name)]
     if TIMEFRAME_NAMES[timeframe_ms] not in (exchange.timeframes or ()):
         lacking.append(f"candles of {TIMEFRAME_NAMES[timeframe_ms]}")
@@ -44,10 +44,10 @@ def refuse_unfit(exchange: Any, timeframe_ms: int) -> None:
 
 
 def lacks(exchange: Any) -> list[str]:
-    """Return what the exchange lacks that is not needed, in words."""
+    """Return, in words, which optional features the exchange lacks."""
     found = []
     if not is_streamed(exchange):
-        found.append(f"{exchange.id} streams no candles: each is requested when it has closed")
+        found.append(f"{exchange.id} streams no candles: each is requested once it has closed")
     if not has_open_interest(exchange):
         found.append(f"{exchange.id} publishes no open interest: strategies that use it are refused")
     if not has_tiers(exchange):

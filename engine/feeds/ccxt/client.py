@@ -1,4 +1,4 @@
-"""One exchange of ccxt as a live session sees it: what is requested, and what is streamed."""
+"""One ccxt exchange as a live session sees it: its requests and its streams."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ class CcxtClient(CcxtRest):
     """Both services of one exchange."""
 
     def connection(self, symbols: Sequence[str], stream_state: StreamState) -> CcxtConnection:
-        """Return a connection for some symbols that is not open yet."""
+        """Return a connection for some symbols, not yet open."""
         return CcxtConnection(symbols, self, self._settings, self._clock, stream_state)

@@ -1,6 +1,6 @@
-"""One connection of ccxt.pro: it watches the candles of its symbols, and asks every minute when funding is settled.
+"""One ccxt.pro connection: it watches its symbols' candles, and asks every minute when funding is settled next.
 
-ccxt subscribes, keeps alive and decodes. What it raises ends the connection; the session then opens another one.
+ccxt subscribes, keeps the socket alive and decodes. An exception ends the connection; the session then opens another.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ ROWS_TAKEN_MAX: Final = 3
 REFUSED_AGAIN_S: Final = 60.0
 """A symbol that the exchange refuses to stream is watched again after this time; its candles are requested."""
 WATCH_WALL_S_MAX: Final = 3_600.0
-"""A quiet market sends nothing for long: the silence of the whole connection is what counts."""
+"""A quiet market may send nothing for a long time: what counts is the silence of the whole connection."""
 
 
 class CcxtConnection:
-    """One connection and its symbols. `served`, `complete` and `heard_s` are as the port says."""
+    """One connection and its symbols. For `served`, `complete` and `heard_s` see the port."""
 
     def __init__(
         self, symbols: Sequence[str], rest: CcxtRest, settings: CcxtSettings, clock: Clock, state: StreamState
@@ -60,7 +60,7 @@ class CcxtConnection:
         self.give_up(f"{symbol} is subscribed again")
 
     def silent_channels(self) -> list[str]:
-        """Return the symbols that have not brought any data yet."""
+        """Return the symbols that have not delivered any data yet."""
         return [symbol for symbol in self.symbols if symbol in self._unheard]
 
     async def run(self) -> str:
@@ -83,7 +83,7 @@ class CcxtConnection:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _check(self, *, is_streamed: bool) -> str:
-        """Look every few seconds whether the connection is over; return why."""
+        """Check every few seconds whether the connection is over; return why."""
         while not self._stop_reason:
             silent_s = self._now_s() - self.heard_s
             if is_streamed and silent_s > self._settings.silence_s:
@@ -106,7 +106,7 @@ class CcxtConnection:
                 self.take(symbol, market, lines)
 
     def take(self, symbol: str, market: Market, lines: Any) -> None:
-        """Take the newest candles of a symbol. ccxt does not say when they were sent: now is at most a moment later."""
+        """Take a symbol's newest candles. ccxt does not say when they were sent; now is at most a moment later."""
         rows: list[CandleRow] = []
         refused: list[tuple[RefusalReason, str]] = []
         for line in lines[-ROWS_TAKEN_MAX:] if isinstance(lines, list) else [lines]:
@@ -128,7 +128,7 @@ class CcxtConnection:
             self.complete.set()
 
     async def _announce(self) -> str:
-        """Ask every minute when funding is settled next. Nothing ends where there is no answer."""
+        """Ask every minute when funding is settled next. No answer is not an error."""
         while True:
             try:
                 settles = await self._rest.next_settlements(self.symbols)

@@ -1,4 +1,4 @@
-"""The live market of an exchange of ccxt as a feed."""
+"""The live market of a ccxt exchange as a feed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from papertape.engine.ports.clock import Clock
 
 
 class CcxtFeed(LiveFeed):
-    """The live market of one exchange. `kind` stands in for ccxt's class of it."""
+    """The live market of one exchange. `kind` replaces ccxt's class for it."""
 
     def __init__(self, settings: CcxtSettings, clock: Clock, kind: type[Any] | None = None) -> None:
-        """Raise UsageError without ccxt or for an unknown exchange, ConfigError for one that lacks what is needed."""
+        """Raise UsageError without ccxt or for an unknown exchange, ConfigError for one that lacks a requirement."""
         self._kind = kind or exchange_class(settings.exchange, "feed.ccxt.exchange")
         exchange = self._kind()
         refuse_unfit(exchange, settings.timeframe_ms)

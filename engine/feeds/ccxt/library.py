@@ -1,4 +1,4 @@
-"""ccxt itself: found only when it is used, its addresses replaced for a stand-in, its errors translated into ours."""
+"""ccxt itself: imported only when used, its addresses replaced for a stand-in, its errors translated into ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLOSE_WITHIN_WALL_S: Final = 1.0
 WORDS_CHARS_MAX: Final = 200
 MARKET_TYPES: Final = ("swap", "linear")
 PARSING: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What ccxt raises where an answer has another shape than it expects."""
+"""What ccxt raises for an answer of an unexpected shape."""
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def exchange_class(name: str, option: str, module: str = "ccxt.pro") -> type[Any
     try:
         library = import_module(module)
     except ImportError:
-        text = "anything but bitget needs ccxt: pip install 'papertape[exchanges]'"
+        text = "every exchange but bitget needs ccxt: pip install 'papertape[exchanges]'"
         raise UsageError(f"{option}: {text}") from None
     if name not in library.exchanges:
         near = get_close_matches(name, library.exchanges, n=3)
@@ -44,7 +44,7 @@ def exchange_class(name: str, option: str, module: str = "ccxt.pro") -> type[Any
 
 
 def open_exchange(kind: type[Any], rest_url: str, ws_url: str) -> Any:
-    """Return an exchange object without keys that lists perpetuals only. Nothing is connected yet."""
+    """Return an exchange object without keys that lists only perpetuals. Nothing is connected yet."""
     # Without `newUpdates` a stream also shows corrections of the candle before the newest.
     exchange = kind({"enableRateLimit": True, "aiohttp_trust_env": True, "newUpdates": False})
     listing = exchange.options.get("fetchMarkets")
@@ -79,7 +79,7 @@ async def answer(exchange: Any, call: Callable[[], Awaitable[T]], limit_s: float
     except (OSError, TimeoutError) as error:
         raise ExchangeUnreachable(f"{exchange.id}: {error or 'no answer in time'}") from error
     except PARSING as error:
-        raise ExchangeUnreachable(f"{exchange.id}: an answer of another shape ({error!r})"[:WORDS_CHARS_MAX]) from error
+        raise ExchangeUnreachable(f"{exchange.id}: an unexpected answer ({error!r})"[:WORDS_CHARS_MAX]) from error
 
 
 def _words(exchange: Any, error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Contracts out of ccxt's markets: symbols, tick, lot, minimum, fees and margin, in coins and in the quote currency."""
+"""Contracts from ccxt's markets: symbols, tick, lot, minimum, fees and margin, in coins and in the quote currency."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from papertape.engine.feeds.files.derived_contract import MAINTENANCE_TIERS
 from papertape.engine.feeds.live.exchange import FEE_FRACTION_MAX, NORMAL, STEP_PARTS_MAX, ContractBody, ContractList
 
 QUOTES: Final = ("USDT", "USDC")
-"""The second counts only where an exchange has no perpetual that is margined in the first."""
+"""The second is used only if an exchange has no perpetuals margined in the first."""
 FAULT_CHARS_MAX: Final = 60
 
 
 class Units(Struct, frozen=True):
-    """Whether an exchange counts the volume of candles and the open interest in contracts; else in coins."""
+    """Whether an exchange counts candle volumes and open interest in contracts, rather than in coins."""
 
     volume_in_contracts: bool
     open_interest_in_contracts: bool
@@ -33,7 +33,7 @@ UNITS: Final[Mapping[str, Units]] = {
     "kucoinfutures": Units(volume_in_contracts=True, open_interest_in_contracts=True),
     "mexc": Units(volume_in_contracts=True, open_interest_in_contracts=True),
 }
-"""ccxt passes these numbers on as the exchange writes them. On any other exchange a contract must be one coin."""
+"""ccxt passes these numbers on as the exchange writes them. On exchanges not listed, a contract must be one coin."""
 
 
 class Market(Struct, frozen=True):
@@ -76,7 +76,7 @@ def read_markets(exchange_id: str, markets: Iterable[Any]) -> Markets:
 
 
 def symbol_of(market: Mapping[str, Any]) -> str:
-    """Return our name of a market: BTCUSDT for BTC/USDT:USDT, in capitals as everywhere."""
+    """Return our name for a market: BTCUSDT for BTC/USDT:USDT, in capitals as everywhere."""
     return f"{market['base']}{market['quote']}".upper()
 
 
@@ -92,7 +92,7 @@ def _contract(exchange_id: str, symbol: str, market: Mapping[str, Any]) -> Contr
         return _fault("precision.price", _within(market, "precision", "price"))
     if lot is None:
         return _fault("precision.amount", _within(market, "precision", "amount"))
-    # The smallest order may be several lots; as a lot of its own it is never undercut.
+    # The smallest order may be several lots; taken as the lot, it is never undercut.
     lot = max(lot, _step(_within(market, "limits", "amount", "min")) or lot) * coins
     steps = [one.as_integer_ratio() for one in (tick, lot)]
     if max(max(ratio) for ratio in steps) > STEP_PARTS_MAX:
@@ -141,5 +141,5 @@ def read_tiers(rows: Any) -> tuple[tuple[float, float], ...] | None:
 
 
 def assumed_tiers(leverage_max: float | None) -> tuple[tuple[float, float], ...]:
-    """Return one tier with half of the initial margin at the maximum leverage; 1 % if that is not known either."""
+    """Return one tier with half of the initial margin at the maximum leverage, or 1 % if that is unknown too."""
     return MAINTENANCE_TIERS if leverage_max is None or leverage_max < 1.0 else ((0.0, 0.5 / leverage_max),)

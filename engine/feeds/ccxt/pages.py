@@ -1,7 +1,7 @@
 """Fill a window of rows from pages.
 
 Exchanges treat a window differently: some return its oldest rows, some its newest, some fewer than requested. What an
-answer leaves open on either side is therefore requested again, until nothing more comes.
+answer leaves open on either side is therefore requested again until nothing more comes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from papertape.events.errors import ExchangeError
 
 T = TypeVar("T")
 ROWS_A_PAGE: Final = 500
-"""The page size of an exchange whose own ccxt does not know."""
+"""The page size of an exchange for which ccxt knows none."""
 SETTLEMENTS_A_PAGE: Final = 100
 REQUESTS_MAX: Final = 2_000
 """The most requests for one window; each but the last of a span brings rows."""

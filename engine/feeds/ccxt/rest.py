@@ -67,7 +67,7 @@ class CcxtRest:
         await close_exchange(self._exchange)
 
     async def _request(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what the exchange answers. Raise ExchangeError; after a refusal for the rate, later ones wait."""
+        """Return the exchange's answer. Raise ExchangeError; after a rate-limit refusal, later requests wait."""
         ticket = await self._limiter.acquire()
         try:
             result = await answer(self._exchange, call, self._limit_s())
@@ -82,7 +82,7 @@ class CcxtRest:
     # ------------------------------------------------------------ time and contracts
 
     def server_now_ms(self) -> int:
-        """Return the exchange's time as far as it is known, UTC ms; it continues when this machine's clock is set."""
+        """Return the exchange's time as far as it is known, UTC ms; setting this machine's clock does not change it."""
         return self._clock.steady_ms() + self._ahead_ms
 
     async def server_time_ms(self) -> int:
@@ -111,7 +111,7 @@ class CcxtRest:
         return self._markets.contracts
 
     async def tiers(self, symbol: str) -> tuple[tuple[float, float], ...]:
-        """Return the margin tiers as published, or one that is assumed where none are."""
+        """Return the published margin tiers, or a single assumed one if none are published."""
         if not has_tiers(self._exchange):
             return assumed_tiers(self._markets.leverage_max.get(symbol))
         name = (await self.market(symbol)).name
@@ -121,7 +121,7 @@ class CcxtRest:
         return tiers
 
     async def market(self, symbol: str) -> Market:
-        """Return what a symbol is called there. Raise ExchangeError."""
+        """Return the exchange's market for a symbol. Raise ExchangeError."""
         if not self._markets.by_symbol:
             await self.contracts()
         if symbol not in self._markets.by_symbol:
@@ -148,7 +148,7 @@ class CcxtRest:
         limit = self._exchange.feature_value(market.name, "fetchOHLCV", "limit", ROWS_A_PAGE) or ROWS_A_PAGE
 
         async def fetch_page(begin_ms: int, end_ms: int) -> list[CandleRow]:
-            # Some exchanges leave out the first or the last of a range: one more is requested on each side.
+            # Some exchanges omit the first or last candle of a range, so request one more on each side.
             count, until = min(limit, (end_ms - begin_ms) // step_ms + 2), {"until": end_ms + step_ms}
             name, since_ms = TIMEFRAME_NAMES[step_ms], begin_ms - step_ms
             lines = await self._request(lambda: self._exchange.fetch_ohlcv(market.name, name, since_ms, count, until))
@@ -197,7 +197,7 @@ class CcxtRest:
         return valid
 
     async def next_settlements(self, symbols: Sequence[str]) -> dict[str, int]:
-        """Return when funding is settled next, UTC ms, as far as the exchange says it."""
+        """Return when funding is settled next, UTC ms, for the symbols for which the exchange says it."""
         markets = {(await self.market(symbol)).name: symbol for symbol in symbols}
         exchange = self._exchange
         if exchange.has.get("fetchFundingRates"):
@@ -218,7 +218,7 @@ class CcxtRest:
 
     @asynccontextmanager
     async def stream(self, symbols: Sequence[str]) -> AsyncIterator[Any]:
-        """Open another exchange object that knows these symbols, for one connection, and close it in the end."""
+        """Open another exchange object that knows these symbols, for one connection; close it at the end."""
         names = [(await self.market(symbol)).name for symbol in symbols]
         exchange = self._open()
         exchange.set_markets([self._exchange.markets[name] for name in names])

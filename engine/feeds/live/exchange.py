@@ -1,4 +1,4 @@
-"""What a live session needs of an exchange: the port that Bitget's own client and ccxt implement."""
+"""What a live session needs from an exchange: the port that the Bitget client and ccxt implement."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 
 
 class LiveSettings(Struct, frozen=True, kw_only=True):
-    """One live market of perpetuals. `speed` is market seconds a wall second: 1 on the real exchange.
+    """One live market of perpetuals. `speed` is market seconds per wall second: 1 on the real exchange.
 
     All times are market seconds: against a stand-in that runs at `speed` times real time, they pass that much faster.
     """
@@ -40,7 +40,7 @@ class LiveSettings(Struct, frozen=True, kw_only=True):
     warm_up_ms: int = 2 * DAY_MS
     """The history before the first start, which only warms up indicators."""
     catch_up_ms_max: int = 30 * DAY_MS
-    """A longer absence is not fetched completely: what lies before is a hole."""
+    """A longer absence is not fetched completely: what lies further back remains a hole."""
 
     requests_per_s: float = 10.0
     request_timeout_s: float = 10.0
@@ -102,7 +102,7 @@ class ContractList(Struct, frozen=True):
 
 
 class OpenInterestSource(StrEnum):
-    """How open interest becomes known."""
+    """How open interest is obtained."""
 
     STREAMED = "streamed"
     REQUESTED = "requested"
@@ -112,8 +112,8 @@ class OpenInterestSource(StrEnum):
 class Connection(Protocol):
     """One connection that passes the candles of its symbols to the stream state.
 
-    `served` says whether any data came, `complete` is set when every channel has brought some, and `heard_s` is when
-    the newest came, in seconds of the clock.
+    `served` says whether any data arrived, `complete` is set once every channel has delivered some, and `heard_s` is
+    when the newest arrived, in seconds of the clock.
     """
 
     symbols: tuple[str, ...]
@@ -134,7 +134,7 @@ class Connection(Protocol):
         ...
 
     def silent_channels(self) -> list[str]:
-        """Return the channels that have not brought any data yet."""
+        """Return the channels that have not delivered any data yet."""
         ...
 
 
@@ -148,9 +148,9 @@ class ExchangeClient(Protocol):
     product: str
     """What its contracts are called in messages, such as `USDT-margined perpetual`."""
     limits: str
-    """The limits that are kept, in words."""
+    """The limits that the client keeps to, in words."""
     lacks: Sequence[str]
-    """What the exchange lacks that some strategies may miss, in words."""
+    """Features the exchange lacks that some strategies may need, in words."""
     open_interest_source: OpenInterestSource
 
     @property
@@ -187,7 +187,7 @@ class ExchangeClient(Protocol):
         ...
 
     def connection(self, symbols: Sequence[str], stream_state: StreamState) -> Connection:
-        """Return a connection for some symbols that is not open yet."""
+        """Return a connection for some symbols, not yet open."""
         ...
 
     async def close(self) -> None:

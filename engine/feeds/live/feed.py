@@ -1,6 +1,6 @@
 """A live market of perpetuals without a key: candles, funding and open interest.
 
-Minute by minute: when a candle is over and the streams have shown all of it, the stream's candle counts; any other
+Minute by minute: when a candle is over and the streams have shown all of it, the streamed candle counts; any other
 is requested from the exchange's history. The candles of all symbols are delivered together, in order, once. Missing
 candles are waited for; after `declare_s` they are declared missing, and delivered late when they arrive.
 """
