@@ -32,7 +32,7 @@ FAILURE_CHARS_MAX = 300
 
 
 class Attempt(Struct, frozen=True):
-    """The newest attempt to a destination. `failure` is empty for a good one; `good_at_ms` is when the last one ended.
+    """The newest attempt to a destination. `failure` is empty for a good one; `good_at_ms` is the last good one's end.
 
     `ended_at_ms` is 0 while it runs, or if it was killed.
     """

@@ -1,7 +1,7 @@
-"""Runs of market facts, which most of a log consists of: a fold takes a whole run at once.
+"""Runs of market facts, which make up most of a log: a fold takes a whole run at once.
 
 Only candles change anything in the folds. A run is calm if its candles are on time, in order and of one timeframe: then
-most of them need no look of their own, because the newest of each symbol tells it all.
+most of them need not be looked at, because the newest candle of each symbol is enough.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from papertape.events.log import EventStretch, Recorded
 
 CANDLES_MIN: Final = 4
-"""Fewer are folded one by one as quickly."""
+"""Fewer candles are folded just as quickly one by one."""
 _MARKET: Final = frozenset({CandleClosed, FundingRateSettled, OpenInterestObserved})
 _symbol, _at_ms, _timing, _timeframe_ms = map(attrgetter, ("symbol", "at_ms", "timing", "timeframe_ms"))
 
 
 class MarketRun:
-    """Consecutive candles, funding rates and readings of the open interest; the candles stand side by side.
+    """Consecutive candles, funding rates and open-interest readings, with the candles' fields in columns.
 
     `firsts` are the places of the first candle and of every one that is later than its predecessor; `newest` has the
     last candle of each symbol.
@@ -79,7 +79,7 @@ class MarketRun:
 
 
 def parts(stretch: EventStretch) -> Iterator[Recorded | MarketRun]:
-    """Yield the runs of market facts in a stretch, and one by one what is between them."""
+    """Yield the runs of market facts in a stretch, and the events between them one by one."""
     others = [place for place, kind in enumerate(map(type, stretch.events)) if kind not in _MARKET]
     begin = 0
     for place in (*others, len(stretch)):

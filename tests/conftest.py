@@ -39,7 +39,7 @@ SYSTEM_MODULE = re.compile(r"^pytestmark = (?:\[[^\]]*)?\bpytest\.mark\.system\b
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Import no module of which the marks would leave out every test: importing all takes each worker 20 s."""
+    """Skip modules whose tests the marks would all deselect: importing all takes each worker 20 s."""
     asked = config.getoption("markexpr")
     if "system" not in asked or not collection_path.name.startswith("test_"):
         return None
@@ -52,7 +52,7 @@ LONGEST = ("test_every_command_of_the_first_pages", "test_a_power_cut_loses_noth
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests of more than half a minute: at the end they would keep one core busy alone."""
+    """Start with tests of more than half a minute: at the end they would keep only one core busy."""
     items.sort(key=lambda item: not item.name.startswith(LONGEST))
 
 

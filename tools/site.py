@@ -29,8 +29,8 @@ IMAGE: Final = re.compile(r'src="([^"]+)"')
 SCREEN: Final = re.compile(r"([a-z-]+)-1440-dark\.png")
 SCREENS_HEAD: Final = """# Screens
 
-Every page in the dark theme, 1,440 pixels wide, as the browser tests last saw it. The same pages exist in the light theme, on a
-phone, and in print.
+Every page in the dark theme, 1,440 pixels wide, as the browser tests last saw it. The same pages
+exist in the light theme, on a phone, and in print.
 """
 
 

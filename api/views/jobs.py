@@ -105,9 +105,7 @@ def _start(site: Site, repetitions: Repetitions, name: str, kind: type[Any], sum
 
         return _refusal(jobs) or await repetitions.once(request, start)
 
-    about = (
-        "Jobs run one at a time and end with the page. With the same Idempotency-Key header, a job starts only once."
-    )
+    about = "Jobs run one at a time and end with the page. With the same Idempotency-Key header, a job starts once."
     operation = Operation(summary, JobView, body=kind, refusals=(404, 409, *COMMAND_REFUSALS), about=about)
     return _route(f"jobs/{name}", endpoint, operation, "POST")
 

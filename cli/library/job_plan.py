@@ -64,7 +64,7 @@ class JobPlanner(Struct, frozen=True):
     sets: tuple[str, ...] = ()
 
     def plan(self, request: BacktestRequest | SweepRequest, index: LibraryIndex, today_ms: int) -> PlannedJob:
-        """Return the validated job. Raise UsageError or ConfigError; faults in market files appear only when it runs."""
+        """Return the validated job. Raise UsageError or ConfigError; faults in market files appear when it runs."""
         if isinstance(request, SweepRequest):
             return self._sweep(request, index, today_ms)
         return self._backtest(request, index, today_ms)

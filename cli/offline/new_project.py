@@ -102,7 +102,7 @@ def _show(folder: Path, written: list[str]) -> None:
         *there,
         "  papertape config check                # what it says, and whether it is valid",
         f"  papertape up                          # the simulated market at {SPEED} times real time, and its page",
-        f"  papertape check {STRATEGIES}/{FIRST_STRATEGY}  # does your strategy keep its promises?",
+        f"  papertape check {STRATEGIES}/{FIRST_STRATEGY}  # does your strategy honour its contract?",
         f'For the live market, change kind to "bitget" in {FILE_NAME}. The page asks for the token in .env.',
     ):
         console.print(line, markup=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """Buy a dip in a rising market: an example of a strategy of your own. Change it, copy it, or delete it.
 
-`papertape check strategies/dip_buyer.py` proves that it keeps the contract; `papertape backtest --strategy dip_buyer`
+`papertape check strategies/dip_buyer.py` checks that it honours the contract; `papertape backtest --strategy dip_buyer`
 tries it on recorded candles.
 """
 

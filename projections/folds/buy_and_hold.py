@@ -1,6 +1,6 @@
 """Buy and hold: equal parts of the capital in every watched symbol, bought when trading began and kept, without costs.
 
-It is sampled once an hour from the ledger's closes, so it costs almost nothing a candle.
+It is sampled once an hour from the ledger's closes, so it costs almost nothing per candle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class BuyAndHold:
     """Fold of the sum of all symbols' returns, on top of a portfolio that its owner folds first.
 
-    A symbol that is watched later is bought then: until that its part of the capital is cash.
+    A symbol added later is bought when it is added; until then its share of the capital is cash.
     """
 
     def __init__(self, portfolio: Portfolio) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from papertape.projections.folds.portfolio import Portfolio
 
 EPOCHS_MAX: Final = 100
-"""When there are more, the oldest are joined into the first."""
+"""If there are more, the oldest are merged into the first."""
 CHANGES_SHOWN_MAX: Final = 6
 FIRST: Final = "first configuration"
 ADDED: Final = "added"
@@ -32,7 +32,7 @@ CODE: Final = "code"
 
 
 class EpochView(Struct, frozen=True):
-    """The result of an epoch, from `from_ms` to `until_ms` in market time; the last one still lasts.
+    """The result of an epoch, from `from_ms` to `until_ms` in market time; the last one is still open.
 
     `changes` says what changed when it began at `seq`, `reason` who reloaded the configuration and why. The net result
     is the change of the equity, open positions included, also in percent of the equity at the beginning. Trades belong

@@ -100,7 +100,7 @@ class FollowedLog:
         self._read_seq = 0
         self._first_goal_seq = 0
         self._index_seq = 0
-        """What is before is indexed, or is being indexed by a task of its own."""
+        """Earlier events are indexed, or a separate task is indexing them."""
         self._to_save: asyncio.Queue[_Due] = asyncio.Queue(1)
 
     def close(self) -> None:

@@ -71,7 +71,7 @@ class MarketFile(Struct, frozen=True):
 
 
 class LibraryView(Struct, frozen=True):
-    """Everything in the data folders, newest first; `left_out` says what was not listed, and is empty if nothing was."""
+    """Everything in the data folders, newest first; `left_out` says what was not listed, empty if nothing was."""
 
     folders: tuple[str, ...]
     entries: tuple[LibraryEntry, ...]

@@ -1,4 +1,4 @@
-"""New messages as notifications of the browser: asked for on a click only, remembered, heard in any page."""
+"""New messages as browser notifications: permission asked only on a click, remembered, shown from any page."""
 
 from __future__ import annotations
 

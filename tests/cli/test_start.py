@@ -1,4 +1,4 @@
-"""The first minutes: a demo in any folder, a folder of one's own, and a run of which nobody said what to watch."""
+"""The first minutes: a demo in any folder, a folder of your own, and a run without a market."""
 
 from __future__ import annotations
 

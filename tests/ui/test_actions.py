@@ -1,4 +1,4 @@
-"""Commands stand where they apply, for a browser that may give them; everyone else is told why there are none."""
+"""Commands are where they apply, for a browser that may give them; others are told why there are none."""
 
 from __future__ import annotations
 
