@@ -90,7 +90,7 @@ checks() {
     say "checks passed; running: ${old_image:-nothing}"
 }
 
-# What git tracks and somebody changed; a dry run has not moved the configuration.
+# Tracked files that have been changed; a dry run has not moved the configuration.
 changes() {
     git status --porcelain --untracked-files=no | { if $dry_run; then grep -v ' papertape.toml$'; else cat; fi || true; }
 }

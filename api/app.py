@@ -89,7 +89,7 @@ def application(
 def inner_application(
     site: Site, gate: Gate, streams: Streams, pages: Sequence[Guarded], not_found_page: Handler
 ) -> Starlette:
-    """Build the application of a further log, which is mounted in `application` and protected by its middleware."""
+    """Build the application of an additional log, which is mounted in `application` and protected by its middleware."""
     return _starlette([*answering_routes(site, gate, streams), *pages], not_found_page, ())
 
 

@@ -37,7 +37,7 @@ def _reason(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EACCES:
         return f"ports below 1024 need root; choose another one with --port {PORT_DEFAULT}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address; --host 127.0.0.1 is for this machine alone, 0.0.0.0 for every network"
+        return "this machine has no such address; --host 127.0.0.1 serves this machine only, 0.0.0.0 every network"
     if error.errno and not isinstance(error, socket.gaierror):
         return os.strerror(error.errno)  # The error's own text repeats the address.
     return error.strerror or str(error)

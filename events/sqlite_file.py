@@ -265,7 +265,7 @@ async def _pragma(connection: aiosqlite.Connection, pragma: str) -> object:
 
 
 def write_failure(error: sqlite3.Error | OSError) -> LogWriteFailed:
-    """Return the error for a row of which it is unknown whether it was written."""
+    """Return the error for a row that may or may not have been written."""
     full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return LogWriteFailed(f"{'the disk is full' if full else 'the write failed'}: {error}")
 

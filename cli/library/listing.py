@@ -50,7 +50,7 @@ class LibraryIndex(Struct, frozen=True):
 class LibraryListing:
     """Lists the data folders; a log's header is read again only after its file has changed. Its methods block.
 
-    The first of `logs` is that of the page itself; `backups` are further folders with backups.
+    The first of `logs` is that of the page itself; `backups` are additional folders with backups.
     """
 
     def __init__(self, logs: Sequence[Path], folders: Sequence[Path], backups: Sequence[Path] = ()) -> None:

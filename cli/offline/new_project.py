@@ -26,7 +26,7 @@ CHANGED: Final = (
 )
 """What differs from the complete example: a speed that a person can follow, and the first strategy's folder."""
 ENV_TEXT: Final = """\
-# The secrets of this folder, for nobody else's eyes. Lines are NAME=value; the environment wins over them.
+# The secrets of this folder: keep this file private. Lines are NAME=value; the environment wins over them.
 
 # The page asks for this token.
 {web}={web_token}

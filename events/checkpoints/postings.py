@@ -30,7 +30,7 @@ POINTS_MAX: Final = 64
 STEADY: Final[frozenset[type[Event]]] = frozenset(
     {CandleClosed, FundingRateSettled, OpenInterestObserved, SignalReceived}
 )
-"""The types of market data of which only runs are kept."""
+"""The types of market data for which only runs are kept."""
 ANY: Final = "*"
 """The symbol of an event that concerns several."""
 SETUP: Final = """

@@ -1,4 +1,4 @@
-"""Where the configuration comes from: options, variables, files, XDG's folders; and what `config show` says about it."""
+"""Where the configuration comes from: options, variables, files, XDG folders; and what `config show` says about it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@
   const EMPTY_MAX = 64;
   const KEPT_MAX = 12_000;
   const RETRY_MS = 5_000;
-  /** When more candles than this are new, all are set anew. */
+  /** If more candles than this are new, all are set again. */
   const TAIL_MAX = 50;
 
   /** Fetch this chart's data before a time. */
@@ -209,7 +209,7 @@
       return true;
     }
 
-    /** Add the candles behind the last one; a part without any is skipped by asking further. */
+    /** Add the candles after the last one; a stretch without any is skipped by asking further ahead. */
     async function newer() {
       const { candles: bars, timeframe_ms: step } = shown.chart;
       const fetched = shown.chart.plot ? FETCHED_WITH_READINGS : FETCHED;
@@ -252,7 +252,7 @@
       }
     }
 
-    /** The bars around the time or the trade that was chosen: a third before it, the rest behind. */
+    /** The bars around the time or the trade that was chosen: a third before it, the rest after. */
     function around({ chart: { candles: bars }, focus }, width) {
       const from = Math.max(resting.indexAt(bars, focus.from_ms), 0);
       const length = Math.max(resting.indexAt(bars, focus.until_ms) - from, 0);
@@ -282,7 +282,7 @@
       drawChosen(tail);
     }
 
-    /** Draw what the reader chose besides the candles. */
+    /** Draw what the reader chose in addition to the candles. */
     function drawChosen(tail) {
       candles.priceScale().applyOptions({ mode: LightweightCharts.PriceScaleMode[choices.isLogarithmic() ? "Logarithmic" : "Normal"] });
       volume.applyOptions({ visible: choices.isShown("Volume") });

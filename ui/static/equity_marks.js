@@ -1,4 +1,4 @@
-// Events on an equity chart: epochs as numbered lines, outages and starts as ticks at the foot, trips and resets on the curve.
+// Events on an equity chart: epochs as numbered lines, outages and starts as ticks at the bottom, trips and resets on the curve.
 const equityMarks = (() => {
   "use strict";
   const { color, seconds, utc } = palette;
@@ -9,7 +9,7 @@ const equityMarks = (() => {
     outage: { tone: "warn", color: "--warn", sign: "▬", name: "outage", names: "outages" },
     start: { tone: "flat", color: "--faint", sign: "❘", name: "start", names: "starts" },
   };
-  /** Marks of one kind that are closer than this are folded into one. */
+  /** Marks of one kind that are closer than this are merged into one. */
   const FOLD_PX = 18;
   const REACH_PX = 6;
   const TICK_PX = 5;
@@ -32,7 +32,7 @@ const equityMarks = (() => {
       .sort((one, other) => one.at_ms - other.at_ms);
   }
 
-  /** Fold marks of one kind that are near each other; `x` gives the place of a time. */
+  /** Merge marks of one kind that are near each other; `x` gives the position of a time. */
   function folded(marks, x) {
     const groups = [];
     const last = new Map();
@@ -51,7 +51,7 @@ const equityMarks = (() => {
     return groups;
   }
 
-  /** A group in words: outages as one line with their sum, other marks one by one. */
+  /** A group in words: outages as one line with their total, other marks one by one. */
   function lines({ kind, marks }) {
     const { sign, name, names } = KINDS[kind];
     if (kind !== "outage") return marks.slice(-LINES_MAX).map((mark) => `${sign} ${name}: ${mark.text}`);
@@ -122,7 +122,7 @@ const equityMarks = (() => {
       },
       /** The marks at a place of the chart in words. */
       at: (x) => groups.filter((group) => x >= group.from - REACH_PX && x <= group.to + REACH_PX).flatMap(lines).slice(-LINES_MAX),
-      /** The kinds of marks that are shown, for the key: [sign, words, tone]. */
+      /** The kinds of marks that are shown, for the legend: [sign, words, tone]. */
       key: () => Object.entries(KINDS).flatMap(([kind, { sign, name, names, tone }]) => {
         const count = marks.filter((mark) => mark.kind === kind).length;
         return count ? [[sign, count === 1 ? name : `${count} ${names}`, tone]] : [];

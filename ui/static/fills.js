@@ -16,7 +16,7 @@ const fills = (() => {
   /** The result that belongs to a fill: that of the whole trade where it ends, of the part where it is reduced. */
   const resultOf = ({ fill, source }) => (fill.action === "close" ? source.net_usdt : fill.gross_usdt);
 
-  /** The index of the candle of a fill: a market entry happens at the open of one, any other fill inside. */
+  /** The index of a fill's candle: a market entry fills at the candle's open, any other fill within it. */
   const placeOf = (bars, fill) => resting.indexAt(bars, !isOut(fill) && fill.reason === "market" ? fill.time_ms : fill.time_ms - 1);
 
   /** Group fills by candle; those outside the candles are omitted. */
@@ -83,7 +83,7 @@ const fills = (() => {
     });
   }
 
-  /** The result of a trade in USDT, in units of its risk and in percent of what was bought or sold. */
+  /** The result of a trade in USDT, in units of its risk and in percent of its notional. */
   function outcomeOf(trade) {
     const share = (trade.net_usdt / (trade.quantity_base * trade.entry_price_usdt)) * 100;
     return `${signed(trade.net_usdt, 2)} USDT, ${signed(trade.r_multiple, 2)} R, ${signed(share, 2, " %")}`;

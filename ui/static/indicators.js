@@ -93,7 +93,7 @@ const indicators = (() => {
     }
 
     return {
-      /** Draw the lines of a chart; `tail` says from which candle on they are new, as in `setTail`. */
+      /** Draw the lines of a chart; `tail` is the candle from which on they are new, as in `setTail`. */
       update(chart, decimals, tail) {
         const all = of(chart);
         const lines = all.filter((one) => isShown(one.name));
@@ -111,7 +111,7 @@ const indicators = (() => {
         }
       },
 
-      /** The values on the price between two candles, of wide spans a sample. */
+      /** The values on the price pane between two candles; a sample if the span is wide. */
       prices(from, to) {
         const step = Math.max(Math.floor((to - from) / SAMPLES), 1);
         const shown = [...drawn.values()].filter(({ line }) => line.place === PRICE);

@@ -22,7 +22,7 @@
   choice.addEventListener("change", () => {
     try {
       window.localStorage.setItem(OFF, choice.checked ? "" : "1");
-    } catch { /* It holds for this page. */ }
+    } catch { /* The choice lasts for this page. */ }
   });
 
   /** Show the links whose name contains what is typed, and a search of the events for it. */
@@ -88,6 +88,6 @@
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-help]")) help.showModal();
     if (event.target.closest("[data-find]")) find();
-    if (event.target.matches("dialog")) event.target.close(); // Outside of the box.
+    if (event.target.matches("dialog")) event.target.close(); // A click outside the box.
   });
 })();

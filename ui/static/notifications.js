@@ -1,4 +1,4 @@
-// New messages as notifications of the browser, while a page is open in any tab. The choice is kept in this browser.
+// New messages as browser notifications, while a page is open in any tab. The choice is kept in this browser.
 (() => {
   "use strict";
   const CHOICE = "notifications";
@@ -72,7 +72,7 @@
   document.addEventListener("click", async (event) => {
     if (!event.target.closest("[data-notifications]")) return;
     const wanted = !isOn();
-    // The browser asks its user here, and nowhere else.
+    // Only here does the browser ask for permission.
     if (wanted && Notification.permission === "default") await Notification.requestPermission();
     write(CHOICE, wanted ? "on" : "off");
     if (isOn()) {

@@ -78,7 +78,7 @@ const palette = (() => {
     });
   }
 
-  /** Update a series of `count` points from `from` on; 0 sets all points anew, which costs the chart far more. */
+  /** Update a series of `count` points from `from` on; 0 sets all points again, which costs the chart far more. */
   function setTail(series, all, { from, count }, point) {
     if (from === 0) series.setData(all.map(point));
     else for (let index = from; index < all.length; index++) series.update(point(all[index], index), index < count - 1);

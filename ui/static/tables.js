@@ -31,7 +31,7 @@
 
   // ---------------------------------------------------------------- what a cell says
 
-  /** The words of a cell's upper or lower line; a time in full. */
+  /** The text of a cell's upper or lower line; times in full. */
   function line(cell, isLower) {
     const copy = cell.cloneNode(true);
     const below = lower(copy);
@@ -82,7 +82,7 @@
     [...table.tBodies[0].rows].forEach((row, place) => { row.dataset.place ??= String(place); });
   }
 
-  /** The rows of a table with what belongs to each. */
+  /** The rows of a table, each with its detail rows. */
   function groups(table) {
     const found = [];
     for (const row of table.tBodies[0].rows) {
