@@ -26,7 +26,7 @@ class VariableCommand(TyperCommand):
             help_text = "The folder for the log and the files beside it (default: from the configuration, or XDG's)."
             params.append(_option("--data-dir", callback=_set(DATA_VARIABLE), metavar="DIR", help=help_text))
         if self.is_long:
-            loud, quiet = "Also report progress on stderr.", "Write only errors to stderr."
+            loud, quiet = "Also write informational messages to stderr.", "Write only errors to stderr."
             params.append(_option("-v", "--verbose", callback=_set(STDERR_VARIABLE, "info"), is_flag=True, help=loud))
             params.append(_option("-q", "--quiet", callback=_set(STDERR_VARIABLE, "error"), is_flag=True, help=quiet))
         for param in params:

@@ -35,9 +35,9 @@ def _about(strategy: Strategy) -> Iterator[str]:
     yield ""
     first, *others = strategy.series
     candles, filter_candles = strategy.candles_needed(strategy.parameters())
-    needed = " and ".join([f"{candles} {first}", *(f"{filter_candles} {other}" for other in others)])
+    needed = ", ".join([f"{candles} of {first}", *(f"{filter_candles} of {other}" for other in others)])
     own = f", or for its own reasons: {', '.join(strategy.exit_reasons)}" if strategy.exit_reasons else ""
-    yield f"It decides at each {first} close, after a warm-up of {needed} candles."
+    yield f"It decides at each {first} close. Warm-up, in complete candles: {needed}."
     yield f"It exits at its stop or target{own}."
 
 
