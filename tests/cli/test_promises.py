@@ -10,8 +10,8 @@ import pytest
 from papertape.cli.config.differences import differences
 from papertape.cli.config.loader import parse_config
 from papertape.cli.config.overrides import apply_sets, tree_of
-from papertape.cli.config.promises import promise_text, read_promise
 from papertape.cli.config.sections import config_digest, strategies_of
+from papertape.cli.config.study_promises import promise_text, read_promise
 from papertape.cli.config.toml_edits import with_keys
 from papertape.cli.wiring import make_engine_settings
 from papertape.engine.reducer.snapshot_codec import decode, encode, state_digest
