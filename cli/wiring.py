@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from papertape.cli.config.instances import strategy_loader
-from papertape.cli.config.promises import with_promises
 from papertape.cli.config.sections import (
     bitget_settings,
     ccxt_settings,
@@ -23,6 +22,7 @@ from papertape.cli.config.sections import (
     sim_settings,
     strategies_of,
 )
+from papertape.cli.config.study_promises import with_promises
 from papertape.cli.environment.stderr_level import is_quiet
 from papertape.cli.environment.streams import say
 from papertape.engine.feeds.files import csv_polars

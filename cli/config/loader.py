@@ -14,7 +14,6 @@ from papertape.api.settings import WebSettings
 from papertape.cli.config.instances import faulty_instances, strategy_sections, with_sections
 from papertape.cli.config.live_sections import SYMBOL_PATTERN, BitgetSection, CcxtSection
 from papertape.cli.config.log_sections import LevelsSection, LogsSection
-from papertape.cli.config.promises import promise_problems
 from papertape.cli.config.schema import ConfigKey, ConfigTable, table_of, value_text
 from papertape.cli.config.sections import (
     ALL_STRATEGIES,
@@ -28,6 +27,7 @@ from papertape.cli.config.sections import (
     StrategySection,
     TelegramSection,
 )
+from papertape.cli.config.study_promises import promise_problems
 from papertape.cli.config.study_section import StudySection
 from papertape.cli.config.toml_lines import TomlLocations, locate_keys
 from papertape.cli.config.unusable import faults_of, take_strategy_problems

@@ -13,9 +13,9 @@ from msgspec.structs import asdict, replace
 from papertape.cli.config.instances import strategy_sections
 from papertape.cli.config.loader import parse_config, read_text
 from papertape.cli.config.places import FILE_NAME, find_places
-from papertape.cli.config.promises import promise_doubts, promise_text
 from papertape.cli.config.schema import value_text
 from papertape.cli.config.sections import Config, enabled_names, runner_settings, strategies_of
+from papertape.cli.config.study_promises import promise_doubts, promise_text
 from papertape.cli.config.summary import configured_symbols
 from papertape.cli.config.toml_edits import with_keys
 from papertape.cli.offline.output_files import whole_file

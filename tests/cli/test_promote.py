@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from papertape.cli.config.loader import read_config
-from papertape.cli.config.promises import read_promise
+from papertape.cli.config.study_promises import read_promise
 from papertape.cli.offline.promote import PromotionRequest, plan_promotion, promote
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.errors import ConfigError, UsageError

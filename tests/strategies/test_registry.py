@@ -266,7 +266,7 @@ def test_a_strategy_finer_than_the_base_is_refused_by_name_and_left_out_otherwis
     assert split_by_timeframe(built_in, None, 60_000) == (list(BUILT_IN_ORDER), [])
     with pytest.raises(ConfigError, match="momentum needs 5m candles, the base is 15m"):
         split_by_timeframe(built_in, ["momentum"], 900_000)
-    with pytest.raises(ConfigError, match="'martingale' is unknown"):
+    with pytest.raises(ConfigError, match="there is no strategy 'martingale'"):
         split_by_timeframe(built_in, ["martingale"], 60_000)
 
 
