@@ -48,11 +48,17 @@ def variable_of(path: TomlPath) -> str:
 
 
 def prefixed_variables(environment: Mapping[str, str], env_file: Path) -> dict[str, tuple[str, str]]:
-    """Return this program's variables, each with its value and where it is set: in the environment or in `.env`."""
+    """Return this program's variables, each with its value and where it is set: in the environment or in `.env`.
+
+    Raise ConfigError for one in `.env` that says where the configuration or the data are.
+    """
     try:
         lines = env_lines(env_file) if env_file.is_file() else {}
     except (OSError, SecretUnreadable):
         lines = {}  # A command that needs its secrets reports this; one that only reads a log does not need them.
+    for name in (CONFIG_VARIABLE, DATA_VARIABLE):
+        if lines.get(name) and name not in environment:
+            raise ConfigError(f"{name} in {env_file} has no effect: set it in the environment, which is read before")
     found = {name: (value, f"{name} in {env_file}") for name, value in lines.items()}
     found |= {name: (value, name) for name, value in environment.items()}
     return {name: one for name, one in found.items() if name.startswith(PREFIX)}
@@ -98,10 +104,13 @@ def refuse_unknown(names: Iterable[str], known: ConfigTable) -> None:
 
 def _resembled(name: str, keys: Iterable[str]) -> list[str]:
     """Return the known name that a name without a double underscore was meant to be, if any."""
-    for key in keys:
-        if key.replace(BETWEEN, "_") == name.upper():
-            return [key]
-    return get_close_matches(name.upper(), OWN, n=1, cutoff=RESEMBLANCE_MIN)
+    letters = {_letters(key): key for key in keys}
+    found = get_close_matches(_letters(name), letters, n=1, cutoff=RESEMBLANCE_MIN)
+    return [letters[one] for one in found] or get_close_matches(name.upper(), OWN, n=1, cutoff=RESEMBLANCE_MIN)
+
+
+def _letters(name: str) -> str:
+    return name.upper().removeprefix(PREFIX).replace("_", "")
 
 
 def keys_of(table: ConfigTable, path: TomlPath = ()) -> Iterator[tuple[TomlPath, ConfigKey]]:

@@ -56,8 +56,8 @@ def make_library(
         # The parts of research are slow to import, and few pages need them.
         from papertape.cli.library.job_plan import JobPlanner  # noqa: PLC0415
 
-        index = await library.index()
-        return await asyncio.to_thread(JobPlanner(sources.db, file, sets).plan, request, index, SystemClock().now_ms())
+        index, planner = await library.index(), JobPlanner(sources.db, file, sets, jobs.outputs())
+        return await asyncio.to_thread(planner.plan, request, index, SystemClock().now_ms())
 
     jobs = JobQueue(plan, SystemClock().now_ms, "" if config.web.jobs == "on" else SWITCHED_OFF)
     site.library, site.jobs = library, jobs

@@ -15,6 +15,7 @@ from msgspec import Struct
 from papertape.cli.offline.output_files import BESIDE_LOG
 from papertape.events.beside import real_path
 from papertape.events.segments.folder import SHARED
+from papertape.events.text import replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ SUFFIXES: Final = (*LOG_SUFFIXES, *MARKET_SUFFIXES, BACKUP_SUFFIX)
 NOT_ENTERED: Final = (*BESIDE_LOG, SHARED)
 """The suffixes of folders that belong to a log."""
 PROGRAMS_FOLDERS: Final = frozenset({"tapes", "logs", "node_modules", "__pycache__"})
-LEADS_OUT: Final = "this link leads out of the data folder, so it is not opened here"
+LEADS_OUT: Final = "this link leads out of the data folder or nowhere, so it is not opened here"
 
 
 class DataFile(Struct, frozen=True):
@@ -58,12 +59,25 @@ def list_files(folders: Sequence[Path]) -> FolderListing:
         for place in _paths(folder, LEVELS_MAX):
             if len(found) >= FILES_MAX:
                 return FolderListing(tuple(found.values()), f"only the first {FILES_MAX:,} files are listed")
-            real = place.resolve()
-            inside = any(real.is_relative_to(one) for one in folders)
-            file = DataFile(folder, str(place.relative_to(folder)), real if inside else None)
+            real = _real_path(place)
+            inside = real is not None and is_inside(real, folders)
+            name = replace_surrogates(str(place.relative_to(folder)))
             if not place.is_symlink() or real not in found:
-                found[real if inside else place] = file
+                found[real if inside and real else place] = DataFile(folder, name, real if inside else None)
     return FolderListing(tuple(found.values()))
+
+
+def is_inside(real: Path, folders: Sequence[Path]) -> bool:
+    """Return whether a real path lies in one of the folders."""
+    return any(real.is_relative_to(one) for one in folders)
+
+
+def _real_path(place: Path) -> Path | None:
+    """Return a path after every symbolic link is followed; None for links that form a circle."""
+    try:
+        return place.resolve()
+    except (OSError, RuntimeError):
+        return None
 
 
 def _paths(folder: Path, levels: int) -> Iterator[Path]:

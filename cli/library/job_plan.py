@@ -17,6 +17,7 @@ from papertape.cli.studies.market import known_strategy
 from papertape.cli.studies.sweep import check_name
 from papertape.engine.feeds.files.table_source import split_given
 from papertape.events.errors import UsageError
+from papertape.events.text import replace_surrogates
 from papertape.projections.site.library import BacktestRequest, JobKind, SweepRequest
 from papertape.projections.studies.reader import FOLDER, studies_folder
 from papertape.projections.text.formats import utc
@@ -53,15 +54,19 @@ class PlannedJob(Struct, frozen=True):
     @property
     def words(self) -> str:
         """The command line as it would be typed."""
-        return shlex.join(("papertape", *self.arguments))
+        return replace_surrogates(shlex.join(("papertape", *self.arguments)))
 
 
 class JobPlanner(Struct, frozen=True):
-    """Plans jobs whose results lie beside the log `db`, under the page's own configuration file and `--set`."""
+    """Plans jobs whose results lie beside the log `db`, under the page's own configuration file and `--set`.
+
+    Other jobs will write the files `taken`, so none is chosen for a job without a name.
+    """
 
     db: Path
     config: Path | None
     sets: tuple[str, ...] = ()
+    taken: tuple[Path, ...] = ()
 
     def plan(self, request: BacktestRequest | SweepRequest, index: LibraryIndex, today_ms: int) -> PlannedJob:
         """Return the validated job. Raise UsageError or ConfigError; faults in market files appear when it runs."""
@@ -75,7 +80,7 @@ class JobPlanner(Struct, frozen=True):
         for name in request.strategies:
             known_strategy(name, config)
         folder = self.db.resolve().parent / BACKTESTS
-        name = _name(request.name, "-".join(request.strategies[:2]) or "backtest", today_ms, folder)
+        name = request.name or self._free_name("-".join(request.strategies[:2]) or "backtest", today_ms, folder)
         output = folder / f"{name}.db"
         if output.exists():
             raise UsageError(f"--db {output}: this file already exists; a backtest writes a new log")
@@ -92,7 +97,7 @@ class JobPlanner(Struct, frozen=True):
         space = SpaceRequest(request.vary, request.link, request.where, request.draw, request.seed)
         build_space(space, strategy, settings.parameters)
         folder = studies_folder(self.db.resolve())
-        name = _name(request.name, request.strategy, today_ms, folder)
+        name = request.name or self._free_name(request.strategy, today_ms, folder)
         varied = [
             part
             for option, values in (("--vary", request.vary), ("--link", request.link), ("--where", request.where))
@@ -130,6 +135,13 @@ class JobPlanner(Struct, frozen=True):
                 raise UsageError(f"--set {'.'.join(path)}: {SETTABLE}")
         return load_config(self.config, (*self.sets, *request.sets))
 
+    def _free_name(self, base: str, today_ms: int, folder: Path) -> str:
+        """Return a base and the date, with a number if that is the name of a file in the folder or of another job."""
+        dated = f"{base[:NAME_CHARS_MAX]}-{utc(today_ms)[:10]}"
+        names = (dated if number == 1 else f"{dated}-{number}" for number in range(1, NAMES_A_DAY_MAX))
+        files = ((one, folder / f"{one}.db") for one in names)
+        return next(one for one, file in files if file not in self.taken and not file.exists())
+
     def _common(self, request: JobRequest) -> list[str]:
         config = [] if self.config is None else ["--config", str(self.config)]
         span = [*(["--from", request.start] if request.start else []), *(["--to", request.end] if request.end else [])]
@@ -152,12 +164,3 @@ def _kind(text: str, index: LibraryIndex) -> MarketKind:
     if not symbol and not file.symbol:
         raise UsageError(f"{name}: the name does not say the symbol: choose it as SYMBOL={name}")
     return file.kind
-
-
-def _name(chosen: str, base: str, today_ms: int, folder: Path) -> str:
-    """Return the chosen name, else a base and the date, with a number if a file in the folder has that name."""
-    if chosen:
-        return chosen
-    dated = f"{base[:NAME_CHARS_MAX]}-{utc(today_ms)[:10]}"
-    names = (dated if number == 1 else f"{dated}-{number}" for number in range(1, NAMES_A_DAY_MAX))
-    return next(one for one in names if not (folder / f"{one}.db").exists())

@@ -27,6 +27,7 @@ from papertape.projections.site.library import BacktestRequest, JobView, SweepRe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from papertape.cli.library.job_plan import PlannedJob
 
@@ -83,12 +84,16 @@ class JobQueue:
         """See `projections.site.library.Jobs.views`."""
         return tuple(job.view for job in reversed(self._jobs.values()))
 
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files that waiting and running jobs write."""
+        return tuple(job.planned.output for job in self._jobs.values() if not job.is_over)
+
     async def start(self, request: Request) -> JobView:
         """See `projections.site.library.Jobs.start`."""
         if self.refusal:
             raise CommandRefused(self.refusal)
         planned = await self._plan(request)
-        pending = [job.planned.output for job in self._jobs.values() if not job.is_over]
+        pending = self.outputs()
         if len(pending) > QUEUED_MAX:
             raise LogBusy(f"{QUEUED_MAX} jobs are waiting already; cancel one, or wait")
         if planned.output in pending:

@@ -76,9 +76,10 @@ class PageLibrary:
         pair = find_log(index, a), find_log(index, b)
         task = self._comparing.get(pair)
         if task is None:
-            if self._comparing:
+            if not all(one.done() for one in self._comparing.values()):
                 raise LogBusy("two other logs are being compared; ask again in a moment")
-            task = self._comparing[pair] = asyncio.ensure_future(self._comparer(pair).comparison())
+            task = asyncio.ensure_future(self._comparer(pair).comparison())
+            self._comparing = {pair: task}  # Nobody came back for an earlier result.
             task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         done, _ = await asyncio.wait({task}, timeout=wait_s)
         if not done:

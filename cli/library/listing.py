@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from papertape.cli.library.data_folders import BACKUP_SUFFIX, LEADS_OUT, LOG_SUFFIXES, MARKET_SUFFIXES, list_files
+from papertape.cli.library.data_folders import (
+    BACKUP_SUFFIX,
+    LEADS_OUT,
+    LOG_SUFFIXES,
+    MARKET_SUFFIXES,
+    is_inside,
+    list_files,
+)
 from papertape.cli.library.log_header import LogHeader, is_engine_running, read_header
 from papertape.engine.backup import parse_backup
 from papertape.engine.feeds.files.symbol_names import symbol_of
 from papertape.events.errors import LogMissing, PapertapeError, UsageError
 from papertape.events.segments.segment_file import segment_path
+from papertape.events.text import replace_surrogates
 from papertape.projections.site.library import LibraryEntry, LibraryView, MarketFile, MarketKind
-from papertape.projections.studies.reader import FOLDER, LOG_SUFFIX, StudyFolder, summary_of
+from papertape.projections.studies.reader import FOLDER, LOG_SUFFIX, SUFFIX, StudyFolder, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -135,8 +143,12 @@ class LibraryListing:
         own = self._own.parent in (folder, studies.path)
         base = "" if own else next((f"{OPEN}/{one}" for one in self._named_in(folder)), "")
         for name in studies.names():
+            path = studies.path / f"{name}{SUFFIX}"
+            if not is_inside(path.resolve(), (*self._folders, studies.path.resolve())):
+                yield LibraryEntry(entry_id(path), "unreadable", name, str(folder), problem=LEADS_OUT)
+                continue
             study = studies.study(name)
-            summary, path = summary_of(study), Path(study.file)
+            summary = summary_of(study)
             yield LibraryEntry(
                 id=entry_id(path),
                 kind="study",
@@ -167,7 +179,9 @@ class LibraryListing:
         found = {file.path: file.name for file in files if file.path and file.name.endswith(BACKUP_SUFFIX)}
         for folder in self._backups:
             found |= {
-                path.resolve(): path.name for path in folder.glob(f"*{BACKUP_SUFFIX}") if path.resolve() not in found
+                path.resolve(): path.name
+                for path in folder.glob(f"*{BACKUP_SUFFIX}")
+                if path.is_file() and path.resolve() not in found
             }
         for path, name in found.items():
             parsed = parse_backup(path)
@@ -177,11 +191,11 @@ class LibraryListing:
             yield LibraryEntry(
                 id=entry_id(path),
                 kind="backup",
-                name=name,
+                name=replace_surrogates(name),
                 folder=str(path.parent),
                 events=backup.seq,
                 bytes=path.stat().st_size,
-                detail=f"of {log}; papertape restore brings it back",
+                detail=f"of {replace_surrogates(log)}; papertape restore brings it back",
                 changed_at_ms=backup.at_ms,
             )
 

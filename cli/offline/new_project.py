@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -95,7 +96,7 @@ def _write_new(path: Path, text: str, mode: int) -> bool:
 
 def _show(folder: Path, written: list[str]) -> None:
     console = stdout()
-    there = [] if folder.absolute() == Path.cwd() else [f"  cd {folder}"]
+    there = [] if folder.absolute() == Path.cwd() else [f"  cd {shlex.quote(str(folder))}"]
     for line in (
         f"{folder.absolute()}: wrote {', '.join(written)}",
         "next:",

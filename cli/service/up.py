@@ -90,7 +90,7 @@ def _page_program(
     compared = [] if other is None else ["--compare", str(other)]
     return Program(
         "page",
-        own_command("papertape", "ui", "--db", str(db), *_page_arguments(options, config), *compared),
+        own_command("papertape", "ui", "--db", str(db), *page_arguments(options, config), *compared),
         environment,
         "page",
         inherits=listening.fileno(),
@@ -173,10 +173,11 @@ def run_arguments(options: RunOptions, *, as_json: bool) -> list[str]:
     return [*arguments, *(["--until-end"] if options.until_end else []), *(["--json"] if as_json else [])]
 
 
-def _page_arguments(options: RunOptions, config: Config) -> list[str]:
+def page_arguments(options: RunOptions, config: Config) -> list[str]:
     """Return the arguments that give the page the engine's configuration."""
     feed = config.feed
     sets = [*options.sets, f"feed.kind={feed.kind}", f"feed.speed={feed.speed}", f"feed.sim.seed={feed.sim.seed}"]
+    sets += [f"feed.ccxt.exchange={feed.ccxt.exchange}"] if feed.kind == "ccxt" else []
     sets += [f"feed.file.candles={','.join(feed.file.candles)}"] if options.candles else []
     return [*_config_arguments(options), *(part for one in sets for part in ("--set", one))]
 

@@ -77,6 +77,8 @@ class NotifyChannel:
             failure: TelegramError | None = TelegramUnreachable("Apprise itself failed", may_have_acted=True)
             try:
                 failure = send()
+            except Exception:  # noqa: BLE001, S110 - the text of a fault in Apprise may contain the URL.
+                pass
             finally:
                 with suppress(RuntimeError):  # The loop has ended meanwhile.
                     loop.call_soon_threadsafe(settle, failure)

@@ -229,7 +229,11 @@ class StudyFolder:
         return {
             one.name.removesuffix(SUFFIX): one
             for one in found
-            if one.name.endswith(SUFFIX) and not one.name.endswith(LOG_SUFFIX) and one.stem != LEDGER and one.is_file()
+            if one.name.endswith(SUFFIX)
+            and not one.name.endswith(LOG_SUFFIX)
+            and one.stem != LEDGER
+            and one.name.isprintable()
+            and one.is_file()
         }
 
     def _file(self, name: str) -> Path:

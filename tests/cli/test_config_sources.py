@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from papertape.cli.config.config_variables import OF_DEPLOYMENT, find_key, keys_of, refuse_unknown, variable_of
+from papertape.cli.config.config_variables import (
+    OF_DEPLOYMENT,
+    find_key,
+    keys_of,
+    prefixed_variables,
+    refuse_unknown,
+    variable_of,
+)
 from papertape.cli.config.loader import schema
 from papertape.cli.config.overrides import load_config
 from papertape.cli.config.places import find_places, xdg_folder
@@ -43,6 +50,8 @@ def test_a_variable_of_a_symbol_finds_its_parameter() -> None:
     [
         ("PAPERTAPE_WEB__PROT", "PAPERTAPE_WEB__PORT"),
         ("PAPERTAPE_WEB_PORT", "PAPERTAPE_WEB__PORT"),
+        ("PAPERTAPE_WEBPORT", "PAPERTAPE_WEB__PORT"),
+        ("PAPERTAPE_FEED_KNID", "PAPERTAPE_FEED__KIND"),
         ("PAPERTAPE_TOKN", "PAPERTAPE_TOKEN"),
         ("PAPERTAPE_DATA_DRI", "PAPERTAPE_DATA_DIR"),
         ("PAPERTAPE_STRATEGIES__MOMENTM__SL_PERCENT", "PAPERTAPE_STRATEGIES__MOMENTUM__SL_PERCENT"),
@@ -92,6 +101,15 @@ def test_what_config_show_prints_is_the_configuration(tmp_path: Path) -> None:
     changed = ok(tmp_path, "config", "show", "--changed")
     assert "web" not in changed.replace("web.port", "")
     assert "leverage = 2" in changed
+
+
+@pytest.mark.parametrize("name", ["PAPERTAPE_CONFIG", "PAPERTAPE_DATA_DIR"])
+def test_a_place_in_env_would_have_no_effect_and_is_refused(name: str, tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"{name}=/elsewhere\n")
+    with pytest.raises(ConfigError, match=f"{name} in .*has no effect: set it in the environment"):
+        prefixed_variables({}, env_file)
+    assert prefixed_variables({name: "/here"}, env_file)[name] == ("/here", name)
 
 
 def test_a_secret_is_never_shown(tmp_path: Path) -> None:

@@ -34,11 +34,11 @@ SWEEP: dict[str, Any] = {
 }
 
 
-def planned(folder: Path, request: BacktestRequest | SweepRequest) -> PlannedJob:
-    """Plan a request on the market in a folder."""
+def planned(folder: Path, request: BacktestRequest | SweepRequest, *taken: Path) -> PlannedJob:
+    """Plan a request on the market in a folder; other jobs write the files `taken`."""
     db = folder / "own.db"
     listing = LibraryListing([db], data_folders([db]))
-    return JobPlanner(db, folder / "papertape.toml").plan(request, listing.read(), DAY_0_MS)
+    return JobPlanner(db, folder / "papertape.toml", taken=taken).plan(request, listing.read(), DAY_0_MS)
 
 
 @pytest.fixture
@@ -70,6 +70,14 @@ def test_a_backtest_writes_a_new_log_into_a_folder_beside_the_log(folder: Path) 
     job.output.touch()
     with pytest.raises(UsageError, match="already exists"):
         planned(folder, request)
+
+
+def test_a_job_without_a_name_takes_none_of_a_waiting_one(folder: Path) -> None:
+    request = SweepRequest(**SWEEP)
+    first = planned(folder, request)
+    second = planned(folder, request, first.output)
+    assert second.name == f"{first.name}-2"
+    assert planned(folder, request, first.output, second.output).name == f"{first.name}-3"
 
 
 @pytest.mark.parametrize(

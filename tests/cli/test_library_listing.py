@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from papertape.cli.library.data_folders import LEADS_OUT, data_folders
@@ -93,6 +94,32 @@ def test_links_are_followed_before_it_is_decided_what_lies_inside(tmp_path: Path
     assert found.keys() == {"own.db", "out.db"}
     assert not index.files
     assert list(index.logs) == [entry_id((data / "own.db").resolve())]
+
+
+def test_links_in_a_circle_and_names_that_are_no_text_hide_nothing_else(tmp_path: Path) -> None:
+    write_log(tmp_path / "own.db")
+    write_study(tmp_path / "studies", "good", axes=SMALL_AXES)
+    for name in ("round.db", "round.csv", "own.db-20260102T030405Z-15.backup", "studies/round.db"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    for folder in (tmp_path, tmp_path / "studies"):
+        (folder / os.fsdecode(b"na\xffme.db")).touch()
+    view = listing_of(tmp_path).read().view
+    found = {one.name: one for one in view.entries}
+    assert {"own.db", "good", "na\ufffdme.db"} < found.keys()
+    assert (found["round.db"].kind, found["round.db"].problem) == ("unreadable", LEADS_OUT)
+    assert b"na" in msgspec.json.encode(view)
+
+
+def test_a_study_that_a_link_brings_in_from_elsewhere_is_not_opened(tmp_path: Path) -> None:
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    data.mkdir()
+    write_log(data / "own.db")
+    write_study(data / "studies", "inside", axes=SMALL_AXES)
+    write_study(outside, "secret", axes=SMALL_AXES)
+    (data / "studies" / "out.db").symlink_to(outside / "secret.db")
+    found = entries_of(data)
+    assert (found["out"].problem, found["out"].address, found["out"].strategies) == (LEADS_OUT, "", ())
+    assert found["inside"].address
 
 
 @pytest.mark.parametrize("number", ["", "..", "../outside/secret.db", "/etc/passwd", "own.db", "%2e%2e"])

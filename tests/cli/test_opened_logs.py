@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.cli.library.listing import entry_id
+from papertape.cli.library.data_folders import data_folders
+from papertape.cli.library.library import PageLibrary
+from papertape.cli.library.listing import LibraryListing, entry_id
 from papertape.cli.library.opened_logs import OPENED_MAX
+from papertape.events.errors import LogBusy
 from tests.cli.library_pages import HTML, read_whole, serving, write_logs
 from tests.cli.written_log import write_log
 from tests.events.loop import in_loop
+from tests.patience import PATIENCE_S
 from tests.ui.site_pages import PAGES, Elements
-from tests.web.site import BEARER, gate_of
+from tests.web.site import BEARER, example_day, gate_of, site_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,3 +132,22 @@ async def test_two_logs_of_the_library_are_compared(tmp_path: Path) -> None:
         page = Elements((await client.get("/compare", params={"a": a, "b": b}, headers=HTML)).text)
         assert "The same strategies made the same decisions" in page.text
         assert (await client.get("/api/v1/comparison", params={"a": a, "b": "../x"})).status_code == 422
+
+
+@in_loop
+async def test_a_comparison_that_nobody_waited_for_does_not_block_the_next(tmp_path: Path) -> None:
+    logs = [await asyncio.to_thread(write_log, tmp_path / name) for name in ("own.db", "b.db", "c.db")]
+    a, b, c = (entry_id(path.resolve()) for path in logs)
+    library = PageLibrary(LibraryListing(logs[:1], data_folders(logs)), site_of(example_day()), logs[0], None)
+    assert await library.comparison(a, b, 0.0) is None
+    with pytest.raises(LogBusy):
+        await library.comparison(a, c, 0.0)
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                found = await library.comparison(a, c, PATIENCE_S)
+                break
+            except LogBusy:
+                await asyncio.sleep(0.05)
+    assert found is not None and found.equal
+    await library.close()

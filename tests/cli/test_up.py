@@ -16,8 +16,8 @@ from secrets import token_urlsafe
 import httpx
 import pytest
 
-from papertape.cli.run_options import RunOptions
-from papertape.cli.service.up import run_arguments
+from papertape.cli.run_options import RunOptions, config_with_options
+from papertape.cli.service.up import page_arguments, run_arguments
 from tests.cli.test_process_supervisor import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
 from tests.patience import PATIENCE_S, stretched
@@ -91,6 +91,11 @@ def test_the_engine_is_asked_for_what_was_asked_for() -> None:
         "--feed", "file", "--speed", "max", "--db", "l.db", "--seed", "3", "--until-end", "--json",
     ]  # fmt: skip
     assert run_arguments(RunOptions(None, None, [], [], [], None, None, False, None, []), as_json=False) == []
+
+
+def test_the_page_is_told_which_exchange_an_option_named() -> None:
+    asked = RunOptions(None, "ccxt:okx", [], [], [], None, None, False, None, [])
+    assert "feed.ccxt.exchange=okx" in page_arguments(asked, config_with_options(asked))
 
 
 def test_one_address_is_printed_first_and_a_token_that_commands_need(tmp_path: Path) -> None:

@@ -40,9 +40,9 @@
     if (!isOn()) return;
     const found = await messages().catch(() => []);
     const seen = read(SHOWN);
-    if (!found.length || Number(seen) >= found[0].seq) return;
+    if (!found.length || Number(seen) === found[0].seq) return;
     write(SHOWN, String(found[0].seq));
-    if (seen === null) return;
+    if (seen === null || Number(seen) > found[0].seq) return; // The first time, or another log.
     found.filter((one) => one.seq > Number(seen)).slice(0, SHOWN_MAX).reverse().forEach(show);
   }
 
