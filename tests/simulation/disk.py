@@ -146,11 +146,17 @@ class LeftConnection(sqlite3.Connection):
         self.close()
 
 
+def left(kind: type[sqlite3.Connection]) -> type[sqlite3.Connection]:
+    """Return a kind of connection that a killed process may leave open."""
+    return type(kind.__name__, (LeftConnection, kind), {})
+
+
 class SimulatedConnection(aiosqlite.Connection):
     """A connection of aiosqlite whose calls run on the simulated loop instead of in a thread."""
 
     def __init__(self, disk: SimulatedDisk, path: Path, **options: Any) -> None:
-        super().__init__(partial(sqlite3.connect, path, factory=LeftConnection, **options), iter_chunk_size=64)
+        factory = left(options.pop("factory", sqlite3.Connection))
+        super().__init__(partial(sqlite3.connect, path, factory=factory, **options), iter_chunk_size=64)
         self._thread, self._tx = _NoThread(), _LoopQueue(disk)  # type: ignore[assignment]
 
     def __del__(self) -> None:
