@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,8 +95,7 @@ def test_commands_print_the_same_from_kept_views(
     from_kept = printed()
     with closing(OpenedLog(db)) as reader, kept_views(reader) as views:
         assert views is not None and views.seq == reader.head().seq
-    for file in (sibling_path(db, ".folds") / VIEWS_FOLDER).iterdir():
-        file.unlink()
+    shutil.rmtree(sibling_path(db, ".folds") / VIEWS_FOLDER)
     with closing(OpenedLog(db)) as reader, kept_views(reader) as views:
         assert views is None
     assert from_kept == printed() != ""

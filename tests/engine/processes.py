@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from papertape.cli.keeper.status_board import KEEPER
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,7 +209,7 @@ def running(
     With `begun_s` it is yielded so long after its interpreter has started.
     """
     with (folder / "stderr.txt").open("w") as errors:
-        if begun_s:
+        if begun_s or KEEPER in (variables or {}):  # A program ends when its keeper is not its parent.
             process = subprocess.Popen(
                 command(*arguments), cwd=folder, env=environment(**(variables or {})), stdout=subprocess.PIPE,
                 stderr=errors, text=True,

@@ -22,6 +22,7 @@ def test_the_notebook_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "shared"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "clear the outputs before a commit"
     NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": str(tmp_path)}}).execute()
@@ -29,4 +30,4 @@ def test_the_notebook_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monke
     texts = [output["data"]["text/plain"] for output in outputs if "data" in output]
     assert any(text.startswith("CANNOT SAY: there is too little data") for text in texts), outputs
     assert any("momentum: " in text for text in texts), outputs
-    assert (tmp_path / "data" / "studies" / "first.db").is_file()
+    assert (tmp_path / "shared" / "papertape" / "studies" / "first.db").is_file()

@@ -21,6 +21,7 @@ import pytest
 from papertape.api.token import new_token
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.events.facts import KillSwitchTripped
+from tests.cli.test_process_supervisor import wait_for
 from tests.cli.written_log import HEAD, write_log
 from tests.engine.logs import of_type
 from tests.engine.processes import ROOT, ended_s, environment, ok, papertape, running
@@ -170,7 +171,8 @@ def test_a_public_address_needs_a_configured_token(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PAPERTAPE_TOKEN_FILE=token\n")
     with serving(tmp_path, "--db", "small.db", "--host", "0.0.0.0") as (_, url):
         assert get(f"{url}/api/v1/arena").status_code == 401
-        assert get(f"{url}/api/v1/arena", headers={"authorization": f"Bearer {token}"}).status_code == 200
+        bearer = {"authorization": f"Bearer {token}"}
+        wait_for(lambda: get(f"{url}/api/v1/arena", headers=bearer).status_code == 200)
         assert get(f"{url}/live", headers={"host": "evil.example"}).status_code == 421
 
 
