@@ -55,7 +55,7 @@ class Box:
             "STAND_IN_STATE": str(folder / "docker.json"),
             "STAND_IN_SOURCES": str(REPOSITORY),
             "STAND_IN_PORT": str(self.port),
-            "PAPERTAPE_STALLED_S": "60",
+            "PAPERTAPE_STALLED_S": "240",
         }  # fmt: skip
         self._make_tools()
         self._make_repository()

@@ -68,7 +68,7 @@ def test_an_edited_configuration_moves_out_of_the_working_tree_and_is_mounted_fr
         env.write("PAPERTAPE_ARCHIVE_FOLDER=/mnt/usb/papertape\n")
     code, said = box.deploy("--dry-run")
     assert (code, file.read_text(), own.exists()) == (0, edited, False), said
-    code, said = box.deploy(PAPERTAPE_STALLED_S="120")
+    code, said = box.deploy()
     assert code == 0, said
     assert "moving it to ./config/papertape.toml, which git ignores" in said
     assert own.read_text() == edited
@@ -76,7 +76,7 @@ def test_an_edited_configuration_moves_out_of_the_working_tree_and_is_mounted_fr
     assert "\nPAPERTAPE_CONFIG_FILE=./config/papertape.toml\n" in (box.home / ".env").read_text()
     own.write_text(edited + "# edited again\n")
     box.release("healthy two")
-    code, said = box.deploy(PAPERTAPE_STALLED_S="120")
+    code, said = box.deploy()
     assert code == 0, said
     assert "moving" not in said
     assert {
