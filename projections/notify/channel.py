@@ -47,10 +47,16 @@ CHANNEL_REFUSES: Final = frozenset({401, 403, 404, 407, 410})
 
 
 class NotifyChannel:
-    """Sends texts to one address, one at a time."""
+    """Sends texts to one address, one at a time. `deliver_by` hands a URL, a title and a text to Apprise."""
 
-    def __init__(self, address: NotifyAddress, answer_s_max: float = ANSWER_S_MAX) -> None:
+    def __init__(
+        self,
+        address: NotifyAddress,
+        answer_s_max: float = ANSWER_S_MAX,
+        deliver_by: Callable[[str, str, str], TelegramError | None] | None = None,
+    ) -> None:
         self._address, self._answer_s_max = address, answer_s_max
+        self._deliver = deliver_by or deliver
         self._thread: threading.Thread | None = None
 
     async def get_me(self) -> None:
@@ -59,7 +65,7 @@ class NotifyChannel:
     async def send_message(self, chat_id: int, text: str, *, html: bool = True, silent: bool = False) -> None:  # noqa: ARG002 - a service has one chat and its own sounds.
         """Send a text: its first line is the title where the service has titles. Raise TelegramError."""
         title, body = titled(plain_text(text) if html else text)
-        failure = await self._in_thread(lambda: deliver(self._address.reveal(), title, body))
+        failure = await self._in_thread(lambda: self._deliver(self._address.reveal(), title, body))
         if failure is not None:
             raise failure
 

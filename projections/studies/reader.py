@@ -232,7 +232,7 @@ class StudyFolder:
             if one.name.endswith(SUFFIX)
             and not one.name.endswith(LOG_SUFFIX)
             and one.stem != LEDGER
-            and one.name.isprintable()
+            and not any("\ud800" <= letter <= "\udfff" for letter in one.name)  # No UTF-8.
             and one.is_file()
         }
 

@@ -40,7 +40,7 @@ def test_a_file_has_one_a_line_and_comments(tmp_path: Path) -> None:
     ("urls", "why"),
     [
         (f"discord:/{SECRET}", "address 1 is not of the form discord://"),
-        (f"ntfy://x/{SECRET} {SECRET}", "address 2 is not like"),
+        (f"ntfy://x/{SECRET} {SECRET}", "address 2 is not of the form"),
         (f"ntfy://x/{SECRET} ntfy://x/{SECRET}", "the same address twice"),
         (" ".join(f"ntfy://{number}/{SECRET}" for number in range(CHANNELS_MAX + 1)), "at most 8"),
     ],

@@ -16,7 +16,6 @@ import pytest
 from papertape.engine.ports.clock import SystemClock
 from papertape.events.cursors import Cursors, MemoryCursors
 from papertape.events.failpoints import VARIABLE
-from papertape.projections.notify import channel
 from papertape.projections.notify.addresses import NotifyAddress
 from papertape.projections.notify.channel import FixedDestination, NotifyChannel, known_service, titled
 from papertape.projections.telegram.delivery import Notifier
@@ -53,14 +52,12 @@ def service() -> Iterator[HttpReceiver]:
     made.close()
 
 
-def test_a_fault_in_apprise_shows_no_address(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fault_in_apprise_shows_no_address(capfd: pytest.CaptureFixture[str]) -> None:
     def broken(url: str, *_: str) -> None:
         raise ValueError(f"cannot parse {url}")
 
-    monkeypatch.setattr(channel, "deliver", broken)
-    sent = NotifyChannel(NotifyAddress(f"json://127.0.0.1/{SECRET}", "json")).send_message(0, "text")
+    address = NotifyAddress(f"json://127.0.0.1/{SECRET}", "json")
+    sent = NotifyChannel(address, deliver_by=broken).send_message(0, "text")
     with pytest.raises(TelegramUnreachable, match="Apprise itself failed"):
         asyncio.run(sent)
     assert SECRET not in "".join(capfd.readouterr())
