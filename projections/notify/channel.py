@@ -41,6 +41,8 @@ TITLE: Final = "papertape"
 TITLE_CHARS_MAX: Final = 120
 LOGGERS: Final = ("apprise", "urllib3")
 """Their lines may contain a URL, so they must never be shown."""
+FAULTS: Final = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What a fault in a service of Apprise may raise."""
 CODE: Final = re.compile(r"error=(\d{3})\b|\((\d{3}), b['\"]")
 """The status of an HTTP answer, or of an SMTP server's."""
 CHANNEL_REFUSES: Final = frozenset({401, 403, 404, 407, 410})
@@ -83,7 +85,7 @@ class NotifyChannel:
             failure: TelegramError | None = TelegramUnreachable("Apprise itself failed", may_have_acted=True)
             try:
                 failure = send()
-            except Exception:  # noqa: BLE001, S110 - the text of a fault in Apprise may contain the URL.
+            except FAULTS:  # Their texts may contain the URL, so they are not shown.
                 pass
             finally:
                 with suppress(RuntimeError):  # The loop has ended meanwhile.
