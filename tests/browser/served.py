@@ -37,9 +37,13 @@ class Served(Struct):
         return self.folder / "log.db"
 
 
+HISTORY = "feed.sim.warm_up_days=2"
+"""So much history that the events, charts and trades that the tests look at lie at the same numbers."""
+
+
 def example_day(folder: Path, *sets: str) -> None:
     """Write a day of the demo market at full speed: trades of every strategy, a repaired outage, a tripped switch."""
-    ok(folder, "run", *MARKET, "--speed", "max", "--until-end", "--json", "--set", "feed.sim.days=1", *sets)
+    ok(folder, "run", *MARKET, "--speed", "max", "--until-end", "--json", "--set", "feed.sim.days=1", HISTORY, *sets)
 
 
 @contextmanager
