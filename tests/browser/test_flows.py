@@ -150,7 +150,8 @@ def test_a_chart_shows_the_trades_under_the_cursor(visitor: Visitor) -> None:
         told |= set(page.locator("#candles-plot .tip:not([hidden]) > div").all_inner_texts())
     assert any(re.match(r"▲ long of strategy \w+ opened at [\d,.]+$", text) for text in told), told
     assert any(
-        re.search(r" of strategy \w+ closed at [\d,.]+, \w+: [+-][\d.]+ USDT, [+-][\d.]+ R$", text) for text in told
+        re.search(r" of strategy \w+ closed at [\d,.]+, \w+: [+-][\d.]+ USDT, [+-][\d.]+ R, [+-][\d.]+ %$", text)
+        for text in told
     ), told
 
 
