@@ -111,14 +111,16 @@
       levels.splice(0).forEach((level) => candles.removePriceLine(level));
       const titled = !narrow && shown.positions.length <= TITLED_MAX;
       const level = (price, name, tint, options) => {
-        if (price > 0) levels.push(candles.createPriceLine({ price, title: name, color: color(tint), lineWidth: 1, axisLabelVisible: true, ...options }));
+        if (price > 0) levels.push(candles.createPriceLine({ price, title: name, color: color(tint), lineWidth: 1, axisLabelVisible: true, axisLabelTextColor: color("--on-accent"), ...options }));
       };
       for (const one of shown.positions) {
-        level(one.entry_price_usdt, narrow ? "" : `${one.side} entry, strategy ${one.strategy}`, "--accent", { lineStyle: 0 });
+        level(one.entry_price_usdt, narrow ? "" : `${one.strategy}: ${one.side} entry`, "--accent", { lineStyle: 0 });
         if (titled) level(one.liquidation_price_usdt, "liquidation price", "--warn", { lineStyle: 1 });
       }
-      for (const one of shown.resting.filter((other) => !other.until_ms)) {
-        const name = one.role === "entry" ? `${one.side} order, strategy ${one.strategy}` : resting.named(one);
+      const rests = shown.resting.filter((one) => !one.until_ms);
+      const sole = (one) => one.role === "target" && rests.filter((other) => other.role === "target" && other.strategy === one.strategy).length === 1;
+      for (const one of rests) {
+        const name = `${one.strategy}: ${one.role === "entry" ? `${one.side} order` : sole(one) ? "target" : resting.named(one)}`;
         level(one.price_usdt, titled ? name : "", resting.tint(one), { lineVisible: false });
       }
     }
