@@ -185,6 +185,8 @@
     let fetching = true; // Until the first range is chosen.
     let complete = false;
     let empty = 1;
+    let retry = 0;
+    let gone = false; // Removed, for example to be drawn in the other theme, while more candles were on their way.
 
     /** Fetch more candles when an edge comes near; the newest ones arrive on their own. */
     async function reach(range) {
@@ -197,7 +199,7 @@
     async function fetchOnce(part) {
       fetching = true;
       try {
-        if (!(await part())) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
+        if (!(await part())) retry = setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
       } finally {
         fetching = false;
       }
@@ -205,6 +207,7 @@
 
     async function older() {
       const found = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
+      if (gone) return true;
       if (found === null || found.chart.plot?.pending) return false;
       complete = found.chart.candles.length === 0;
       if (!complete) show(joined(found, shown));
@@ -216,6 +219,7 @@
       const { candles: bars, timeframe_ms: step } = shown.chart;
       const fetched = shown.chart.plot ? FETCHED_WITH_READINGS : FETCHED;
       const found = await before(bars.at(-1).open_time_ms + step * (1 + fetched * empty)).catch(() => null);
+      if (gone) return true;
       if (found === null || found.chart.plot?.pending) return false;
       const range = made.timeScale().getVisibleLogicalRange();
       const next = joined(shown, found);
@@ -296,7 +300,9 @@
     }
 
     function remove() {
+      gone = true;
       clearTimeout(asking);
+      clearTimeout(retry);
       reader.remove();
       signs.remove();
       made.remove();
