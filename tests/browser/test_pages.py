@@ -61,14 +61,10 @@ OVERLAPS = """() => [...document.querySelectorAll(".card li")].filter((row) => {
         && one.bottom > other.top + 1 && other.right > one.left + 1 && other.bottom > one.top + 1));
 }).map((row) => row.textContent)"""
 """Finds lines of the conditions with overlapping text."""
-SPILLS = """() => [...document.querySelectorAll(".top .cell")].filter((cell) => {
-    const { left, right, top, bottom } = cell.getBoundingClientRect();
-    return [...cell.children].some((one) => {
-        const box = one.getBoundingClientRect();
-        return box.left < left - 1 || box.right > right + 1 || box.top < top - 1 || box.bottom > bottom + 1;
-    });
-}).map((cell) => cell.textContent.trim().replace(/\\s+/g, " "))"""
-"""Finds cells of the header whose text lies on a neighbour."""
+SPILLS = """() => [...document.querySelectorAll(".top .cell > *")]
+    .filter((one) => one.scrollWidth > one.clientWidth + 1 || one.clientHeight > 24)
+    .map((one) => one.textContent.trim())"""
+"""Finds texts of the header that wrap, or that lie on a neighbour."""
 CLIPPED = """() => [...document.querySelectorAll("main table")].filter((table) => {
     const box = table.closest(".scroll") ?? table.closest(".panel");
     const held = table.closest(".scroll") && /auto|scroll/.test(getComputedStyle(box).overflowX);
