@@ -57,6 +57,7 @@ def long_segment(tmp_path_factory: pytest.TempPathFactory) -> tuple[SegmentInfo,
         return sealed(tmp_path_factory.mktemp("segments"), rows_of(market(100)))
 
 
+@pytest.mark.system
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(any_fact(), min_size=1, max_size=6), min_size=1, max_size=12))
 def test_rows_of_any_facts_come_back_byte_for_byte(
@@ -70,6 +71,7 @@ def test_rows_of_any_facts_come_back_byte_for_byte(
     shutil.rmtree(folder)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", [*EVENT_TYPES, *UPCASTERS])
 def test_many_facts_of_one_type_come_back_byte_for_byte(tmp_path: Path, kind: type[Event]) -> None:
     @settings(max_examples=8, deadline=None)

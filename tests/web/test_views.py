@@ -167,6 +167,7 @@ async def test_the_file_of_trades_is_the_one_of_the_command_line() -> None:
         assert nothing.text == file.getvalue().partition("\n")[0] + "\n"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("order", ["oldest", "newest"])
 @pytest.mark.parametrize(
     "query",
