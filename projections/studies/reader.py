@@ -127,7 +127,7 @@ class SetFigures(Struct, frozen=True):
 
 
 class SetPage(Struct, frozen=True):
-    """Some sets of a study in the requested order; `next` is the `after` of the next page, None on the last one."""
+    """Some sets of a study in the requested order; `next` is the `cursor` of the next page, None on the last one."""
 
     items: tuple[SetFigures, ...]
     next: int | None

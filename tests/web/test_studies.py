@@ -77,7 +77,7 @@ async def test_sets_are_paged_in_the_requested_order(small: Path) -> None:
             numbers += [one["number"] for one in page["items"]]
             if page["next"] is None:
                 break
-            query["after"] = page["next"]
+            query["cursor"] = page["next"]
         whole = (await there.get(f"{ROOT}/momentum-btc/sets")).json()["items"]
     assert numbers == [one["number"] for one in sorted(whole, key=lambda one: -one["net_usdt"])]
 
@@ -119,7 +119,7 @@ async def test_a_broken_file_is_a_study_with_a_problem_and_without_sets(small: P
 @in_loop
 async def test_without_a_folder_there_is_no_study() -> None:
     async with client(None) as there:
-        assert (await there.get(ROOT)).json() == {"items": []}
+        assert (await there.get(ROOT)).json() == {"items": [], "next": None}
         assert (await there.get(f"{ROOT}/x")).status_code == 404
 
 
