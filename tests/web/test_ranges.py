@@ -180,7 +180,7 @@ async def test_ranges_choose_what_they_name() -> None:
     site = long_site()
     head = site.timeline.head_seq
     from_ms, until_ms = DAY_0_MS + 2 * DAY_MS, DAY_0_MS + 3 * DAY_MS
-    span = {"from_": utc(from_ms), "to": utc(until_ms)}
+    span: dict[str, Any] = {"from_": utc(from_ms), "to": utc(until_ms)}
     async with AsyncClient(transport=transport_of(site)) as client:
 
         async def all_of(call: Call[Any]) -> list[Any]:
@@ -203,7 +203,12 @@ async def test_ranges_choose_what_they_name() -> None:
         assert all(from_ms <= one.open_time_ms <= until_ms - MINUTE_MS for one in candles)
         assert len(candles) == 8
         equity = (await client.send(calls.equity(**span))).data
-        points = [*equity.total.curve, *equity.total.drawdowns, *equity.strategies[0].curve, *equity.buy_and_hold]
+        points: list[Any] = [
+            *equity.total.curve,
+            *equity.total.drawdowns,
+            *equity.strategies[0].curve,
+            *equity.buy_and_hold,
+        ]
         assert points
         assert all(from_ms <= one.at_ms <= until_ms for one in points)
         assert all(from_ms <= one.until_ms or one.kind == "outage" for one in equity.marks)
