@@ -88,7 +88,7 @@ class SqliteCursors:
             raise LogError(f"{self._path}: cursor {name} could not move to seq {seq}: {error}") from error
         self._seqs[name] = seq
 
-    def rename(self, name_of: Callable[[str], str | None]) -> None:
+    def change_names(self, name_of: Callable[[str], str | None]) -> None:
         """Rename every cursor to what `name_of` returns, or delete it for None; of two with one name keep the furthest.
 
         The former names leave the file itself. Raise LogError if the write fails.

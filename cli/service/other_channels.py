@@ -7,6 +7,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Final, Protocol
 
+from papertape.events.durable import rename_durably
 from papertape.events.errors import PapertapeError
 from papertape.projections.notify.addresses import FORMER_NAME_DIGITS
 from papertape.projections.notify.channel import FixedDestination, NotifyChannel
@@ -53,13 +54,13 @@ def channel_names(
         new = new_names.get(found[0])
         return None if new is None else new + name[found.end() :]
 
-    cursors().rename(renamed)
+    cursors().change_names(renamed)
     for folder in [one for one in folds.glob(f"{CURSOR}*") if FORMER.fullmatch(one.name)]:
         new = renamed(folder.name)
         if new is None or (folds / new).exists():
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            folder.replace(folds / new)
+            rename_durably(folder, folds / new)
     return {one.title: f"{CURSOR}{one.name(key)}" for one in addresses}
 
 

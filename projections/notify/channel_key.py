@@ -12,7 +12,7 @@ from papertape.events.errors import LogError
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIX: Final = ".notify.key"
+SUFFIX: Final = ".cursors.key"
 KEY_BYTES: Final = 32
 OWNER_ONLY: Final = 0o600
 

@@ -38,7 +38,7 @@ def test_a_name_depends_on_a_key_that_only_the_owner_reads(tmp_path: Path) -> No
     first, again, elsewhere = (names_of(tmp_path / one, [ADDRESS]) for one in "aab")
     assert first == again
     assert first["ntfy"] != elsewhere["ntfy"], "a guessed address cannot be compared with a name"
-    assert stat.S_IMODE(beside(tmp_path / "a", ".notify.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(beside(tmp_path / "a", ".cursors.key").stat().st_mode) == 0o600
 
 
 def test_a_key_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_furthest_of_two_cursors_of_one_channel_stays(tmp_path: Path) -> Non
 
 def test_without_channels_no_key_is_made(tmp_path: Path) -> None:
     assert names_of(tmp_path, []) == {}
-    assert not beside(tmp_path, ".notify.key").exists()
+    assert not beside(tmp_path, ".cursors.key").exists()
 
 
 def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
