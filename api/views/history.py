@@ -9,8 +9,11 @@ from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
+from papertape.api.ranges import Cursor, RangeQuery, check_cursor, events_in
 from papertape.api.view_handler import ViewEndpoint
+from papertape.api.views.names import check_strategy, check_symbol
 from papertape.events.errors import LogReplaced
+from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, UNMATCHED_EVENTS_MAX, EventFilter, Search
 from papertape.projections.site.messages import Message, messages
@@ -29,8 +32,8 @@ ABOUT_MESSAGES = (
 Text = Annotated[str, Meta(max_length=100)]
 
 
-class EventFilterQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """Which events; an empty parameter does not filter.
+class EventFilterQuery(RangeQuery, frozen=True, forbid_unknown_fields=True):
+    """Which events; an empty parameter does not filter. `strategy` may also be `global`, the scope of a kill switch.
 
     Without a `type`, candles, funding rates, open interest and signals are omitted unless `all` is true.
     """
@@ -43,22 +46,18 @@ class EventFilterQuery(Query, frozen=True, forbid_unknown_fields=True):
 
 
 class EventQuery(EventFilterQuery, frozen=True, forbid_unknown_fields=True):
-    """Which events, where to start, and in which direction; an empty parameter does not filter.
+    """A page of events, in the order of the log or backwards."""
 
-    `after` searches forward from an event; `order=newest` searches backward from `before` (0: the newest).
-    Without a `type`, candles, funding rates, open interest and signals are omitted unless `all` is true.
-    """
-
-    after: Seq = 0
-    before: Seq = 0
     order: Literal["oldest", "newest"] = "oldest"
     limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = 0
 
 
 class EventsFound(Struct, frozen=True):
     """A page of events, and the part of the log that was searched, `from_seq` to `to_seq`.
 
-    `next` continues the same search, None at the end. Both seqs are 0 if nothing was searched.
+    `next`, as the `cursor` of the same query, continues the search, None at the end. Both seqs are 0 if nothing was
+    searched.
     """
 
     items: tuple[EventView, ...]
@@ -89,9 +88,14 @@ class StateView(Struct, frozen=True):
 async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
     """Return the events found; `next` continues the search even if this part had no match."""
     selection = selected(query)
+    check_names(context, query)
     contracts, head, backward = context.views.contracts.by_symbol, context.as_of.seq, query.order == "newest"
-    first = 1 if backward else min(query.after, head) + 1
-    last = min(query.before or head + 1, head + 1) - 1 if backward else head
+    check_cursor(query.cursor, head)
+    first, last = await events_in(query, head, context.site.timeline)
+    if query.cursor and backward:
+        last = min(last, query.cursor - 1)
+    elif query.cursor:
+        first = max(first, query.cursor + 1)
     result = await run_search(
         Search(selection, contracts, first, last, query.limit, backward=backward), context.site.timeline
     )
@@ -105,6 +109,13 @@ def selected(query: EventFilterQuery) -> EventFilter:
     if unknown:
         raise HTTPException(422, f"unknown event type {unknown[0]!r}; the types are {', '.join(TYPE_NAMES)}")
     return EventFilter(frozenset(query.type), query.symbol or None, query.strategy or None, query.all, query.text)
+
+
+def check_names(context: ViewContext, query: EventFilterQuery) -> None:
+    """Raise UsageError for a strategy or a symbol that this log does not have."""
+    check_symbol(context, query.symbol)
+    if query.strategy != GLOBAL_SCOPE:
+        check_strategy(context, query.strategy)
 
 
 async def run_search(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:

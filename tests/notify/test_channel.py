@@ -77,7 +77,7 @@ class Line:
         notifier = Notifier(
             self.tape, self.tape.bus, cursors or self.cursors, Plain, NotifyChannel(one, answer_s_max),
             FixedDestination(), self.clock, self.told.append,
-            name=one.key, title=one.title, limiter=Hurry(self.clock), begin_after_seq=0,
+            name=one.former_name, title=one.title, limiter=Hurry(self.clock), begin_after_seq=0,
         )  # fmt: skip
         task = asyncio.ensure_future(notifier.run())
         try:

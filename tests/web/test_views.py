@@ -97,7 +97,7 @@ async def test_the_numbers_are_those_of_the_folds() -> None:
             runner = await shown(client, "runners/momentum", as_of=seq)
             assert runner["performance"] == as_json(views.arena.performance("momentum"))
             assert (await shown(client, "risk", as_of=seq))["limits"] == as_json(views.limits.views())
-            days = await shown(client, "days", as_of=seq, limit=1)
+            days = (await shown(client, "days", as_of=seq, limit=1))["items"]
             today = views.days.today
             assert [one["day_ms"] for one in days] == ([] if today is None else [today.day * 86_400_000])
             assert sum(one["equity_usdt"] for one in days) in (0, portfolio.view().equity_usdt)
@@ -163,7 +163,7 @@ async def test_the_file_of_trades_is_the_one_of_the_command_line() -> None:
         answer = await client.get("/api/v1/trades.csv", params={"strategy": "momentum"})
         assert answer.text == file.getvalue()
         assert answer.headers["content-type"].startswith("text/csv")
-        nothing = await client.get("/api/v1/trades.csv", params={"symbol": "NOTHING"})
+        nothing = await client.get("/api/v1/trades.csv", params={"reason": "nothing"})
         assert nothing.text == file.getvalue().partition("\n")[0] + "\n"
 
 
