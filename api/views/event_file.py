@@ -10,12 +10,11 @@ from starlette.responses import Response, StreamingResponse
 
 from papertape.api.gate import Access
 from papertape.api.query import read
-from papertape.api.ranges import events_in
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.api.view_handler import ViewHandler, seq_of
-from papertape.api.views.history import EventFilterQuery, check_names, run_search, selected
+from papertape.api.views.history import EventFilterQuery, run_search, selected, stretch_of
 from papertape.projections.folds.fills import csv_cell
-from papertape.projections.site.event_query import Search
+from papertape.projections.site.event_query import EventFilter, Search
 from papertape.projections.site.ports import newest_views
 from papertape.projections.text.event_views import event_view
 from papertape.projections.text.formats import utc
@@ -42,10 +41,9 @@ def csv_route(handler: ViewHandler) -> GuardedRoute:
         if not_modified is not None:
             return not_modified
         context = await handler.context(seq)
-        check_names(context, query)
-        first_seq, last_seq = await events_in(query, context.as_of.seq, handler.site.timeline)
+        stretch = await stretch_of(context, query)
         headers = {"content-disposition": 'attachment; filename="events.csv"', **handler.headers(context.as_of.seq)}
-        return StreamingResponse(_lines(context, query, first_seq, last_seq), headers=headers, media_type="text/csv")
+        return StreamingResponse(_lines(context, *stretch), headers=headers, media_type="text/csv")
 
     operation = Operation(
         "The matching events as CSV, oldest first", str, EventFilterQuery, media_type="text/csv", refusals=(422, 503)
@@ -53,12 +51,12 @@ def csv_route(handler: ViewHandler) -> GuardedRoute:
     return GuardedRoute("/api/v1/events.csv", endpoint, access=Access.READ, operation=operation)
 
 
-async def _lines(context: ViewContext, query: EventFilterQuery, first_seq: int, last_seq: int) -> AsyncIterator[str]:
+async def _lines(context: ViewContext, selection: EventFilter, first_seq: int, last_seq: int) -> AsyncIterator[str]:
     """Yield the header, then the rows of one search after another until the end of the range."""
     contracts = context.views.contracts.by_symbol
     yield ",".join(COLUMNS) + "\n"
     while first_seq <= last_seq:
-        search = Search(selected(query), contracts, first_seq, last_seq, EVENTS_PER_CHUNK, backward=False)
+        search = Search(selection, contracts, first_seq, last_seq, EVENTS_PER_CHUNK, backward=False)
         result = await run_search(search, context.site.timeline)
         file = io.StringIO()
         views = [event_view(one, contracts) for one in result.events]

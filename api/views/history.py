@@ -12,10 +12,16 @@ from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
 from papertape.api.ranges import Cursor, RangeQuery, check_cursor, events_in
 from papertape.api.view_handler import ViewEndpoint
 from papertape.api.views.names import check_strategy, check_symbol
-from papertape.events.errors import LogReplaced
+from papertape.events.errors import LogReplaced, UsageError
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.portfolio import PortfolioView
-from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, UNMATCHED_EVENTS_MAX, EventFilter, Search
+from papertape.projections.site.event_query import (
+    SEARCHED_EVENTS_MAX,
+    UNMATCHED_EVENTS_MAX,
+    EventFilter,
+    Search,
+    of_trade,
+)
 from papertape.projections.site.messages import Message, messages
 from papertape.projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 
@@ -35,12 +41,14 @@ Text = Annotated[str, Meta(max_length=100)]
 class EventFilterQuery(RangeQuery, frozen=True, forbid_unknown_fields=True):
     """Which events; an empty parameter does not filter. `strategy` may also be `global`, the scope of a kill switch.
 
+    `trade`, the event that closed a trade, asks for what its strategy did on its symbol from the order to the close.
     Without a `type`, candles, funding rates, open interest and signals are omitted unless `all` is true.
     """
 
     type: Annotated[tuple[Text, ...], Meta(max_length=50)] = ()
     symbol: Text = ""
     strategy: Text = ""
+    trade: Seq = 0
     text: Text = ""
     all: bool = False
 
@@ -87,11 +95,9 @@ class StateView(Struct, frozen=True):
 
 async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
     """Return the events found; `next` continues the search even if this part had no match."""
-    selection = selected(query)
-    check_names(context, query)
     contracts, head, backward = context.views.contracts.by_symbol, context.as_of.seq, query.order == "newest"
     check_cursor(query.cursor, head)
-    first, last = await events_in(query, head, context.site.timeline)
+    selection, first, last = await stretch_of(context, query)
     if query.cursor and backward:
         last = min(last, query.cursor - 1)
     elif query.cursor:
@@ -111,11 +117,23 @@ def selected(query: EventFilterQuery) -> EventFilter:
     return EventFilter(frozenset(query.type), query.symbol or None, query.strategy or None, query.all, query.text)
 
 
-def check_names(context: ViewContext, query: EventFilterQuery) -> None:
-    """Raise UsageError for a strategy or a symbol that this log does not have."""
+async def stretch_of(context: ViewContext, query: EventFilterQuery) -> tuple[EventFilter, int, int]:
+    """Return the filter of a query, and the first and the last event of its range.
+
+    Raise UsageError for a strategy, a symbol or a trade that this log does not have, HTTPException 422 for no range.
+    """
     check_symbol(context, query.symbol)
     if query.strategy != GLOBAL_SCOPE:
         check_strategy(context, query.strategy)
+    selection = selected(query)
+    first, last = await events_in(query, context.as_of.seq, context.site.timeline)
+    if not query.trade:
+        return selection, first, last
+    trade = context.views.trades.find(query.trade)
+    if trade is None:
+        raise UsageError(f"trade: no trade closed at event {query.trade:,}")
+    narrowed, opened, closed = of_trade(selection, trade)
+    return narrowed, max(first, opened), min(last, closed)
 
 
 async def run_search(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:

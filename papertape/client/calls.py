@@ -183,12 +183,13 @@ def events(
     from_: str = "",
     to: str = "",
     *,
+    trade: int | None = None,
     cursor: int | None = None,
     everything: bool = False,
 ) -> Call[ViewAsOf[EventsFound]]:
-    """Ask for a page of events; with `everything`, for candles and other frequent ones too."""
+    """Ask for a page of events, of one trade with the event that closed it; `everything` includes candles."""
     chosen = {"type": list(types) or None, "symbol": symbol, "strategy": strategy, "text": text}
-    span = {"after": after, "before": before, "from": from_, "to": to, "as_of": as_of}
+    span = {"trade": trade, "after": after, "before": before, "from": from_, "to": to, "as_of": as_of}
     page = {"order": order, "limit": limit, "cursor": cursor, "all": "true" if everything else ""}
     return _view("events", EventsFound, **chosen, **span, **page)
 
