@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice, pairwise, repeat
 from math import copysign
-from operator import truediv
+from operator import itemgetter, truediv
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,8 @@ from msgspec import Struct
 
 TYPECODES: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
 EXPONENT_MAX: Final = 14
+NUMPY_VALUES_MIN: Final = 64
+"""Fewer floats are divided as quickly without numpy."""
 _SCALES: Final = [float(10**exponent) for exponent in range(EXPONENT_MAX + 1)]
 _EXACT_MAX: Final = float(2**52)
 """Floats hold integers up to twice this, and so the differences of two below it, exactly."""
@@ -96,17 +98,29 @@ def stored_integers(packed: Integers) -> array[int]:
     code, record = TYPECODES.get(packed.width), packed.width * packed.stride
     if code is None or not 1 <= packed.stride <= len(TYPECODES) or len(packed.planes) % record:
         raise ValueError(f"a column of width {packed.width} and stride {packed.stride} has {len(packed.planes)} bytes")
-    planes, raw = packed.planes, bytearray(len(packed.planes))
-    size = len(planes) // record
+    planes = packed.planes
+    if record == 1:
+        return array(code, planes)
+    raw, size = bytearray(len(planes)), len(planes) // record
     for place in range(record):
         raw[place::record] = planes[place * size : (place + 1) * size]
-    return _little_endian(array(code, bytes(raw)))
+    return _little_endian(array(code, raw))
 
 
 def unpack_integers(packed: Integers) -> Sequence[int]:
     """Return the integers. Raise ValueError if the bytes make no sense."""
     content = stored_integers(packed)
     return list(accumulate(content)) if packed.is_steps else content
+
+
+def unpack_places(packed: Integers) -> Sequence[int]:
+    """Return integers that are no differences, none of them negative. Raise ValueError if the bytes make no sense."""
+    if packed.width == packed.stride == 1 and packed.planes.isascii():
+        return packed.planes  # Bytes are these integers, and the quickest to iterate.
+    places = stored_integers(packed)
+    if min(places, default=0) < 0:
+        raise ValueError("a place is negative")
+    return places
 
 
 def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
@@ -164,10 +178,21 @@ def _numerator(value: float, scale: float) -> int | None:
     return numerator
 
 
-def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
+def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> list[float]:
     """Return the floats of runs of the given lengths. Raise ValueError if the bytes make no sense."""
     stored = _stored_runs(packed, lengths)
-    numpy: Any = sys.modules.get("numpy")  # Loading it costs more than a short read gains.
+    if packed.odd or _numpy_for(stored) is not None:
+        return _doubles(stored, packed, lengths).tolist()
+    return list(_divided_in_python(stored, packed, lengths))
+
+
+def unpack_doubles(packed: Decimals, lengths: Sequence[int]) -> array[float]:
+    """Return the same floats as an array of doubles, which numpy reads in place."""
+    return _doubles(_stored_runs(packed, lengths), packed, lengths)
+
+
+def _doubles(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> array[float]:
+    numpy = _numpy_for(stored)
     if numpy is None:
         values = array("d", _divided_in_python(stored, packed, lengths))
     else:
@@ -178,11 +203,9 @@ def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
     return values
 
 
-def iterate_decimals(packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
-    """Return an iterator over the same floats."""
-    if packed.odd or "numpy" in sys.modules:
-        return iter(unpack_decimals(packed, lengths))
-    return _divided_in_python(_stored_runs(packed, lengths), packed, lengths)
+def _numpy_for(values: Sequence[object]) -> Any:
+    """Return numpy if it is loaded and worth its calls, else None."""
+    return sys.modules.get("numpy") if len(values) >= NUMPY_VALUES_MIN else None
 
 
 def _stored_runs(packed: Decimals, lengths: Sequence[int]) -> array[int]:
@@ -220,13 +243,19 @@ def pack_choices(values: Sequence[object]) -> Choices:
     return Choices(distinct, pack_integers(chosen, allow_steps=False) if len(places) > 1 else None)
 
 
-def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterator[Any]:
-    """Return an iterator over `count` values. Raise ValueError or MsgspecError if the bytes make no sense."""
+def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterable[Any]:
+    """Return `count` values. Raise ValueError, LookupError or MsgspecError if the bytes make no sense."""
     distinct = decoder.decode(packed.distinct)
     if packed.places is None:
         (value,) = distinct
         return repeat(value, count)
-    places = stored_integers(packed.places)
-    if len(places) != count or min(places) < 0:
+    places = unpack_places(packed.places)
+    if len(places) != count:
         raise ValueError("the places of a column do not fit its values")
-    return map(distinct.__getitem__, places)
+    return pick(distinct, places)
+
+
+def pick(content: Any, places: Sequence[int]) -> Sequence[Any]:
+    """Return what stands at each of the places of a list or a dictionary. Raise LookupError where nothing does."""
+    picked: tuple[Any, ...] = itemgetter(*places)(content) if len(places) > 1 else ()
+    return picked or [content[place] for place in places]  # A getter of one item would not return a tuple.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain, islice, repeat
 from typing import Any, Final
@@ -16,12 +16,12 @@ from papertape.events.segments.columns import (
     Column,
     Decimals,
     Integers,
-    iterate_decimals,
     pack_choices,
     pack_decimals,
     pack_integers,
     unpack_choices,
     unpack_decimals,
+    unpack_doubles,
     unpack_integers,
 )
 
@@ -63,7 +63,7 @@ def unpack_table(kind: type[Event], table: Table, lengths: Sequence[int]) -> lis
     """Return the events of all lanes. Raise ValueError or MsgspecError if the bytes make no sense."""
     fields: list[Iterator[Any]] = []
     for column in table.columns:
-        values = _values(kind, len(fields), column, lengths)
+        values = iter(_values(kind, len(fields), column, lengths))
         fields += repeat(values, _stride(column))  # One iterator gives the values of all fields of a record in turn.
     events: list[Event] = list(map(kind, *fields))
     if len(events) != sum(lengths):
@@ -75,11 +75,11 @@ def _stride(column: Column) -> int:
     return column.integers.stride if isinstance(column, Decimals) else 1
 
 
-def _values(kind: type[Event], field: int, column: Column, lengths: Sequence[int]) -> Iterator[Any]:
+def _values(kind: type[Event], field: int, column: Column, lengths: Sequence[int]) -> Iterable[Any]:
     if isinstance(column, Decimals):
-        return iterate_decimals(column, [length * column.integers.stride for length in lengths])
+        return unpack_decimals(column, [length * column.integers.stride for length in lengths])
     if isinstance(column, Integers):
-        return iter(unpack_integers(column))
+        return unpack_integers(column)
     return unpack_choices(column, _decoders(kind)[field], sum(lengths))
 
 
@@ -103,7 +103,7 @@ class EventColumns:
         stride = column.integers.stride
         floats = self._floats.get(number - place)
         if floats is None:
-            floats = self._floats[number - place] = unpack_decimals(column, [own * stride for own in self.lengths])
+            floats = self._floats[number - place] = unpack_doubles(column, [own * stride for own in self.lengths])
         return floats[place::stride]
 
 

@@ -320,7 +320,7 @@ def test_a_missing_or_closed_segment_is_named(tmp_path: Path) -> None:
 
 def test_a_form_of_a_newer_version_is_named(tmp_path: Path) -> None:
     info, _, content = small(tmp_path)
-    (tmp_path / "newer").write_bytes(content.replace(b"papertape segment 1\n", b"papertape segment 2\n"))
+    (tmp_path / "newer").write_bytes(content.replace(b"papertape segment 2\n", b"papertape segment 3\n"))
     with pytest.raises(LogFromNewerVersion, match="form"):
         SegmentFile(tmp_path / "newer", info)
 
@@ -346,9 +346,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 class ForgetfulCodec(Codec):
-    """Encodes rows as they were, and after some of them differently."""
+    """Encodes four rows and the lane of rare events as they were, and what follows differently."""
 
-    right_left = 4
+    right_left = 5
 
     def encode_as_written(self, events: Sequence[Event], causes: Sequence[int]) -> bytes:
         self.right_left -= 1

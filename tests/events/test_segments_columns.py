@@ -13,15 +13,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from papertape.events.segments import columns
 from papertape.events.segments.columns import (
     Decimals,
     Integers,
-    iterate_decimals,
     pack_choices,
     pack_decimals,
     pack_integers,
     unpack_choices,
     unpack_decimals,
+    unpack_doubles,
     unpack_integers,
 )
 
@@ -91,11 +92,12 @@ def test_floats_come_back_bit_for_bit_in_both_ways(runs: list[list[float]]) -> N
     packed = pack_decimals(values, lengths)
     import numpy  # noqa: F401, ICN001, PLC0415 - loading it chooses the other way
 
-    quick = unpack_decimals(packed, lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "NUMPY_VALUES_MIN", 1)
+        quick, quick_doubles = unpack_decimals(packed, lengths), unpack_doubles(packed, lengths)
     with without_numpy():
-        plain = unpack_decimals(packed, lengths)
-        one_by_one = [*iterate_decimals(packed, lengths)]
-    assert bits(quick) == bits(plain) == bits(one_by_one) == bits(values)
+        plain, plain_doubles = unpack_decimals(packed, lengths), unpack_doubles(packed, lengths)
+    assert bits(quick) == bits(quick_doubles) == bits(plain) == bits(plain_doubles) == bits(values)
 
 
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=30), st.integers(0, 8))
