@@ -24,7 +24,7 @@ from papertape.events.codec import Codec, raw_tags
 from papertape.events.errors import LogDamaged, LogFromNewerVersion
 from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
 from papertape.events.log import Commit, EventStretch, Recorded, stretch_of
-from papertape.events.segments.columns import Integers, pack_integers, pick, split, unpack_integers, unpack_places
+from papertape.events.segments.columns import Integers, log_order, pack_integers, pick, split, unpack_integers, unpack_places
 from papertape.events.segments.compression import zstd
 from papertape.events.segments.table import EventColumns, Table, pack_table, unpack_table
 
@@ -145,14 +145,21 @@ class BlockReader:
             self._content = _decode_content(_decompress(packed, size))
 
     def commits(self) -> Iterator[Commit]:
-        """Return the rows with their events in their newest shapes. Raise LogDamaged or LogFromNewerVersion."""
-        events, causes = self._ordered(newest=True)
+        """Return the rows with their events in their newest shapes. Raise LogDamaged or LogFromNewerVersion at once.
+
+        Where numpy is loaded, the events of a row are built when it is asked for, so that they are still in the
+        processor's cache when they are used.
+        """
+        events = self._events(newest=True)
+        with naming_damage(self._first_seq):
+            causes = self._causes()
         if self._content.verbatim:
-            return self._commits_among_verbatim(iter(events), iter(causes))
+            return self._commits_among_verbatim(events, iter(causes))
         counts, times = self._rows()
-        places = list(map(slice, accumulate(counts, initial=0), accumulate(counts)))
         seqs = accumulate(counts, initial=self._first_seq)
-        return map(Commit, seqs, times, map(events.__getitem__, places), map(causes.__getitem__, places))
+        places = map(slice, accumulate(counts, initial=0), accumulate(counts))
+        rows = map(list, map(islice, repeat(events), counts))
+        return map(Commit, seqs, times, rows, map(causes.__getitem__, places))
 
     def _commits_among_verbatim(self, events: Iterator[Event], causes: Iterator[int]) -> Iterator[Commit]:
         for seq, count, recorded_at_ms, blob in self._heads():
@@ -177,7 +184,7 @@ class BlockReader:
             for table in self._content.tables:
                 lengths, own_lane = unpack_integers(table.lane_lengths), lane - first_lane
                 if own_lane < len(lengths) and table.tag in self._codec.kinds:
-                    events = unpack_table(self._codec.kinds[table.tag], table, lengths)
+                    events = list(unpack_table(self._codec.kinds[table.tag], table, lengths))
                     event = events[sum(lengths[:own_lane]) + lanes[:place].count(lane)]
                     return Recorded(seq, times[place], causes[place], self._codec.newest(event))
                 if own_lane < len(lengths):
@@ -270,13 +277,23 @@ class BlockReader:
         return [seq for _, seq in own]
 
     def _ordered(self, *, newest: bool) -> tuple[list[Event], list[int]]:
-        """Return the events of all tables in the order of the log, and their causes."""
+        """Return the events of all lanes in the order of the log, and their causes."""
+        with naming_damage(self._first_seq):
+            return list(self._events(newest=newest)), self._causes()
+
+    def _events(self, *, newest: bool) -> Iterator[Event]:
+        """Return the events of all lanes in the order of the log."""
         with naming_damage(self._first_seq):
             lanes, sources = self._sources(newest=newest)
-            events = list(map(next, pick(sources, lanes)))
-            if not len(events) == len(lanes) == sum(count for _, count, _, blob in self._heads() if blob is None):
+            if len(lanes) != self._count():
                 raise ValueError("the rows do not fit their events")
-            return events, self._causes()
+            return map(next, pick(sources, lanes))
+
+    def _count(self) -> int:
+        """Return the number of events in lanes."""
+        if not self._content.verbatim:
+            return sum(self._rows()[0])
+        return sum(count for _, count, _, blob in self._heads() if blob is None)
 
     def _sources(
         self, *, newest: bool, without: Collection[type[Event]] = ()
@@ -292,10 +309,12 @@ class BlockReader:
         for table, own in zip(self._content.tables, lengths, strict=True):
             kind = self._codec.kinds[table.tag]
             if kind not in without:
-                events = unpack_table(kind, table, own)
+                order = log_order(lanes, number, own)
+                events = unpack_table(kind, table, own, order)
                 if newest and self._codec.is_old(kind):
-                    events = list(map(self._codec.newest, events))
-                sources.update(enumerate(map(iter, split(events, own)), start=number))
+                    events = map(self._codec.newest, events)
+                by_lane = map(iter, split(list(events), own)) if order is None else repeat(events, len(own))
+                sources.update(enumerate(by_lane, start=number))
             number += len(own)
         sources[number] = map(self._codec.newest, mixed) if newest else iter(mixed)
         return lanes, sources

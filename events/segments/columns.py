@@ -123,6 +123,33 @@ def unpack_places(packed: Integers) -> Sequence[int]:
     return places
 
 
+def log_order(lanes: Sequence[int], first_lane: int, lengths: Sequence[int]) -> Any:
+    """Return, for the events of neighbouring lanes in the order of the log, at which place of these lanes each stands.
+
+    Return None where numpy is not loaded or not worth it. Raise ValueError if lanes of these lengths do not occur.
+    """
+    numpy = _numpy_for(range(sum(lengths)))
+    if numpy is None:
+        return None
+    own = numpy.frombuffer(lanes, numpy.uint8 if isinstance(lanes, bytes) else lanes.typecode)  # type: ignore[attr-defined]
+    own = own[(own >= first_lane) & (own < first_lane + len(lengths))] - first_lane
+    if numpy.bincount(own, minlength=len(lengths)).tolist() != list(lengths):
+        raise ValueError("the lanes do not fit their events")
+    order = numpy.empty(len(own), numpy.intp)
+    order[numpy.argsort(own, kind="stable")] = numpy.arange(len(own))
+    return order
+
+
+def in_order(values: Any, order: Any, stride: int = 1) -> Any:
+    """Return an array's records of `stride` values in the given order."""
+    if order is None:
+        return values
+    numpy: Any = sys.modules["numpy"]
+    kind = numpy.uint8 if isinstance(values, bytes) else values.typecode
+    taken = numpy.frombuffer(values, kind).reshape(-1, stride)[order].tobytes()
+    return taken if isinstance(values, bytes) else array(values.typecode, taken)
+
+
 def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
     """Pack floats that come in runs of the given lengths, each with its own exponent, such as those of a symbol."""
     integers: list[int] = []
@@ -178,15 +205,15 @@ def _numerator(value: float, scale: float) -> int | None:
     return numerator
 
 
-def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> list[float]:
-    """Return the floats of runs of the given lengths. Raise ValueError if the bytes make no sense."""
+def iterate_decimals(packed: Decimals, lengths: Sequence[int], order: Any = None) -> Iterator[float]:
+    """Return an iterator over the floats of runs of the given lengths. Raise ValueError if the bytes make no sense."""
     stored = _stored_runs(packed, lengths)
     if packed.odd or _numpy_for(stored) is not None:
-        return _doubles(stored, packed, lengths).tolist()
-    return list(_divided_in_python(stored, packed, lengths))
+        return iter(in_order(_doubles(stored, packed, lengths), order, packed.integers.stride))
+    return _divided_in_python(stored, packed, lengths)
 
 
-def unpack_doubles(packed: Decimals, lengths: Sequence[int]) -> array[float]:
+def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
     """Return the same floats as an array of doubles, which numpy reads in place."""
     return _doubles(_stored_runs(packed, lengths), packed, lengths)
 
@@ -243,7 +270,9 @@ def pack_choices(values: Sequence[object]) -> Choices:
     return Choices(distinct, pack_integers(chosen, allow_steps=False) if len(places) > 1 else None)
 
 
-def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterable[Any]:
+def unpack_choices(
+    packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int, order: Any = None
+) -> Iterable[Any]:
     """Return `count` values. Raise ValueError, LookupError or MsgspecError if the bytes make no sense."""
     distinct = decoder.decode(packed.distinct)
     if packed.places is None:
@@ -252,7 +281,7 @@ def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]],
     places = unpack_places(packed.places)
     if len(places) != count:
         raise ValueError("the places of a column do not fit its values")
-    return pick(distinct, places)
+    return pick(distinct, in_order(places, order))
 
 
 def pick(content: Any, places: Sequence[int]) -> Sequence[Any]:

@@ -13,15 +13,17 @@ from msgspec import Struct, structs
 
 from papertape.events.facts import CandleClosed, Event
 from papertape.events.segments.columns import (
+    Choices,
     Column,
     Decimals,
     Integers,
+    in_order,
+    iterate_decimals,
     pack_choices,
     pack_decimals,
     pack_integers,
     unpack_choices,
     unpack_decimals,
-    unpack_doubles,
     unpack_integers,
 )
 
@@ -59,28 +61,35 @@ def _pack_column(values: Sequence[Any], lengths: Sequence[int], stride: int) -> 
     return pack_choices(values)
 
 
-def unpack_table(kind: type[Event], table: Table, lengths: Sequence[int]) -> list[Event]:
-    """Return the events of all lanes. Raise ValueError or MsgspecError if the bytes make no sense."""
+def unpack_table(kind: type[Event], table: Table, lengths: Sequence[int], order: Any = None) -> Iterator[Event]:
+    """Return an iterator over the events: lane by lane, or in a given order (`columns.log_order`).
+
+    Raise ValueError, LookupError or MsgspecError at once if the bytes make no sense.
+    """
     fields: list[Iterator[Any]] = []
     for column in table.columns:
-        values = iter(_values(kind, len(fields), column, lengths))
+        values = iter(_values(kind, len(fields), column, lengths, order))
         fields += repeat(values, _stride(column))  # One iterator gives the values of all fields of a record in turn.
-    events: list[Event] = list(map(kind, *fields))
-    if len(events) != sum(lengths):
-        raise ValueError("the columns of a table do not fit its lanes")
-    return events
+    if len(fields) != len(kind.__struct_fields__):
+        raise ValueError("a table has columns for other fields")
+    return map(kind, *fields)
 
 
 def _stride(column: Column) -> int:
     return column.integers.stride if isinstance(column, Decimals) else 1
 
 
-def _values(kind: type[Event], field: int, column: Column, lengths: Sequence[int]) -> Iterable[Any]:
+def _values(
+    kind: type[Event], field: int, column: Column, lengths: Sequence[int], order: Any = None
+) -> Iterable[Any]:
     if isinstance(column, Decimals):
-        return unpack_decimals(column, [length * column.integers.stride for length in lengths])
-    if isinstance(column, Integers):
-        return unpack_integers(column)
-    return unpack_choices(column, _decoders(kind)[field], sum(lengths))
+        return iterate_decimals(column, [length * column.integers.stride for length in lengths], order)
+    if isinstance(column, Choices):
+        return unpack_choices(column, _decoders(kind)[field], sum(lengths), order)
+    values = unpack_integers(column)
+    if len(values) != sum(lengths):
+        raise ValueError("a column does not fit its lanes")
+    return values if order is None else in_order(array("q", values), order)
 
 
 class EventColumns:
@@ -103,7 +112,7 @@ class EventColumns:
         stride = column.integers.stride
         floats = self._floats.get(number - place)
         if floats is None:
-            floats = self._floats[number - place] = unpack_doubles(column, [own * stride for own in self.lengths])
+            floats = self._floats[number - place] = unpack_decimals(column, [own * stride for own in self.lengths])
         return floats[place::stride]
 
 
