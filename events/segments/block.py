@@ -24,8 +24,9 @@ from papertape.events.codec import Codec, raw_tags
 from papertape.events.errors import LogDamaged, LogFromNewerVersion
 from papertape.events.facts import CandleClosed, Event, FundingRateSettled, OpenInterestObserved
 from papertape.events.log import Commit, EventStretch, Recorded, stretch_of
-from papertape.events.segments.columns import Integers, log_order, pack_integers, pick, split, unpack_integers, unpack_places
+from papertape.events.segments.columns import Integers, pack_integers, split, unpack_integers, unpack_places
 from papertape.events.segments.compression import zstd
+from papertape.events.segments.order import log_order, merged, pick
 from papertape.events.segments.table import EventColumns, Table, pack_table, unpack_table
 
 LEVEL: Final = 15
@@ -287,7 +288,7 @@ class BlockReader:
             lanes, sources = self._sources(newest=newest)
             if len(lanes) != self._count():
                 raise ValueError("the rows do not fit their events")
-            return map(next, pick(sources, lanes))
+            return merged(sources, lanes)
 
     def _count(self) -> int:
         """Return the number of events in lanes."""
@@ -301,7 +302,7 @@ class BlockReader:
         """Return the lane of each event in a table, and the events of each lane, except those of some types."""
         lanes = unpack_places(self._content.lanes)
         lengths = [unpack_integers(table.lane_lengths) for table in self._content.tables]
-        mixed = self._mixed(lanes, lengths)
+        mixed = self._mixed(lanes, lengths, newest=newest)
         if sum(map(sum, lengths)) + len(mixed) != len(lanes):
             raise ValueError("the lanes do not fit their events")
         sources: dict[int, Iterator[Event]] = {}
@@ -316,18 +317,19 @@ class BlockReader:
                 by_lane = map(iter, split(list(events), own)) if order is None else repeat(events, len(own))
                 sources.update(enumerate(by_lane, start=number))
             number += len(own)
-        sources[number] = map(self._codec.newest, mixed) if newest else iter(mixed)
+        sources[number] = iter(mixed)
         return lanes, sources
 
-    def _mixed(self, lanes: Sequence[int], lengths: Sequence[Sequence[int]]) -> list[Event]:
-        """Return the events of the last lane as they were written, once all types in the block are known to the codec.
+    def _mixed(self, lanes: Sequence[int], lengths: Sequence[Sequence[int]], *, newest: bool) -> list[Event]:
+        """Return the events of the last lane, once all types in the block are known to the codec.
 
         Raise LogFromNewerVersion for the first event whose type is not.
         """
         blob, kinds = self._content.mixed, self._codec.kinds
         unknown = [table.tag for table in self._content.tables if table.tag not in kinds]
         with suppress(LogFromNewerVersion):
-            mixed = self._codec.decode_as_written(self._first_seq, blob)[0] if blob else []
+            decode = self._codec.decode if newest else self._codec.decode_as_written
+            mixed = decode(self._first_seq, blob)[0] if blob else []
             if not unknown:
                 return mixed
         tags = [repeat(table.tag) for table, own in zip(self._content.tables, lengths, strict=True) for _ in own]

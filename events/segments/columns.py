@@ -12,16 +12,16 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice, pairwise, repeat
 from math import copysign
-from operator import itemgetter, truediv
-from typing import Any, Final
+from operator import truediv
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
 
+from papertape.events.segments.order import in_order, numpy_for, pick
+
 TYPECODES: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
 EXPONENT_MAX: Final = 14
-NUMPY_VALUES_MIN: Final = 64
-"""Fewer floats are divided as quickly without numpy."""
 _SCALES: Final = [float(10**exponent) for exponent in range(EXPONENT_MAX + 1)]
 _EXACT_MAX: Final = float(2**52)
 """Floats hold integers up to twice this, and so the differences of two below it, exactly."""
@@ -123,33 +123,6 @@ def unpack_places(packed: Integers) -> Sequence[int]:
     return places
 
 
-def log_order(lanes: Sequence[int], first_lane: int, lengths: Sequence[int]) -> Any:
-    """Return, for the events of neighbouring lanes in the order of the log, at which place of these lanes each stands.
-
-    Return None where numpy is not loaded or not worth it. Raise ValueError if lanes of these lengths do not occur.
-    """
-    numpy = _numpy_for(range(sum(lengths)))
-    if numpy is None:
-        return None
-    own = numpy.frombuffer(lanes, numpy.uint8 if isinstance(lanes, bytes) else lanes.typecode)  # type: ignore[attr-defined]
-    own = own[(own >= first_lane) & (own < first_lane + len(lengths))] - first_lane
-    if numpy.bincount(own, minlength=len(lengths)).tolist() != list(lengths):
-        raise ValueError("the lanes do not fit their events")
-    order = numpy.empty(len(own), numpy.intp)
-    order[numpy.argsort(own, kind="stable")] = numpy.arange(len(own))
-    return order
-
-
-def in_order(values: Any, order: Any, stride: int = 1) -> Any:
-    """Return an array's records of `stride` values in the given order."""
-    if order is None:
-        return values
-    numpy: Any = sys.modules["numpy"]
-    kind = numpy.uint8 if isinstance(values, bytes) else values.typecode
-    taken = numpy.frombuffer(values, kind).reshape(-1, stride)[order].tobytes()
-    return taken if isinstance(values, bytes) else array(values.typecode, taken)
-
-
 def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
     """Pack floats that come in runs of the given lengths, each with its own exponent, such as those of a symbol."""
     integers: list[int] = []
@@ -206,10 +179,13 @@ def _numerator(value: float, scale: float) -> int | None:
 
 
 def iterate_decimals(packed: Decimals, lengths: Sequence[int], order: Any = None) -> Iterator[float]:
-    """Return an iterator over the floats of runs of the given lengths. Raise ValueError if the bytes make no sense."""
+    """Return an iterator over the floats of runs of the given lengths. Raise ValueError if the bytes make no sense.
+
+    With an order, it is that of the records (`log_order`).
+    """
     stored = _stored_runs(packed, lengths)
-    if packed.odd or _numpy_for(stored) is not None:
-        return iter(in_order(_doubles(stored, packed, lengths), order, packed.integers.stride))
+    if packed.odd or numpy_for(len(stored)) is not None:
+        return iter(_doubles(stored, packed, lengths, order))
     return _divided_in_python(stored, packed, lengths)
 
 
@@ -218,21 +194,20 @@ def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
     return _doubles(_stored_runs(packed, lengths), packed, lengths)
 
 
-def _doubles(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> array[float]:
-    numpy = _numpy_for(stored)
+def _doubles(stored: array[int], packed: Decimals, lengths: Sequence[int], order: Any = None) -> array[float]:
+    numpy = numpy_for(len(stored))
     if numpy is None:
-        values = array("d", _divided_in_python(stored, packed, lengths))
+        values: Any = array("d", _divided_in_python(stored, packed, lengths))
     else:
-        values = array("d", _divided_in_numpy(numpy, stored, packed, lengths))
+        values = _divided_in_numpy(numpy, stored, packed, lengths)
     odd = _little_endian(array("d", packed.odd))
     for place, value in zip(unpack_integers(packed.odd_places), odd, strict=True):
         values[place] = value
-    return values
-
-
-def _numpy_for(values: Sequence[object]) -> Any:
-    """Return numpy if it is loaded and worth its calls, else None."""
-    return sys.modules.get("numpy") if len(values) >= NUMPY_VALUES_MIN else None
+    if numpy is None:
+        return cast("array[float]", values)
+    if order is not None:
+        values = values.view(f"V{8 * packed.integers.stride}").take(order)
+    return array("d", values.tobytes())
 
 
 def _stored_runs(packed: Decimals, lengths: Sequence[int]) -> array[int]:
@@ -251,14 +226,12 @@ def _divided_in_python(stored: array[int], packed: Decimals, lengths: Sequence[i
     return map(truediv, numerators, chain.from_iterable(map(repeat, scales, lengths)))
 
 
-def _divided_in_numpy(numpy: Any, stored: array[int], packed: Decimals, lengths: Sequence[int]) -> bytes:
-    """Return the bits of the same floats, several times as fast."""
-    numerators = numpy.asarray(stored)
+def _divided_in_numpy(numpy: Any, stored: array[int], packed: Decimals, lengths: Sequence[int]) -> Any:
+    """Return the same floats as an array of numpy, several times as fast."""
+    numerators = numpy.frombuffer(stored, stored.typecode)
     if packed.integers.is_steps:
-        numerators = numpy.cumsum(numerators, dtype=numpy.int64)
-    scales = numpy.array([_SCALES[exponent] for exponent in packed.exponents])
-    bits: bytes = (numerators / numpy.repeat(scales, lengths)).tobytes()
-    return bits
+        numerators = numpy.cumsum(numerators, dtype=numpy.float64)  # As exact as in Python.
+    return numerators / numpy.repeat(numpy.array([_SCALES[exponent] for exponent in packed.exponents]), lengths)
 
 
 def pack_choices(values: Sequence[object]) -> Choices:
@@ -282,9 +255,3 @@ def unpack_choices(
     if len(places) != count:
         raise ValueError("the places of a column do not fit its values")
     return pick(distinct, in_order(places, order))
-
-
-def pick(content: Any, places: Sequence[int]) -> Sequence[Any]:
-    """Return what stands at each of the places of a list or a dictionary. Raise LookupError where nothing does."""
-    picked: tuple[Any, ...] = itemgetter(*places)(content) if len(places) > 1 else ()
-    return picked or [content[place] for place in places]  # A getter of one item would not return a tuple.

@@ -17,7 +17,6 @@ from papertape.events.segments.columns import (
     Column,
     Decimals,
     Integers,
-    in_order,
     iterate_decimals,
     pack_choices,
     pack_decimals,
@@ -26,6 +25,7 @@ from papertape.events.segments.columns import (
     unpack_decimals,
     unpack_integers,
 )
+from papertape.events.segments.order import in_order
 
 _RECORDS: Final[dict[tuple[type[Event], str], int]] = {(CandleClosed, "open"): 4}
 """Fields that are so near to their successors that they form one column together: the prices of a candle."""
@@ -62,7 +62,7 @@ def _pack_column(values: Sequence[Any], lengths: Sequence[int], stride: int) -> 
 
 
 def unpack_table(kind: type[Event], table: Table, lengths: Sequence[int], order: Any = None) -> Iterator[Event]:
-    """Return an iterator over the events: lane by lane, or in a given order (`columns.log_order`).
+    """Return an iterator over the events: lane by lane, or in a given order (`order.log_order`).
 
     Raise ValueError, LookupError or MsgspecError at once if the bytes make no sense.
     """

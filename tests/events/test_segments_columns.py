@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from papertape.events.segments import columns
+from papertape.events.segments import order
 from papertape.events.segments.columns import (
     Decimals,
     Integers,
@@ -93,7 +93,7 @@ def test_floats_come_back_bit_for_bit_in_both_ways(runs: list[list[float]]) -> N
     import numpy  # noqa: F401, ICN001, PLC0415 - loading it chooses the other way
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columns, "NUMPY_VALUES_MIN", 1)
+        patch.setattr(order, "NUMPY_VALUES_MIN", 1)
         quick, quick_ones = unpack_decimals(packed, lengths), [*iterate_decimals(packed, lengths)]
     with without_numpy():
         plain, plain_ones = unpack_decimals(packed, lengths), [*iterate_decimals(packed, lengths)]
