@@ -98,10 +98,10 @@ def stored_integers(packed: Integers) -> array[int]:
     code, record = TYPECODES.get(packed.width), packed.width * packed.stride
     if code is None or not 1 <= packed.stride <= len(TYPECODES) or len(packed.planes) % record:
         raise ValueError(f"a column of width {packed.width} and stride {packed.stride} has {len(packed.planes)} bytes")
-    planes = packed.planes
-    if record == 1:
-        return array(code, planes)
-    raw, size = bytearray(len(planes)), len(planes) // record
+    planes, size = packed.planes, len(packed.planes) // record
+    if size == 1 or record == 1:  # Most columns of a type of which a block has few events.
+        return _little_endian(array(code, planes))
+    raw = bytearray(len(planes))
     for place in range(record):
         raw[place::record] = planes[place * size : (place + 1) * size]
     return _little_endian(array(code, raw))
@@ -184,6 +184,9 @@ def iterate_decimals(packed: Decimals, lengths: Sequence[int], order: Any = None
     With an order, it is that of the records (`log_order`).
     """
     stored = _stored_runs(packed, lengths)
+    if len(lengths) == 1 and order is None and not packed.odd:
+        numerators = accumulate(stored) if packed.integers.is_steps else stored
+        return map(truediv, numerators, repeat(_SCALES[packed.exponents[0]]))
     if packed.odd or numpy_for(len(stored)) is not None:
         return iter(_doubles(stored, packed, lengths, order))
     return _divided_in_python(stored, packed, lengths)

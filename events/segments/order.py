@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, Final, TypeVar
@@ -18,6 +20,12 @@ _T = TypeVar("_T")
 def numpy_for(count: int) -> Any:
     """Return numpy if it is loaded and worth its calls for so many values, else None."""
     return sys.modules.get("numpy") if count >= NUMPY_VALUES_MIN else None
+
+
+def load_numpy() -> None:
+    """Load numpy if it is installed: it takes as long as it saves with several hundred thousand events."""
+    with suppress(ImportError):
+        import_module("numpy")
 
 
 def pick(content: Any, places: Sequence[int]) -> Sequence[Any]:

@@ -83,7 +83,9 @@ def _values(
     kind: type[Event], field: int, column: Column, lengths: Sequence[int], order: Any = None
 ) -> Iterable[Any]:
     if isinstance(column, Decimals):
-        return iterate_decimals(column, [length * column.integers.stride for length in lengths], order)
+        stride = column.integers.stride
+        runs = lengths if stride == 1 else [length * stride for length in lengths]
+        return iterate_decimals(column, runs, order)
     if isinstance(column, Choices):
         return unpack_choices(column, _decoders(kind)[field], sum(lengths), order)
     values = unpack_integers(column)
