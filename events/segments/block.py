@@ -1,9 +1,9 @@
 """A block: a run of commits in one compressed piece of a segment, which is read without any other.
 
-The events of a block are grouped in lanes: one for each type, or for each type and symbol of market facts. The lanes of a
-type form a table of columns. The types of which a block has few events share the last lane, in which each event is
-encoded as in a row: it is as short, and a column of few values takes longer to decode than they do. The number of each
-event's lane gives their order. A row that would not be encoded to the same bytes again is kept verbatim.
+The events of a block are grouped in lanes: one for each type, or for each type and symbol of market facts. The lanes of
+a type form a table of columns. The types of which a block has few events share the last lane, in which each event is
+encoded as in a row: it is as short, and columns of few values take longer to decode. The number of each event's lane
+gives their order. A row that would not be encoded to the same bytes again is kept verbatim.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from papertape.events.log import Commit, EventStretch, Recorded, stretch_of
 from papertape.events.segments.columns import Integers, pack_integers, split, unpack_integers, unpack_places
 from papertape.events.segments.compression import zstd
 from papertape.events.segments.order import log_order, merged, pick
-from papertape.events.segments.table import EventColumns, Table, pack_table, unpack_table
+from papertape.events.segments.table import EventColumns, Ordering, Table, pack_table, unpack_table
 
 LEVEL: Final = 15
 CONTENT_BYTES_MAX: Final = 1 << 28
@@ -189,8 +189,11 @@ class BlockReader:
                     event = events[sum(lengths[:own_lane]) + lanes[:place].count(lane)]
                     return Recorded(seq, times[place], causes[place], self._codec.newest(event))
                 if own_lane < len(lengths):
-                    break
+                    return None
                 first_lane += len(lengths)
+            with suppress(LogFromNewerVersion):  # Reading the whole block finds the seq of an unknown event.
+                events, _ = self._codec.decode(self._first_seq, self._content.mixed)
+                return Recorded(seq, times[place], causes[place], events[lanes[:place].count(lane)])
         return None
 
     def rows(self, hash_before: bytes) -> Iterator[Row]:
@@ -212,7 +215,9 @@ class BlockReader:
             for table in self._content.tables:
                 lengths = unpack_integers(table.lane_lengths)
                 if table.tag == kind.__struct_config__.tag:
-                    return EventColumns(kind, table, lengths, partial(self._seqs_of, number, number + len(lengths)))
+                    lanes = unpack_places(self._content.lanes)
+                    seqs = partial(self._seqs_of, range(number, number + len(lengths)))
+                    return EventColumns(kind, table, lengths, Ordering(lanes, number, seqs))
                 number += len(lengths)
         return None
 
@@ -269,13 +274,9 @@ class BlockReader:
         times = list(chain.from_iterable(repeat(at_ms, count) for _, count, at_ms in heads))
         return list(chain.from_iterable(range(seq, seq + count) for seq, count, _ in heads)), times
 
-    def _seqs_of(self, first_lane: int, end_lane: int) -> list[int]:
-        """Return the seqs of the events in some lanes, lane by lane."""
-        seqs, _ = self._places()
-        with naming_damage(self._first_seq):
-            lanes = zip(unpack_places(self._content.lanes), seqs, strict=True)
-            own = sorted((lane, seq) for lane, seq in lanes if first_lane <= lane < end_lane)
-        return [seq for _, seq in own]
+    def _seqs_of(self, lanes: range) -> Iterator[int]:
+        """Return the seqs of the events in some lanes, in the order of the log."""
+        return compress(self._places()[0], map(lanes.__contains__, unpack_places(self._content.lanes)))
 
     def _ordered(self, *, newest: bool) -> tuple[list[Event], list[int]]:
         """Return the events of all lanes in the order of the log, and their causes."""

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain, islice, repeat
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
@@ -25,7 +25,7 @@ from papertape.events.segments.columns import (
     unpack_decimals,
     unpack_integers,
 )
-from papertape.events.segments.order import in_order
+from papertape.events.segments.order import in_order, places_in_log_order
 
 _RECORDS: Final[dict[tuple[type[Event], str], int]] = {(CandleClosed, "open"): 4}
 """Fields that are so near to their successors that they form one column together: the prices of a candle."""
@@ -79,9 +79,7 @@ def _stride(column: Column) -> int:
     return column.integers.stride if isinstance(column, Decimals) else 1
 
 
-def _values(
-    kind: type[Event], field: int, column: Column, lengths: Sequence[int], order: Any = None
-) -> Iterable[Any]:
+def _values(kind: type[Event], field: int, column: Column, lengths: Sequence[int], order: Any = None) -> Iterable[Any]:
     if isinstance(column, Decimals):
         stride = column.integers.stride
         runs = lengths if stride == 1 else [length * stride for length in lengths]
@@ -94,28 +92,55 @@ def _values(
     return values if order is None else in_order(array("q", values), order)
 
 
+class Ordering(NamedTuple):
+    """Where the lanes of a table stand in the log: the lane of each event of the block, and the first of the table."""
+
+    lanes: Sequence[int]
+    first_lane: int
+    seqs: Callable[[], Iterable[int]]
+    """Returns the seqs of the table's events in the order of the log."""
+
+
 class EventColumns:
     """The events of one type in a block as columns: lane by lane, which for a candle means symbol by symbol.
 
-    `lengths` are the lengths of the lanes. A column is decoded when it is asked for.
+    `lengths` are the lengths of the lanes. A column is decoded when it is asked for; it raises ValueError, LookupError
+    or MsgspecError if its bytes make no sense.
     """
 
-    def __init__(self, kind: type[Event], table: Table, lengths: Sequence[int], seqs: Callable[[], list[int]]) -> None:
-        self.kind, self.lengths, self.seqs = kind, lengths, seqs
+    def __init__(self, kind: type[Event], table: Table, lengths: Sequence[int], ordering: Ordering) -> None:
+        """Read a table whose events stand in the log as `ordering` says."""
+        self.kind, self.lengths, self.ordering = kind, lengths, ordering
         self._columns = [(column, place) for column in table.columns for place in range(_stride(column))]
-        self._floats: dict[int, array[float]] = {}
+        self._fields: dict[int, Sequence[Any]] = {}
+
+    def event(self, place: int) -> Event:
+        """Return the event at a place of the columns, such as the last one of a lane."""
+        return self.kind(*(self.values(field)[place] for field in self.kind.__struct_fields__))
+
+    def seqs(self) -> list[int]:
+        """Return the seq of each event."""
+        seqs = [0] * sum(self.lengths)
+        for place, seq in zip(self.log_order(), self.ordering.seqs(), strict=True):
+            seqs[place] = seq
+        return seqs
+
+    def log_order(self) -> array[int]:
+        """Return the places of the events in the order of the log: 64-bit integers, which numpy reads in place."""
+        return places_in_log_order(self.ordering.lanes, self.ordering.first_lane, self.lengths)
 
     def values(self, field: str) -> Sequence[Any]:
-        """Return the values of a field: an array of doubles for floats. Raise ValueError if the bytes make no sense."""
+        """Return the values of a field: an array of doubles for floats, which numpy reads in place."""
         number = self.kind.__struct_fields__.index(field)
-        column, place = self._columns[number]
-        if not isinstance(column, Decimals):
-            return list(_values(self.kind, number, column, self.lengths))
-        stride = column.integers.stride
-        floats = self._floats.get(number - place)
-        if floats is None:
-            floats = self._floats[number - place] = unpack_decimals(column, [own * stride for own in self.lengths])
-        return floats[place::stride]
+        if number not in self._fields:
+            column, place = self._columns[number]
+            if isinstance(column, Decimals):
+                stride = column.integers.stride
+                floats = unpack_decimals(column, [own * stride for own in self.lengths])
+                self._fields |= {number - place + one: floats[one::stride] for one in range(stride)}
+            else:
+                self._fields[number] = list(_values(self.kind, number, column, self.lengths))
+        return self._fields[number]
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -137,7 +137,11 @@ def test_a_fold_reads_candles_as_columns_and_the_others_one_by_one(long_segment:
             assert columns is not None
             assert len(columns.values("open")) == sum(columns.lengths)
             fields = [columns.values(name) for name in CandleClosed.__struct_fields__]
-            candles |= dict(zip(columns.seqs(), map(CandleClosed, *fields), strict=True))
+            in_lanes = list(map(CandleClosed, *fields))
+            candles |= dict(zip(columns.seqs(), in_lanes, strict=True))
+            assert [columns.seqs()[place] for place in columns.log_order()] == sorted(columns.seqs())
+            newest = [columns.event(end - 1) for end in accumulate(columns.lengths)]
+            assert newest == [in_lanes[end - 1] for end in accumulate(columns.lengths)]
     assert others == [one for one in log if not isinstance(one.event, CandleClosed)]
     assert candles == {one.seq: one.event for one in log if isinstance(one.event, CandleClosed)}
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +11,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from papertape.events.segments import order
 from papertape.events.segments.columns import (
     Decimals,
     Integers,
@@ -25,9 +22,10 @@ from papertape.events.segments.columns import (
     unpack_decimals,
     unpack_integers,
 )
+from tests.events.segment_rows import always_numpy, without_numpy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 LEAST, MOST = -(2**63), 2**63 - 1
 EDGES = [edge + by for power in (7, 15, 31, 53, 63) for edge in (2**power, -(2**power)) for by in (-1, 0, 1)]
@@ -48,13 +46,6 @@ FLOATS = st.floats() | st.sampled_from(ODD_FLOATS) | st.decimals(-(10**6), 10**6
 
 def bits(values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}d", *values)
-
-
-@contextmanager
-def without_numpy() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delitem(sys.modules, "numpy", raising=False)
-        yield
 
 
 @settings(deadline=None)
@@ -90,10 +81,7 @@ def test_steps_that_are_wider_than_the_integers_are_not_taken() -> None:
 def test_floats_come_back_bit_for_bit_in_both_ways(runs: list[list[float]]) -> None:
     values, lengths = [value for run in runs for value in run], list(map(len, runs))
     packed = pack_decimals(values, lengths)
-    import numpy  # noqa: F401, ICN001, PLC0415 - loading it chooses the other way
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order, "NUMPY_VALUES_MIN", 1)
+    with always_numpy():
         quick, quick_ones = unpack_decimals(packed, lengths), [*iterate_decimals(packed, lengths)]
     with without_numpy():
         plain, plain_ones = unpack_decimals(packed, lengths), [*iterate_decimals(packed, lengths)]
