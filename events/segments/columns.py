@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice, pairwise, repeat
 from math import copysign
 from operator import truediv
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +21,7 @@ from msgspec import Struct
 from papertape.events.segments.order import in_order, numpy_for, pick
 
 TYPECODES: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
+STRIDE_MAX: Final = 4
 EXPONENT_MAX: Final = 14
 _SCALES: Final = [float(10**exponent) for exponent in range(EXPONENT_MAX + 1)]
 _EXACT_MAX: Final = float(2**52)
@@ -95,16 +96,22 @@ def _fits(values: Sequence[int], code: str) -> bool:
 
 def stored_integers(packed: Integers) -> array[int]:
     """Return the integers as they are stored, differences included. Raise ValueError if the bytes make no sense."""
-    code, record = TYPECODES.get(packed.width), packed.width * packed.stride
-    if code is None or not 1 <= packed.stride <= len(TYPECODES) or len(packed.planes) % record:
-        raise ValueError(f"a column of width {packed.width} and stride {packed.stride} has {len(packed.planes)} bytes")
-    planes, size = packed.planes, len(packed.planes) // record
+    planes, size = packed.planes, _size(packed)
+    code, record = TYPECODES[packed.width], packed.width * packed.stride
     if size == 1 or record == 1:  # Most columns of a type of which a block has few events.
         return _little_endian(array(code, planes))
     raw = bytearray(len(planes))
     for place in range(record):
         raw[place::record] = planes[place * size : (place + 1) * size]
     return _little_endian(array(code, raw))
+
+
+def _size(packed: Integers) -> int:
+    """Return the number of records. Raise ValueError if the bytes are not that of whole records."""
+    record = packed.width * packed.stride
+    if packed.width not in TYPECODES or not 1 <= packed.stride <= STRIDE_MAX or len(packed.planes) % record:
+        raise ValueError(f"a column of width {packed.width} and stride {packed.stride} has {len(packed.planes)} bytes")
+    return len(packed.planes) // record
 
 
 def unpack_integers(packed: Integers) -> Sequence[int]:
@@ -178,63 +185,82 @@ def _numerator(value: float, scale: float) -> int | None:
     return numerator
 
 
-def iterate_decimals(packed: Decimals, lengths: Sequence[int], order: Any = None) -> Iterator[float]:
-    """Return an iterator over the floats of runs of the given lengths. Raise ValueError if the bytes make no sense.
+def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> list[array[float]]:
+    """Return the floats of runs of the given lengths in records: for each field an array, which numpy reads in place.
 
-    With an order, it is that of the records (`log_order`).
+    Raise ValueError if the bytes make no sense.
     """
-    stored = _stored_runs(packed, lengths)
-    if len(lengths) == 1 and order is None and not packed.odd:
-        numerators = accumulate(stored) if packed.integers.is_steps else stored
-        return map(truediv, numerators, repeat(_SCALES[packed.exponents[0]]))
-    if packed.odd or numpy_for(len(stored)) is not None:
-        return iter(_doubles(stored, packed, lengths, order))
-    return _divided_in_python(stored, packed, lengths)
-
-
-def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
-    """Return the same floats as an array of doubles, which numpy reads in place."""
-    return _doubles(_stored_runs(packed, lengths), packed, lengths)
-
-
-def _doubles(stored: array[int], packed: Decimals, lengths: Sequence[int], order: Any = None) -> array[float]:
-    numpy = numpy_for(len(stored))
-    if numpy is None:
-        values: Any = array("d", _divided_in_python(stored, packed, lengths))
-    else:
-        values = _divided_in_numpy(numpy, stored, packed, lengths)
-    odd = _little_endian(array("d", packed.odd))
-    for place, value in zip(unpack_integers(packed.odd_places), odd, strict=True):
+    size, stride = _checked_size(packed, lengths), packed.integers.stride
+    numpy = numpy_for(size)
+    if numpy is not None:
+        return [array("d", own.tobytes()) for own in _divided_in_numpy(numpy, packed, lengths)]
+    values = array("d", _divided_in_python(packed, lengths))
+    for place, value in _odd(packed):
         values[place] = value
-    if numpy is None:
-        return cast("array[float]", values)
-    if order is not None:
-        values = values.view(f"V{8 * packed.integers.stride}").take(order)
-    return array("d", values.tobytes())
+    return [values[place::stride] for place in range(stride)]
 
 
-def _stored_runs(packed: Decimals, lengths: Sequence[int]) -> array[int]:
-    stored = stored_integers(packed.integers)
+def iterate_decimals(packed: Decimals, lengths: Sequence[int], order: Any = None) -> list[Iterator[float]]:
+    """Return the same floats as iterators, perhaps the same one for each field of the records, to be read in turn.
+
+    The records are in the order that `log_order` gave.
+    """
+    size, stride = _checked_size(packed, lengths), packed.integers.stride
+    numpy = numpy_for(size)
+    if numpy is not None:
+        fields = _divided_in_numpy(numpy, packed, lengths)
+        ordered = fields if order is None else fields.take(order, axis=1)
+        return [iter(array("d", own.tobytes())) for own in ordered]
+    if packed.odd:
+        return list(map(iter, unpack_decimals(packed, lengths)))
+    return [_divided_in_python(packed, lengths)] * stride
+
+
+def _checked_size(packed: Decimals, lengths: Sequence[int]) -> int:
+    """Return the number of records in runs of the given lengths."""
+    size = _size(packed.integers)
     is_scaled = len(packed.exponents) == len(lengths) and max(packed.exponents, default=0) <= EXPONENT_MAX
-    if not is_scaled or sum(lengths) != len(stored) or min(lengths, default=0) < 0:
+    if not is_scaled or sum(lengths) != size or min(lengths, default=0) < 0:
         raise ValueError("the runs of a column do not fit its values")
-    return stored
+    return size
 
 
-def _divided_in_python(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+def _odd(packed: Decimals) -> Iterator[tuple[int, float]]:
+    """Return the floats that are kept as bits, each with its place."""
+    places = unpack_integers(packed.odd_places) if packed.odd else ()
+    return zip(places, _little_endian(array("d", packed.odd)), strict=True)
+
+
+def _divided_in_python(packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+    """Return the floats of all records in turn."""
+    stored = stored_integers(packed.integers)
+    if len(lengths) == 1:
+        totals = accumulate(stored) if packed.integers.is_steps else stored
+        return map(truediv, totals, repeat(_SCALES[packed.exponents[0]]))
     numerators: Iterable[float] = stored
     if packed.integers.is_steps:
         numerators = islice(accumulate(stored, initial=0.0), 1, None)  # As exact as integers, and quicker.
     scales = map(_SCALES.__getitem__, packed.exponents)
-    return map(truediv, numerators, chain.from_iterable(map(repeat, scales, lengths)))
+    runs = [length * packed.integers.stride for length in lengths]
+    return map(truediv, numerators, chain.from_iterable(map(repeat, scales, runs)))
 
 
-def _divided_in_numpy(numpy: Any, stored: array[int], packed: Decimals, lengths: Sequence[int]) -> Any:
-    """Return the same floats as an array of numpy, several times as fast."""
-    numerators = numpy.frombuffer(stored, stored.typecode)
+def _divided_in_numpy(numpy: Any, packed: Decimals, lengths: Sequence[int]) -> Any:
+    """Return the same floats as an array with a line for each field of the records, several times as fast."""
+    width, stride, size = packed.integers.width, packed.integers.stride, sum(lengths)
+    stored = numpy.empty((stride, size), f"<i{width}")
+    planes = numpy.frombuffer(packed.integers.planes, numpy.uint8).reshape(stride, width, size)
+    for place in range(width):
+        stored.view(numpy.uint8).reshape(stride, size, width)[:, :, place] = planes[:, place]
+    fields = stored.astype(numpy.float64)  # As exact as integers.
     if packed.integers.is_steps:
-        numerators = numpy.cumsum(numerators, dtype=numpy.float64)  # As exact as in Python.
-    return numerators / numpy.repeat(numpy.array([_SCALES[exponent] for exponent in packed.exponents]), lengths)
+        fields[-1] = numpy.cumsum(fields.sum(axis=0))
+        for place in range(stride - 1, 0, -1):
+            fields[place - 1] = fields[place] - stored[place]
+    fields /= numpy.repeat(numpy.array([_SCALES[exponent] for exponent in packed.exponents]), lengths)
+    for at, value in _odd(packed):
+        fields[at % stride, at // stride] = value
+    return fields
 
 
 def pack_choices(values: Sequence[object]) -> Choices:

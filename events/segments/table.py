@@ -68,8 +68,10 @@ def unpack_table(kind: type[Event], table: Table, lengths: Sequence[int], order:
     """
     fields: list[Iterator[Any]] = []
     for column in table.columns:
-        values = iter(_values(kind, len(fields), column, lengths, order))
-        fields += repeat(values, _stride(column))  # One iterator gives the values of all fields of a record in turn.
+        if isinstance(column, Decimals):
+            fields += iterate_decimals(column, lengths, order)
+        else:
+            fields.append(iter(_values(kind, len(fields), column, lengths, order)))
     if len(fields) != len(kind.__struct_fields__):
         raise ValueError("a table has columns for other fields")
     return map(kind, *fields)
@@ -79,11 +81,9 @@ def _stride(column: Column) -> int:
     return column.integers.stride if isinstance(column, Decimals) else 1
 
 
-def _values(kind: type[Event], field: int, column: Column, lengths: Sequence[int], order: Any = None) -> Iterable[Any]:
-    if isinstance(column, Decimals):
-        stride = column.integers.stride
-        runs = lengths if stride == 1 else [length * stride for length in lengths]
-        return iterate_decimals(column, runs, order)
+def _values(
+    kind: type[Event], field: int, column: Integers | Choices, lengths: Sequence[int], order: Any = None
+) -> Iterable[Any]:
     if isinstance(column, Choices):
         return unpack_choices(column, _decoders(kind)[field], sum(lengths), order)
     values = unpack_integers(column)
@@ -135,9 +135,7 @@ class EventColumns:
         if number not in self._fields:
             column, place = self._columns[number]
             if isinstance(column, Decimals):
-                stride = column.integers.stride
-                floats = unpack_decimals(column, [own * stride for own in self.lengths])
-                self._fields |= {number - place + one: floats[one::stride] for one in range(stride)}
+                self._fields.update(enumerate(unpack_decimals(column, self.lengths), start=number - place))
             else:
                 self._fields[number] = list(_values(self.kind, number, column, self.lengths))
         return self._fields[number]
