@@ -2,8 +2,8 @@
 
 Run `python -m benchmarks.programs.sealed_replay UNSEALED SEALED`: two copies of one log, such as
 `benchmarks.programs.aged_log` writes, of which one was sealed by `papertape seal`. It prints a Markdown table for a
-quiet window and for the one with the most trades, each as long as a segment. The sides alternate in one process; without
-numpy first, because it cannot be unloaded. The figures are processor time.
+quiet window and for the one with the most trades. The sides alternate in one process, first
+without numpy, which cannot be unloaded. The figures are the processor time of the best rounds.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from papertape.events.log import Commit, Recorded
-    from papertape.events.segments.segment_file import SegmentFile, SegmentInfo
+    from papertape.events.segments.catalogue import Sealed
+    from papertape.events.segments.segment_file import SegmentFile
 
-ROUNDS = 7
+ROUNDS = 40
+BLOCKS = 4
+"""A round reads these first blocks of a segment: the shorter it is, the rather one of them is undisturbed."""
 MARKET = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 PRICES = ("open", "high", "low", "close", "volume")
 
 
-def commits_of(reader: SqliteLogReader, info: SegmentInfo) -> Iterator[Commit]:
-    """Yield the commits of a segment's rows, from wherever they are."""
-    for commit in reader.commits(info.first_seq - 1):
+def commits_until(commits: Iterable[Commit], last_seq: int) -> Iterator[Commit]:
+    """Yield commits up to the one that ends with an event."""
+    for commit in commits:
         yield commit
-        if commit.last_seq >= info.last_seq:
+        if commit.last_seq >= last_seq:
             return
 
 
@@ -51,47 +55,52 @@ def consume(read: Callable[[], Iterable[object]]) -> None:
 
 def read_prices(segment: SegmentFile) -> None:
     """Decode prices and volumes of all candles."""
-    for block in segment.blocks():
+    for block in islice(segment.blocks(), BLOCKS):
         if (columns := block.columns(CandleClosed)) is not None:
             deque(map(columns.values, PRICES), 0)
 
 
 def read_columns(segment: SegmentFile) -> None:
-    """Decode every field of market facts into columns, in the order of the log, and build the other events."""
-    for block in segment.blocks():
+    """Decode every field of market facts into columns, with their order in the log, and build the other events."""
+    for block in islice(segment.blocks(), BLOCKS):
         for columns in filter(None, map(block.columns, MARKET)):
             columns.log_order()
             deque(map(columns.values, columns.kind.__struct_fields__), 0)
         block.others(*MARKET)
 
 
-def sides(plain: SqliteLogReader, segment: SegmentFile) -> dict[str, Callable[[], object]]:
-    """Return the ways to read a segment's events, SQLite's first."""
-    info = segment.info
-    return {
-        "SQLite, commits": partial(consume, partial(commits_of, plain, info)),
-        "SQLite, events one by one": partial(consume, lambda: recorded_of(commits_of(plain, info))),
-        "sealed, commits": partial(consume, segment.commits),
-        "sealed, events one by one": partial(consume, lambda: recorded_of(segment.commits())),
-        "sealed, stretches": partial(consume, segment.stretches),
-        "sealed, all fields as columns, trades as events": partial(read_columns, segment),
-        "sealed, prices and volumes as columns": partial(read_prices, segment),
+def sides(plain: SqliteLogReader, segment: SegmentFile, last_seq: int) -> dict[str, Callable[[], object]]:
+    """Return the ways to read a segment's first blocks, SQLite's first."""
+    logs: dict[str, Callable[[], Iterator[Commit]]] = {
+        "SQLite": lambda: commits_until(plain.commits(segment.info.first_seq - 1), last_seq),
+        "sealed": lambda: commits_until(segment.commits(), last_seq),
     }
+    typed = {f"{name}, commits": partial(consume, read) for name, read in logs.items()}
+    one_by_one = {
+        f"{name}, events one by one": partial(consume, lambda read=read: recorded_of(read()))
+        for name, read in logs.items()
+    }
+    return (
+        typed
+        | one_by_one
+        | {
+            "sealed, stretches": partial(consume, lambda: islice(segment.stretches(), BLOCKS)),
+            "sealed, all fields as columns, trades as events": partial(read_columns, segment),
+            "sealed, prices and volumes as columns": partial(read_prices, segment),
+        }
+    )
 
 
-def trades(segment: SegmentFile) -> int:
-    """Return how many events of a segment are no market facts."""
-    return sum(len(block.others(*MARKET)) for block in segment.blocks())
+def trades(log: Path, sealed: Sealed) -> int:
+    """Return how many events in the first blocks of a segment are no market facts."""
+    with closing(SqliteLogReader(log)) as reader:  # One that reads more segments loads numpy.
+        return sum(len(block.others(*MARKET)) for block in islice(reader.open_segment(sealed).blocks(), BLOCKS))
 
 
 def table(title: str, times: dict[str, Timings], events: int) -> list[str]:
     """Return the figures as a table in Markdown, each side against SQLite's commits."""
-    lines = [
-        f"## {title}, load {load()}",
-        "",
-        "| | ns per event | events per second | against SQLite |",
-        "|---|---|---|---|",
-    ]
+    lines = [f"### {title}, load {load()}", "", "| | ns per event | events per second | against SQLite |"]
+    lines.append("|---|---|---|---|")
     for name, own in times.items():
         best = min(own.cpu) / events
         factor = times_as_fast(best_ratio(times["SQLite, commits"], own))
@@ -99,24 +108,20 @@ def table(title: str, times: dict[str, Timings], events: int) -> list[str]:
     return [*lines, ""]
 
 
-def measure(plain: SqliteLogReader, segment: SegmentFile, window: str) -> Iterator[str]:
-    """Yield the lines of a window's table."""
-    events = segment.info.last_seq - segment.info.first_seq + 1
-    with one_core():
-        times = alternate(sides(plain, segment), ROUNDS)
-    how = "with numpy" if "numpy" in sys.modules else "without numpy"
-    yield from table(f"{window}: {events:,} events, {trades(segment):,} of them no market facts, {how}", times, events)
-
-
 def main(unsealed: Path, sealed: Path) -> None:
     """Print the tables."""
-    with closing(SqliteLogReader(unsealed)) as plain, closing(SqliteLogReader(sealed)) as reader:
-        counts = {trades(reader.open_segment(one)): one for one in reader.segments()[:-1]}
-        windows = {"quietest window": counts[min(counts)], "window with the most trades": counts[max(counts)]}
-        for load_first in (lambda: None, load_numpy):
-            load_first()
-            for name, one in windows.items():
-                sys.stdout.write("\n".join(measure(plain, reader.open_segment(one), name)) + "\n")
+    with closing(SqliteLogReader(sealed)) as reader:
+        counts = {trades(sealed, one): one for one in reader.segments()}
+    for count in (min(counts), max(counts)) * 2:
+        with closing(SqliteLogReader(unsealed)) as plain, closing(SqliteLogReader(sealed)) as reader, one_core():
+            segment = reader.open_segment(counts[count])
+            events = sum(map(len, islice(segment.stretches(), BLOCKS)))
+            times = alternate(sides(plain, segment, segment.info.first_seq + events - 1), ROUNDS)
+        how = "with numpy" if "numpy" in sys.modules else "without numpy"
+        title = f"{events:,} events, {events - count:,} of them market facts, {how}"
+        sys.stdout.write("\n".join(table(title, times, events)) + "\n")
+        if count == max(counts):
+            load_numpy()
 
 
 if __name__ == "__main__":
