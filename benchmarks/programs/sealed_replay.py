@@ -24,6 +24,7 @@ from papertape.events.sqlite_log import SqliteLogReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from papertape.events.facts import Event
     from papertape.events.log import Commit, Recorded
     from papertape.events.segments.catalogue import Sealed
     from papertape.events.segments.segment_file import SegmentFile
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 ROUNDS = 40
 BLOCKS = 4
 """A round reads these first blocks of a segment: the shorter it is, the rather one of them is undisturbed."""
-MARKET = (CandleClosed, FundingRateSettled, OpenInterestObserved)
+MARKET: tuple[type[Event], ...] = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 PRICES = ("open", "high", "low", "close", "volume")
 
 
@@ -43,9 +44,9 @@ def commits_until(commits: Iterable[Commit], last_seq: int) -> Iterator[Commit]:
             return
 
 
-def recorded_of(commits: Iterable[Commit]) -> Iterator[Recorded]:
+def recorded_of(read: Callable[[], Iterable[Commit]]) -> Iterator[Recorded]:
     """Yield the events of commits one by one."""
-    return (one for commit in commits for one in commit.recorded())
+    return (one for commit in read() for one in commit.recorded())
 
 
 def consume(read: Callable[[], Iterable[object]]) -> None:
@@ -63,32 +64,28 @@ def read_prices(segment: SegmentFile) -> None:
 def read_columns(segment: SegmentFile) -> None:
     """Decode every field of market facts into columns, with their order in the log, and build the other events."""
     for block in islice(segment.blocks(), BLOCKS):
-        for columns in filter(None, map(block.columns, MARKET)):
+        for kind in MARKET:
+            if (columns := block.columns(kind)) is None:
+                continue
             columns.log_order()
             deque(map(columns.values, columns.kind.__struct_fields__), 0)
         block.others(*MARKET)
 
 
-def sides(plain: SqliteLogReader, segment: SegmentFile, last_seq: int) -> dict[str, Callable[[], object]]:
+def ways(plain: SqliteLogReader, segment: SegmentFile, last_seq: int) -> dict[str, Callable[[], object]]:
     """Return the ways to read a segment's first blocks, SQLite's first."""
     logs: dict[str, Callable[[], Iterator[Commit]]] = {
         "SQLite": lambda: commits_until(plain.commits(segment.info.first_seq - 1), last_seq),
         "sealed": lambda: commits_until(segment.commits(), last_seq),
     }
-    typed = {f"{name}, commits": partial(consume, read) for name, read in logs.items()}
-    one_by_one = {
-        f"{name}, events one by one": partial(consume, lambda read=read: recorded_of(read()))
-        for name, read in logs.items()
-    }
-    return (
-        typed
-        | one_by_one
-        | {
-            "sealed, stretches": partial(consume, lambda: islice(segment.stretches(), BLOCKS)),
-            "sealed, all fields as columns, trades as events": partial(read_columns, segment),
-            "sealed, prices and volumes as columns": partial(read_prices, segment),
-        }
-    )
+    sides: dict[str, Callable[[], object]] = {}
+    for name, read in logs.items():
+        sides[f"{name}, commits"] = partial(consume, read)
+        sides[f"{name}, events one by one"] = partial(consume, partial(recorded_of, read))
+    sides["sealed, stretches"] = partial(consume, lambda: islice(segment.stretches(), BLOCKS))
+    sides["sealed, all fields as columns, trades as events"] = partial(read_columns, segment)
+    sides["sealed, prices and volumes as columns"] = partial(read_prices, segment)
+    return sides
 
 
 def trades(log: Path, sealed: Sealed) -> int:
@@ -116,7 +113,7 @@ def main(unsealed: Path, sealed: Path) -> None:
         with closing(SqliteLogReader(unsealed)) as plain, closing(SqliteLogReader(sealed)) as reader, one_core():
             segment = reader.open_segment(counts[count])
             events = sum(map(len, islice(segment.stretches(), BLOCKS)))
-            times = alternate(sides(plain, segment, segment.info.first_seq + events - 1), ROUNDS)
+            times = alternate(ways(plain, segment, segment.info.first_seq + events - 1), ROUNDS)
         how = "with numpy" if "numpy" in sys.modules else "without numpy"
         title = f"{events:,} events, {events - count:,} of them market facts, {how}"
         sys.stdout.write("\n".join(table(title, times, events)) + "\n")

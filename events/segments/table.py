@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain, islice, repeat
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 import msgspec

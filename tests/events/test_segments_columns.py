@@ -105,7 +105,9 @@ def test_records_in_the_order_of_the_log_are_the_lanes_merged(lanes: list[int], 
         with always_numpy():
             assert places_in_log_order(stored, 0, lengths) == plain
             ordered = in_turn(iterate_decimals(packed, lengths, log_order(stored, 0, lengths)))
-        assert ordered == [value for number in range(len(lanes)) for value in [float(number)] * (stride - 1) + [number / 8]]
+        assert ordered == [
+            value for number in range(len(lanes)) for value in [float(number)] * (stride - 1) + [number / 8]
+        ]
 
 
 def in_turn(fields: list[Iterator[float]]) -> list[float]:
