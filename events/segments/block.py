@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate, chain, compress, islice, repeat
 from itertools import count as numbers
 from operator import attrgetter
@@ -156,7 +156,7 @@ class BlockReader:
             causes = self._causes()
         if self._content.verbatim:
             return self._commits_among_verbatim(events, iter(causes))
-        counts, times = self._rows()
+        counts, times = self._rows
         seqs = accumulate(counts, initial=self._first_seq)
         places = map(slice, accumulate(counts, initial=0), accumulate(counts))
         rows = map(list, map(islice, repeat(events), counts))
@@ -246,8 +246,9 @@ class BlockReader:
             raise LogDamaged(seq, f"the row declares {count} events, but holds {len(events)}, {len(causes)} causes")
         return events, causes
 
+    @cached_property
     def _rows(self) -> tuple[list[int], list[int]]:
-        """Return the number of events of each row, and when it was recorded."""
+        """The number of events of each row, and when it was recorded."""
         with naming_damage(self._first_seq):
             counts = list(unpack_integers(self._content.counts))
             times = list(unpack_integers(self._content.recorded_at_ms))
@@ -257,7 +258,7 @@ class BlockReader:
 
     def _heads(self) -> Iterable[tuple[int, int, int, bytes | None]]:
         """Return seq, count and recorded_at_ms of each row, and the blob of one kept verbatim."""
-        counts, times = self._rows()
+        counts, times = self._rows
         seqs = accumulate(counts, initial=self._first_seq)
         with naming_damage(self._first_seq):
             places = unpack_integers(self._content.verbatim_places)
@@ -267,7 +268,7 @@ class BlockReader:
     def _places(self) -> tuple[Sequence[int], list[int]]:
         """Return seq and recorded_at_ms of the events in the tables."""
         if not self._content.verbatim:
-            counts, row_times = self._rows()
+            counts, row_times = self._rows
             times = list(chain.from_iterable(map(repeat, row_times, counts)))
             return range(self._first_seq, self._first_seq + len(times)), times
         heads = [(seq, count, at_ms) for seq, count, at_ms, blob in self._heads() if blob is None]
@@ -294,7 +295,7 @@ class BlockReader:
     def _count(self) -> int:
         """Return the number of events in lanes."""
         if not self._content.verbatim:
-            return sum(self._rows()[0])
+            return sum(self._rows[0])
         return sum(count for _, count, _, blob in self._heads() if blob is None)
 
     def _sources(

@@ -74,13 +74,13 @@ def merged(sources: Mapping[int, Iterator[_T]], lanes: Sequence[int]) -> Iterato
     numpy = numpy_for(len(lanes))
     if numpy is not None:
         numbers = {id(source): number for number, source in sources.items()}
-        own = numpy.array([numbers[id(sources[lane])] for lane in range(len(sources))])[
-            numpy.frombuffer(lanes, _typecode(lanes))
-        ]
-        begins = numpy.flatnonzero(numpy.diff(own, prepend=-1))
+        number_of_lane = numpy.array([numbers[id(sources[lane])] for lane in range(len(sources))], numpy.int32)
+        own = number_of_lane.take(numpy.frombuffer(lanes, _typecode(lanes)))
+        begins = [0, *(numpy.flatnonzero(own[1:] != own[:-1]) + 1).tolist()]
         if len(begins) * _RUN_EVENTS_MIN <= len(lanes):
             runs = map(sources.__getitem__, own[begins].tolist())
-            return chain.from_iterable(map(islice, runs, numpy.diff(begins, append=len(lanes)).tolist()))
+            lengths = [end - begin for begin, end in pairwise([*begins, len(lanes)])]
+            return chain.from_iterable(map(islice, runs, lengths))
     return map(next, pick(sources, lanes))
 
 
