@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from papertape.events.log import Recorded
 
+pytestmark = pytest.mark.system
+
 LENGTH = 18 * DISTANCE_EVENTS
 
 
