@@ -11,6 +11,8 @@ from papertape.cli.library.library import CACHED_S
 from tests.cli.written_log import write_log
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
