@@ -81,7 +81,9 @@ make_python() {
     local arch=$2 root=$IMAGES/$SUITE-python-$2 container
     if [ ! -e "$root.whole" ]; then
         say "building a base image for $arch from Debian packages"
-        rm -rf "$root"
+        # An interrupted debootstrap leaves these mounted.
+        for mounted in "$root/proc" "$root/sys"; do umount --lazy "$mounted" 2>/dev/null || true; done
+        rm -rf --one-file-system "$root"
         debootstrap --arch="$arch" --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip \
             "$SUITE" "$root" >"$root.log"
         rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/lib/python3*/EXTERNALLY-MANAGED
@@ -142,6 +144,9 @@ build() {
 }
 
 mkdir -p "$IMAGES"
+# One build at a time: each ends by removing images without a name, among them those of another build's stages.
+exec 9>"$IMAGES/lock"
+flock --nonblock 9 || { say "waiting for another build in $IMAGES" && flock 9; }
 write_settings
 if [ ${#ARCHES[@]} = 1 ]; then
     build "$arches" "$TAG"
