@@ -25,7 +25,10 @@ MARKET_TYPES: Final = ("swap", "linear")
 PARSING: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What ccxt raises for an answer of an unexpected shape."""
 
-WITHOUT_CCXT: Final = "every exchange but bitget needs ccxt: pip install 'papertape[exchanges]'"
+WITHOUT_CCXT: Final = (
+    "every exchange but bitget needs ccxt: pip install 'papertape[exchanges]', or in Docker PAPERTAPE_EXTRAS=exchanges "
+    "and docker compose build"
+)
 
 T = TypeVar("T")
 
