@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.deploy.box import free_port
+from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 IMAGES: Final = Path(os.environ.get("PAPERTAPE_IMAGES", REPOSITORY / "build" / "image"))
 TOOLS: Final = ("buildah", "debootstrap", "npm", "node", "unshare", "setpriv")
@@ -43,16 +46,27 @@ def buildah(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def make_folder(folder: Path) -> Path:
+    """Make a folder that belongs to the user of the image."""
+    folder.mkdir()
+    os.chown(folder, UID, UID)
+    return folder
+
+
 class Image:
     """One target of the Dockerfile, built, as a container whose file system is mounted."""
 
-    def __init__(self, target: str) -> None:
-        environment = {**os.environ, "PAPERTAPE_COMMIT": COMMIT, "PAPERTAPE_IMAGES": str(IMAGES)}
-        done = subprocess.run(
-            ["tools/image.sh", target], cwd=REPOSITORY, env=environment, check=False, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr[-4_000:]
-        self.name = f"localhost/papertape:{target}"
+    def __init__(self, target: str, extras: str = "") -> None:
+        tag = f"{target}-{extras}" if extras else target
+        environment = {**os.environ, "PAPERTAPE_COMMIT": COMMIT, "PAPERTAPE_IMAGES": str(IMAGES), "EXTRAS": extras}
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        said = IMAGES / f"{tag}.log"  # To be followed meanwhile: a build takes minutes.
+        with said.open("wb") as out:
+            done = subprocess.run(
+                ["tools/image.sh", target, tag], cwd=REPOSITORY, env=environment, check=False, stdout=out, stderr=out
+            )
+        assert done.returncode == 0, said.read_text()[-4_000:]
+        self.name = f"localhost/papertape:{tag}"
         self.container = buildah("from", self.name)
         self.root = Path(buildah("mount", self.container))
 
@@ -64,6 +78,23 @@ class Image:
         """The configuration as Docker reads it."""
         found: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", self.name))["Docker"]["config"]
         return found
+
+    def confined(self, at: Path, command: Sequence[str], mounts: Mapping[str, Path], *variables: str) -> list[str]:
+        """What runs a command as compose.yaml asks for: the first process, read-only, no capability, no new privileges.
+
+        The file system is mounted at the new folder `at`, and each folder of `mounts` in it. Variables are NAME=value.
+        """
+        at.mkdir()
+        binds = "".join(f"mount --bind {folder} {at}{place} && " for place, folder in mounts.items())
+        script = f"""
+            mount --make-rprivate / && mount --bind {self.root} {at} && mount -o remount,bind,ro {at} && {binds}
+            mount -t tmpfs -o noexec,nosuid,nodev,size=64m none {at}/tmp && mount -t proc none {at}/proc &&
+            mount --rbind /dev {at}/dev &&
+            exec chroot {at} setpriv --reuid {UID} --regid {UID} --clear-groups --no-new-privs --bounding-set=-all \
+                env -i --chdir=/config "$@"
+        """
+        unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh"]
+        return [*unshared, *self.inspected()["Env"], *variables, *command]
 
     def site_packages(self) -> set[str]:
         """The names of what is installed."""
@@ -87,6 +118,29 @@ class Image:
         return found
 
 
+@contextmanager
+def background(command: Sequence[str], said: Path) -> Iterator[None]:
+    """Run a confined command meanwhile; what it says goes to a file."""
+    with said.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            # The first process outlives its runner: it changed its user, so the kernel forgot `--kill-child`.
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            for pid in (*map(int, children), process.pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def comes(said: Path, words: str) -> bool:
+    """Whether a program says some words in time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if said.exists() and words in said.read_text():
+            return True
+        time.sleep(0.2)
+    return False
+
+
 class Running:
     """papertape on the built file system, with folders of its own for /data and /logs."""
 
@@ -94,15 +148,17 @@ class Running:
         self.image, self.port = image, free_port()
         self.data, self.logs, self.said = folder / "data", folder / "logs", folder / "said"
         for made in (self.data, self.logs):
-            made.mkdir()
-            os.chown(made, UID, UID)
+            make_folder(made)
         config = image.inspected()
         command = [*config["Entrypoint"], *config["Cmd"]]
         command[command.index("live")] = "sim"
         command += ["--speed", "60", "--port", str(self.port)]
-        whole = self._confined(command, folder) if as_compose else self._by_buildah(command)
+        whole = self._as_compose(command, folder / "root") if as_compose else self._by_buildah(command)
         with self.said.open("wb") as out:
             self.process = subprocess.Popen(whole, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+
+    def _as_compose(self, command: list[str], at: Path) -> list[str]:
+        return self.image.confined(at, command, {"/data": self.data, "/logs": self.logs}, f"PAPERTAPE_TOKEN={TOKEN}")
 
     def _by_buildah(self, command: list[str]) -> list[str]:
         buildah("config", "--volume", "/data-", "--volume", "/logs-", self.image.container)
@@ -110,24 +166,6 @@ class Running:
             "buildah", "--root", str(IMAGES / "storage"), "--runroot", str(IMAGES / "run"), "--storage-driver", "vfs",
             "run", "--isolation", "chroot", "--env", f"PAPERTAPE_TOKEN={TOKEN}",
             "--volume", f"{self.data}:/data", "--volume", f"{self.logs}:/logs", self.image.container, "--", *command,
-        ]  # fmt: skip
-
-    def _confined(self, command: list[str], folder: Path) -> list[str]:
-        """What compose.yaml asks for: the first process, read-only, no capability, no new privileges."""
-        at = folder / "root"
-        at.mkdir()
-        variables = [f"{one}" for one in self.image.inspected()["Env"]]
-        script = f"""
-            mount --make-rprivate / && mount --bind {self.image.root} {at} && mount -o remount,bind,ro {at} &&
-            mount --bind {self.data} {at}/data && mount --bind {self.logs} {at}/logs &&
-            mount -t tmpfs -o noexec,nosuid,nodev,size=64m none {at}/tmp && mount -t proc none {at}/proc &&
-            mount --rbind /dev {at}/dev &&
-            exec chroot {at} setpriv --reuid {UID} --regid {UID} --clear-groups --no-new-privs --bounding-set=-all \
-                env -i --chdir=/config "$@"
-        """
-        return [
-            "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh",
-            *variables, f"PAPERTAPE_TOKEN={TOKEN}", *command,
         ]  # fmt: skip
 
     def ask(self, path: str) -> tuple[int, bytes]:
@@ -174,7 +212,7 @@ class Running:
     def end(self) -> tuple[int, float]:
         """SIGTERM to the first process; how its runner ended, after how many seconds."""
         began_s = time.monotonic()
-        os.kill(self.keeper_pid(), 15)
+        os.kill(self.keeper_pid(), signal.SIGTERM)
         return self.process.wait(ENDS_S_MAX), time.monotonic() - began_s
 
     def close(self) -> None:

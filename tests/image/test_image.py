@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
-from tests.image.built import COMMIT, ENDS_S_MAX, TOKEN, UID, Image, Running, missing
+from tests.cli.research_market import write_market
+from tests.deploy.box import free_port
+from tests.image.built import COMMIT, ENDS_S_MAX, TOKEN, UID, Image, Running, background, comes, make_folder, missing
+from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+CLUSTER = REPOSITORY / "deploy" / "dask" / "compose.yaml"
 LACKING = missing()
 pytestmark = [
     pytest.mark.image,
@@ -29,6 +36,19 @@ if LACKING:
     sys.stderr.write(f"the image is not built and not proved: this machine lacks {LACKING}\n")
 
 
+others = pytest.mark.skipif(
+    "PAPERTAPE_EVERY_IMAGE" not in os.environ, reason="PAPERTAPE_EVERY_IMAGE=1 builds the other images too"
+)
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A folder that the user of the image reaches."""
+    for folder in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
+        folder.chmod(0o755)
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
     made = Image("runtime")
@@ -37,11 +57,8 @@ def image() -> Iterator[Image]:
 
 
 @pytest.fixture(params=[False, True], ids=["by buildah", "as compose confines it"])
-def running(request: pytest.FixtureRequest, image: Image, tmp_path: Path) -> Iterator[Running]:
-    tmp_path.parent.parent.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.chmod(0o755)
-    found = Running(image, tmp_path, as_compose=request.param)
+def running(request: pytest.FixtureRequest, image: Image, open_path: Path) -> Iterator[Running]:
+    found = Running(image, open_path, as_compose=request.param)
     yield found
     found.close()
 
@@ -82,7 +99,7 @@ def test_it_has_the_pages_and_no_compiler(image: Image) -> None:
     installed = image.site_packages()
     assert {"papertape", "starlette", "uvloop"} <= installed
     assert not installed & {"numba", "llvmlite", "numpy", "polars", "pytest", "mypy"}
-    assert list(image.root.glob("opt/papertape/lib/python3*/site-packages/ui/assets/htmx.js"))
+    assert list(image.root.glob("opt/papertape/lib/python3*/site-packages/papertape/ui/assets/htmx.js"))
 
 
 def test_nothing_of_the_owner_and_of_the_machine_that_built_it_is_inside(image: Image) -> None:
@@ -104,10 +121,47 @@ def _is_writable(path: Path) -> bool:
     return not path.is_symlink() and (status.st_uid != 0 or bool(status.st_mode & 0o022))
 
 
-@pytest.mark.skipif("PAPERTAPE_RESEARCH_IMAGE" not in os.environ, reason="PAPERTAPE_RESEARCH_IMAGE=1 builds it too")
+@others
 def test_the_research_target_has_the_compiled_kernel() -> None:
-    made = Image("research")
-    try:
+    with closing(Image("research")) as made:
         assert {"papertape", "numba", "llvmlite", "numpy", "polars"} <= made.site_packages()
-    finally:
-        made.close()
+
+
+@others
+def test_the_study_target_runs_a_study_on_workers_confined_as_the_cluster_asks(open_path: Path) -> None:
+    port = str(free_port())
+    text = CLUSTER.read_text().replace("${WORKERS:-2}", "1").replace("8786", port)
+    services = yaml.safe_load(text.replace("${SCHEDULER:-127.0.0.1}", "127.0.0.1"))["services"]
+    data = make_folder(open_path / "data")
+    write_market(data)
+    with closing(Image("study")) as image, ExitStack() as cluster:
+        for name, service in services.items():
+            variables = [f"{key}={value}" for key, value in service["environment"].items()]
+            command = image.confined(open_path / name, service["entrypoint"] + service["command"], {}, *variables)
+            cluster.enter_context(background(command, open_path / f"{name}.said"))
+        sweep = f"papertape sweep --strategy follower --candles X=/data/x.csv --config /data/papertape.toml --json \
+            --vary sl_percent=0.4,0.8 --study first --data-dir /data --scheduler tcp://127.0.0.1:{port}".split()
+        command = image.confined(open_path / "root", sweep, {"/data": data}, "NUMBA_CACHE_DIR=/tmp/numba")
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    said = done.stderr + "".join((open_path / f"{name}.said").read_text() for name in services)
+    assert done.returncode in {0, 1}, said
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[-1]["type"] == "study", said
+    assert "store_tape" in said  # The worker asked for the candles.
+    assert (data / "studies" / "first.db").stat().st_uid == UID
+
+
+@others
+def test_the_extra_exchanges_watches_a_market_through_ccxt(open_path: Path) -> None:
+    data, port = make_folder(open_path / "data"), free_port()
+    twin = f"papertape twin bitget --port {port}".split()
+    run = f"papertape run --feed ccxt:bitget --db /data/papertape.db --set feed.ccxt.rest_url=http://127.0.0.1:{port} \
+        --set feed.ccxt.ws_url=ws://127.0.0.1:{port}".split()
+    with closing(Image("runtime", "exchanges")) as image:
+        assert {"ccxt", "apprise", "starlette"} <= image.site_packages()
+        said = open_path / "said"
+        with (
+            background(image.confined(open_path / "exchange", twin, {}), open_path / "exchange.said"),
+            background(image.confined(open_path / "root", run, {"/data": data}), said),
+        ):
+            assert comes(said, "connected"), said.read_text()
