@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
+import os
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ROOMS = ("events", "engine", "projections", "api", "ui", "cli", "sandbox", "studies")
 PACKAGE = "papertape."
@@ -19,14 +20,14 @@ PACKAGE = "papertape."
 @cache
 def sources(*folders: str) -> list[Path]:
     """Every Python file of the repository, or of some of its folders."""
-    found = [path for folder in folders or (".",) for path in (REPOSITORY / folder).rglob("*.py")]
-    return sorted(path for path in found if not _is_foreign(path))
+    return sorted(path for folder in folders or (".",) for path in _python_files(REPOSITORY / folder))
 
 
-def _is_foreign(path: Path) -> bool:
-    """Whether a file is nobody's: of an environment, a build, or a hidden folder."""
-    parts = path.relative_to(REPOSITORY).parts
-    return any(part.startswith(".") or part in ("build", "node_modules") for part in parts)
+def _python_files(folder: Path) -> Iterator[Path]:
+    """The Python files below a folder but for those of an environment, a build, or a hidden folder."""
+    for found, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".") and name not in ("build", "node_modules")]
+        yield from (Path(found, name) for name in names if name.endswith(".py"))
 
 
 @cache
