@@ -119,26 +119,31 @@ class Image:
 
 
 @contextmanager
-def background(command: Sequence[str], said: Path) -> Iterator[None]:
+def background(command: Sequence[str], said: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a confined command meanwhile; what it says goes to a file."""
     with said.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL) as process:
         try:
-            yield
+            yield process
         finally:
-            # The first process outlives its runner: it changed its user, so the kernel forgot `--kill-child`.
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            for pid in (*map(int, children), process.pid):
-                os.kill(pid, signal.SIGKILL)
+            if process.poll() is None:
+                _kill(process.pid)
 
 
-def comes(said: Path, words: str) -> bool:
+def _kill(runner_pid: int) -> None:
+    """Kill the first process, too: it changed its user, so the kernel forgot its `--kill-child`."""
+    children = Path(f"/proc/{runner_pid}/task/{runner_pid}/children").read_text().split()
+    for pid in (*map(int, children), runner_pid):
+        os.kill(pid, signal.SIGKILL)
+
+
+def comes(words: str, said: Path, process: subprocess.Popen[bytes]) -> bool:
     """Whether a program says some words in time."""
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if said.exists() and words in said.read_text():
-            return True
+    while words not in said.read_text():
+        if time.monotonic() > deadline or process.poll() is not None:
+            return False
         time.sleep(0.2)
-    return False
+    return True
 
 
 class Running:

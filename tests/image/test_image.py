@@ -162,6 +162,6 @@ def test_the_extra_exchanges_watches_a_market_through_ccxt(open_path: Path) -> N
         said = open_path / "said"
         with (
             background(image.confined(open_path / "exchange", twin, {}), open_path / "exchange.said"),
-            background(image.confined(open_path / "root", run, {"/data": data}), said),
+            background(image.confined(open_path / "root", run, {"/data": data}), said) as running,
         ):
-            assert comes(said, "connected"), said.read_text()
+            assert comes("connected", said, running), said.read_text()
