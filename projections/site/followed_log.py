@@ -23,7 +23,7 @@ from papertape.events.log import EventStretch
 from papertape.projections.host import Announcer
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.fork import fork
-from papertape.projections.persistence.packing import pack
+from papertape.projections.persistence.packing import Packed, pack
 from papertape.projections.site.log_pages import EventReader, Pages
 from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.ports import Progress
@@ -63,10 +63,10 @@ class LogTail(Announcer, Protocol):
 
 
 class _Due(Struct, frozen=True):
-    """A fork of the views that is to be saved, and the index of the events after `after_seq`, if it lacks them."""
+    """Views that are to be saved, as bytes, and the index of the events after `after_seq`, if it lacks them."""
 
     checkpoint: Checkpoint
-    views: Views
+    packed: Packed
     after_seq: int
     postings: Postings | None
 
@@ -196,20 +196,19 @@ class FollowedLog:
             raise LogReplaced("the kept views cannot be trusted, so the log is folded again")
 
     async def _offer(self, views: Views, page: EventStretch, since: _SinceCheckpoint) -> None:
-        """Index a folded page, and save a fork of the views if they are far enough from the last checkpoint."""
+        """Index a folded page, and save the views if they are far enough from the last checkpoint."""
         if page.last_seq > self._index_seq:
             since.postings.add(page.after(self._index_seq))
         if views.seq - since.seq >= self._distance_events and page.hash:
             checkpoint = Checkpoint(views.seq, views.newest_close_ms, page.hash)
             postings = since.postings if views.seq > self._index_seq else None
-            await self._to_save.put(_Due(checkpoint, fork(views), max(since.seq, self._index_seq), postings))
+            await self._to_save.put(_Due(checkpoint, pack(views), max(since.seq, self._index_seq), postings))
             since.seq, since.postings = views.seq, Postings()
 
     async def _save_checkpoints(self) -> None:
         while True:
             due = await self._to_save.get()
-            packed = await asyncio.to_thread(pack, due.views)
-            await asyncio.to_thread(self.checkpoints.save, due.checkpoint, packed)
+            await asyncio.to_thread(self.checkpoints.save, due.checkpoint, due.packed)
             if due.postings is not None:
                 await self._index(due.checkpoint, due.after_seq, due.postings)
             self._to_save.task_done()
