@@ -258,7 +258,7 @@ class Equity:
         for count in counts:
             count.until(end)
         self._until_ms = until_ms[end]
-        closes.update(zip(run.symbols, map(_close, run.candles), strict=True))
+        closes.update(zip(run.newest, map(_close, run.newest.values()), strict=True))
 
     @staticmethod
     def _places(counts: Sequence[_RunCount], held_places: Iterable[int], end: int) -> list[int]:

@@ -40,7 +40,7 @@ T = TypeVar("T")
 GAP_DISTANCES_MIN: Final = 3
 """Two checkpoints that are this many distances apart have lost one between them."""
 PAGE_EVENTS_MAX: Final = 2_048
-BATCH_EVENTS_MAX: Final = 512
+BATCH_EVENTS_MAX: Final = 1_024
 """At most this many events are folded before other tasks run: a few milliseconds."""
 EMPTY_PAUSE_S: Final = 0.05
 INDEXED_DISTANCES: Final = 8
