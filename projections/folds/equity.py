@@ -247,6 +247,9 @@ class Equity:
         if self._pending is not None:
             self._finish(self._pending)
         self._pending, end, closes = run.candles[-1], len(run.candles) - 1, self.ledger.closes
+        if not run.newest.keys() <= closes.keys():
+            for candle in run.candles:  # A symbol's place in the order is that of its first candle.
+                closes.setdefault(candle.symbol, candle.close)
         counts = [_RunCount(equity, run) for equity in self._equities.values()]
         before_mark = {count.equity.account.strategy: count.until for count in counts}
         until_ms = self._newest_closes(run)
