@@ -24,7 +24,7 @@ from papertape.events.facts import (
 from papertape.events.log import EventStretch, Recorded
 from papertape.projections.alerts.alert import Alert
 from papertape.projections.alerts.daily import Days
-from papertape.projections.alerts.derive import Derivation
+from papertape.projections.alerts.derive import Derivation, UnwrittenAlert
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.folds.arena import Arena
 from papertape.projections.folds.buy_and_hold import BuyAndHold
@@ -113,8 +113,7 @@ class Views:
         self._heard_ms: dict[str, int] = {}
         self.recent: deque[Recorded] = deque(maxlen=RECENT_EVENTS_MAX)
         """The last notable events, oldest first."""
-        self.alerts: deque[Alert] = deque(maxlen=ALERTS_MAX)
-        """The last alerts as the owner receives them, oldest first."""
+        self._alerts: deque[UnwrittenAlert] = deque(maxlen=ALERTS_MAX)
         self._derivation = Derivation(settings, self.portfolio, self.trades, self.days, self.contracts)
         self._feed = self._derivation.feed
         self._timeframes_ms = dict(timeframes_ms or {})
@@ -134,6 +133,11 @@ class Views:
     def connected(self) -> bool:
         """Whether the feed of the engine that started last delivers."""
         return self.portfolio.market_status.connected
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """The last alerts as the owner receives them, oldest first."""
+        return tuple(alert.written() for alert in self._alerts)
 
     @property
     def freshness(self) -> dict[str, CandleFreshness]:
@@ -267,9 +271,9 @@ class Views:
             self._store_alert(recorded)
 
     def _store_alert(self, recorded: Recorded) -> None:
-        alert = self._derivation.alert_of(recorded)
+        alert = self._derivation.unwritten_alert_of(recorded)
         if alert is not None:
-            self.alerts.append(alert)
+            self._alerts.append(alert)
 
     def _mark_fresh(self, candle: CandleClosed, recorded_at_ms: int) -> None:
         """Note a candle other than warm-up, and the evaluations that it was due for."""
