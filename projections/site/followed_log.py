@@ -100,7 +100,7 @@ class FollowedLog:
         self._read_seq = 0
         self._first_goal_seq = 0
         self._index_seq = 0
-        """Earlier events are indexed, or a separate task is indexing them."""
+        """Later events are indexed as they are folded, earlier ones are indexed, or a separate task indexes them."""
         self._to_save: asyncio.Queue[_Due] = asyncio.Queue(1)
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ class FollowedLog:
             self.views = views
             self.moved.publish(views.seq)
         indexed_seq = max((last for _, last in await asyncio.to_thread(self._indexed)), default=0)
-        self._index_seq = indexed_seq if indexed_seq >= max(self.views.seq, 1) else self._first_goal_seq
+        self._index_seq = max(indexed_seq, self.views.seq)
 
     async def _load(self, seq: int, after_seq: int = 0) -> Views | None:
         """Return the views at the last usable checkpoint at or before an event and beyond another one, if any."""
@@ -217,10 +217,10 @@ class FollowedLog:
         with suppress(SnapshotRefused):
             await asyncio.to_thread(self.checkpoints.index.save, checkpoint, b"", {}, after_seq, postings)
 
-    async def _fill_index(self) -> None:
+    async def _fill_index(self, parts_max: int | None = None) -> None:
         """Index what the log already held at the start and the index lacks, the newest part first."""
-        until_seq = self._index_seq
-        while until_seq > 0:
+        until_seq, parts = self._first_goal_seq, 0
+        while until_seq > 0 and parts != parts_max:
             covered = await asyncio.to_thread(self._indexed)
             begun = next((after for after, last in covered if after < until_seq <= last), None)
             if begun is not None:
@@ -240,7 +240,7 @@ class FollowedLog:
                 await asyncio.sleep(0)
             row_hash = await self.pages.run(partial(_hash_at, until_seq))
             await self._index(Checkpoint(until_seq, SEQ_MAX, row_hash), after_seq, postings)
-            until_seq = after_seq
+            until_seq, parts = after_seq, parts + 1
 
     def _indexed(self) -> list[tuple[int, int]]:
         try:
@@ -251,9 +251,10 @@ class FollowedLog:
     async def _fill_gaps(self) -> None:
         """Fold again what lies between two checkpoints if one was lost there, using half of the time."""
         loop, until_seq, filled = asyncio.get_running_loop(), self.views.seq, (0, 0)
-        await self._fill_index()
+        await self._fill_index(parts_max=1)  # The newest part at once; most others are indexed as they are folded.
         await self.moved.wait_beyond(self._first_goal_seq - 1)
         await self._to_save.join()
+        await self._fill_index()
         while (gap := await asyncio.to_thread(self._gap, until_seq)) != filled:
             filled = gap
             views = await self._load(gap[0]) or self._make_views()
