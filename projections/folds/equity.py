@@ -336,11 +336,15 @@ class Equity:
         closes, sampled, changed = self.ledger.closes, False, False
         for equity in self._of_symbol.get(symbol, ()):
             if equity.moving or open_ms >= equity.day_end_ms:
+                sampled = True
                 may_change = equity.booked or equity.holds(symbol)
-                if may_change and before_mark is not None:
-                    before_mark[equity.account.strategy](place)
+                if may_change:
+                    changed = True
+                    if before_mark is not None:
+                        before_mark[equity.account.strategy](place)
+                elif at_ms <= equity.sampled_ms and open_ms < equity.day_end_ms:
+                    continue  # It was sampled at this time, and a candle of another symbol changes nothing.
                 equity.sample(open_ms, at_ms, closes, may_change=may_change)
-                changed, sampled = changed or may_change, True
         if changed or (sampled and at_ms > self._sampled_ms):
             total_usdt = 0.0
             for equity in self._equities.values():
