@@ -44,7 +44,8 @@ class CandleColumns:
         self.places: Sequence[int] = range(len(events))
         if len(self.kinds) > 1 or CandleClosed not in self.kinds:
             are_candles = [kind is CandleClosed for kind in types]
-            self.places, events, times = (list(compress(one, are_candles)) for one in (self.places, events, times))
+            self.places = list(compress(self.places, are_candles))
+            events, times = list(compress(events, are_candles)), list(compress(times, are_candles))
         self.candles, self.recorded_at_ms = cast("list[CandleClosed]", events), times
         self.symbols: list[str] = list(map(_symbol, events))
         self.at_ms: list[int] = list(map(_at_ms, events))

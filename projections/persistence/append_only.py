@@ -97,7 +97,8 @@ class AppendOnlyList(Generic[T]):
         return len(self._chunks) * CHUNK_LENGTH + len(self._parts) * PART_LENGTH + len(self._tail)
 
     def __iter__(self) -> Iterator[T]:
-        for piece in (*self._chunks, *self._parts):
+        pieces: list[Chunk | Part] = [*self._chunks, *self._parts]
+        for piece in pieces:
             yield from piece.items
         yield from self._tail
 

@@ -125,7 +125,7 @@ class _Pickler(pickle.Pickler):
         super().__init__(content, protocol=5)
         self._packer = packer
 
-    def reducer_override(self, obj: object) -> Any:
+    def reducer_override(self, obj: Any) -> Any:
         """Return how to pickle a piece of a list or a mutable Struct; other objects are pickled as usual."""
         if type(obj) is Chunk:
             return _chunk, (self._packer.key_of(obj),)
