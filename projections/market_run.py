@@ -27,7 +27,7 @@ _ON_TIME: Final = {Timing.ON_TIME}
 _symbol, _at_ms, _timing, _timeframe_ms = map(attrgetter, ("symbol", "at_ms", "timing", "timeframe_ms"))
 
 
-class CandleColumns:
+class CandleStretch:
     """The candles of a stretch of the log, with their fields in columns and their places in the stretch.
 
     `kinds` are the types of all events, `other_places` the places of those that are not market facts.
@@ -84,7 +84,7 @@ class MarketRun:
 
     __slots__ = ("at_ms", "begin", "candles", "columns", "end", "first", "firsts", "last_seq", "newest", "symbols")
 
-    def __init__(self, columns: CandleColumns, begin: int, end: int) -> None:
+    def __init__(self, columns: CandleStretch, begin: int, end: int) -> None:
         first, last = bisect_left(columns.places, begin), bisect_left(columns.places, end)
         self.columns, self.begin, self.end, self.first = columns, begin, end, first
         self.last_seq = columns.stretch.first_seq + end - 1

@@ -34,7 +34,7 @@ from papertape.projections.text.reasons import reason_words
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.portfolio import Portfolio
-    from papertape.projections.market_run import CandleColumns
+    from papertape.projections.market_run import CandleStretch
 
 REASONS_SHOWN_MAX = 8
 
@@ -198,7 +198,7 @@ class Coverage:
         if candle.at_ms > span.until_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
             span.until_ms = candle.at_ms
 
-    def take_candles(self, columns: CandleColumns) -> None:
+    def take_candles(self, columns: CandleStretch) -> None:
         """Fold calm candles between which no contract was listed."""
         for symbol, at_ms in dict(zip(columns.symbols, columns.at_ms, strict=True)).items():
             span = self._spans.get(symbol)

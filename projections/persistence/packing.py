@@ -131,7 +131,8 @@ class _Pickler(pickle.Pickler):
             return _chunk, (self._packer.key_of(obj),)
         if type(obj) is Part:
             return _part, (obj.encoded(self._packer.dumped),)
-        if not _is_mutable_struct(type(obj)):
+        kind: Any = type(obj)
+        if not _is_mutable_struct(kind):
             return NotImplemented
         fields = tuple(getattr(obj, name) for name in obj.__struct_fields__)
         return _empty, (type(obj),), fields, None, None, _fill

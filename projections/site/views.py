@@ -38,7 +38,7 @@ from papertape.projections.folds.promised import Promised
 from papertape.projections.folds.resting_prices import RestingPrices
 from papertape.projections.folds.signals import Signals
 from papertape.projections.folds.trades import Trades
-from papertape.projections.market_run import CANDLES_MIN, CandleColumns, MarketRun
+from papertape.projections.market_run import CANDLES_MIN, CandleStretch, MarketRun
 from papertape.projections.text.event_lines import is_notable
 
 RECENT_EVENTS_MAX: Final = 100
@@ -179,11 +179,11 @@ class Views:
                 self._mark_fresh(event, recorded.recorded_at_ms)
         else:
             self._take_fact(recorded)
-        self._tell(recorded)
+        self._derive_alert(recorded)
 
     def take(self, stretch: EventStretch) -> None:
         """Fold a stretch of the log: the same as one event after the other, several times as fast."""
-        columns = CandleColumns(stretch)
+        columns = CandleStretch(stretch)
         if columns.are_calm(self.portfolio.at_ms) and not columns.kinds & _RARE:
             self._take_calm(columns)
         elif len(stretch) < 2 * CANDLES_MIN:
@@ -194,7 +194,7 @@ class Views:
             self.take(stretch.cut(0, middle))
             self.take(stretch.cut(middle, len(stretch)))
 
-    def _take_calm(self, columns: CandleColumns) -> None:
+    def _take_calm(self, columns: CandleStretch) -> None:
         """Fold a stretch whose candles are calm; what only the newest candles matter to comes once, at the end."""
         begin, length = 0, len(columns.stretch)
         for place in (*columns.other_places, length):
@@ -203,12 +203,12 @@ class Views:
             if place < length:
                 recorded = columns.stretch.recorded_at(place)
                 self._take_fact(recorded)
-                self._tell(recorded)
+                self._derive_alert(recorded)
             begin = place + 1
         self.coverage.take_candles(columns)
         self._mark_all_fresh(columns)
 
-    def _take_facts(self, columns: CandleColumns, begin: int, end: int) -> None:
+    def _take_facts(self, columns: CandleStretch, begin: int, end: int) -> None:
         """Fold consecutive market facts at once, but one by one what may make an alert or a sample."""
         while begin < end:
             run = None
@@ -223,7 +223,7 @@ class Views:
                     self._take_candle(recorded, recorded.event)
                 else:
                     self._take_fact(recorded)
-                self._tell(recorded)
+                self._derive_alert(recorded)
             begin = stop
 
     def _next_ms(self, run: MarketRun) -> int:
@@ -263,7 +263,7 @@ class Views:
         self.resting.apply(recorded)
         self._fold_fact(recorded)
 
-    def _tell(self, recorded: Recorded) -> None:
+    def _derive_alert(self, recorded: Recorded) -> None:
         """Keep the alert that the last event is worth, if any."""
         # One event yields at most one alert: if the feed has news, the daily summary waits for the next candle.
         self.days.apply(recorded, may_tell=self._feed.news is None)
@@ -288,14 +288,16 @@ class Views:
             if at_ms % timeframe_ms == 0:
                 self.evaluated_ms[key] = at_ms
 
-    def _mark_all_fresh(self, columns: CandleColumns) -> None:
+    def _mark_all_fresh(self, columns: CandleStretch) -> None:
         """Note the candles of a calm stretch, and the evaluations that they were due for."""
         newest_ms = dict(zip(columns.symbols, columns.at_ms, strict=True))
         self._seen_ms.update(newest_ms)
         self._heard_ms.update(zip(columns.symbols, columns.recorded_at_ms, strict=True))
         due = [(timeframe_ms, key) for symbol in newest_ms for timeframe_ms, key in self._due.get(symbol, ())]
         if all(key in self.evaluated_ms for _, key in due):
-            due_ms = {one: columns.newest_multiples_ms(one) for one in {timeframe_ms for timeframe_ms, _ in due}}
+            due_ms = {
+                one: columns.newest_multiples_ms(one) for one in dict.fromkeys(timeframe_ms for timeframe_ms, _ in due)
+            }
             for timeframe_ms, key in due:
                 if key[1] in due_ms[timeframe_ms]:
                     self.evaluated_ms[key] = due_ms[timeframe_ms][key[1]]
