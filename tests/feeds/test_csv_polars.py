@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from papertape.engine.feeds.files import csv_polars
-from papertape.engine.feeds.files.columns import CandleStretch
+from papertape.engine.feeds.files.columns import CandleColumns
 from papertape.engine.feeds.files.csv_polars import ROWS_MIN
 from papertape.engine.feeds.files.csv_reader import CANDLE_COLUMNS, QuickReader, read_candles
 from papertape.engine.feeds.files.table_source import read_table
@@ -22,7 +22,7 @@ from tests.feeds.reading import shared_data
 ROWS = 3_000
 
 
-def bits(columns: CandleStretch) -> list[bytes]:
+def bits(columns: CandleColumns) -> list[bytes]:
     """Everything a reader found, to the last bit."""
     numbers = (columns.open_time_ms, *columns.values(), columns.line)
     return [*(column.tobytes() for column in numbers), bytes([columns.price_decimals & 0xFF])]
@@ -43,7 +43,7 @@ def compiled() -> QuickReader:
 
 
 @cache
-def plainly(path: Path) -> CandleStretch:
+def plainly(path: Path) -> CandleColumns:
     """What the plain reader finds; it takes its time."""
     return read_candles(path, quick=None)
 
@@ -54,7 +54,7 @@ def quick(request: pytest.FixtureRequest) -> QuickReader:
     return request.param()  # type: ignore[no-any-return]
 
 
-def read(quick: QuickReader, path: Path) -> CandleStretch | None:
+def read(quick: QuickReader, path: Path) -> CandleColumns | None:
     """What a quick reader alone says."""
     return quick(read_table(path, CANDLE_COLUMNS), MINUTE_MS)
 

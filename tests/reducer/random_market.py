@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from papertape.engine.feeds.files.columns import CandleStretch, SeriesColumns
+from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
 from papertape.engine.kernel.codes import CANDLE, LATE
 from papertape.engine.research.tape import Tape, fact_event
 from papertape.events.units import MINUTE_MS
@@ -103,9 +103,9 @@ def market(recipe: Recipe) -> RandomTape:
     )
 
 
-def _candles(random: Random, recipe: Recipe) -> CandleStretch:
+def _candles(random: Random, recipe: Recipe) -> CandleColumns:
     """One symbol's candles, on a tick of 0.01."""
-    columns = CandleStretch("random", recipe.timeframe_ms)
+    columns = CandleColumns("random", recipe.timeframe_ms)
     holes, time_ms = _holes(random, recipe), DAY_0_MS
     close, move = 100.0, recipe.move_percent / 100.0
     for number in range(recipe.candles):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from papertape.engine.feeds.files.columns import CandleStretch
+from papertape.engine.feeds.files.columns import CandleColumns
 from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.state import new_state
 from papertape.engine.research.cpython_kernel import PlainEngine
@@ -104,7 +104,7 @@ def losing_minutes(share: float) -> RandomTape:
     return replace(tape, candles=[without_some(table, random, share) for table in tape.candles])
 
 
-def without_some(table: CandleStretch, random: Random, share: float) -> CandleStretch:
+def without_some(table: CandleColumns, random: Random, share: float) -> CandleColumns:
     """The table without the rows that are lost."""
     kept = [row for row in range(len(table.close)) if random.random() >= share]
     columns = {

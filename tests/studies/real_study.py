@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec.structs import asdict
 
-from papertape.engine.feeds.files.columns import CandleStretch
+from papertape.engine.feeds.files.columns import CandleColumns
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.research.set_result import SetResult, TradedSpan
 from papertape.engine.research.set_runs import SetRunner
@@ -46,7 +46,7 @@ def market_with_jumps(days: int, reversion: float, seed: int = 0) -> Tape:
 
     With 0, what follows is the same noise as anywhere.
     """
-    random, table, close, owed = Random(seed), CandleStretch("jumps", FRAME_MS), 100.0, 0.0
+    random, table, close, owed = Random(seed), CandleColumns("jumps", FRAME_MS), 100.0, 0.0
     for row in range(days * DAY_MS // FRAME_MS):
         is_jump = random.random() < 0.12
         opening, wick = close, random.uniform(0.0, 0.0006)

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from papertape.engine.feeds.files.columns import CandleStretch
+from papertape.engine.feeds.files.columns import CandleColumns
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.events.units import MINUTE_MS
 from papertape.studies.statistics.orders import (
@@ -83,7 +83,7 @@ def test_redrawn_candles_are_candles_of_their_own_block() -> None:
 def test_a_short_table_is_redrawn_too() -> None:
     [single] = market(Recipe(9, candles=1)).candles
     assert with_redrawn_candles(single, 100).open == single.open
-    assert not with_redrawn_candles(CandleStretch("none", MINUTE_MS), 100).close
+    assert not with_redrawn_candles(CandleColumns("none", MINUTE_MS), 100).close
 
 
 def test_stress_raises_every_cost_and_shrinks_a_rebate() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import convert
 from msgspec.structs import replace
 
-from papertape.engine.feeds.files.columns import CandleStretch, SeriesColumns
+from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
 from papertape.engine.kernel.answers import (
     add_limit,
     add_market,
@@ -69,7 +69,7 @@ def engine_run(
 
 
 def _tape(rows: Sequence[Row], funding: Sequence[tuple[int, float]]) -> RandomTape:
-    table = CandleStretch("scene", MINUTE_MS)
+    table = CandleColumns("scene", MINUTE_MS)
     for open_ms, *prices, volume, _ in rows:
         table.open_time_ms.append(open_ms)
         for column, price in zip(table.values(), (*prices, volume), strict=True):
