@@ -52,7 +52,12 @@ class Sealing:
         """Return the watcher by name."""
         return {"sealing of the log": self.watch}
 
-    async def watch(self, first_after_s: float = FIRST_AFTER_S, every_s: float = CHECK_EVERY_S) -> None:
+    async def watch(
+        self,
+        first_after_s: float = FIRST_AFTER_S,
+        every_s: float = CHECK_EVERY_S,
+        retry_after_s: float = RETRY_AFTER_S,
+    ) -> None:
         """Seal whatever is old enough, periodically. Raise LogDamaged if a row to seal is damaged."""
         pause_s = first_after_s
         while not await closed_within(self._bus, pause_s):
@@ -65,7 +70,7 @@ class Sealing:
             if failure and failure != self.failure:
                 self._warn(f"old events could not be sealed: {failure}; retrying")
             self.failure = failure
-            pause_s = RETRY_AFTER_S if failure else every_s
+            pause_s = retry_after_s if failure else every_s
 
     async def _seal_all(self) -> str:
         """Seal one segment after the other; return why one failed, or an empty text. Raise LogError or LogDamaged."""

@@ -38,7 +38,7 @@ def _summary(outcome: Outcome) -> str:
     state = "; ".join(outcome.wrong) or "well"
     return (
         f"schedule {outcome.seed}: {state} ({outcome.events:,} events, {outcome.virtual_s / 60.0:.0f} min, "
-        f"{outcome.starts} starts, {outcome.kills} kills, log {outcome.log_digest[:16]})"
+        f"{outcome.starts} starts, {outcome.kills} kills, {outcome.sealed} segments, log {outcome.log_digest[:16]})"
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -10,6 +12,7 @@ from msgspec import Struct
 from papertape.cli.keeper.restart_policy import ENDED_WELL, PermanentStop, RestartPolicy
 from papertape.engine import loop as engine_loop
 from papertape.engine import recovery
+from papertape.engine.background_process import closed_within
 from papertape.engine.feeds.bitget import connection
 from papertape.engine.feeds.bitget.connection import StreamConnection
 from papertape.engine.feeds.live.session import FeedSession
@@ -19,15 +22,22 @@ from papertape.engine.loop import Loop
 from papertape.engine.reducer import reducer
 from papertape.engine.reducer.reducer import fold
 from papertape.engine.reducer.snapshot_codec import decode
+from papertape.engine.sealing import Sealing
 from papertape.engine.task_restarts import TaskRestarter
-from papertape.events.errors import LogWriteFailed
+from papertape.events.errors import LogError, LogWriteFailed
 from papertape.events.facts import CandleClosed, Event
+from papertape.events.segments.folder import sealed_folder
+from papertape.events.segments.segment_file import segment_path
+from papertape.events.sqlite_log import SqliteEventLog
 from papertape.events.tasks import failure_of
 from papertape.projections.telegram.delivery import Notifier
 from papertape.projections.telegram.delivery_queues import DeliveryReceipts
 
 if TYPE_CHECKING:
+    from papertape.events.segments.segment_file import SegmentInfo
     from tests.simulation.seams import Seam
+
+WRITING_S: Final = 5.0
 
 
 class Broken(Struct, frozen=True):
@@ -163,6 +173,29 @@ def _streams_left_open() -> list[Seam]:
     return [(StreamConnection, "run", run)]
 
 
+def _catalogue_before_file() -> list[Seam]:
+    add = SqliteEventLog.add_segment
+
+    async def enter_then_write(self: SqliteEventLog, info: SegmentInfo) -> None:
+        path = segment_path(sealed_folder(self.path), info)
+        unnamed = path.rename(path.with_name(".unnamed"))
+        await add(self, info)
+        await asyncio.sleep(WRITING_S)
+        unnamed.rename(path)
+
+    return [(SqliteEventLog, "add_segment", enter_then_write)]
+
+
+def _sealing_gives_up() -> list[Seam]:
+    async def once(self: Sealing, first_after_s: float, *_: float) -> None:
+        if not await closed_within(self._bus, first_after_s):
+            with suppress(LogError, OSError):
+                await self._seal_all()
+        await self._bus.wait_closed()
+
+    return [(Sealing, "watch", once)]
+
+
 BROKEN: Final = (
     Broken("rows apart", "a candle and its consequences are one row", _rows_apart, 3, "decisions"),
     Broken(
@@ -181,4 +214,8 @@ BROKEN: Final = (
     Broken("keeper gives up", "an engine is restarted for as long as it takes", _keeper_gives_up, 0, "not well again"),
     Broken("service left dead", "a service that fails is started again", _service_left_dead, 14, "not well again"),
     Broken("streams left open", "a connection that is given up is closed", _streams_left_open, 3, "bounds"),
+    Broken(
+        "catalogue before file", "a segment is durable before the catalogue lists it", _catalogue_before_file, 17, "log"
+    ),
+    Broken("sealing gives up", "what could not be sealed is sealed later", _sealing_gives_up, 1, "not well again"),
 )

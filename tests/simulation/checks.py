@@ -33,6 +33,7 @@ from papertape.events.facts import (
     SignalReceived,
     Timing,
 )
+from papertape.events.segments.sealing import next_segment_end
 from papertape.events.sqlite_log import SqliteLogReader
 from papertape.events.units import MINUTE_MS
 from papertape.projections.alerts.derive import Alerts
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
 ON_TIME_MS_MAX: Final = 48_000
 """A candle may open positions 30 s after its close; the rest is a slow disk and a clock that was just set."""
 BEHIND_MS_MAX: Final = 2 * MINUTE_MS
+SEALED_AFTER_MS: Final = 3 * MINUTE_MS
+"""A schedule lasts for minutes, so it seals minutes instead of whole days,"""
+SEGMENT_EVENTS_MIN: Final = 30
+"""and small segments."""
 TASKS_MAX: Final = 60
 STREAMS_MAX: Final = 2
 """One, and the next one while it takes over."""
@@ -55,14 +60,17 @@ SPAN: Final = re.compile(r"#(\d+) to #(\d+)")
 
 
 def is_well(machine: Machine) -> bool:
-    """Return whether the engine runs, has every candle, and has told its owner everything."""
+    """Return whether the engine runs, has every candle, has told its owner everything, and has sealed what is old."""
     life = machine.life
     if life is None or life.engine is None or life.services is None:
         return False
     markets, delivery = life.engine.loop.state.markets, life.services.delivery
     newest_ms = min((market.close_time_ms for market in markets), default=0)
     is_fed = newest_ms > machine.exchange.now_ms() - BEHIND_MS_MAX
-    return is_fed and delivery.oldest_unsent_ms == 0 and delivery.lag_events == 0
+    with closing(SqliteLogReader(machine.db)) as reader:
+        old_ms = machine.clock.now_ms() - SEALED_AFTER_MS - BEHIND_MS_MAX
+        is_sealed = next_segment_end(reader, old_ms, SEGMENT_EVENTS_MIN) is None
+    return is_fed and is_sealed and delivery.oldest_unsent_ms == 0 and delivery.lag_events == 0
 
 
 def check(machine: Machine) -> tuple[list[str], str, int]:

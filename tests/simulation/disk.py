@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from random import Random
 
 FREE_BYTES: Final = 50_000_000_000
+WRITES: Final = ("INSERT", "DELETE", "BEGIN")
+"""How the statements begin that write rows, delete sealed ones, and enter a segment."""
 FSYNC_S: Final = (0.000_5, 0.001, 0.004)
 
 
@@ -75,7 +77,7 @@ class SimulatedDisk:
         if owner in self.dead:
             return None  # What it still does is seen by nobody.
         arguments = getattr(function, "args", ())
-        if arguments[:1] != (INSERT,):
+        if not arguments or not str(arguments[0]).lstrip().startswith(WRITES):
             return function()
         if self.is_full:
             self.counts["refused commits"] += 1
@@ -90,7 +92,8 @@ class SimulatedDisk:
 
     def _commit(self, function: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
         done = function()
-        self.on_commit(arguments[1][0])
+        if arguments[0] == INSERT:
+            self.on_commit(arguments[1][0])
         return done
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from papertape.events.errors import PapertapeError
-from papertape.events.failpoints import FAILPOINTS, NOTIFIER_FAILPOINTS
+from papertape.events.failpoints import FAILPOINTS, NOTIFIER_FAILPOINTS, SEAL_FAILPOINTS
 from papertape.events.signals import Signal, SignalBatch
 from papertape.sandbox.bitget.faults import BitgetFault
 from papertape.sandbox.telegram.faults import TelegramFault
@@ -199,7 +199,7 @@ async def _kill(machine: Machine, _chance: Random, _seconds: float) -> None:
 
 
 async def _failpoint(machine: Machine, chance: Random, _seconds: float) -> None:
-    name, reaches = chance.choice((*FAILPOINTS, *NOTIFIER_FAILPOINTS)), chance.randint(1, 3)
+    name, reaches = chance.choice((*FAILPOINTS, *NOTIFIER_FAILPOINTS, *SEAL_FAILPOINTS)), chance.randint(1, 3)
     machine.note(f"a kill waits at {name}, the {reaches}. time")
     machine.arm(name, reaches)
 

@@ -14,8 +14,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from contextvars import copy_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from papertape.cli.config.sections import bitget_settings
@@ -25,11 +27,17 @@ from papertape.cli.keeper.status_board import new_board
 from papertape.cli.keeper.systemd import SystemdNotifier
 from papertape.cli.service.engine_services import start_services
 from papertape.cli.wiring import make_engine_settings, watched_symbols
+from papertape.engine.background_process import Outcome, closed_within
 from papertape.engine.feeds.bitget.feed import BitgetFeed
+from papertape.engine.sealing import Sealing
 from papertape.engine.startup import Engine, open_engine
 from papertape.engine.task_supervisor import supervise
-from papertape.events.errors import PapertapeError
+from papertape.events.durable import make_folder
+from papertape.events.errors import LogError, PapertapeError
+from papertape.events.segments.folder import sealed_folder
+from papertape.events.segments.sealing import write_next_segment
 from papertape.events.units import MINUTE_MS
+from tests.simulation.checks import SEGMENT_EVENTS_MIN
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.loop import SimulatedLoop, SimulatedTask, process
 from tests.simulation.network import Network, Way
@@ -41,11 +49,15 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config
     from papertape.cli.service.engine_services import EngineServices
     from papertape.engine.kernel.strategy import Strategy
+    from papertape.events.bus import Bus
 
 T = TypeVar("T")
 
 START_S: Final = 0.4
 """How long a process takes to start."""
+SEAL_AFTER_S: Final = 40.0
+SEAL_EVERY_S: Final = 60.0
+SEALING_S: Final = (0.05, 0.6, 9.0)
 LINES_KEPT_MAX: Final = 20_000
 UNKNOWN_FAULT: Final = 70
 
@@ -102,7 +114,7 @@ class Machine:
         self.lives: list[Life] = []
         self.lines: deque[tuple[float, str]] = deque(maxlen=LINES_KEPT_MAX)
         """What happened, for whoever reads the trace."""
-        self.starts = self.kills = self.tasks_most = self.streams_most = 0
+        self.starts = self.kills = self.sealed = self.tasks_most = self.streams_most = 0
         self.was_skewed = False
         """Whether the exchange's clock was ever off: to it, limits then mean something else."""
         self.unseen: list[str] = []
@@ -214,7 +226,11 @@ class Machine:
             services = life.services = await stack.enter_async_context(
                 start_services(engine, self.config, feed, self.db)
             )
-            watchers = {"commands": engine.commands.serve} | services.watchers()
+            sealing = Sealing(engine.log, engine.bus, self.clock, self.warn, SEGMENT_EVENTS_MIN)
+            watchers = {
+                "commands": engine.commands.serve,
+                "sealing": lambda: sealing.watch(SEAL_AFTER_S, SEAL_EVERY_S, SEAL_EVERY_S),
+            } | services.watchers()
 
             async def work() -> None:
                 if not life.stop.is_set():
@@ -241,6 +257,25 @@ class Machine:
     def _end(self, pid: int, code: int) -> None:
         self._ended.append((pid, code))
         self._child_ended.set()
+
+    async def write_segment(self, bus: Bus, _module: str, db: str, last_seq: str) -> Outcome:
+        """Write a segment as the process beside the engine does; a kill leaves an unfinished file, or a whole one."""
+        owner, seconds = process.get(), self.chance.choice(SEALING_S)
+        try:
+            if await closed_within(bus, seconds):
+                return Outcome()
+            self.disk.check_write(owner)
+            info = write_next_segment(Path(db), int(last_seq), lambda _seq: None)
+            self.note(f"sealed to seq {info.last_seq}")
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            make_folder(sealed_folder(self.db))
+            (sealed_folder(self.db) / f".{last_seq}.{owner}.segment").write_bytes(b"papertape")
+            raise
+        except (LogError, OSError) as error:
+            return Outcome(failure=str(error))
+        self.sealed += 1
+        return Outcome(msgspec.json.encode(info))
 
     # ------------------------------------------------------------ kills
 

@@ -55,7 +55,7 @@ MEMORY: Final = Path("/dev/shm")
 
 
 class Outcome(Struct):
-    """What a schedule has shown. `log_digest` is the hash that chains all rows of its log."""
+    """What a schedule has shown. `log_digest` is the hash that chains all rows of its log, `sealed` counts segments."""
 
     seed: int
     wrong: list[str]
@@ -64,6 +64,7 @@ class Outcome(Struct):
     virtual_s: float
     starts: int
     kills: int
+    sealed: int
     lines: list[tuple[float, str]]
     steps: int = 0
 
@@ -123,7 +124,18 @@ def _run_in(folder: Path, seed: int, more: Callable[[], list[Seam]]) -> Outcome:
     finally:
         gc.enable()
     lines = list(machine.lines)
-    return Outcome(seed, wrong + found, digest, events, loop.time(), machine.starts, machine.kills, lines, loop.steps)
+    return Outcome(
+        seed,
+        wrong + found,
+        digest,
+        events,
+        loop.time(),
+        machine.starts,
+        machine.kills,
+        machine.sealed,
+        lines,
+        loop.steps,
+    )
 
 
 def find_broken(broken: Broken, seeds: Iterable[int]) -> Outcome | None:

@@ -18,6 +18,7 @@ import httpx
 
 from papertape.cli.keeper import process_supervisor
 from papertape.cli.service import engine_services, log_handover, unlogged_messages
+from papertape.engine import sealing
 from papertape.engine.feeds import rate_limit as exchange_rate_limit
 from papertape.engine.feeds.bitget import connection
 from papertape.engine.feeds.live import exchange_clock, reconnect
@@ -27,6 +28,7 @@ from papertape.events.durable import write_durably
 from papertape.events.errors import LogError
 from papertape.projections.telegram import confirmation, poll
 from papertape.projections.telegram import rate_limit as chat_rate_limit
+from tests.simulation.checks import SEALED_AFTER_MS
 from tests.simulation.disk import CursorDriver, SimulatedConnection
 from tests.simulation.network import SimulatedHttp, connector
 from tests.simulation.sites import EXCHANGE
@@ -72,6 +74,8 @@ def _seams(machine: Machine) -> list[Seam]:
     connect = connector(machine.network, EXCHANGE, machine.exchange)
     return [
         (aiosqlite, "connect", lambda path, **options: SimulatedConnection(disk, path, **options)),
+        (sealing, "run_beside", machine.write_segment),
+        (sealing, "whole_days_before", lambda now_ms: now_ms - SEALED_AFTER_MS),
         (cursors, "sqlite3", CursorDriver(disk)),
         (cursors, "LogError", lambda text: LogError(text.replace(f"{machine.db.parent.resolve()}/", ""))),
         (snapshots, "write_durably", partial(disk.write_durably, write_durably)),
