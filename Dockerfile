@@ -23,7 +23,9 @@ WORKDIR /build
 COPY requirements requirements
 COPY pyproject.toml README.md LICENSE ./
 # The dependencies first: they change less often than the code, and their layer is kept.
-RUN uv pip install --python /opt/papertape/bin/python --require-hashes -r requirements/notify.lock
+# EXTRAS=exchanges adds ccxt, for every exchange but Bitget; its dependencies have a lock of their own.
+ARG EXTRAS=
+RUN uv pip install --python /opt/papertape/bin/python --require-hashes -r "requirements/notify${EXTRAS:+-$EXTRAS}.lock"
 COPY events events
 COPY engine engine
 COPY projections projections
@@ -72,7 +74,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=4 \
     CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8700/ready', timeout=4)"]
 ENTRYPOINT ["papertape"]
-CMD ["up", "--feed", "bitget", "--host", "0.0.0.0", "--db", "/data/papertape.db", \
+CMD ["up", "--feed", "live", "--host", "0.0.0.0", "--db", "/data/papertape.db", \
      "--set", "logs.folder=/logs", "--set", "logs.format=json", "--json"]
 
 FROM base AS research

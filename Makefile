@@ -53,7 +53,7 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not system and not slow and not browser and not image and not generated" --ignore tests/deploy
+	@$(BIN)/pytest -p no:schemathesis -n $(JOBS) --dist worksteal -m "not system and not slow and not browser and not image and not generated" --ignore tests/deploy
 
 test-system: setup  ## Whole programs, compiled strategies, power cuts, random faults, the commands in the docs
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "system and not slow" --ignore tests/deploy --ignore tests/cli/test_systemd.py

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from papertape.api.gate import Access
 from papertape.api.problems import busy_problem, problem
 from papertape.api.query import SEQ_MAX, read
+from papertape.api.ranges import check_one_name, former_name
 from papertape.api.routes import GuardedRoute, GuardedSocket, Operation
 from papertape.api.shared_reader import StreamFilter
 from papertape.api.streams import EventStream, Streams, events_of
@@ -30,9 +31,10 @@ ID_DIGITS_MAX = len(str(SEQ_MAX))
 
 
 class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which events, and where to start. Without `after_seq`, only new events."""
+    """Which events, and where to start. Without `after`, only new events."""
 
-    after_seq: Annotated[int, Meta(ge=0, le=SEQ_MAX, description="Start after this event.")] | None = None
+    after: Annotated[int, Meta(ge=0, le=SEQ_MAX, description="Start after this event.")] | None = None
+    after_seq: Annotated[int, former_name("after")] | None = None
     type: Names = ()
     symbol: Names = ()
     strategy: Names = ()
@@ -50,7 +52,13 @@ def _after(request: Request, query: StreamQuery) -> int | None:
     last = request.headers.get("last-event-id", "")
     if last.isascii() and last.isdigit() and len(last) <= ID_DIGITS_MAX:
         return int(last)
-    return query.after_seq
+    return _first(query)
+
+
+def _first(query: StreamQuery) -> int | None:
+    """Return the event after which a stream starts. Raise HTTPException 422 if it is given twice."""
+    check_one_name("after", query.after, "after_seq", query.after_seq)
+    return query.after_seq if query.after is None else query.after
 
 
 def routes(streams: Streams, timeline: Timeline) -> list[Guarded]:
@@ -64,7 +72,7 @@ def routes(streams: Streams, timeline: Timeline) -> list[Guarded]:
     async def websocket(socket: WebSocket) -> None:
         try:
             query = read(StreamQuery, socket)
-            selection = _filter(query)
+            selection, first = _filter(query), _first(query)
             newest_views(timeline)
         except LogBusy as folding:
             await socket.send_denial_response(busy_problem(str(folding)))
@@ -72,8 +80,7 @@ def routes(streams: Streams, timeline: Timeline) -> list[Guarded]:
         except HTTPException as error:
             await socket.send_denial_response(problem(error.status_code, error.detail))
             return
-        after_seq = streams.tape.head_seq if query.after_seq is None else query.after_seq
-        await converse(socket, streams, selection, after_seq)
+        await converse(socket, streams, selection, streams.tape.head_seq if first is None else first)
 
     sse = Operation(
         "New events, as server-sent events",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from papertape.projections.site.views import Views
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 JSON: Final = "application/json"
 DIGITS_MAX: Final = 16
 REVALIDATE: Final = "private, no-cache"
@@ -36,15 +37,15 @@ class AsOf(Struct, frozen=True):
     at_ms: int
 
 
-class ViewAsOf(Struct, Generic[T], frozen=True):
+class ViewAsOf(Struct, Generic[T_co], frozen=True):
     """A view and the event it is as of."""
 
     as_of: AsOf
-    data: T
+    data: T_co
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """A page of a list. Pass `next` in the same query to continue; it is None on the last page."""
+    """A page of a list. Pass `next` as `cursor` in the same query to continue; it is None on the last page."""
 
     items: tuple[T, ...]
     next: int | None

@@ -30,12 +30,13 @@ Names = Annotated[tuple[Annotated[str, Meta(max_length=NAME_CHARS_MAX)], ...], M
 class SubscriptionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A client's message, at any time: which events to send from now on; empty lists mean all.
 
-    With `after_seq` the stream restarts after that event, else it continues where it is.
+    With `after` the stream restarts after that event, else it continues where it is. `after_seq` is its former name.
     """
 
     types: Names = ()
     symbols: Names = ()
     strategies: Names = ()
+    after: Annotated[int, Meta(ge=0, le=SEQ_MAX)] | None = None
     after_seq: Annotated[int, Meta(ge=0, le=SEQ_MAX)] | None = None
 
 
@@ -75,8 +76,9 @@ class EventSocket:
                 await self._reply(SubscriptionRefusal(str(error)))
                 continue
             self._filter = StreamFilter(subscription.types, subscription.symbols, subscription.strategies)
-            if subscription.after_seq is not None:
-                self._seq = min(subscription.after_seq, self._streams.tape.head_seq)
+            after = subscription.after_seq if subscription.after is None else subscription.after
+            if after is not None:
+                self._seq = min(after, self._streams.tape.head_seq)
                 self._restarted.set()
             await self._reply(SubscriptionAck(self._seq))
 

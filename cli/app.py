@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from papertape.cli import INTERRUPTED
 from papertape.cli.arguments import expand
+from papertape.cli.commands.completion import answer_first_tab
 from papertape.cli.commands.table import GROUPS, VERBS
 from papertape.cli.environment.early_signals import exit_on_signals
 from papertape.cli.environment.streams import prepare_streams, whole_output
@@ -147,6 +148,7 @@ def main() -> None:
     if os.getpid() == 1:  # The first process of a container receives only signals that it handles.
         exit_on_signals([signal.SIGTERM], lambda number: 128 + number)
     exit_with_parent()
+    answer_first_tab()
     arguments = expand(sys.argv[1:])
     with whole_output():
         _application_for(arguments)(args=arguments, prog_name="papertape")

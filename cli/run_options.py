@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from papertape.cli.config.sections import Config, FeedKind
 
 FEED_KINDS: tuple[FeedKind, ...] = ("sim", "file", "bitget", "ccxt")
+LIVE = "live"
+"""The feed option for the configured live market, Bitget's if the configuration names none."""
 
 NO_MARKET = f"""there is no {FILE_NAME} here, and no option names a market to watch. Try one of these:
   papertape demo               four strategies on a simulated market, with a page
@@ -59,6 +61,14 @@ def config_with_options(options: RunOptions) -> Config:
     return replace(config, feed=feed if speed is None else replace(feed, speed=speed))
 
 
+def check_market(config: Config) -> None:
+    """Check what an engine's market needs, before any file is touched. Raise UsageError for an unknown exchange."""
+    if config.feed.kind == "ccxt":
+        from papertape.engine.feeds.ccxt.library import check_exchange  # noqa: PLC0415 - only these markets need it.
+
+        check_exchange(config.feed.ccxt.exchange, "feed.ccxt.exchange")
+
+
 def of_log(config: Config, db: Path | None) -> Config:
     """Return the configuration for a log that an option may name: without a file, it keeps its log files right here."""
     is_here = db is not None and not config.file and DATA_VARIABLE not in os.environ
@@ -66,15 +76,17 @@ def of_log(config: Config, db: Path | None) -> Config:
 
 
 def _market_of(name: str | None, feed: FeedSection) -> FeedSection:
-    """Return the market that an option names: its kind, or `ccxt:EXCHANGE`."""
-    if name is None:
+    """Return the market that an option names: its kind, `ccxt:EXCHANGE`, or `live`."""
+    if name is None or (name == LIVE and feed.live is not None):
         return feed
+    if name == LIVE:
+        return replace(feed, kind="bitget")
     kind_name, _, exchange = name.partition(":")
     for kind in FEED_KINDS:
         if kind_name == kind and (not exchange or kind == "ccxt"):
             ccxt = replace(feed.ccxt, exchange=exchange) if exchange else feed.ccxt
             return replace(feed, kind=kind, ccxt=ccxt)
-    raise UsageError(f"--feed {name}: must be one of {', '.join(FEED_KINDS)} or ccxt:EXCHANGE")
+    raise UsageError(f"--feed {name}: must be one of {', '.join(FEED_KINDS)}, ccxt:EXCHANGE or {LIVE}")
 
 
 def is_attended(config: Config) -> bool:

@@ -69,7 +69,7 @@ class Codec:
     def old_tags(self, blob: bytes) -> list[str]:
         """Return the tags in a row that are converted to newer shapes, once for each event."""
         old = {str(kind.__struct_config__.tag) for kind in self._upcasters}
-        return [tag for tag in _tags(blob) if tag in old]
+        return [tag for tag in raw_tags(blob) if tag in old]
 
     def is_old(self, kind: type[Event]) -> bool:
         """Return whether events of this type are converted to newer shapes."""
@@ -92,13 +92,13 @@ class Codec:
         return event
 
     def _refusal(self, first_seq: int, blob: bytes, error: Exception) -> LogDamaged:
-        for offset, tag in enumerate(_tags(blob)):
+        for offset, tag in enumerate(raw_tags(blob)):
             if tag is not None and tag not in self.kinds:
                 return LogFromNewerVersion(first_seq + offset, f"this version does not know the event {tag}")
         return LogDamaged(first_seq, f"the row cannot be decoded: {error}")
 
 
-def _tags(blob: bytes) -> list[str | None]:
+def raw_tags(blob: bytes) -> list[str | None]:
     """Return the raw tags of a row's events, None for an event without one; empty for a malformed row."""
     try:
         untyped = msgspec.msgpack.decode(blob, type=tuple[list[list[Any]], list[Any]])

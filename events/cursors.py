@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from papertape.events.errors import LogError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CURSORS_MAX = 1_000
 _APPLICATION_ID = 0x50544355
@@ -84,6 +87,28 @@ class SqliteCursors:
         except sqlite3.Error as error:
             raise LogError(f"{self._path}: cursor {name} could not move to seq {seq}: {error}") from error
         self._seqs[name] = seq
+
+    def change_names(self, name_of: Callable[[str], str | None]) -> None:
+        """Rename every cursor to what `name_of` returns, or delete it for None; of two with one name keep the furthest.
+
+        The former names leave the file itself. Raise LogError if the write fails.
+        """
+        renamed: dict[str, int] = {}
+        for former, seq in self._seqs.items():
+            if (name := name_of(former)) is not None:
+                renamed[name] = max(seq, renamed.get(name, 0))
+        if renamed == self._seqs:
+            return
+        try:
+            self._connection.execute("PRAGMA secure_delete = ON")
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute("DELETE FROM cursors")
+                self._connection.executemany(_MOVE, renamed.items())
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise LogError(f"{self._path}: cursors could not be renamed: {error}") from error
+        self._seqs = renamed
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""

@@ -14,6 +14,7 @@ with buildah, in the storage build/image (PAPERTAPE_IMAGES names another folder)
   --push NAME     push the result to a registry afterwards, for example ghcr.io/me/papertape:0.1.0
   --buildx NAME   build with `docker buildx` instead, and push to NAME
 
+EXTRAS=exchanges adds ccxt, for every exchange but Bitget.
 PYTHON_IMAGE and NODE_IMAGE name base images to pull, and PYTHON_DIGEST and NODE_DIGEST (@sha256:...) pin them. Without
 names, buildah's base images are built here from Debian packages and this machine's node; this needs no image registry, but
 root and debootstrap. This machine's settings for PyPI and npm are mounted during the build and end up in no layer.
@@ -49,7 +50,7 @@ for arch in "${ARCHES[@]}"; do
 done
 
 arguments=(--target "$TARGET" --build-arg "COMMIT=${PAPERTAPE_COMMIT:-$(git rev-parse HEAD)}")
-for name in PYTHON_IMAGE NODE_IMAGE PYTHON_DIGEST NODE_DIGEST; do
+for name in PYTHON_IMAGE NODE_IMAGE PYTHON_DIGEST NODE_DIGEST EXTRAS; do
     [ -z "${!name:-}" ] || arguments+=(--build-arg "$name=${!name}")
 done
 

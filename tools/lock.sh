@@ -17,6 +17,7 @@ lock study -c requirements/all.lock --extra study --extra cluster
 lock dev -c requirements/all.lock --extra research --extra study --extra cluster --extra notebook --extra mcp --extra notify --extra docs --extra dev
 # ccxt pins its dependencies, some of them below the versions above, so it has its own environment.
 lock exchanges --extra exchanges --extra dev "$@"
+lock notify-exchanges -c requirements/exchanges.lock --extra notify --extra exchanges
 lock bench -c requirements/research.lock --extra research --extra bench "$@"
 uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --custom-compile-command "make lock" -o requirements/clients.lock requirements/clients.in

@@ -119,8 +119,8 @@ async def chart(request: PageRequest) -> ChartPage:
 def _focus(request: PageRequest, symbol: str) -> ChartFocus | None:
     """Return the chosen time or trade, None without one. Raise UsageError for an unknown trade and for no time."""
     if seq := request.number("trade", 0):
-        trade = next((one for one in request.views.trades.closed(symbol=symbol) if one.seq == seq), None)
-        if trade is None:
+        trade = request.views.trades.find(seq)
+        if trade is None or trade.symbol != symbol:
             raise UsageError(f"no trade on {symbol} closed at event {seq:,}")
         return ChartFocus(trade.entry_time_ms, trade.exit_time_ms, seq)
     text = request.parameter("at")

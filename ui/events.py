@@ -8,12 +8,13 @@ from msgspec import Struct
 
 from papertape.api.views.history import run_search
 from papertape.events.errors import UsageError
-from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, EventFilter, Search, SearchResult
+from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, EventFilter, Search, SearchResult, of_trade
 from papertape.projections.site.neighbours import EventNeighbours, find_neighbours
 from papertape.projections.text.event_views import TYPE_NAMES
 
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
+    from papertape.projections.folds.trades import TradeView
     from papertape.projections.text.causes import CauseChain
     from papertape.ui.page_request import PageRequest
 
@@ -29,6 +30,7 @@ class EventsPage(Struct, frozen=True):
 
     result: SearchResult
     selection: EventFilter
+    trade: TradeView | None
     steps: EventNeighbours
     types: tuple[str, ...]
     strategies: tuple[str, ...]
@@ -39,7 +41,16 @@ class EventsPage(Struct, frozen=True):
     @property
     def is_narrowed(self) -> bool:
         """Whether a filter hides some events."""
-        return self.selection not in (EventFilter(), EventFilter(everything=True))
+        return self.trade is not None or self.selection not in (EventFilter(), EventFilter(everything=True))
+
+
+def _trade(request: PageRequest) -> TradeView | None:
+    """Return the trade whose events are asked for, if any. Raise UsageError where no trade closed at that event."""
+    seq = request.number("trade", 0)
+    trade = request.views.trades.find(seq) if seq else None
+    if seq and trade is None:
+        raise UsageError(f"no trade closed at event {seq:,}")
+    return trade
 
 
 async def events(request: PageRequest) -> EventsPage:
@@ -55,19 +66,22 @@ async def events(request: PageRequest) -> EventsPage:
         everything=request.parameter("all") == "1",
         text=request.parameter("q"),
     )
-    before = min(request.number("before", request.seq + 1), request.seq + 1)
+    trade = _trade(request)
+    narrowed, first, last = (selection, 1, request.seq) if trade is None else of_trade(selection, trade)
+    before = min(request.number("before", last + 1), last + 1)
     looked_to = request.number("looked_to", 0)
-    if request.live and before > request.seq:
+    if trade is None and request.live and before > request.seq:
         result = await newest_events(request, selection, EVENTS_A_PAGE)
     else:
         result = await run_search(
-            Search(selection, views.contracts.by_symbol, 1, before - 1, EVENTS_A_PAGE),
+            Search(narrowed, views.contracts.by_symbol, first, before - 1, EVENTS_A_PAGE),
             request.site.timeline,
             SEARCH_S_MAX,
         )
     return EventsPage(
         result=result,
         selection=selection,
+        trade=trade,
         steps=find_neighbours(request.site.timeline.views, request.seq),
         types=TYPE_NAMES,
         strategies=views.strategies,

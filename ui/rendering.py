@@ -157,7 +157,7 @@ def csv_link(context: Context) -> str:
 def events_csv_link(context: Context) -> str:
     """Return the address of the filtered events as a CSV file."""
     chosen = context["request"].query
-    same = {name: chosen.get(name, "") for name in ("type", "strategy", "symbol")}
+    same = {name: chosen.get(name, "") for name in ("type", "strategy", "symbol", "trade")}
     return link(context, EVENTS_CSV, **same, text=chosen.get("q", ""), all="true" if chosen.get("all") == "1" else "")
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from papertape.api.query import LIMIT_DEFAULT, SEQ_MAX, Limit, Name, Query
+from papertape.api.query import LIMIT_DEFAULT, Limit, Name, Query
+from papertape.api.ranges import Cursor, TimeRangeQuery, check_cursor, check_one_name, former_name, time_range
 from papertape.api.view_handler import ViewEndpoint
 from papertape.projections.folds.fills import FillView
 from papertape.projections.folds.resting_prices import RestingPrice
 from papertape.projections.site.chart_fills import fills
-from papertape.projections.site.ports import ChartView, ConditionsView
+from papertape.projections.site.ports import CandleView, ChartView, ConditionsView, PlotLine
 
 if TYPE_CHECKING:
     from papertape.api.view_handler import ViewContext
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-class ChartQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The last candles of a symbol and timeframe; with `before_ms`, the last ones that closed by that time.
+class ChartQuery(TimeRangeQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Candles of a symbol and timeframe that opened and closed within a range of time, the last ones first.
 
     With `strategy`, the chart has the readings that its `PLOT` names.
     """
@@ -30,7 +32,8 @@ class ChartQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str, Meta(pattern=r"^[1-9][0-9]{0,3}[mhd]$", description="For example 1m, 5m, 15m, 1h, 1d.")
     ] = "1m"
     limit: Limit = LIMIT_DEFAULT
-    before_ms: Annotated[int, Meta(ge=1, le=SEQ_MAX, description="UTC ms of market time.")] | None = None
+    cursor: Cursor = 0
+    before_ms: Annotated[int, former_name("cursor")] | None = None
     strategy: Name | None = None
 
 
@@ -42,27 +45,62 @@ class StrategySymbolQuery(Query, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class CandlesView(Struct, frozen=True):
-    """A chart, the fills within it, and the prices at which orders rested meanwhile."""
+    """A chart, the fills within it, and the prices at which orders rested meanwhile.
+
+    `next`, as the `cursor` of the same query, leads to earlier candles.
+    """
 
     chart: ChartView
     fills: tuple[FillView, ...]
     resting: tuple[RestingPrice, ...]
+    next: int | None = None
+
+    @property
+    def items(self) -> tuple[CandleView, ...]:
+        """The candles, oldest first."""
+        return self.chart.candles
 
 
 async def _candles(context: ViewContext, query: ChartQuery) -> CandlesView:
-    portfolio, trades = context.views.portfolio, context.views.trades.closed(symbol=query.symbol)
-    positions = portfolio.positions()
+    from_ms, until_ms = time_range(query)
+    check_cursor(query.cursor, context.as_of.at_ms)
+    check_one_name("cursor", query.cursor, "before_ms", query.before_ms)
+    cursor_ms = query.cursor or query.before_ms
+    before_ms = min(until_ms, cursor_ms or until_ms) if query.to or cursor_ms else None
     timeframe_ms = int(query.timeframe[:-1]) * UNITS_MS[query.timeframe[-1]]
-    chart = await context.site.inspector.chart(
-        context.as_of.seq, query.symbol, timeframe_ms, query.limit, query.before_ms, query.strategy
+    read = await context.site.inspector.chart(
+        context.as_of.seq, query.symbol, timeframe_ms, query.limit, before_ms, query.strategy
     )
+    chart = _opened_from(read, from_ms)
     if not chart.candles:
         return CandlesView(chart, (), ())
-    from_ms, until_ms = chart.candles[0].open_time_ms, context.as_of.at_ms
-    if query.before_ms is not None:
-        until_ms = chart.candles[-1].open_time_ms + timeframe_ms
-    resting = context.views.resting.of(query.symbol, from_ms, until_ms)
-    return CandlesView(chart, fills(trades, positions, query.symbol, from_ms, until_ms), resting)
+    first_ms, last_ms = chart.candles[0].open_time_ms, context.as_of.at_ms
+    if before_ms is not None:
+        last_ms = chart.candles[-1].open_time_ms + timeframe_ms
+    positions, trades = context.views.portfolio.positions(), context.views.trades.closed(symbol=query.symbol)
+    resting = context.views.resting.of(query.symbol, first_ms, last_ms)
+    is_last = len(chart.candles) < query.limit or first_ms - timeframe_ms < from_ms
+    shown = fills(trades, positions, query.symbol, first_ms, last_ms)
+    return CandlesView(chart, shown, resting, None if is_last else first_ms)
+
+
+def _opened_from(chart: ChartView, from_ms: int) -> ChartView:
+    """Return a chart without the candles that opened before a time."""
+    cut = sum(one.open_time_ms < from_ms for one in chart.candles)
+    plot = chart.plot
+    return replace(
+        chart,
+        candles=chart.candles[cut:],
+        vwap=chart.vwap[cut:],
+        rsi=chart.rsi[cut:],
+        funding=tuple(one for one in chart.funding if one.settled_at_ms >= from_ms),
+        plot=None if plot is None else replace(plot, lines=_lines_from(plot.lines, cut)),
+        lines=_lines_from(chart.lines, cut),
+    )
+
+
+def _lines_from(lines: tuple[PlotLine, ...], cut: int) -> tuple[PlotLine, ...]:
+    return tuple(replace(one, values=one.values[cut:]) for one in lines)
 
 
 async def _conditions(context: ViewContext, query: StrategySymbolQuery) -> tuple[ConditionsView, ...]:
@@ -72,10 +110,11 @@ async def _conditions(context: ViewContext, query: StrategySymbolQuery) -> tuple
 VIEWS = (
     ViewEndpoint(
         "candles/{symbol}",
-        "The last candles with indicators, fills and resting prices, and with a strategy's readings",
+        "Candles with indicators, fills and resting prices, and with a strategy's readings, in pages",
         CandlesView,
         _candles,
         ChartQuery,
+        "The first page has the newest candles, each page the oldest first; `next` leads to earlier candles.",
     ),
     ViewEndpoint(
         "conditions",

@@ -12,9 +12,9 @@ from papertape.api.gate import Access
 from papertape.api.query import read
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.api.view_handler import ViewHandler, seq_of
-from papertape.api.views.history import EventFilterQuery, run_search, selected
+from papertape.api.views.history import EventFilterQuery, run_search, selected, stretch_of
 from papertape.projections.folds.fills import csv_cell
-from papertape.projections.site.event_query import Search
+from papertape.projections.site.event_query import EventFilter, Search
 from papertape.projections.site.ports import newest_views
 from papertape.projections.text.event_views import event_view
 from papertape.projections.text.formats import utc
@@ -41,8 +41,9 @@ def csv_route(handler: ViewHandler) -> GuardedRoute:
         if not_modified is not None:
             return not_modified
         context = await handler.context(seq)
+        stretch = await stretch_of(context, query)
         headers = {"content-disposition": 'attachment; filename="events.csv"', **handler.headers(context.as_of.seq)}
-        return StreamingResponse(_lines(context, query), headers=headers, media_type="text/csv")
+        return StreamingResponse(_lines(context, *stretch), headers=headers, media_type="text/csv")
 
     operation = Operation(
         "The matching events as CSV, oldest first", str, EventFilterQuery, media_type="text/csv", refusals=(422, 503)
@@ -50,12 +51,12 @@ def csv_route(handler: ViewHandler) -> GuardedRoute:
     return GuardedRoute("/api/v1/events.csv", endpoint, access=Access.READ, operation=operation)
 
 
-async def _lines(context: ViewContext, query: EventFilterQuery) -> AsyncIterator[str]:
-    """Yield the header, then the rows of one search after another until the end of the log."""
-    contracts, head, first_seq = context.views.contracts.by_symbol, context.as_of.seq, 1
+async def _lines(context: ViewContext, selection: EventFilter, first_seq: int, last_seq: int) -> AsyncIterator[str]:
+    """Yield the header, then the rows of one search after another until the end of the range."""
+    contracts = context.views.contracts.by_symbol
     yield ",".join(COLUMNS) + "\n"
-    while first_seq <= head:
-        search = Search(selected(query), contracts, first_seq, head, EVENTS_PER_CHUNK, backward=False)
+    while first_seq <= last_seq:
+        search = Search(selection, contracts, first_seq, last_seq, EVENTS_PER_CHUNK, backward=False)
         result = await run_search(search, context.site.timeline)
         file = io.StringIO()
         views = [event_view(one, contracts) for one in result.events]
@@ -71,4 +72,4 @@ async def _lines(context: ViewContext, query: EventFilterQuery) -> AsyncIterator
             for one in views
         )
         yield file.getvalue()
-        first_seq = head + 1 if result.complete else result.to_seq + 1
+        first_seq = last_seq + 1 if result.complete else result.to_seq + 1

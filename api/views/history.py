@@ -9,10 +9,19 @@ from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 
 from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
+from papertape.api.ranges import Cursor, RangeQuery, check_cursor, events_in
 from papertape.api.view_handler import ViewEndpoint
-from papertape.events.errors import LogReplaced
+from papertape.api.views.names import check_strategy, check_symbol
+from papertape.events.errors import LogReplaced, UsageError
+from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.portfolio import PortfolioView
-from papertape.projections.site.event_query import SEARCHED_EVENTS_MAX, UNMATCHED_EVENTS_MAX, EventFilter, Search
+from papertape.projections.site.event_query import (
+    SEARCHED_EVENTS_MAX,
+    UNMATCHED_EVENTS_MAX,
+    EventFilter,
+    Search,
+    of_trade,
+)
 from papertape.projections.site.messages import Message, messages
 from papertape.projections.text.event_views import TYPE_NAMES, ChainView, EventView, chain_view, event_view
 
@@ -29,36 +38,34 @@ ABOUT_MESSAGES = (
 Text = Annotated[str, Meta(max_length=100)]
 
 
-class EventFilterQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """Which events; an empty parameter does not filter.
+class EventFilterQuery(RangeQuery, frozen=True, forbid_unknown_fields=True):
+    """Which events; an empty parameter does not filter. `strategy` may also be `global`, the scope of a kill switch.
 
+    `trade`, the event that closed a trade, asks for what its strategy did on its symbol from the order to the close.
     Without a `type`, candles, funding rates, open interest and signals are omitted unless `all` is true.
     """
 
     type: Annotated[tuple[Text, ...], Meta(max_length=50)] = ()
     symbol: Text = ""
     strategy: Text = ""
+    trade: Seq = 0
     text: Text = ""
     all: bool = False
 
 
 class EventQuery(EventFilterQuery, frozen=True, forbid_unknown_fields=True):
-    """Which events, where to start, and in which direction; an empty parameter does not filter.
+    """A page of events, in the order of the log or backwards."""
 
-    `after` searches forward from an event; `order=newest` searches backward from `before` (0: the newest).
-    Without a `type`, candles, funding rates, open interest and signals are omitted unless `all` is true.
-    """
-
-    after: Seq = 0
-    before: Seq = 0
     order: Literal["oldest", "newest"] = "oldest"
     limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = 0
 
 
 class EventsFound(Struct, frozen=True):
     """A page of events, and the part of the log that was searched, `from_seq` to `to_seq`.
 
-    `next` continues the same search, None at the end. Both seqs are 0 if nothing was searched.
+    `next`, as the `cursor` of the same query, continues the search, None at the end. Both seqs are 0 if nothing was
+    searched.
     """
 
     items: tuple[EventView, ...]
@@ -88,10 +95,13 @@ class StateView(Struct, frozen=True):
 
 async def _events(context: ViewContext, query: EventQuery) -> EventsFound:
     """Return the events found; `next` continues the search even if this part had no match."""
-    selection = selected(query)
     contracts, head, backward = context.views.contracts.by_symbol, context.as_of.seq, query.order == "newest"
-    first = 1 if backward else min(query.after, head) + 1
-    last = min(query.before or head + 1, head + 1) - 1 if backward else head
+    check_cursor(query.cursor, head)
+    selection, first, last = await stretch_of(context, query)
+    if query.cursor and backward:
+        last = min(last, query.cursor - 1)
+    elif query.cursor:
+        first = max(first, query.cursor + 1)
     result = await run_search(
         Search(selection, contracts, first, last, query.limit, backward=backward), context.site.timeline
     )
@@ -105,6 +115,25 @@ def selected(query: EventFilterQuery) -> EventFilter:
     if unknown:
         raise HTTPException(422, f"unknown event type {unknown[0]!r}; the types are {', '.join(TYPE_NAMES)}")
     return EventFilter(frozenset(query.type), query.symbol or None, query.strategy or None, query.all, query.text)
+
+
+async def stretch_of(context: ViewContext, query: EventFilterQuery) -> tuple[EventFilter, int, int]:
+    """Return the filter of a query, and the first and the last event of its range.
+
+    Raise UsageError for a strategy, a symbol or a trade that this log does not have, HTTPException 422 for no range.
+    """
+    check_symbol(context, query.symbol)
+    if query.strategy != GLOBAL_SCOPE:
+        check_strategy(context, query.strategy)
+    selection = selected(query)
+    first, last = await events_in(query, context.as_of.seq, context.site.timeline)
+    if not query.trade:
+        return selection, first, last
+    trade = context.views.trades.find(query.trade)
+    if trade is None:
+        raise UsageError(f"trade: no trade closed at event {query.trade:,}")
+    narrowed, opened, closed = of_trade(selection, trade)
+    return narrowed, max(first, opened), min(last, closed)
 
 
 async def run_search(search: Search, timeline: Timeline, search_s_max: float = SEARCH_S_MAX) -> SearchResult:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from papertape.api.gate import Access
 from papertape.api.query import LIMIT_DEFAULT, NAME_CHARS_MAX, Limit, Seq, read
+from papertape.api.ranges import Cursor, check_cursor, check_one_name, former_name, newest_page
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.projections.studies.detail import StudyDetail, study_detail
 from papertape.projections.studies.reader import SetPage, SortColumn, StudySummary
@@ -29,7 +30,10 @@ StudyName = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
 
 class StudiesQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The list takes no parameters."""
+    """A page of studies."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = 0
 
 
 class StudyQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,29 +43,31 @@ class StudyQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SetsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which sets of a study, in which order; `after` is how many to skip, `span` is 0 for the whole data."""
+    """Which sets of a study, in which order; `span` is 0 for the whole data."""
 
     name: StudyName
     span: Seq = 0
     sort: SortColumn = "number"
     order: Literal["ascending", "descending"] = "ascending"
-    after: Seq = 0
     limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = 0
+    after: Annotated[int, former_name("cursor")] = 0
 
 
 class StudyList(Struct, frozen=True):
-    """All studies, the newest first."""
+    """A page of studies, the newest first. `next` is the `cursor` of the next page, None on the last one."""
 
     items: tuple[StudySummary, ...]
+    next: int | None = None
 
 
 def routes(site: Site) -> list[GuardedRoute]:
     """Return the routes of the studies."""
 
     async def studies(request: Request) -> Response:
-        read(StudiesQuery, request)
-        folder = site.studies
-        return _answer(StudyList(() if folder is None else await asyncio.to_thread(folder.summaries)))
+        query, folder = read(StudiesQuery, request), site.studies
+        found = () if folder is None else await asyncio.to_thread(folder.summaries)
+        return _answer(StudyList(*newest_page(found, query.cursor, query.limit)))
 
     async def study(request: Request) -> Response:
         query = read(StudyQuery, request)
@@ -69,17 +75,15 @@ def routes(site: Site) -> list[GuardedRoute]:
 
     async def sets(request: Request) -> Response:
         query = read(SetsQuery, request)
-        descending = query.order == "descending"
-        return await _of_study(
-            site,
-            query.name,
-            lambda folder: folder.sets(
-                query.name, query.span, query.sort, query.after, query.limit, descending=descending
-            ),
-        )
+        check_one_name("cursor", query.cursor, "after", query.after)
+        return await _of_study(site, query.name, lambda folder: _sets(folder, query))
 
     described = (
-        ("studies", studies, Operation("The studies, the newest first", StudyList, StudiesQuery, refusals=(422,))),
+        (
+            "studies",
+            studies,
+            Operation("The studies, the newest first, in pages", StudyList, StudiesQuery, refusals=(422,)),
+        ),
         (
             "studies/{name}",
             study,
@@ -99,7 +103,7 @@ def routes(site: Site) -> list[GuardedRoute]:
                 SetPage,
                 SetsQuery,
                 refusals=(404, 422),
-                about="Sets without a value of the sorted column come last. `next` is the `after` of the next page.",
+                about="Sets without a value of the sorted column come last.",
             ),
         ),
     )
@@ -107,6 +111,13 @@ def routes(site: Site) -> list[GuardedRoute]:
         GuardedRoute(f"/api/v1/{path}", endpoint, access=Access.READ, operation=operation)
         for path, endpoint, operation in described
     ]
+
+
+def _sets(folder: StudyFolder, query: SetsQuery) -> SetPage:
+    first, descending = query.cursor or query.after, query.order == "descending"
+    page = folder.sets(query.name, query.span, query.sort, first, query.limit, descending=descending)
+    check_cursor(query.cursor, page.total)
+    return page
 
 
 async def _of_study(site: Site, name: str, load: Callable[[StudyFolder], Struct]) -> Response:

@@ -7,18 +7,18 @@ import io
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Meta, field
-from starlette.exceptions import HTTPException
+from msgspec import Meta
 from starlette.responses import Response, StreamingResponse
 
 from papertape.api.gate import Access
-from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq, read
+from papertape.api.query import LIMIT_DEFAULT, Limit, read
+from papertape.api.ranges import Cursor, RangeQuery, check_cursor, seq_range, time_range
 from papertape.api.routes import GuardedRoute, Operation
 from papertape.api.view_handler import Page, ViewEndpoint, ViewHandler, seq_of
+from papertape.api.views.names import check_strategy, check_symbol
 from papertape.projections.folds.trades import TradeView, write_trades_csv
 from papertape.projections.site.ports import newest_views
 from papertape.projections.site.trade_query import TradeFilter, newest_trades
-from papertape.projections.text.formats import moment_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -29,45 +29,35 @@ if TYPE_CHECKING:
 
 ROWS_PER_CHUNK = 500
 Text = Annotated[str, Meta(max_length=100)]
-Time = Annotated[
-    str, Meta(max_length=40, description="A market day or time in UTC such as 2025-03-01T14:05; empty means any.")
-]
 
 
-class TradeQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """Which closed trades; an empty parameter does not filter. `from` and `to` limit the exit time, inclusively."""
+class TradeQuery(RangeQuery, frozen=True, forbid_unknown_fields=True):
+    """Which closed trades; an empty parameter does not filter. The ranges limit the exit: its time and its event."""
 
     strategy: Text = ""
     symbol: Text = ""
     side: Literal["", "long", "short"] = ""
     reason: Text = ""
     result: Literal["", "won", "lost"] = ""
-    from_: Time = field(default="", name="from")
-    to: Time = ""
 
 
 class TradePageQuery(TradeQuery, frozen=True, forbid_unknown_fields=True):
-    """A page of closed trades: the newest that closed before the event `before`; 0 means the newest of all."""
+    """A page of closed trades, the newest first."""
 
-    before: Seq = 0
     limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = 0
 
 
 def _filter(query: TradeQuery) -> TradeFilter:
-    return TradeFilter(
-        query.strategy, query.symbol, query.side, query.reason, query.result, _ms(query.from_), _ms(query.to)
-    )
-
-
-def _ms(text: str) -> int:
-    at_ms = moment_ms(text) if text else 0
-    if at_ms is None:
-        raise HTTPException(422, f"{text!r} is not a time such as 2025-03-01T14:05")
-    return at_ms
+    names = (query.strategy, query.symbol, query.side, query.reason, query.result)
+    return TradeFilter(*names, *time_range(query), *seq_range(query))
 
 
 async def _trades(context: ViewContext, query: TradePageQuery) -> Page[TradeView]:
-    trades = newest_trades(context.views.trades, _filter(query), query.before, query.limit + 1)
+    check_strategy(context, query.strategy)
+    check_symbol(context, query.symbol)
+    check_cursor(query.cursor, context.as_of.seq)
+    trades = newest_trades(context.views.trades, _filter(query), query.cursor, query.limit + 1)
     page = trades[: query.limit]
     return Page(page, page[-1].seq if len(trades) > len(page) else None)
 
@@ -85,6 +75,8 @@ def csv_route(handler: ViewHandler) -> GuardedRoute:
         if not_modified is not None:
             return not_modified
         context = await handler.context(seq)
+        check_strategy(context, query.strategy)
+        check_symbol(context, query.symbol)
         closed = context.views.trades.closed(selection.strategy or None)
         trades = (trade for trade in closed if selection.matches(trade))
         headers = {"content-disposition": 'attachment; filename="trades.csv"'}

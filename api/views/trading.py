@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from papertape.api.query import LIMIT_DEFAULT, Limit, Name, Query
-from papertape.api.view_handler import ViewEndpoint
-from papertape.events.errors import UsageError
-from papertape.events.facts import RunnerConfigured
+from papertape.api.query import LIMIT_DEFAULT, NAME_CHARS_MAX, Limit, Name, Query
+from papertape.api.ranges import Cursor, TimeRangeQuery, check_cursor, time_range
+from papertape.api.view_handler import Page, ViewEndpoint
+from papertape.api.views.names import check_strategy, check_symbol
 from papertape.projections.folds.arena import ArenaRow
 from papertape.projections.folds.breakdown import BreakdownView, breakdown
 from papertape.projections.folds.coverage import CoverageView
@@ -22,12 +23,18 @@ from papertape.projections.folds.marks import EquityMarker
 from papertape.projections.folds.pending_orders import OrderView
 from papertape.projections.folds.performance import Performance
 from papertape.projections.folds.portfolio import AccountView, PositionView
-from papertape.projections.folds.total import TotalView
+from papertape.projections.folds.total import DrawdownPoint, TotalView
 from papertape.projections.site.equity_curves import DayResult, day_results
+from papertape.projections.text.formats import MOMENT_MS_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from papertape.api.view_handler import ViewContext
-    from papertape.projections.site.views import Views
+
+Text = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
+Held = TypeVar("Held", PositionView, OrderView)
+Dated = TypeVar("Dated", EquityPoint, DrawdownPoint)
 
 
 class StrategyQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,16 +43,24 @@ class StrategyQuery(Query, frozen=True, forbid_unknown_fields=True, kw_only=True
     strategy: Name
 
 
-class OptionalStrategyQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """One strategy; empty means all."""
+class HeldQuery(Query, frozen=True, forbid_unknown_fields=True):
+    """One strategy and one symbol; empty means all."""
 
-    strategy: Annotated[str, Meta(max_length=100)] = ""
+    strategy: Text = ""
+    symbol: Text = ""
 
 
-class DaysQuery(Query, frozen=True, forbid_unknown_fields=True):
-    """The last complete days and the current one."""
+class EquityQuery(TimeRangeQuery, frozen=True, forbid_unknown_fields=True):
+    """One strategy, empty means all; and the market time of the points and marks."""
+
+    strategy: Text = ""
+
+
+class DaysQuery(TimeRangeQuery, frozen=True, forbid_unknown_fields=True):
+    """The days that begin in a range, the last ones first; the newest one is in progress."""
 
     limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor = 0
 
 
 class RunnerDetail(Struct, frozen=True):
@@ -87,22 +102,14 @@ class RiskView(Struct, frozen=True):
     past: tuple[TripView, ...]
 
 
-def runner_configuration(views: Views, strategy: str) -> RunnerConfigured:
-    """Return the configuration of a strategy's runner. Raise UsageError for a name that this log does not have."""
-    if strategy not in views.runners:
-        raise UsageError(
-            f"there is no strategy {strategy!r} here; there are: {', '.join(views.strategies) or 'none yet'}"
-        )
-    return views.runners[strategy]
-
-
 async def _runners(context: ViewContext, _: Query) -> tuple[AccountView, ...]:
     return context.views.portfolio.accounts()
 
 
 async def _runner(context: ViewContext, query: StrategyQuery) -> RunnerDetail:
     views, name = context.views, query.strategy
-    runner = runner_configuration(views, name)
+    check_strategy(context, name)
+    runner = views.runners[name]
     return RunnerDetail(
         account=views.portfolio.account(name),
         parameters=runner.parameters,
@@ -123,32 +130,47 @@ async def _arena(context: ViewContext, _: Query) -> tuple[ArenaRow, ...]:
     return context.views.arena.rows()
 
 
-async def _positions(context: ViewContext, query: OptionalStrategyQuery) -> tuple[PositionView, ...]:
-    return context.views.portfolio.positions(_strategy(context, query) or None)
+async def _positions(context: ViewContext, query: HeldQuery) -> tuple[PositionView, ...]:
+    return _held(context, query, context.views.portfolio.positions())
 
 
-async def _orders(context: ViewContext, query: OptionalStrategyQuery) -> tuple[OrderView, ...]:
-    name = _strategy(context, query)
-    return tuple(order for order in context.views.portfolio.orders() if name in ("", order.strategy))
+async def _orders(context: ViewContext, query: HeldQuery) -> tuple[OrderView, ...]:
+    return _held(context, query, context.views.portfolio.orders())
 
 
-def _strategy(context: ViewContext, query: OptionalStrategyQuery) -> str:
-    """Return the requested strategy, or an empty name. Raise UsageError for an unknown one."""
-    return runner_configuration(context.views, query.strategy).strategy if query.strategy else ""
+def _held(context: ViewContext, query: HeldQuery, items: Iterable[Held]) -> tuple[Held, ...]:
+    """Return the positions or orders of a strategy and symbol. Raise UsageError for an unknown name."""
+    check_strategy(context, query.strategy)
+    check_symbol(context, query.symbol)
+    return tuple(one for one in items if query.strategy in ("", one.strategy) and query.symbol in ("", one.symbol))
 
 
-async def _equity(context: ViewContext, query: OptionalStrategyQuery) -> EquityCurvesView:
-    views, name = context.views, _strategy(context, query)
+async def _equity(context: ViewContext, query: EquityQuery) -> EquityCurvesView:
+    check_strategy(context, query.strategy)
+    views, (from_ms, until_ms) = context.views, time_range(query)
     portfolio = views.portfolio
     capital = sum(account.capital_usdt for account in portfolio.accounts())
-    strategies = tuple(view for view in portfolio.equity.views() if name in ("", view.strategy))
+    total = portfolio.equity.total().view(capital)
+
+    def within(points: Iterable[Dated]) -> tuple[Dated, ...]:
+        return tuple(one for one in points if from_ms <= one.at_ms <= until_ms)
+
     return EquityCurvesView(
-        portfolio.equity.total().view(capital),
-        strategies,
-        views.marks.views(),
+        replace(total, curve=within(total.curve), drawdowns=within(total.drawdowns)),
+        tuple(
+            replace(one, curve=within(one.curve))
+            for one in portfolio.equity.views()
+            if query.strategy in ("", one.strategy)
+        ),
+        tuple(one for one in views.marks.views() if one.at_ms <= until_ms and _end_ms(one) >= from_ms),
         views.epochs.total(),
-        views.buy_and_hold.points(capital),
+        within(views.buy_and_hold.points(capital)),
     )
+
+
+def _end_ms(mark: EquityMarker) -> int:
+    """Return when a mark ends; an outage that continues has no end yet."""
+    return mark.until_ms or (MOMENT_MS_MAX if mark.kind == "outage" else 0)
 
 
 async def _risk(context: ViewContext, _: Query) -> RiskView:
@@ -156,8 +178,14 @@ async def _risk(context: ViewContext, _: Query) -> RiskView:
     return RiskView(context.views.limits.views(), switches.active_trips(), switches.past_trips())
 
 
-async def _days(context: ViewContext, query: DaysQuery) -> tuple[DayResult, ...]:
-    return day_results(context.views.portfolio.equity.views(), context.views.days, query.limit)
+async def _days(context: ViewContext, query: DaysQuery) -> Page[DayResult]:
+    from_ms, until_ms = time_range(query)
+    check_cursor(query.cursor, context.as_of.at_ms)
+    until_ms = min(until_ms, query.cursor - 1) if query.cursor else until_ms
+    equities, days = context.views.portfolio.equity.views(), context.views.days
+    found = day_results(equities, days, query.limit + 1, from_ms, until_ms)
+    page = found[-query.limit :]
+    return Page(page, page[0].day_ms if len(found) > len(page) else None)
 
 
 VIEWS = (
@@ -171,28 +199,30 @@ VIEWS = (
         "The open positions, marked at the last close",
         tuple[PositionView, ...],
         _positions,
-        OptionalStrategyQuery,
+        HeldQuery,
     ),
     ViewEndpoint(
         "orders",
         "The orders that wait: for the next open, or resting at a price",
         tuple[OrderView, ...],
         _orders,
-        OptionalStrategyQuery,
+        HeldQuery,
     ),
     ViewEndpoint(
         "equity",
         "Equity over time, of all strategies together and of each",
         EquityCurvesView,
         _equity,
-        OptionalStrategyQuery,
+        EquityQuery,
+        "A range of time chooses points of the curves and marks; the other figures are as of the event.",
     ),
     ViewEndpoint(
         "days",
-        "The results of UTC days, oldest first; the last one is in progress",
-        tuple[DayResult, ...],
+        "The results of UTC days, in pages; the newest day is in progress",
+        Page[DayResult],
         _days,
         DaysQuery,
+        "The first page has the newest days, each page the oldest first; `next` leads to earlier days.",
     ),
     ViewEndpoint("risk", "The usage of limits, and active and past kill switch trips", RiskView, _risk),
 )

@@ -10,14 +10,24 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from typer import _completion_shared as shared
+
 from papertape.cli.config.places import find_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-WORDS: Final = re.compile(r"\[?\w+(\|\w+)+\]?")
+WORDS: Final = re.compile(r"\[?[\w:]+(\|[\w:]+)+\]?")
 BUILT_IN: Final = Path(__file__).absolute().parents[2] / "engine" / "strategies"
 STRATEGY: Final = "strategy"
+ZSH_FIRST_TAB: Final = """
+if [[ $funcstack[1] = _%(prog_name)s ]]; then %(complete_func)s "$@"; fi
+"""
+
+
+def answer_first_tab() -> None:
+    """Let zsh's script answer the first tab of a session, at which typer's script only defines the completion."""
+    shared._completion_scripts["zsh"] = f"{shared.COMPLETION_SCRIPT_ZSH}{ZSH_FIRST_TAB}"  # noqa: SLF001 - typer has no other place for it.
 
 
 def complete(param: Any) -> None:

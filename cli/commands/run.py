@@ -31,7 +31,8 @@ Signals = Annotated[
 Feed = Annotated[
     str | None,
     typer.Option(
-        metavar="sim|file|bitget|ccxt:EXCHANGE", help="A simulated, recorded or live market (default: feed.kind)."
+        metavar="sim|file|bitget|ccxt:EXCHANGE|live",
+        help="A simulated, recorded or live market (default: feed.kind); live: the configured live one, or bitget.",
     ),
 ]
 Speed = Annotated[

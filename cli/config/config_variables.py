@@ -1,7 +1,7 @@
 """Keys of the configuration as environment variables: `PAPERTAPE_WEB__PORT` is `web.port`.
 
 The name is the key's path in capitals, its parts joined by two underscores. Variables come from the environment,
-or from `.env` beside the configuration.
+or from `.env` beside the configuration. One with the prefix in lower case is refused by name.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ OF_DEPLOYMENT: Final = (
     "PAPERTAPE_BACKUP_FOLDER",
     "PAPERTAPE_BACKUPS_KEPT",
     "PAPERTAPE_CONFIG_FILE",
+    "PAPERTAPE_EXTRAS",
+    "PAPERTAPE_FEED",
     "PAPERTAPE_PORT",
     "PAPERTAPE_STRATEGIES_FOLDER",
 )
@@ -61,16 +63,18 @@ def prefixed_variables(environment: Mapping[str, str], env_file: Path) -> dict[s
             raise ConfigError(f"{name} in {env_file} has no effect: set it in the environment, which is read before")
     found = {name: (value, f"{name} in {env_file}") for name, value in lines.items()}
     found |= {name: (value, name) for name, value in environment.items()}
-    return {name: one for name, one in found.items() if name.startswith(PREFIX)}
+    return {name: one for name, one in found.items() if name.upper().startswith(PREFIX)}
 
 
 def is_key(name: str) -> bool:
     """Return whether a variable's name has the form of a key."""
-    return BETWEEN in name.removeprefix(PREFIX)
+    return BETWEEN in name[len(PREFIX) :]
 
 
 def find_key(name: str, known: ConfigTable) -> tuple[TomlPath, ConfigKey] | None:
-    """Return the path and the key of a variable; None if there is no such key."""
+    """Return the path and the key of a variable; None if there is no such key, and for a prefix in lower case."""
+    if not name.startswith(PREFIX):
+        return None
     path: list[str] = []
     node: Node | None = known
     for part in name.removeprefix(PREFIX).split(BETWEEN):
@@ -93,7 +97,9 @@ def refuse_unknown(names: Iterable[str], known: ConfigTable) -> None:
             wrong = find_key(name, known) is None
             meant = get_close_matches(name.upper(), keys, n=1) if wrong else []
         else:
-            meant = [] if name in (*OWN, *OF_DEPLOYMENT) else _resembled(name, keys)
+            known_names = (*OWN, *OF_DEPLOYMENT)
+            in_capitals = [one for one in known_names if one == name.upper()]
+            meant = [] if name in known_names else in_capitals or _resembled(name, keys)
             wrong = bool(meant)
         if wrong:
             hint = f"did you mean {meant[0]}?" if meant else "`papertape config show` lists every key"

@@ -29,7 +29,6 @@ SUFFIXES: Final = (*LOG_SUFFIXES, *MARKET_SUFFIXES, BACKUP_SUFFIX)
 NOT_ENTERED: Final = (*BESIDE_LOG, SHARED)
 """The suffixes of folders that belong to a log."""
 PROGRAMS_FOLDERS: Final = frozenset({"tapes", "logs", "node_modules", "__pycache__"})
-LEADS_OUT: Final = "this link leads out of the data folder or nowhere, so it is not opened here"
 
 
 class DataFile(Struct, frozen=True):

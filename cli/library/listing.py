@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from papertape.cli.library.data_folders import (
     BACKUP_SUFFIX,
-    LEADS_OUT,
     LOG_SUFFIXES,
     MARKET_SUFFIXES,
     is_inside,
@@ -26,7 +25,7 @@ from papertape.events.errors import LogMissing, PapertapeError, UsageError
 from papertape.events.segments.segment_file import segment_path
 from papertape.events.text import replace_surrogates
 from papertape.projections.site.library import LibraryEntry, LibraryView, MarketFile, MarketKind
-from papertape.projections.studies.reader import FOLDER, LOG_SUFFIX, SUFFIX, StudyFolder, summary_of
+from papertape.projections.studies.reader import FOLDER, LEADS_OUT, LOG_SUFFIX, SUFFIX, StudyFolder, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,6 +7,7 @@ the start; of those that are opened from the library, the ones used last stay op
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from contextlib import suppress
@@ -24,6 +25,7 @@ from papertape.cli.library.listing import OPEN
 from papertape.cli.library.log_header import note_result
 from papertape.cli.render.strategies import strategy_views
 from papertape.cli.service.engine_client import EngineClient
+from papertape.cli.service.log_files import ROOT
 from papertape.cli.service.page_inspector import LogInspector
 from papertape.cli.service.page_timeline import timeline_of
 from papertape.cli.wiring import warn
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     ErrorPage = Callable[[Request, str, int], Awaitable[Response]]
 
+LOGGER: Final = logging.getLogger(f"{ROOT}.page")
 OPENED_MAX: Final = 4
 """How many logs of the library are open at once."""
 STREAMS_MAX: Final = 32
@@ -94,12 +97,23 @@ class LibraryLog:
         self.streams = Streams(self.timeline, STREAMS_MAX)
 
     async def follow(self) -> None:
-        """Follow the log until it is closed; a log that cannot be read ends it with `fault`."""
+        """Follow the log until it is closed; a log that cannot be read ends it with `fault`, a bug with its error."""
         try:
             await asyncio.gather(self.timeline.run(), self.inspector.run())
         except PapertapeError as error:
-            self.fault, self.fault_at_s = str(error), time.monotonic()
+            self._note_fault(str(error))
+        finally:
             await self.streams.close()
+
+    def note_bug(self, following: asyncio.Future[None]) -> None:
+        """Show that a bug has ended `follow`, so that no view of the log stays as it was without saying so."""
+        error = None if following.cancelled() else following.exception()
+        if error is not None:
+            self._note_fault(f"a bug in papertape: {type(error).__name__}; the page's log has the details")
+            LOGGER.error("following %s failed", self.db, exc_info=error)
+
+    def _note_fault(self, text: str) -> None:
+        self.fault, self.fault_at_s = text, time.monotonic()
 
     async def close(self) -> None:
         """Close the log, and note its result beside it."""
@@ -237,6 +251,7 @@ class OpenedLogs:
                 not_found_page(opened.site),
             )
             self._following[number] = asyncio.ensure_future(opened.follow())
+            self._following[number].add_done_callback(opened.note_bug)
 
     async def _drop(self, number: str) -> None:
         opened = self._logs.pop(number)

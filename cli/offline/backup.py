@@ -25,6 +25,8 @@ from papertape.events.errors import LogNewer, UsageError
 from papertape.events.facts import EpochBegan
 from papertape.events.log import Entry, Head
 from papertape.events.sqlite_log import SqliteEventLog
+from papertape.projections.notify.channel_key import SUFFIX as KEY_SUFFIX
+from papertape.projections.notify.channel_key import write_key
 from papertape.projections.telegram.delivery_queues import rewind_positions
 
 if TYPE_CHECKING:
@@ -102,11 +104,14 @@ def restore(
     clock = SystemClock()
     current = ExistingLog(path)
     positions, epoch_seq = stored_positions(_cursors(path)), 0
+    key_file = sibling_path(path, KEY_SUFFIX)
 
     def amend(staged: Path, head: Head) -> Head:
         """Rewind the cursors and record the new epoch before the log is in place."""
         nonlocal epoch_seq
         _set_cursors(_cursors(staged), rewind_positions(positions, head.seq))
+        if key_file.exists():  # It belongs to the cursors.
+            write_key(sibling_path(staged, KEY_SUFFIX), key_file.read_bytes())
         if not new_epoch or not current.known_seq:
             return head
         fact = EpochBegan(clock.now_ms(), head.seq, head.hash.hex(), current.known_seq, who or owner(), why)

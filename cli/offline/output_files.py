@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BESIDE_LOG: Final = (
     *("-wal", "-shm", "-journal", ".head", ".lock", ".proof", ".cursors", ".sock", ".told", ".replaying", ".stacks"),
-    *(".alerts.log", ".result", ".snapshots", ".folds", ".verified", SEALED, UNSEALING, RESTORING),
+    *(".cursors.key", ".alerts.log", ".result", ".snapshots", ".folds", ".verified", SEALED, UNSEALING, RESTORING),
 )
 """What an engine, its page and a restore keep beside a log, by what is appended to the log's name."""
 

@@ -15,7 +15,7 @@ from papertape.cli.config.sections import file_settings, live_settings, strategi
 from papertape.cli.environment.early_signals import STOP_SIGNALS, call_on_stop, exit_on_signals
 from papertape.cli.environment.tasks import leave_within, run_tasks
 from papertape.cli.environment.variables import check_variables, prepare_network
-from papertape.cli.run_options import RunOptions, config_with_options, is_attended, logs_folder
+from papertape.cli.run_options import RunOptions, check_market, config_with_options, is_attended, logs_folder
 from papertape.cli.service.config_reload import ConfigReloader
 from papertape.cli.service.engine_status import make_status_report
 from papertape.cli.service.fills_file import check_fills_file, write_fills
@@ -52,6 +52,7 @@ def start(options: RunOptions, *, as_json: bool) -> None:
     config = config_with_options(options)
     db = options.db or config.database
     check_variables(config, os.environ)
+    check_market(config)
     if options.fills is not None:
         check_fills_file(options.fills, config, options.config, db)
     refuse_vanished(db)

@@ -19,7 +19,7 @@ from papertape.cli.service.backup_schedule import failure_words, scheduled_backu
 from papertape.cli.service.chat_conditions import ChatConditions
 from papertape.cli.service.event_journal import journal
 from papertape.cli.service.funnel_process import FunnelProcesses
-from papertape.cli.service.other_channels import OtherChannels
+from papertape.cli.service.other_channels import OtherChannels, channel_names
 from papertape.cli.service.owner_channel import FileChannel, OwnerChannel, TelegramChannel, alert_file, ping
 from papertape.cli.service.unlogged_messages import UnloggedMessages, unlogged_path
 from papertape.cli.wiring import warn
@@ -139,7 +139,9 @@ class EngineServices:
             self._without_telegram(notes)
         else:
             self._with_telegram(credentials, watchdog, notes)
-        self._others = OtherChannels(read_addresses(self._variables), partial(self._chat_notifier, notes), warn)
+        addresses = read_addresses(self._variables)
+        names = channel_names(addresses, self._beside, self._shared_cursors)
+        self._others = OtherChannels(addresses, names, partial(self._chat_notifier, notes), warn)
         if self._bot is not None:
             services["chat"] = self._bot.run
         url = self._config.telegram.dead_mans_switch_url

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 from typing import TYPE_CHECKING, Final, Protocol
 
+from papertape.events.durable import rename_durably
 from papertape.events.errors import PapertapeError
+from papertape.projections.notify.addresses import FORMER_NAME_DIGITS
 from papertape.projections.notify.channel import FixedDestination, NotifyChannel
+from papertape.projections.notify.channel_key import SUFFIX, read_key
 from papertape.projections.telegram.statistics import DeliveryStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from papertape.events.cursors import SqliteCursors
     from papertape.projections.notify.addresses import NotifyAddress
     from papertape.projections.telegram.chat_ports import ChatClient, ChatDestination
     from papertape.projections.telegram.delivery import Notifier
 
 CURSOR: Final = "notify."
-"""The prefix before the key of an address."""
+"""The prefix before the name of an address."""
+FORMER: Final = re.compile(rf"{re.escape(CURSOR)}[0-9a-f]{{{FORMER_NAME_DIGITS}}}(?=\.|$)")
 
 
 class MakeNotifier(Protocol):
@@ -27,16 +35,50 @@ class MakeNotifier(Protocol):
         """Return the notifier."""
 
 
+def channel_names(
+    addresses: Sequence[NotifyAddress], beside: Callable[[str], Path], cursors: Callable[[], SqliteCursors]
+) -> dict[str, str]:
+    """Return the names of the channels' cursors and folds by title; `beside` returns a file beside the log.
+
+    What a former version named is renamed, and deleted if its address is no longer configured. Raise LogError.
+    """
+    if not addresses:
+        return {}
+    key, folds = read_key(beside(SUFFIX)), beside(".folds")
+    new_names = {f"{CURSOR}{one.former_name}": f"{CURSOR}{one.name(key)}" for one in addresses}
+
+    def renamed(name: str) -> str | None:
+        found = FORMER.match(name)
+        if found is None:
+            return name
+        new = new_names.get(found[0])
+        return None if new is None else new + name[found.end() :]
+
+    cursors().change_names(renamed)
+    for folder in [one for one in folds.glob(f"{CURSOR}*") if FORMER.fullmatch(one.name)]:
+        new = renamed(folder.name)
+        if new is None or (folds / new).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            rename_durably(folder, folds / new)
+    return {one.title: f"{CURSOR}{one.name(key)}" for one in addresses}
+
+
 class OtherChannels:
     """All channels besides Telegram."""
 
     def __init__(
-        self, addresses: Sequence[NotifyAddress], make: MakeNotifier, write_line: Callable[[str], None]
+        self,
+        addresses: Sequence[NotifyAddress],
+        names: Mapping[str, str],
+        make: MakeNotifier,
+        write_line: Callable[[str], None],
     ) -> None:
+        """`names` are those of the cursors, by the titles of the addresses (`channel_names`)."""
         self._write_line = write_line
         self._channels = {one.title: NotifyChannel(one) for one in addresses}
         self._notifiers = {
-            one.title: make(self._channels[one.title], FixedDestination(), name=f"{CURSOR}{one.key}", title=one.title)
+            one.title: make(self._channels[one.title], FixedDestination(), name=names[one.title], title=one.title)
             for one in addresses
         }
 

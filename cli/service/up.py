@@ -20,7 +20,7 @@ from papertape.cli.keeper.process_supervisor import INHERITED_FD, ProcessSupervi
 from papertape.cli.keeper.status_board import KEEPER, new_board
 from papertape.cli.keeper.systemd import VARIABLES, SystemdNotifier
 from papertape.cli.page_token import resolve_access, web_variables
-from papertape.cli.run_options import RunOptions, config_with_options, logs_folder
+from papertape.cli.run_options import RunOptions, check_market, config_with_options, logs_folder
 from papertape.cli.service.listen_socket import INHERITED, open_listener, url_of
 from papertape.cli.service.log_admission import admit_log
 from papertape.cli.service.log_files import ALREADY_PRINTED, logs
@@ -49,6 +49,7 @@ def run_supervised(
     if other is not None and not other.exists():
         raise log_missing(other)
     check_variables(config, os.environ)
+    check_market(config)
     db = options.db or config.database
     admit_log(db, config, new_log=options.new_log)
     host = config.web.host if host is None else host

@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import blake2b
 from threading import RLock
 from typing import TYPE_CHECKING, Final
+from weakref import finalize
 
 from msgspec import Struct
 
@@ -286,6 +287,7 @@ class CheckpointStore:
             if not self.only_reads:
                 connection.executescript(_SETUP)
             undo.pop_all()
+        finalize(self, connection.close)
         return connection
 
 

@@ -18,7 +18,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from papertape.events.segments.order import in_order, numpy_for, pick
+
 TYPECODES: Final = {1: "b", 2: "h", 4: "i", 8: "q"}
+STRIDE_MAX: Final = 4
 EXPONENT_MAX: Final = 14
 _SCALES: Final = [float(10**exponent) for exponent in range(EXPONENT_MAX + 1)]
 _EXACT_MAX: Final = float(2**52)
@@ -93,20 +96,38 @@ def _fits(values: Sequence[int], code: str) -> bool:
 
 def stored_integers(packed: Integers) -> array[int]:
     """Return the integers as they are stored, differences included. Raise ValueError if the bytes make no sense."""
-    code, record = TYPECODES.get(packed.width), packed.width * packed.stride
-    if code is None or not 1 <= packed.stride <= len(TYPECODES) or len(packed.planes) % record:
-        raise ValueError(f"a column of width {packed.width} and stride {packed.stride} has {len(packed.planes)} bytes")
-    planes, raw = packed.planes, bytearray(len(packed.planes))
-    size = len(planes) // record
+    planes, size = packed.planes, _size(packed)
+    code, record = TYPECODES[packed.width], packed.width * packed.stride
+    if size == 1 or record == 1:  # Most columns of a type of which a block has few events.
+        return _little_endian(array(code, planes))
+    raw = bytearray(len(planes))
     for place in range(record):
         raw[place::record] = planes[place * size : (place + 1) * size]
-    return _little_endian(array(code, bytes(raw)))
+    return _little_endian(array(code, raw))
+
+
+def _size(packed: Integers) -> int:
+    """Return the number of records. Raise ValueError if the bytes are not that of whole records."""
+    record = packed.width * packed.stride
+    if packed.width not in TYPECODES or not 1 <= packed.stride <= STRIDE_MAX or len(packed.planes) % record:
+        raise ValueError(f"a column of width {packed.width} and stride {packed.stride} has {len(packed.planes)} bytes")
+    return len(packed.planes) // record
 
 
 def unpack_integers(packed: Integers) -> Sequence[int]:
     """Return the integers. Raise ValueError if the bytes make no sense."""
     content = stored_integers(packed)
     return list(accumulate(content)) if packed.is_steps else content
+
+
+def unpack_places(packed: Integers) -> Sequence[int]:
+    """Return integers that are no differences, none of them negative. Raise ValueError if the bytes make no sense."""
+    if packed.width == packed.stride == 1 and packed.planes.isascii():
+        return packed.planes  # Bytes are these integers, and the quickest to iterate.
+    places = stored_integers(packed)
+    if min(places, default=0) < 0:
+        raise ValueError("a place is negative")
+    return places
 
 
 def pack_decimals(values: Sequence[float], lengths: Sequence[int], stride: int = 1) -> Decimals:
@@ -164,51 +185,82 @@ def _numerator(value: float, scale: float) -> int | None:
     return numerator
 
 
-def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> array[float]:
-    """Return the floats of runs of the given lengths. Raise ValueError if the bytes make no sense."""
-    stored = _stored_runs(packed, lengths)
-    numpy: Any = sys.modules.get("numpy")  # Loading it costs more than a short read gains.
-    if numpy is None:
-        values = array("d", _divided_in_python(stored, packed, lengths))
-    else:
-        values = array("d", _divided_in_numpy(numpy, stored, packed, lengths))
-    odd = _little_endian(array("d", packed.odd))
-    for place, value in zip(unpack_integers(packed.odd_places), odd, strict=True):
+def unpack_decimals(packed: Decimals, lengths: Sequence[int]) -> list[array[float]]:
+    """Return the floats of runs of the given lengths in records: for each field an array, which numpy reads in place.
+
+    Raise ValueError if the bytes make no sense.
+    """
+    size, stride = _checked_size(packed, lengths), packed.integers.stride
+    numpy = numpy_for(size)
+    if numpy is not None:
+        return [array("d", own.tobytes()) for own in _divided_in_numpy(numpy, packed, lengths)]
+    values = array("d", _divided_in_python(packed, lengths))
+    for place, value in _odd(packed):
         values[place] = value
-    return values
+    return [values[place::stride] for place in range(stride)]
 
 
-def iterate_decimals(packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
-    """Return an iterator over the same floats."""
-    if packed.odd or "numpy" in sys.modules:
-        return iter(unpack_decimals(packed, lengths))
-    return _divided_in_python(_stored_runs(packed, lengths), packed, lengths)
+def iterate_decimals(packed: Decimals, lengths: Sequence[int], order: Any = None) -> list[Iterator[float]]:
+    """Return the same floats as iterators, perhaps the same one for each field of the records, to be read in turn.
+
+    The records are in the order that `log_order` gave.
+    """
+    size, stride = _checked_size(packed, lengths), packed.integers.stride
+    numpy = numpy_for(size)
+    if numpy is not None:
+        fields = _divided_in_numpy(numpy, packed, lengths)
+        ordered = fields if order is None else fields.take(order, axis=1)
+        return [iter(array("d", own.tobytes())) for own in ordered]
+    if packed.odd:
+        return list(map(iter, unpack_decimals(packed, lengths)))
+    return [_divided_in_python(packed, lengths)] * stride
 
 
-def _stored_runs(packed: Decimals, lengths: Sequence[int]) -> array[int]:
-    stored = stored_integers(packed.integers)
+def _checked_size(packed: Decimals, lengths: Sequence[int]) -> int:
+    """Return the number of records in runs of the given lengths."""
+    size = _size(packed.integers)
     is_scaled = len(packed.exponents) == len(lengths) and max(packed.exponents, default=0) <= EXPONENT_MAX
-    if not is_scaled or sum(lengths) != len(stored) or min(lengths, default=0) < 0:
+    if not is_scaled or sum(lengths) != size or min(lengths, default=0) < 0:
         raise ValueError("the runs of a column do not fit its values")
-    return stored
+    return size
 
 
-def _divided_in_python(stored: array[int], packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+def _odd(packed: Decimals) -> Iterator[tuple[int, float]]:
+    """Return the floats that are kept as bits, each with its place."""
+    places = unpack_integers(packed.odd_places) if packed.odd else ()
+    return zip(places, _little_endian(array("d", packed.odd)), strict=True)
+
+
+def _divided_in_python(packed: Decimals, lengths: Sequence[int]) -> Iterator[float]:
+    """Return the floats of all records in turn."""
+    stored = stored_integers(packed.integers)
+    if len(lengths) == 1:
+        totals = accumulate(stored) if packed.integers.is_steps else stored
+        return map(truediv, totals, repeat(_SCALES[packed.exponents[0]]))
     numerators: Iterable[float] = stored
     if packed.integers.is_steps:
         numerators = islice(accumulate(stored, initial=0.0), 1, None)  # As exact as integers, and quicker.
     scales = map(_SCALES.__getitem__, packed.exponents)
-    return map(truediv, numerators, chain.from_iterable(map(repeat, scales, lengths)))
+    runs = [length * packed.integers.stride for length in lengths]
+    return map(truediv, numerators, chain.from_iterable(map(repeat, scales, runs)))
 
 
-def _divided_in_numpy(numpy: Any, stored: array[int], packed: Decimals, lengths: Sequence[int]) -> bytes:
-    """Return the bits of the same floats, several times as fast."""
-    numerators = numpy.asarray(stored)
+def _divided_in_numpy(numpy: Any, packed: Decimals, lengths: Sequence[int]) -> Any:
+    """Return the same floats as an array with a line for each field of the records, several times as fast."""
+    width, stride, size = packed.integers.width, packed.integers.stride, sum(lengths)
+    stored = numpy.empty((stride, size), f"<i{width}")
+    planes = numpy.frombuffer(packed.integers.planes, numpy.uint8).reshape(stride, width, size)
+    for place in range(width):
+        stored.view(numpy.uint8).reshape(stride, size, width)[:, :, place] = planes[:, place]
+    fields = stored.astype(numpy.float64)  # As exact as integers.
     if packed.integers.is_steps:
-        numerators = numpy.cumsum(numerators, dtype=numpy.int64)
-    scales = numpy.array([_SCALES[exponent] for exponent in packed.exponents])
-    bits: bytes = (numerators / numpy.repeat(scales, lengths)).tobytes()
-    return bits
+        fields[-1] = numpy.cumsum(fields.sum(axis=0))
+        for place in range(stride - 1, 0, -1):
+            fields[place - 1] = fields[place] - stored[place]
+    fields /= numpy.repeat(numpy.array([_SCALES[exponent] for exponent in packed.exponents]), lengths)
+    for at, value in _odd(packed):
+        fields[at % stride, at // stride] = value
+    return fields
 
 
 def pack_choices(values: Sequence[object]) -> Choices:
@@ -220,13 +272,15 @@ def pack_choices(values: Sequence[object]) -> Choices:
     return Choices(distinct, pack_integers(chosen, allow_steps=False) if len(places) > 1 else None)
 
 
-def unpack_choices(packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int) -> Iterator[Any]:
-    """Return an iterator over `count` values. Raise ValueError or MsgspecError if the bytes make no sense."""
+def unpack_choices(
+    packed: Choices, decoder: msgspec.msgpack.Decoder[list[Any]], count: int, order: Any = None
+) -> Iterable[Any]:
+    """Return `count` values. Raise ValueError, LookupError or MsgspecError if the bytes make no sense."""
     distinct = decoder.decode(packed.distinct)
     if packed.places is None:
         (value,) = distinct
         return repeat(value, count)
-    places = stored_integers(packed.places)
-    if len(places) != count or min(places) < 0:
+    places = unpack_places(packed.places)
+    if len(places) != count:
         raise ValueError("the places of a column do not fit its values")
-    return map(distinct.__getitem__, places)
+    return pick(distinct, in_order(places, order))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from papertape.events.errors import LogError
 from papertape.events.segments.folder import check_digest, find_segment
+from papertape.events.segments.order import load_numpy
 from papertape.events.segments.segment_file import SegmentFile, segment_path
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from papertape.events.segments.catalogue import Sealed
 
 OPEN_MAX: Final = 2
+LONG_READ_SEGMENTS: Final = 4
+"""Who opens so many segments probably reads the whole log, and gets numpy where it is installed."""
 
 
 class OpenSegments:
@@ -25,6 +28,7 @@ class OpenSegments:
         self.folder = folder
         self._codec = codec
         self._open: dict[bytes, SegmentFile] = {}
+        self._opened_count = 0
 
     def open(self, sealed: Sealed) -> SegmentFile:
         """Return the file of a segment. Raise LogArchived, LogDamaged or LogError if it is not what was sealed."""
@@ -47,4 +51,7 @@ class OpenSegments:
             check_digest(path, sealed.info)
         except OSError as error:
             raise LogError(f"the sealed segment {path} cannot be read: {error.strerror}") from error
+        self._opened_count += 1
+        if self._opened_count == LONG_READ_SEGMENTS:
+            load_numpy()
         return SegmentFile(path, sealed.info, self._codec)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from hashlib import blake2b
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import BinaryIO, Final
 from weakref import finalize
@@ -25,7 +26,9 @@ from papertape.events.errors import LogDamaged, LogError, LogFromNewerVersion, U
 from papertape.events.log import Commit, EventStretch, Head, Recorded
 from papertape.events.segments.block import BlockReader, pack_block
 
-MAGIC: Final = b"papertape segment 1\n"
+MAGIC: Final = b"papertape segment 2\n"
+"""The form that is written; in the first one no block has a lane for events of several types."""
+_MAGICS: Final = (b"papertape segment 1\n", MAGIC)
 BLOCK_EVENTS: Final = 4_096
 """A block is complete when it has this many events,"""
 BLOCK_BYTES: Final = 4 << 20
@@ -174,16 +177,12 @@ class SegmentFile:
             yield from (row for row in self._rows_of(number) if row[0] > after_seq)
 
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
-        """Yield the rows whose last event is after `after_seq`, without computing their hashes.
+        """Return the rows whose last event is after `after_seq`, without computing their hashes.
 
         Raise LogDamaged or LogFromNewerVersion at the first block that cannot be read.
         """
-        for number in self._blocks_from(after_seq):
-            commits = self._block(number).commits()
-            if after_seq < self._index.blocks[number].first_seq:
-                yield from commits
-            else:
-                yield from (commit for commit in commits if commit.last_seq > after_seq)
+        commits = chain.from_iterable(block.commits() for block in self.blocks(after_seq))
+        return dropwhile(lambda commit: commit.last_seq <= after_seq, commits)
 
     def stretches(self, after_seq: int = 0) -> Iterator[EventStretch]:
         """Yield the events after `after_seq`, block by block, without computing hashes. Raise like `commits`."""
@@ -264,10 +263,10 @@ class SegmentFile:
         if magic.startswith(MAGIC[:-2]) and magic.endswith(b"\n") and magic[-2:-1].isdigit() and magic > MAGIC:
             raise LogFromNewerVersion(self._first_seq, f"this version does not know the form of {self._path}")
         at = self._size - _FOOTER.size
-        if magic != MAGIC or at < len(MAGIC):
+        if magic not in _MAGICS or at < len(MAGIC):
             raise self._damage("it is not a segment, or is cut off")
         offset, checksum, last_magic = _FOOTER.unpack(self._read(at, _FOOTER.size))
-        if last_magic != MAGIC or not 0 <= at - offset <= INDEX_BYTES_MAX:
+        if last_magic != magic or not 0 <= at - offset <= INDEX_BYTES_MAX:
             raise self._damage("its footer is damaged or cut off")
         packed = self._read(offset, at - offset)
         try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain, islice, repeat
-from typing import Any, Final
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
 
 from papertape.events.facts import CandleClosed, Event
 from papertape.events.segments.columns import (
+    Choices,
     Column,
     Decimals,
     Integers,
@@ -24,6 +25,7 @@ from papertape.events.segments.columns import (
     unpack_decimals,
     unpack_integers,
 )
+from papertape.events.segments.order import in_order, places_in_log_order
 
 _RECORDS: Final[dict[tuple[type[Event], str], int]] = {(CandleClosed, "open"): 4}
 """Fields that are so near to their successors that they form one column together: the prices of a candle."""
@@ -59,52 +61,84 @@ def _pack_column(values: Sequence[Any], lengths: Sequence[int], stride: int) -> 
     return pack_choices(values)
 
 
-def unpack_table(kind: type[Event], table: Table, lengths: Sequence[int]) -> list[Event]:
-    """Return the events of all lanes. Raise ValueError or MsgspecError if the bytes make no sense."""
+def unpack_table(kind: type[Event], table: Table, lengths: Sequence[int], order: Any = None) -> Iterator[Event]:
+    """Return an iterator over the events: lane by lane, or in a given order (`order.log_order`).
+
+    Raise ValueError, LookupError or MsgspecError at once if the bytes make no sense.
+    """
     fields: list[Iterator[Any]] = []
     for column in table.columns:
-        values = _values(kind, len(fields), column, lengths)
-        fields += repeat(values, _stride(column))  # One iterator gives the values of all fields of a record in turn.
-    events: list[Event] = list(map(kind, *fields))
-    if len(events) != sum(lengths):
-        raise ValueError("the columns of a table do not fit its lanes")
-    return events
+        if isinstance(column, Decimals):
+            fields += iterate_decimals(column, lengths, order)
+        else:
+            fields.append(iter(_values(kind, len(fields), column, lengths, order)))
+    if len(fields) != len(kind.__struct_fields__):
+        raise ValueError("a table has columns for other fields")
+    return map(kind, *fields)
 
 
 def _stride(column: Column) -> int:
     return column.integers.stride if isinstance(column, Decimals) else 1
 
 
-def _values(kind: type[Event], field: int, column: Column, lengths: Sequence[int]) -> Iterator[Any]:
-    if isinstance(column, Decimals):
-        return iterate_decimals(column, [length * column.integers.stride for length in lengths])
-    if isinstance(column, Integers):
-        return iter(unpack_integers(column))
-    return unpack_choices(column, _decoders(kind)[field], sum(lengths))
+def _values(
+    kind: type[Event], field: int, column: Integers | Choices, lengths: Sequence[int], order: Any = None
+) -> Iterable[Any]:
+    if isinstance(column, Choices):
+        return unpack_choices(column, _decoders(kind)[field], sum(lengths), order)
+    values = unpack_integers(column)
+    if len(values) != sum(lengths):
+        raise ValueError("a column does not fit its lanes")
+    return values if order is None else in_order(array("q", values), order)
+
+
+class Ordering(NamedTuple):
+    """Where the lanes of a table stand in the log: the lane of each event of the block, and the first of the table."""
+
+    lanes: Sequence[int]
+    first_lane: int
+    seqs: Callable[[], Iterable[int]]
+    """Returns the seqs of the table's events in the order of the log."""
 
 
 class EventColumns:
     """The events of one type in a block as columns: lane by lane, which for a candle means symbol by symbol.
 
-    `lengths` are the lengths of the lanes. A column is decoded when it is asked for.
+    `lengths` are the lengths of the lanes. A column is decoded when it is asked for; it raises ValueError, LookupError
+    or MsgspecError if its bytes make no sense.
     """
 
-    def __init__(self, kind: type[Event], table: Table, lengths: Sequence[int], seqs: Callable[[], list[int]]) -> None:
-        self.kind, self.lengths, self.seqs = kind, lengths, seqs
+    def __init__(self, kind: type[Event], table: Table, lengths: Sequence[int], ordering: Ordering) -> None:
+        """Read a table whose events stand in the log as `ordering` says."""
+        self.kind, self.lengths, self.ordering = kind, lengths, ordering
         self._columns = [(column, place) for column in table.columns for place in range(_stride(column))]
-        self._floats: dict[int, array[float]] = {}
+        self._fields: dict[int, Sequence[Any]] = {}
+
+    def event(self, place: int) -> Event:
+        """Return the event at a place of the columns, such as the last one of a lane."""
+        return self.kind(*(self.values(field)[place] for field in self.kind.__struct_fields__))
+
+    def seqs(self) -> list[int]:
+        """Return the seq of each event."""
+        seqs = [0] * sum(self.lengths)
+        for place, seq in zip(self.log_order(), self.ordering.seqs(), strict=True):
+            seqs[place] = seq
+        return seqs
+
+    def log_order(self) -> array[int]:
+        """Return the places of the events in the order of the log: 64-bit integers, which numpy reads in place."""
+        return places_in_log_order(self.ordering.lanes, self.ordering.first_lane, self.lengths)
 
     def values(self, field: str) -> Sequence[Any]:
-        """Return the values of a field: an array of doubles for floats. Raise ValueError if the bytes make no sense."""
+        """Return the values of a field: an array of doubles for floats, which numpy reads in place."""
         number = self.kind.__struct_fields__.index(field)
-        column, place = self._columns[number]
-        if not isinstance(column, Decimals):
-            return list(_values(self.kind, number, column, self.lengths))
-        stride = column.integers.stride
-        floats = self._floats.get(number - place)
-        if floats is None:
-            floats = self._floats[number - place] = unpack_decimals(column, [own * stride for own in self.lengths])
-        return floats[place::stride]
+        if number not in self._fields:
+            column, place = self._columns[number]
+            if isinstance(column, Decimals):
+                self._fields.update(enumerate(unpack_decimals(column, self.lengths), start=number - place))
+            else:
+                self._fields[number] = list(_values(self.kind, number, column, self.lengths))
+        return self._fields[number]
 
 
 @cache

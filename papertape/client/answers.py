@@ -1,24 +1,27 @@
-"""What both clients do with an answer: decode it, tell whether to try again, and read a stream of events."""
+"""What both clients do with an answer: decode it, ask for the next page, try again, and read a stream of events."""
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import httpx
 import msgspec
+from msgspec.structs import replace
 
 from papertape.api.problems import MEDIA_TYPE, Problem
+from papertape.api.view_handler import ViewAsOf
 from papertape.events.errors import ApiProblem, ApiUnreachable
 from papertape.projections.text.event_views import EventView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from papertape.client.calls import Call
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 PAUSE_S_MIN: Final = 0.25
 PAUSE_S_MAX: Final = 10.0
 BUSY: Final = (429, 503)
@@ -73,6 +76,33 @@ def problem_of(response: httpx.Response) -> ApiProblem:
             problem = msgspec.json.decode(response.content, type=Problem)
             return ApiProblem(problem.status, problem.type, problem.detail or problem.title)
     return ApiProblem(response.status_code, "", response.reason_phrase)
+
+
+class ListPage(Protocol[T_co]):
+    """A page of a list: its items, and the cursor of the next page, None on the last one."""
+
+    @property
+    def items(self) -> Sequence[T_co]:
+        """The items of this page."""
+
+    @property
+    def next(self) -> int | None:
+        """The `cursor` of the next page."""
+
+
+def page_of(answer: ViewAsOf[ListPage[T]] | ListPage[T]) -> ListPage[T]:
+    """Return the page in an answer."""
+    return answer.data if isinstance(answer, ViewAsOf) else answer
+
+
+def next_call(call: Call[T], answer: T) -> Call[T] | None:
+    """Return the call of the next page, as of the same event; None after the last page, and for what is no page."""
+    page: Any = page_of(answer)  # type: ignore[arg-type]
+    cursor = getattr(page, "next", None)
+    if cursor is None:
+        return None
+    moment = {"as_of": answer.as_of.seq} if isinstance(answer, ViewAsOf) else {}
+    return replace(call, parameters={**call.parameters, **moment, "cursor": cursor})
 
 
 class EventLines:

@@ -1,7 +1,9 @@
 """What can be asked: every function returns a call, which knows the type of its answer.
 
 Nothing is sent before a client's `send` is given the call, so that both clients share these. Views are as of an event:
-`as_of` is a seq or a UTC time such as `2025-03-01T14:05`, empty for the newest.
+`as_of` is a seq or a UTC time such as `2025-03-01T14:05`, empty for the newest. Lists have the same ranges, `from_` and
+`to` (UTC times), `after` and `before` (seqs), and the same pages: `cursor` is the `next` of the page before. A client's
+`pages` and `items` read all pages of such a call.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 COMMANDS: dict[type[CommandRequest], str] = {
     PauseRequest: "pause",
     ResumeRequest: "resume",
@@ -61,11 +64,11 @@ COMMANDS: dict[type[CommandRequest], str] = {
 }
 
 
-class Call(Struct, Generic[T], frozen=True):
+class Call(Struct, Generic[T_co], frozen=True):
     """One request. `answer` is the type that its answer is decoded to; `body` is JSON, None for a question."""
 
     path: str
-    answer: type[T]
+    answer: type[T_co]
     parameters: dict[str, Any] = {}
     body: bytes | None = None
 
@@ -91,14 +94,14 @@ def arena(as_of: str = "") -> Call[ViewAsOf[tuple[ArenaRow, ...]]]:
     return _view("arena", tuple[ArenaRow, ...], as_of=as_of)
 
 
-def positions(strategy: str = "", as_of: str = "") -> Call[ViewAsOf[tuple[PositionView, ...]]]:
-    """Ask for the open positions, of one strategy or of all."""
-    return _view("positions", tuple[PositionView, ...], strategy=strategy, as_of=as_of)
+def positions(strategy: str = "", as_of: str = "", symbol: str = "") -> Call[ViewAsOf[tuple[PositionView, ...]]]:
+    """Ask for the open positions, of one strategy and symbol or of all."""
+    return _view("positions", tuple[PositionView, ...], strategy=strategy, symbol=symbol, as_of=as_of)
 
 
-def orders(strategy: str = "", as_of: str = "") -> Call[ViewAsOf[tuple[OrderView, ...]]]:
-    """Ask for the orders that wait, of one strategy or of all."""
-    return _view("orders", tuple[OrderView, ...], strategy=strategy, as_of=as_of)
+def orders(strategy: str = "", as_of: str = "", symbol: str = "") -> Call[ViewAsOf[tuple[OrderView, ...]]]:
+    """Ask for the orders that wait, of one strategy and symbol or of all."""
+    return _view("orders", tuple[OrderView, ...], strategy=strategy, symbol=symbol, as_of=as_of)
 
 
 def trades(
@@ -112,21 +115,26 @@ def trades(
     before: int | None = None,
     limit: int | None = None,
     as_of: str = "",
+    *,
+    after: int | None = None,
+    cursor: int | None = None,
 ) -> Call[ViewAsOf[Page[TradeView]]]:
-    """Ask for a page of closed trades, newest first; `before` is the `next` of the page before."""
+    """Ask for a page of closed trades, newest first; the ranges limit their exits."""
     chosen = {"strategy": strategy, "symbol": symbol, "side": side, "reason": reason, "result": result}
-    span = {"from": from_, "to": to, "before": before, "limit": limit, "as_of": as_of}
+    span = {"from": from_, "to": to, "after": after, "before": before, "limit": limit, "cursor": cursor, "as_of": as_of}
     return _view("trades", Page[TradeView], **chosen, **span)
 
 
-def equity(strategy: str = "", as_of: str = "") -> Call[ViewAsOf[EquityCurvesView]]:
-    """Ask for the equity over time, of all together and of each strategy."""
-    return _view("equity", EquityCurvesView, strategy=strategy, as_of=as_of)
+def equity(strategy: str = "", as_of: str = "", from_: str = "", to: str = "") -> Call[ViewAsOf[EquityCurvesView]]:
+    """Ask for the equity over time, of all together and of each strategy; the range limits points and marks."""
+    return _view("equity", EquityCurvesView, strategy=strategy, as_of=as_of, **{"from": from_}, to=to)
 
 
-def days(limit: int | None = None, as_of: str = "") -> Call[ViewAsOf[tuple[DayResult, ...]]]:
-    """Ask for the results by UTC day, oldest first."""
-    return _view("days", tuple[DayResult, ...], limit=limit, as_of=as_of)
+def days(
+    limit: int | None = None, as_of: str = "", from_: str = "", to: str = "", *, cursor: int | None = None
+) -> Call[ViewAsOf[Page[DayResult]]]:
+    """Ask for a page of results by UTC day, by default the newest, oldest first; later pages have earlier days."""
+    return _view("days", Page[DayResult], limit=limit, as_of=as_of, **{"from": from_}, to=to, cursor=cursor)
 
 
 def risk(as_of: str = "") -> Call[ViewAsOf[RiskView]]:
@@ -143,12 +151,17 @@ def candles(
     symbol: str,
     timeframe: str = "",
     limit: int | None = None,
-    before_ms: int | None = None,
+    cursor: int | None = None,
     strategy: str = "",
     as_of: str = "",
+    from_: str = "",
+    to: str = "",
 ) -> Call[ViewAsOf[CandlesView]]:
-    """Ask for candles with indicators and fills; with `strategy`, also for the readings that it plots."""
-    span = {"timeframe": timeframe, "limit": limit, "before_ms": before_ms}
+    """Ask for a page of candles with indicators and fills; with `strategy`, also for the readings that it plots.
+
+    The first page has the newest candles, oldest first; later pages have earlier candles.
+    """
+    span = {"timeframe": timeframe, "limit": limit, "cursor": cursor, "from": from_, "to": to}
     return _view(f"candles/{quote(symbol, safe='')}", CandlesView, **span, strategy=strategy, as_of=as_of)
 
 
@@ -167,13 +180,18 @@ def events(
     order: Literal["oldest", "newest"] = "oldest",
     limit: int | None = None,
     as_of: str = "",
+    from_: str = "",
+    to: str = "",
     *,
+    trade: int | None = None,
+    cursor: int | None = None,
     everything: bool = False,
 ) -> Call[ViewAsOf[EventsFound]]:
-    """Ask for a page of events; with `everything`, for candles and other frequent ones too."""
+    """Ask for a page of events, of one trade with the event that closed it; `everything` includes candles."""
     chosen = {"type": list(types) or None, "symbol": symbol, "strategy": strategy, "text": text}
-    span = {"after": after, "before": before, "order": order, "limit": limit, "as_of": as_of}
-    return _view("events", EventsFound, **chosen, **span, all="true" if everything else "")
+    span = {"trade": trade, "after": after, "before": before, "from": from_, "to": to, "as_of": as_of}
+    page = {"order": order, "limit": limit, "cursor": cursor, "all": "true" if everything else ""}
+    return _view("events", EventsFound, **chosen, **span, **page)
 
 
 def event(seq: int, as_of: str = "") -> Call[ViewAsOf[EventView]]:
@@ -206,9 +224,10 @@ def strategies() -> Call[ViewAsOf[tuple[StrategyView, ...]]]:
     return _view("strategies", tuple[StrategyView, ...])
 
 
-def studies() -> Call[StudyList]:
-    """Ask for all studies, the newest first."""
-    return Call("studies", StudyList)
+def studies(limit: int | None = None, cursor: int | None = None) -> Call[StudyList]:
+    """Ask for a page of studies, the newest first."""
+    given = {"limit": limit, "cursor": cursor}
+    return Call("studies", StudyList, {name: value for name, value in given.items() if value is not None})
 
 
 def study(name: str) -> Call[StudyDetail]:
@@ -217,7 +236,7 @@ def study(name: str) -> Call[StudyDetail]:
 
 
 def study_sets(name: str, **parameters: str | int) -> Call[SetPage]:
-    """Ask for a page of a study's sets: `span`, `sort`, `order`, `after`, `limit`."""
+    """Ask for a page of a study's sets: `span`, `sort`, `order`, `limit`, `cursor`."""
     return Call(f"studies/{quote(name, safe='')}/sets", SetPage, dict(parameters))
 
 

@@ -9,17 +9,27 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 import httpx
 
 from papertape.client import calls
-from papertape.client.answers import EventLines, Retries, decode, problem_of, stream_parameters
+from papertape.client.answers import (
+    EventLines,
+    ListPage,
+    Retries,
+    decode,
+    next_call,
+    page_of,
+    problem_of,
+    stream_parameters,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from types import TracebackType
 
+    from papertape.api.view_handler import ViewAsOf
     from papertape.client.calls import Call
     from papertape.projections.text.event_views import EventView
 
@@ -73,6 +83,23 @@ class Client:
                 assert isinstance(outcome, httpx.Response)
                 return decode(call, outcome)
             time.sleep(pause_s)
+
+    def pages(self, call: Call[T]) -> Iterator[T]:
+        """Yield all pages of a list from the given one on, all as of the same event. Raise like `send`."""
+        following: Call[T] | None = call
+        while following is not None:
+            answer = self.send(following)
+            yield answer
+            following = next_call(following, answer)
+
+    @overload
+    def items(self, call: Call[ViewAsOf[ListPage[T]]]) -> Iterator[T]: ...
+    @overload
+    def items(self, call: Call[ListPage[T]]) -> Iterator[T]: ...
+    def items(self, call: Any) -> Iterator[Any]:
+        """Yield the items of all pages of a list, page by page. Raise like `send`."""
+        for answer in self.pages(call):
+            yield from page_of(answer).items
 
     def stream(
         self,
@@ -148,6 +175,24 @@ class AsyncClient:
                 assert isinstance(outcome, httpx.Response)
                 return decode(call, outcome)
             await asyncio.sleep(pause_s)
+
+    async def pages(self, call: Call[T]) -> AsyncIterator[T]:
+        """See `Client.pages`."""
+        following: Call[T] | None = call
+        while following is not None:
+            answer = await self.send(following)
+            yield answer
+            following = next_call(following, answer)
+
+    @overload
+    def items(self, call: Call[ViewAsOf[ListPage[T]]]) -> AsyncIterator[T]: ...
+    @overload
+    def items(self, call: Call[ListPage[T]]) -> AsyncIterator[T]: ...
+    async def items(self, call: Any) -> AsyncIterator[Any]:
+        """See `Client.items`."""
+        async for answer in self.pages(call):
+            for item in page_of(answer).items:
+                yield item
 
     async def stream(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from bisect import bisect_left
 from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct, structs
@@ -154,6 +155,12 @@ class Trades:
         """Return the closed trades, oldest first, of one strategy or all, on one symbol or all."""
         trades = self._all if strategy is None else self._by_strategy.get(strategy, ())
         return tuple(trade for trade in trades if symbol is None or trade.symbol == symbol)
+
+    def find(self, seq: int) -> TradeView | None:
+        """Return the trade that an event closed, if one did."""
+        place = bisect_left(self._all, seq, key=lambda trade: trade.seq)
+        found = self._all[place] if place < len(self._all) else None
+        return found if found is not None and found.seq == seq else None
 
     def latest(self, limit: int) -> tuple[TradeView, ...]:
         """Return the last `limit` trades of all strategies, newest first."""

@@ -7,6 +7,7 @@ names a file with one per line, where a line that begins with # is a comment.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -19,18 +20,30 @@ from papertape.projections.telegram.secret import secret
 VARIABLE: Final = "PAPERTAPE_NOTIFY_URLS"
 CHANNELS_MAX: Final = 8
 EXTRA: Final = "notify"
+NAME_DIGITS: Final = 24
+FORMER_NAME_DIGITS: Final = 12
 SCHEME: Final = re.compile(r"([a-z][a-z0-9]{1,20})://\S+", re.IGNORECASE)
 
 
 class NotifyAddress:
     """One address. It is always shown by its title, and it cannot be pickled."""
 
-    __slots__ = ("_url", "key", "title")
+    __slots__ = ("_url", "title")
 
     def __init__(self, url: str, title: str) -> None:
         self._url, self.title = url, title
-        self.key = hashlib.sha256(url.encode()).hexdigest()[:12]
-        """A name for the channel's cursors that does not depend on the order of the addresses."""
+
+    def name(self, key: bytes) -> str:
+        """Return a name for the channel's cursors that does not depend on the order of the addresses.
+
+        Without the key, nobody can tell from it whether a guessed URL is this one.
+        """
+        return hmac.new(key, self._url.encode(), hashlib.sha256).hexdigest()[:NAME_DIGITS]
+
+    @property
+    def former_name(self) -> str:
+        """The name before there was a key: a guessed URL could be compared with it."""
+        return hashlib.sha256(self._url.encode()).hexdigest()[:FORMER_NAME_DIGITS]
 
     def reveal(self) -> str:
         """Return the URL itself, for Apprise and for nothing else."""

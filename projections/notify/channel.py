@@ -91,7 +91,7 @@ class NotifyChannel:
                 with suppress(RuntimeError):  # The loop has ended meanwhile.
                     loop.call_soon_threadsafe(settle, failure)
 
-        self._thread = threading.Thread(target=run, name=f"notify-{self._address.key}", daemon=True)
+        self._thread = threading.Thread(target=run, name=f"notify-{self._address.title}", daemon=True)
         self._thread.start()
         try:
             async with asyncio.timeout(self._answer_s_max):

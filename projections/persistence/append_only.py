@@ -96,6 +96,11 @@ class AppendOnlyList(Generic[T]):
     def __len__(self) -> int:
         return len(self._chunks) * CHUNK_LENGTH + len(self._parts) * PART_LENGTH + len(self._tail)
 
+    def __getitem__(self, place: int) -> T:
+        chunk, rest = divmod(place, CHUNK_LENGTH)
+        item: T = (self._chunks[chunk].items if chunk < len(self._chunks) else self._tail)[rest]
+        return item
+
     def __iter__(self) -> Iterator[T]:
         pieces: list[Chunk | Part] = [*self._chunks, *self._parts]
         for piece in pieces:

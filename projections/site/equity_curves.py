@@ -10,6 +10,7 @@ from papertape.events.units import DAY_MS
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.folds.total import DrawdownPoint, drawdowns
 from papertape.projections.site.plot_geometry import thin_points
+from papertape.projections.text.formats import MOMENT_MS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,10 +91,13 @@ def _point(point: EquityPoint, capital_usdt: float, share: float) -> EquityCurve
     return EquityCurvePoint(point.at_ms, round(point.equity_usdt, 2), round(net_percent, 4))
 
 
-def day_results(views: Sequence[EquityView], days: Days, limit: int) -> tuple[DayResult, ...]:
-    """Return the last `limit` days, oldest first."""
+def day_results(
+    views: Sequence[EquityView], days: Days, limit: int, from_ms: int = 0, until_ms: int = MOMENT_MS_MAX
+) -> tuple[DayResult, ...]:
+    """Return the last `limit` days that begin in a range of time, oldest first."""
     figures = (*days.finished_days(), *([days.today] if days.today is not None else []))
-    return tuple(_day(one, views) for one in figures[-limit:])
+    chosen = [one for one in figures if from_ms <= one.day * DAY_MS <= until_ms]
+    return tuple(_day(one, views) for one in chosen[-limit:])
 
 
 def _day(figures: DayFigures, views: Sequence[EquityView]) -> DayResult:

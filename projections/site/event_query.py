@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from papertape.events.checkpoints.postings import Candidates, PostingQuery
 from papertape.events.facts import ContractListed, type_name
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from papertape.events.facts import Event
     from papertape.events.log import Recorded
+    from papertape.projections.folds.trades import TradeView
 
 PAGE_EVENTS = 2_000
 SEARCHED_EVENTS_MAX = 20_000
@@ -48,6 +49,17 @@ class EventFilter(Struct, frozen=True):
 
     def _has_text(self, recorded: Recorded, contracts: Mapping[str, ContractListed]) -> bool:
         return not self.text or self.text.casefold() in event_line(recorded, contracts).text.casefold()
+
+
+def of_trade(selection: EventFilter, trade: TradeView) -> tuple[EventFilter, int, int]:
+    """Narrow a filter to what a trade's strategy did on its symbol; return it with the first and the last event.
+
+    A filter for another strategy or symbol stays as it is, and an empty range follows.
+    """
+    if selection.strategy not in (None, trade.strategy) or selection.symbol not in (None, trade.symbol):
+        return selection, trade.seq + 1, trade.seq
+    narrowed = structs.replace(selection, strategy=trade.strategy, symbol=trade.symbol)
+    return narrowed, trade.order_seq or trade.opened_seq, trade.seq
 
 
 class SearchResult(Struct, frozen=True):

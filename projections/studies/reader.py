@@ -28,6 +28,7 @@ SUFFIX: Final = ".db"
 LOG_SUFFIX: Final = ".backtest.db"
 """What follows a study's name in the file name of its chosen set's backtest log."""
 LEDGER: Final = "ledger"
+LEADS_OUT: Final = "this link leads out of the data folder or nowhere, so it is not opened here"
 BUSY_TIMEOUT_S: Final = 1.0
 ERRORS_SHOWN_MAX: Final = 5
 CAPITAL_DEFAULT_USDT: Final = 10_000.0
@@ -127,7 +128,7 @@ class SetFigures(Struct, frozen=True):
 
 
 class SetPage(Struct, frozen=True):
-    """Some sets of a study in the requested order; `next` is the `after` of the next page, None on the last one."""
+    """Some sets of a study in the requested order; `next` is the `cursor` of the next page, None on the last one."""
 
     items: tuple[SetFigures, ...]
     next: int | None
@@ -154,12 +155,12 @@ class StudyFolder:
 
     def summaries(self) -> tuple[StudySummary, ...]:
         """Return all studies, the newest first; files that cannot be read are last."""
-        found = [summary_of(_read(name, path)) for name, path in self._files().items()]
+        found = [summary_of(self._read(name, path)) for name, path in self._files().items()]
         return tuple(sorted(found, key=lambda one: (-one.created_at_ms, one.name)))
 
     def study(self, name: str) -> StudyView:
         """Return a study. Raise UsageError for an unknown name."""
-        return _read(name, self._file(name))
+        return self._read(name, self._file(name))
 
     def sets(self, name: str, span: int, sort: SortColumn, after: int, limit: int, *, descending: bool) -> SetPage:
         """Return at most `limit` sets after the first `after` ones; those without the sorted figure come last.
@@ -216,10 +217,18 @@ class StudyFolder:
     def _readable(self, name: str) -> tuple[StudyView, Path]:
         """Return a study with its file. Raise UsageError for an unknown or unreadable one."""
         path = self._file(name)
-        study = _read(name, path)
+        study = self._read(name, path)
         if study.problem:
             raise UsageError(f"the results of study {name!r} cannot be read: {study.problem}")
         return study, path
+
+    def _read(self, name: str, path: Path) -> StudyView:
+        """Return a study; a link that leads out of the data folder, in which the studies lie, is not followed."""
+        folder = self.path.resolve()
+        data = self.path.parent.resolve() if self.path.name == FOLDER else folder
+        if any(path.resolve().is_relative_to(one) for one in (folder, data)):
+            return _read(name, path)
+        return StudyView(name, "unreadable", LEADS_OUT, str(path))
 
     def _files(self) -> dict[str, Path]:
         try:

@@ -102,9 +102,13 @@ def variables_of(
 ) -> dict[str, str]:
     """Return the environment over the `.env` file, if there is one. Each of `secrets` may be given as a file.
 
-    Raises SecretUnreadable.
+    Raises SecretUnreadable, also for a name of a secret in the file that is not in capitals.
     """
     variables = env_lines(env_file) if env_file is not None and env_file.is_file() else {}
+    names = {name + suffix for name in secrets for suffix in ("", FILE_SUFFIX)}
+    for name in variables:
+        if name not in names and name.upper() in names:
+            raise SecretUnreadable(f"{name} in {env_file} is an unknown variable; did you mean {name.upper()}?")
     for name in secrets:
         if environment.get(name) or environment.get(name + FILE_SUFFIX):
             # The environment replaces both forms in the `.env`, so the secret is not given twice.

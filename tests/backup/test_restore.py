@@ -14,6 +14,7 @@ from papertape.events.cursors import SqliteCursors, stored_positions
 from papertape.events.facts import EpochBegan
 from papertape.events.head_file import LogLock, read_head
 from papertape.events.sqlite_log import SqliteLogReader
+from papertape.projections.notify.channel_key import read_key
 from papertape.projections.telegram.delivery_queues import PLACES, rewind_positions
 from tests.engine.logs import of_type, recorded
 from tests.engine.processes import ok, papertape
@@ -128,12 +129,15 @@ def test_what_was_sent_stays_sent(kept: tuple[Path, dict[str, Any]]) -> None:
     for name, position in {"telegram.normal.sent": head, "telegram.begun": 1, "telegram.chat": 7_000_001}.items():
         cursors.advance(name, position)
     cursors.close()
+    key = read_key(folder / "log.db.cursors.key")
     ok(folder, "restore", made["path"], "--db", "log.db", "--new-epoch", "--why", "a bad disk")
     assert stored_positions(folder / "log.db.cursors") == {
         "telegram.normal.sent": made["seq"],
         "telegram.begun": 1,
         "telegram.chat": 7_000_001,
     }
+    assert read_key(folder / "log.db.cursors.key") == key, "the cursors of channels are named with it"
+    assert (folder / "log.db.cursors.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_places_beyond_the_end_are_no_trace_of_anything() -> None:

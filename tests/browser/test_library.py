@@ -45,3 +45,22 @@ def test_a_refused_job_says_why_in_the_form(visitor: Visitor) -> None:
     with visitor.expecting("422"):
         page.click("text=Start the sweep")
         page.wait_for_selector(".answer.bad:has-text('candles')")
+
+
+def test_the_form_names_the_symbol_of_a_file_that_does_not(visitor: Visitor, screenshots: Path) -> None:
+    (visitor.served.folder / "candles of last year.csv").write_text("open_time_ms,open,high,low,close,volume\n")
+    page = visitor.page(logged_in=True)
+    page.wait_for_timeout(1_000 * CACHED_S + 100)
+    page.goto("/library/start?kind=sweep")
+    page.select_option("select[name=strategy]", "vwap_rsi")
+    page.fill("textarea[name=vary]", "rsi_period=10,14")
+    page.check("text=candles of last year.csv")
+    page.click("text=Start the sweep")
+    assert page.locator("[data-symbol-of]:invalid").count() == 1, "a chosen file needs its symbol"
+    page.fill("[data-symbol-of]", "btcusdt")
+    page.screenshot(path=screenshots / "start-symbol.png", full_page=True)
+    with page.expect_request("**/api/v1/jobs/sweep") as sent, page.expect_response("**/api/v1/jobs/sweep") as answered:
+        page.click("text=Start the sweep")
+    assert sent.value.post_data_json["files"] == ["BTCUSDT=candles of last year.csv"]
+    assert answered.value.status == 200
+    page.wait_for_url("**/library")

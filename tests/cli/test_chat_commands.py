@@ -7,6 +7,7 @@ import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 from msgspec.structs import replace
 
 from papertape.cli.config.log_sections import LogsSection
@@ -119,6 +120,7 @@ def test_every_command_of_the_menu_has_an_expectation() -> None:
     assert set(REPLIES) == set(MENU), "say what a new command answers, in REPLIES"
 
 
+@pytest.mark.system
 @in_loop
 async def test_every_command_is_answered_by_the_running_program(tmp_path: Path) -> None:
     async with talking(tmp_path) as chat:

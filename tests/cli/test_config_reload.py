@@ -192,6 +192,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("change", REFUSED)
 @in_loop
 async def test_a_change_that_cannot_be_adopted_is_refused_by_name_and_changes_nothing(

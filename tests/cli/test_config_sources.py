@@ -55,11 +55,25 @@ def test_a_variable_of_a_symbol_finds_its_parameter() -> None:
         ("PAPERTAPE_TOKN", "PAPERTAPE_TOKEN"),
         ("PAPERTAPE_DATA_DRI", "PAPERTAPE_DATA_DIR"),
         ("PAPERTAPE_STRATEGIES__MOMENTM__SL_PERCENT", "PAPERTAPE_STRATEGIES__MOMENTUM__SL_PERCENT"),
+        ("papertape_web__port", "PAPERTAPE_WEB__PORT"),
+        ("papertape_web_port", "PAPERTAPE_WEB__PORT"),
+        ("Papertape_Token", "PAPERTAPE_TOKEN"),
+        ("papertape_port", "PAPERTAPE_PORT"),
     ],
 )
 def test_an_unknown_variable_beside_a_known_one_is_refused_by_name(name: str, meant: str) -> None:
     with pytest.raises(ConfigError, match=f"^{name} is an unknown variable; did you mean {meant}\\?$"):
         refuse_unknown([name, "PAPERTAPE_SHARED"], KNOWN)
+
+
+@pytest.mark.parametrize("place", ["environment", ".env"])
+@pytest.mark.parametrize("name", ["papertape_web__port", "papertape_token"])
+def test_a_name_in_lower_case_is_refused_wherever_it_is_set(tmp_path: Path, name: str, place: str) -> None:
+    if place == ".env":
+        (tmp_path / ".env").write_text(f"{name}=1\n")
+    found = prefixed_variables({name: "1"} if place == "environment" else {}, tmp_path / ".env")
+    with pytest.raises(ConfigError, match=f"^{name} is an unknown variable; did you mean {name.upper()}\\?$"):
+        refuse_unknown(found, KNOWN)
 
 
 def test_the_variables_of_deployment_are_taken_for_no_key() -> None:

@@ -15,6 +15,8 @@ from papertape.cli.service.gc_freeze import GcFreeze
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.system
+
 MANY = 400_000
 
 

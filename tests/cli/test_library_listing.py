@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from papertape.cli.library.data_folders import LEADS_OUT, data_folders
+from papertape.cli.library.data_folders import data_folders
 from papertape.cli.library.listing import LibraryListing, entry_id, find_log
 from papertape.cli.library.log_header import note_result
 from papertape.events.errors import UsageError
 from papertape.events.facts import EngineStopped
 from papertape.events.log import Entry
 from papertape.projections.site.readiness import BACKTEST_ENDED
+from papertape.projections.studies.reader import LEADS_OUT
 from tests.build import DAY_0_MS
 from tests.cli.written_log import HEAD, entries, write_log
 from tests.studies_file import SMALL_AXES, document, write_study

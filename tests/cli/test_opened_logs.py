@@ -10,10 +10,10 @@ import pytest
 from papertape.cli.library.data_folders import data_folders
 from papertape.cli.library.library import PageLibrary
 from papertape.cli.library.listing import LibraryListing, entry_id
-from papertape.cli.library.opened_logs import OPENED_MAX
+from papertape.cli.library.opened_logs import FAULT_KEPT_S, OPENED_MAX
 from papertape.events.errors import LogBusy
 from tests.cli.library_pages import HTML, read_whole, serving, write_logs
-from tests.cli.written_log import write_log
+from tests.cli.written_log import entries, write_log
 from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.ui.site_pages import PAGES, Elements
@@ -99,6 +99,30 @@ async def test_the_log_that_was_used_longest_ago_is_closed_for_another_one(tmp_p
             assert (await client.get(f"{base}/live")).status_code == 200
         still = [opened.opened(base.rpartition("/")[2]) is not None for base in bases]
         assert still == [True, False, *[True] * OPENED_MAX]
+
+
+@in_loop
+async def test_a_bug_while_a_log_is_followed_is_shown_until_it_is_opened_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [base] = await write_logs(tmp_path, 1)
+    async with serving(tmp_path) as (client, opened):
+        await read_whole(client, base)
+        found = opened.opened(base.rpartition("/")[2])
+        assert found is not None
+        vars(found.timeline.views)["days"] = None  # What a bug may do: the next event cannot be folded.
+        await asyncio.to_thread(write_log, found.db, entries()[-1:])
+        async with asyncio.timeout(PATIENCE_S):
+            while not found.fault:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        answer = await client.get(f"{base}/api/v1/arena")
+        page = await client.get(f"{base}/arena", headers=HTML)
+        found.fault_at_s -= FAULT_KEPT_S
+        assert (await read_whole(client, base)).status_code == 200, "it is tried again"
+    assert answer.status_code == page.status_code == 503
+    assert "a bug in papertape: AttributeError" in answer.json()["detail"]
+    assert "a bug in papertape: AttributeError" in Elements(page.text).text
+    assert "AttributeError" in caplog.text
 
 
 @in_loop

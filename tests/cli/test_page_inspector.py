@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from papertape.events.log import Recorded
 
+pytestmark = pytest.mark.system
+
 STRATEGIES = load_strategies()
 FIFTEEN_MS = 3 * FIVE_MINUTES_MS
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.site.ports import ChartView, PlotView
 
+pytestmark = pytest.mark.system
+
 STRATEGIES = load_strategies()
 FIFTEEN_MS, HOUR_MS = 3 * FIVE_MINUTES_MS, 12 * FIVE_MINUTES_MS
 SYMBOLS = ("AAA", "BBB", "CCC")

@@ -93,6 +93,7 @@ def page_of(subject: Path | str, html: Path, **more: object) -> str:
     return text
 
 
+@pytest.mark.system
 def test_the_figures_are_the_arena_s_and_the_groups_add_up(
     db: Path, reports: tuple[StrategyReport, ...], tmp_path: Path
 ) -> None:
@@ -222,6 +223,7 @@ def test_a_study_s_report_shows_its_verdict_gates_and_folds(tmp_path: Path) -> N
     assert verdict["outcome"] in page_of(file, tmp_path / "file.html", config=config)
 
 
+@pytest.mark.system
 def test_strategies_run_again_over_redrawn_markets_with_their_recorded_settings(db: Path, tmp_path: Path) -> None:
     options = ReportOptions(str(db), tmp_path / "r.html", "momentum", redraws=3)
     [luck] = [one.luck for one in strategies_of(db, options)]

@@ -83,6 +83,7 @@ def test_a_new_folder_overwrites_nothing(tmp_path: Path, name: str) -> None:
     assert mine.read_text() == "mine"
 
 
+@pytest.mark.system
 def test_a_demo_says_where_it_is_recorded_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()

@@ -162,7 +162,7 @@ def test_the_unit_as_systemd_reads_it(tmp_path: Path) -> None:
     assert read["Unit"]["StartLimitIntervalSec"] == "0", "five failed starts must not be the last ones"
     assert "RestartPreventExitStatus" not in service
     assert service["OOMPolicy"] == "continue", "a page that was killed for its memory must not end the engine"
-    assert service["Environment"] == "PAPERTAPE_FEED=bitget"
+    assert service["Environment"] == "PAPERTAPE_FEED=live"
     assert "up --feed ${PAPERTAPE_FEED} " in service["ExecStart"], "the environment file may name another market"
     assert read["Install"]["WantedBy"] == "multi-user.target"
     assert float(service["TimeoutStopSec"]) > 8.0

@@ -21,6 +21,7 @@ from papertape.cli.service.up import page_arguments, run_arguments
 from tests.cli.test_process_supervisor import is_alive, wait_for
 from tests.engine.processes import command, environment, ok, papertape, running
 from tests.patience import PATIENCE_S, stretched
+from tests.support import REPOSITORY
 
 pytestmark = pytest.mark.system
 
@@ -96,6 +97,37 @@ def test_the_engine_is_asked_for_what_was_asked_for() -> None:
 def test_the_page_is_told_which_exchange_an_option_named() -> None:
     asked = RunOptions(None, "ccxt:okx", [], [], [], None, None, False, None, [])
     assert "feed.ccxt.exchange=okx" in page_arguments(asked, config_with_options(asked))
+
+
+@pytest.mark.parametrize(
+    ("configured", "watched"),
+    [("sim", ("bitget", "binanceusdm")), ("bitget", ("bitget", "binanceusdm")), ("ccxt", ("ccxt", "bybit"))],
+)
+def test_a_live_market_is_the_configured_one_or_that_of_bitget(
+    tmp_path: Path, configured: str, watched: tuple[str, str]
+) -> None:
+    exchange = '[feed.ccxt]\nexchange = "bybit"\n' if configured == "ccxt" else ""
+    (tmp_path / "my.toml").write_text(f'[feed]\nkind = "{configured}"\n{exchange}')
+    asked = RunOptions(tmp_path / "my.toml", "live", [], [], [], None, None, False, None, [])
+    feed = config_with_options(asked).feed
+    assert (feed.kind, feed.ccxt.exchange) == watched
+    assert f"feed.kind={watched[0]}" in page_arguments(asked, config_with_options(asked)), "the page watches the same"
+
+
+@pytest.mark.parametrize("verb", ["run", "up"])
+def test_an_unknown_exchange_is_refused_before_a_file_is_made(tmp_path: Path, verb: str) -> None:
+    library = tmp_path / "library" / "ccxt" / "pro"
+    library.mkdir(parents=True)
+    for name in ("__init__", "bybit", "okx"):
+        (library / f"{name}.py").touch()
+    (library.parent / "__init__.py").write_text("raise AssertionError('a name is known without importing ccxt')")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    done = papertape(
+        folder, verb, "--feed", "ccxt:bybt", "--db", "log.db", PYTHONPATH=f"{library.parents[1]}:{REPOSITORY}"
+    )
+    assert done.stderr == "error: feed.ccxt.exchange bybt: ccxt does not know it; did you mean bybit?\n"
+    assert (done.returncode, done.stdout, list(folder.iterdir())) == (2, "", [])
 
 
 def test_one_address_is_printed_first_and_a_token_that_commands_need(tmp_path: Path) -> None:

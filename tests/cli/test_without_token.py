@@ -65,6 +65,7 @@ def list_of(log: list[Recorded], unlogged: UnloggedContents) -> tuple[list[dict[
     return asyncio.run(visit())
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", CASES)
 def test_every_kind_stands_in_the_log_in_the_file_and_in_the_list(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

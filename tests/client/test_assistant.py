@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from papertape.client import AsyncClient
 from tests.client.test_client import CLOSED, LOG, transport_of
@@ -42,6 +43,7 @@ QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.system
 @in_loop
 async def test_every_tool_answers_what_the_api_says_and_only_reads() -> None:
     transport = transport_of(site_of(list(LOG)))
@@ -71,6 +73,7 @@ async def test_a_refusal_is_told_in_words() -> None:
     assert "there is no strategy 'nobody' here; there are: momentum" in str(told.content)
 
 
+@pytest.mark.system
 @in_loop
 async def test_the_command_speaks_the_protocol_on_its_standard_streams() -> None:
     from mcp import Client, StdioServerParameters  # noqa: PLC0415

@@ -105,6 +105,7 @@ def test_a_look_into_later_candles_is_found(tmp_path: Path) -> None:
     assert promise.numbers.endswith("earlier decisions differ")
 
 
+@pytest.mark.system
 def test_a_slow_hook_is_named(tmp_path: Path) -> None:
     text = with_line("observe", "sum(range(20_000))")
     promise = tried(tmp_path, text)["speed"]

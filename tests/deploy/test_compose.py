@@ -69,6 +69,22 @@ def test_it_is_what_the_specification_allows() -> None:
     assert [error.message for error in schema.iter_errors(document)]
 
 
+def test_the_engine_watches_the_configured_live_market_unless_the_owner_names_another() -> None:
+    assert "--feed=live" in words("papertape")
+    assert "--feed=${PAPERTAPE_FEED:-live}" in SERVICES["papertape"]["command"]
+    dockerfile = (REPOSITORY / "Dockerfile").read_text()
+    assert '"--feed", "live"' in dockerfile
+    assert SERVICES["papertape"]["build"]["args"]["EXTRAS"] == "${PAPERTAPE_EXTRAS:-}"
+    [lock] = re.findall(r"requirements/notify\$\{EXTRAS:\+-\$EXTRAS\}\.lock", dockerfile)
+    for extras, present in (("", False), ("exchanges", True)):
+        text = (
+            REPOSITORY
+            / subprocess.check_output(["sh", "-c", f'echo "{lock}"'], env={"EXTRAS": extras}, text=True).strip()
+        ).read_text()
+        assert "\napprise==" in text
+        assert ("\nccxt==" in text) == present
+
+
 def test_every_variable_has_a_default_and_stands_in_the_example() -> None:
     lines = (REPOSITORY / "compose.yaml").read_text().splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#")).replace("$$", "")

@@ -200,6 +200,7 @@ async def test_a_start_far_behind_its_snapshot_saves_one_at_once(tmp_path: Path)
         assert running.loop.statistics.snapshots == 1
 
 
+@pytest.mark.system
 @in_loop
 async def test_a_life_cut_behind_every_single_fact_is_one_life(tmp_path: Path) -> None:
     """Also between a settlement and the candle that books it: what waits is in the snapshot."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import sys
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from papertape.events.chain import Row, next_row, row_hash, row_head, verify_rows
 from papertape.events.codec import CODEC, Codec
 from papertape.events.log import Commit, Entry, Head
+from papertape.events.segments import order
 from papertape.events.segments.segment_file import SegmentFile, SegmentInfo, segment_path, write_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from papertape.events.facts import Event
@@ -54,8 +57,32 @@ def sealed(folder: Path, rows: Sequence[Row], before: Head = BEFORE, codec: Code
 
 
 def read_back(path: Path, info: SegmentInfo | None = None, codec: Codec = CODEC) -> tuple[list[Row], list[Commit]]:
-    with closing(SegmentFile(path, info, codec)) as segment:
-        return list(segment.rows()), list(segment.commits())
+    """Return what a segment holds; it is the same with numpy and without."""
+    read: list[tuple[list[Row], list[Commit]]] = []
+    for way in (always_numpy, without_numpy):
+        with way(), closing(SegmentFile(path, info, codec)) as segment:
+            read.append((list(segment.rows()), list(segment.commits())))
+    (rows, commits), (plain_rows, plain_commits) = read
+    assert (rows, bytes_of(commits)) == (plain_rows, bytes_of(plain_commits))
+    return rows, commits
+
+
+@contextmanager
+def always_numpy() -> Iterator[None]:
+    """Decode by numpy however few values there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(order, "NUMPY_VALUES_MIN", 1)
+        order.load_numpy()
+        assert "numpy" in sys.modules
+        yield
+
+
+@contextmanager
+def without_numpy() -> Iterator[None]:
+    """Decode as if numpy were not loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "numpy", raising=False)
+        yield
 
 
 def bytes_of(commits: Iterable[Commit]) -> list[bytes]:

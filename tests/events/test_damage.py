@@ -222,6 +222,7 @@ def test_a_broken_schema_is_damage_and_not_a_foreign_file(path: Path) -> None:
         events_in(path)
 
 
+@pytest.mark.system
 def test_no_flipped_bit_anywhere_in_the_file_gives_other_events(path: Path) -> None:
     good, true_events = path.read_bytes(), events_in(path)
     dice, refused = random.Random(7), 0

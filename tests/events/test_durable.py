@@ -66,6 +66,7 @@ def system_calls(tmp_path: Path) -> list[tuple[str, list[str]]]:
     return [(name, QUOTED.findall(said) if "rename" in name else DESCRIBED.findall(said)) for name, said in calls]
 
 
+@pytest.mark.system
 @pytest.mark.skipif(STRACE is None, reason="strace shows what reaches the system")
 def test_every_name_is_synced_behind_its_rename_and_the_head_file_behind_its_making(tmp_path: Path) -> None:
     calls = system_calls(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,6 +57,7 @@ def long_segment(tmp_path_factory: pytest.TempPathFactory) -> tuple[SegmentInfo,
         return sealed(tmp_path_factory.mktemp("segments"), rows_of(market(100)))
 
 
+@pytest.mark.system
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(any_fact(), min_size=1, max_size=6), min_size=1, max_size=12))
 def test_rows_of_any_facts_come_back_byte_for_byte(
@@ -70,6 +71,7 @@ def test_rows_of_any_facts_come_back_byte_for_byte(
     shutil.rmtree(folder)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", [*EVENT_TYPES, *UPCASTERS])
 def test_many_facts_of_one_type_come_back_byte_for_byte(tmp_path: Path, kind: type[Event]) -> None:
     @settings(max_examples=8, deadline=None)
@@ -137,7 +139,11 @@ def test_a_fold_reads_candles_as_columns_and_the_others_one_by_one(long_segment:
             assert columns is not None
             assert len(columns.values("open")) == sum(columns.lengths)
             fields = [columns.values(name) for name in CandleClosed.__struct_fields__]
-            candles |= dict(zip(columns.seqs(), map(CandleClosed, *fields), strict=True))
+            in_lanes = list(map(CandleClosed, *fields))
+            candles |= dict(zip(columns.seqs(), in_lanes, strict=True))
+            assert [columns.seqs()[place] for place in columns.log_order()] == sorted(columns.seqs())
+            newest = [columns.event(end - 1) for end in accumulate(columns.lengths)]
+            assert newest == [in_lanes[end - 1] for end in accumulate(columns.lengths)]
     assert others == [one for one in log if not isinstance(one.event, CandleClosed)]
     assert candles == {one.seq: one.event for one in log if isinstance(one.event, CandleClosed)}
 
@@ -320,7 +326,7 @@ def test_a_missing_or_closed_segment_is_named(tmp_path: Path) -> None:
 
 def test_a_form_of_a_newer_version_is_named(tmp_path: Path) -> None:
     info, _, content = small(tmp_path)
-    (tmp_path / "newer").write_bytes(content.replace(b"papertape segment 1\n", b"papertape segment 2\n"))
+    (tmp_path / "newer").write_bytes(content.replace(b"papertape segment 2\n", b"papertape segment 3\n"))
     with pytest.raises(LogFromNewerVersion, match="form"):
         SegmentFile(tmp_path / "newer", info)
 
@@ -346,9 +352,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 class ForgetfulCodec(Codec):
-    """Encodes rows as they were, and after some of them differently."""
+    """Encodes four rows and the lane of rare events as they were, and what follows differently."""
 
-    right_left = 4
+    right_left = 5
 
     def encode_as_written(self, events: Sequence[Event], causes: Sequence[int]) -> bytes:
         self.right_left -= 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
-import sys
-from contextlib import contextmanager
+from array import array
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from papertape.events.segments.columns import (
+    STRIDE_MAX,
     Decimals,
     Integers,
     iterate_decimals,
@@ -24,6 +25,8 @@ from papertape.events.segments.columns import (
     unpack_decimals,
     unpack_integers,
 )
+from papertape.events.segments.order import log_order, places_in_log_order
+from tests.events.segment_rows import always_numpy, without_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,13 +50,6 @@ FLOATS = st.floats() | st.sampled_from(ODD_FLOATS) | st.decimals(-(10**6), 10**6
 
 def bits(values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}d", *values)
-
-
-@contextmanager
-def without_numpy() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delitem(sys.modules, "numpy", raising=False)
-        yield
 
 
 @settings(deadline=None)
@@ -83,19 +79,39 @@ def test_steps_that_are_wider_than_the_integers_are_not_taken() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.lists(FLOATS, max_size=12), min_size=1, max_size=5))
-@example([ODD_FLOATS])
-@example([[0.1, 0.2, 0.3], [-0.0], [], [1e15, 0.5]])
-def test_floats_come_back_bit_for_bit_in_both_ways(runs: list[list[float]]) -> None:
-    values, lengths = [value for run in runs for value in run], list(map(len, runs))
-    packed = pack_decimals(values, lengths)
-    import numpy  # noqa: F401, ICN001, PLC0415 - loading it chooses the other way
+@given(st.integers(1, STRIDE_MAX), st.lists(st.lists(FLOATS, max_size=12), min_size=1, max_size=5))
+@example(1, [ODD_FLOATS])
+@example(4, [ODD_FLOATS])
+@example(1, [[0.1, 0.2, 0.3], [-0.0], [], [1e15, 0.5]])
+@example(2, [[0.25, 0.5], [1.125], [], [2.0**51, -(2.0**51)], [0.3, 2.0**51]])
+def test_floats_come_back_bit_for_bit_in_every_way(stride: int, runs: list[list[float]]) -> None:
+    values, lengths = [value for run in runs for value in run * stride], list(map(len, runs))
+    packed = pack_decimals(values, [length * stride for length in lengths], stride)
+    fields = [bits(values[place::stride]) for place in range(stride)]
+    for way in (always_numpy, without_numpy):
+        with way():
+            assert list(map(bits, unpack_decimals(packed, lengths))) == fields
+            assert bits(in_turn(iterate_decimals(packed, lengths))) == bits(values)
 
-    quick = unpack_decimals(packed, lengths)
-    with without_numpy():
-        plain = unpack_decimals(packed, lengths)
-        one_by_one = [*iterate_decimals(packed, lengths)]
-    assert bits(quick) == bits(plain) == bits(one_by_one) == bits(values)
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 2))
+def test_records_in_the_order_of_the_log_are_the_lanes_merged(lanes: list[int], stride: int) -> None:
+    lengths = [lanes.count(lane) for lane in range(4)]
+    by_lane = [[float(number)] * (stride - 1) + [number / 8] for _, number in sorted(zip(lanes, count(), strict=False))]
+    packed = pack_decimals([value for one in by_lane for value in one], [size * stride for size in lengths], stride)
+    for stored in (bytes(lanes), array("h", lanes)):
+        with without_numpy():
+            plain = places_in_log_order(stored, 0, lengths)
+        with always_numpy():
+            assert places_in_log_order(stored, 0, lengths) == plain
+            ordered = in_turn(iterate_decimals(packed, lengths, log_order(stored, 0, lengths)))
+        assert ordered == [
+            value for number in range(len(lanes)) for value in [float(number)] * (stride - 1) + [number / 8]
+        ]
+
+
+def in_turn(fields: list[Iterator[float]]) -> list[float]:
+    return list(chain.from_iterable(zip(*fields, strict=True)))
 
 
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=30), st.integers(0, 8))

@@ -107,6 +107,7 @@ def is_declared(seen: Watching, symbol: str, by_ms: int) -> bool:
     return lost or suspended
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("fault", ALL)
 def test_a_fault_is_noticed_and_repaired_or_declared_and_nothing_is_lost(fault: BitgetFault) -> None:
     seen = watched(minutes=14, then=[(AT_MINUTE, throw(fault))])
@@ -137,6 +138,7 @@ def test_rubbish_is_refused_and_changes_nothing(kind: Garbage) -> None:
     assert (seen.feed.refusals.total == 0) == (kind in good), seen.feed.refusals.counts
 
 
+@pytest.mark.system
 def test_what_was_refused_is_told_once_an_hour_and_reason_and_nothing_of_it_is_left_out() -> None:
     seen = watched(minutes=130, then=[(3.0, throw(BitgetFault.GARBAGE, for_s=2_400.0))])
     told: list[DataRefused] = seen.of(DataRefused)

@@ -164,6 +164,7 @@ def test_a_contract_that_is_closed_at_the_start_is_suspended_before_its_first_ca
 # ---------------------------------------------------------------- limits
 
 
+@pytest.mark.system
 def test_fifty_symbols_are_subscribed_and_again_after_a_cut_without_going_beyond_a_limit() -> None:
     cuts = [(4.0, on(BitgetFault.ABORT)), (6.0, on(BitgetFault.RESET)), (6.1, on(BitgetFault.CLOSE))]
     seen = watched(minutes=9, symbols=FIFTY, then=cuts)

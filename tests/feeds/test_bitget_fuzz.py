@@ -10,6 +10,8 @@ from math import isfinite
 from random import Random
 from typing import Any, Final
 
+import pytest
+
 from papertape.engine.feeds.bitget.connection import StreamConnection
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.feeds.live.stream_state import ROWS_KEPT_MAX, StreamState
@@ -113,6 +115,7 @@ def numbers(state: StreamState) -> list[float]:
     return found
 
 
+@pytest.mark.system
 def test_tens_of_thousands_of_spoilt_frames_do_no_harm() -> None:
     shared_data()
     fuzzer, clock, refusals = Fuzzer(SEED), ManualClock(START_MS), RefusalLog()

@@ -140,6 +140,7 @@ def test_a_hole_of_every_symbol_at_the_end_of_a_window_is_passed(symbols: tuple[
     assert sorted(one.symbol for one in seen.of(SymbolResumed)) == sorted(symbols)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("symbols", [(ETH,), (BTC, ETH)])
 def test_an_exchange_that_stops_trading_for_minutes_is_lost_and_found_again_with_a_hole(
     symbols: tuple[str, ...],

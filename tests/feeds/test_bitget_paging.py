@@ -82,6 +82,7 @@ def true_opens(venue: Venue, from_ms: int, until_ms: int) -> list[int]:
     return [open_ms for open_ms in range(first_ms, min(until_ms, T0_MS), MINUTE_MS) if venue.has(open_ms)]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("end", Within)
 @pytest.mark.parametrize("ago", [0, 45_000], ids=["recent", "old"])
 @pytest.mark.parametrize("count", [1, 197, 198, 199, 200, 201, 997, 998, 999, 1_000, 1_001, 2_500])
@@ -93,6 +94,7 @@ def test_a_range_of_any_length_is_whole(count: int, ago: int, end: str) -> None:
     assert requests <= -(-count // (198 if ago else 998))
 
 
+@pytest.mark.system
 @given(
     st.builds(
         Venue,

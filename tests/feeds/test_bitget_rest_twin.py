@@ -53,6 +53,7 @@ def against(
     return run(main, START_MS)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("symbol", [BTC, QUIET])
 @pytest.mark.parametrize("bounds", [False, True])
 @pytest.mark.parametrize("ago_days", [0, 28.9, 40])

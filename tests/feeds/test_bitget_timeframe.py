@@ -26,6 +26,8 @@ from tests.feeds.test_bitget_engine import Traded, traded
 from tests.reducer.runs import BUILT_IN, eager
 from tests.support import STRATEGIES
 
+pytestmark = pytest.mark.system
+
 HOURS: Final = 5
 UNTIL_MS: Final = START_MS + HOURS * HOUR_MS
 NAMES: Final = {5: "5m", 15: "15m", 60: "1H"}

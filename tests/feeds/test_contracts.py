@@ -149,6 +149,7 @@ def test_a_contract_that_is_missing_once_is_traded_on() -> None:
     assert_candles_are_the_history(seen, BOTH)
 
 
+@pytest.mark.system
 def test_a_lost_feed_does_not_name_an_ended_contract_as_its_reason() -> None:
     """Both are away at once: the exchange fails, and when it answers again one contract is no more."""
 

@@ -59,6 +59,7 @@ def read(quick: QuickReader, path: Path) -> CandleColumns | None:
     return quick(read_table(path, CANDLE_COLUMNS), MINUTE_MS)
 
 
+@pytest.mark.system
 def test_all_readers_give_identical_arrays_on_every_real_file(quick: QuickReader) -> None:
     kinds = ("funding", "open_interest", "mark")
     paths = [path for path in shared_data().glob("*.csv.gz") if not any(kind in path.name for kind in kinds)]

@@ -44,6 +44,7 @@ def delays_of(seen: Watching, open_ms: int) -> list[float]:
     return [(one.told_ms - one.fact.at_ms) / 1_000.0 for one in told]
 
 
+@pytest.mark.system
 def test_hundreds_of_settlements_at_once_delay_no_candle() -> None:
     seen = many()
     assert_candles_are_the_history(seen, MANY, from_ms=NOW_MS + 68 * MINUTE_MS)
@@ -56,6 +57,7 @@ def test_hundreds_of_settlements_at_once_delay_no_candle() -> None:
     assert_within_limits(seen.twin)
 
 
+@pytest.mark.system
 def test_more_symbols_than_can_be_asked_for_in_a_minute_catch_up_by_what_their_streams_showed() -> None:
     more = tuple(f"C{number:02d}USDT" for number in range(80))
     seen = watched(minutes=16, symbols=more, start_ms=START_MS, more=SLOWLY, warm_up_minutes=2)
@@ -67,6 +69,7 @@ def test_more_symbols_than_can_be_asked_for_in_a_minute_catch_up_by_what_their_s
     assert_within_limits(seen.twin)
 
 
+@pytest.mark.system
 def test_an_hour_without_settlements_is_looked_at_and_delays_no_candle() -> None:
     seen = many(start_ms=AT_0750 + 60 * MINUTE_MS)
     assert seen.of(FundingRateSettled) == []

@@ -118,6 +118,7 @@ def long_whole() -> list[MarketFact]:
     return market_only(facts(sim(LONG)))
 
 
+@pytest.mark.system
 @settings(deadline=None, max_examples=12)
 @given(st.integers(0, 10_000))
 @example(0)

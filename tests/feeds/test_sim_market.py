@@ -79,6 +79,7 @@ def test_days_join_without_a_jump() -> None:
         assert market.block("SOLUSDT", DAY + number).close[-1] == market.block("SOLUSDT", DAY + number + 1).open[0]
 
 
+@pytest.mark.system
 def test_candles_are_valid_and_on_the_tick_grid(month: list[Block]) -> None:
     for place, block in enumerate(month):
         numerator, denominator = list(KNOWN.values())[place // 30].tick
@@ -90,6 +91,7 @@ def test_candles_are_valid_and_on_the_tick_grid(month: list[Block]) -> None:
                 assert round(price * denominator / numerator) * numerator / denominator == price
 
 
+@pytest.mark.system
 def test_prices_stay_near_their_listing_for_years() -> None:
     market = SimMarket(SEED)
     for symbol, listing in KNOWN.items():

@@ -98,7 +98,7 @@ class Running:
             os.chown(made, UID, UID)
         config = image.inspected()
         command = [*config["Entrypoint"], *config["Cmd"]]
-        command[command.index("bitget")] = "sim"
+        command[command.index("live")] = "sim"
         command += ["--speed", "60", "--port", str(self.port)]
         whole = self._confined(command, folder) if as_compose else self._by_buildah(command)
         with self.said.open("wb") as out:

@@ -149,6 +149,7 @@ def random_runs() -> list[Asked]:
     return [asked(market(recipe), eager) for recipe in recipes]
 
 
+@pytest.mark.system
 def test_conditions_agree_with_every_decision_and_every_silence_of_random_markets() -> None:
     wrong = [line for run in random_runs() for line in run.wrong]
     assert not wrong, "\n".join(wrong[:5])

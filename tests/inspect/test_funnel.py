@@ -110,6 +110,7 @@ def funnel_of(log: list[Recorded], **given: Any) -> FunnelReport:
     return fold.report()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("risk", [NO_LIMITS, TIGHT, CROWDED], ids=["no limits", "kill switches", "one position"])
 @pytest.mark.parametrize("seed", [5, 6])
 def test_questions_conditions_and_signals_are_those_inside_enter(seed: int, risk: RiskSettings) -> None:
@@ -200,6 +201,7 @@ def test_a_parked_strategy_counts_as_not_asked() -> None:
     assert {one.asked for one in after} == {0}
 
 
+@pytest.mark.system
 def test_two_halves_add_up_to_the_whole_span() -> None:
     run = traded(Ear())
     whole = funnel_of(run.log)
@@ -221,6 +223,7 @@ def test_reading_a_funnel_changes_nothing() -> None:
     assert state_digest(state) == state_digest(run.world)
 
 
+@pytest.mark.system
 @in_loop
 async def test_a_span_begins_at_the_newest_snapshot_before_it(tmp_path: Path) -> None:
     run = traded(Ear())

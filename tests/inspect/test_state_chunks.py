@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from papertape.engine.reducer.state import EngineState
     from papertape.events.log import Recorded
 
+pytestmark = pytest.mark.system
+
 RECIPE = Recipe(
     seed=3, symbols=3, candles=2_600, timeframe_ms=FIVE_MINUTES_MS, told_of=0.1, holes=2, long_holes=1, warm_up=50
 )

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from papertape.engine.kernel.strategy import Strategy
 
+pytestmark = pytest.mark.system
+
 LONG = Recipe(seed=6, symbols=3, candles=2_000, told_of=0.2, late_share=0.01, holes=3, warm_up=100)
 
 

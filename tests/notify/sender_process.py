@@ -23,7 +23,7 @@ async def main(file: str, alerts: str, *urls: str) -> None:
     for one in read_addresses({VARIABLE: " ".join(urls)}):
         await Notifier(
             tape, tape.bus, cursors, Plain, NotifyChannel(one), FixedDestination(), clock, print,
-            name=one.key, title=one.title, limiter=Hurry(clock), begin_after_seq=0,
+            name=one.former_name, title=one.title, limiter=Hurry(clock), begin_after_seq=0,
         ).run()  # fmt: skip
     cursors.close()
 

@@ -26,8 +26,9 @@ def test_each_has_a_title_of_its_scheme_and_a_key_that_its_place_does_not_change
     one, two, three = read_addresses({VARIABLE: f"discord://1/{SECRET} ntfy://a/b discord://2/{SECRET}"})
     assert [each.title for each in (one, two, three)] == ["discord 1", "ntfy", "discord 2"]
     [same] = read_addresses({VARIABLE: f"discord://1/{SECRET}"})
-    assert (same.key, same.title) == (one.key, "discord")
-    assert len({one.key, two.key, three.key}) == 3
+    key = bytes(32)
+    assert (same.name(key), same.title) == (one.name(key), "discord")
+    assert len({one.name(key), two.name(key), three.name(key), one.name(bytes([1] * 32)), one.former_name}) == 5
 
 
 def test_a_file_has_one_a_line_and_comments(tmp_path: Path) -> None:
@@ -61,6 +62,6 @@ def test_without_apprise_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_address_shows_only_its_title_and_cannot_be_pickled() -> None:
     [one] = read_addresses({VARIABLE: f"ntfy://localhost/{SECRET}"})
-    assert SECRET not in f"{one!r} {one} {one.key}"
+    assert SECRET not in f"{one!r} {one} {one.name(bytes(32))}"
     with pytest.raises(TypeError):
         pickle.dumps(one)

@@ -77,7 +77,7 @@ class Line:
         notifier = Notifier(
             self.tape, self.tape.bus, cursors or self.cursors, Plain, NotifyChannel(one, answer_s_max),
             FixedDestination(), self.clock, self.told.append,
-            name=one.key, title=one.title, limiter=Hurry(self.clock), begin_after_seq=0,
+            name=one.former_name, title=one.title, limiter=Hurry(self.clock), begin_after_seq=0,
         )  # fmt: skip
         task = asyncio.ensure_future(notifier.run())
         try:
@@ -98,6 +98,7 @@ def json_url(service: HttpReceiver) -> str:
     return f"json://127.0.0.1:{service.port}/{SECRET}"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("manner", "parked", "said"),
     [
@@ -277,6 +278,7 @@ def test_a_hanging_service_holds_up_neither_the_end_of_the_loop_nor_of_the_proce
 # ---------------------------------------------------------------- real processes
 
 
+@pytest.mark.system
 def test_processes_killed_at_failpoints_lose_nothing_and_mark_every_repeat(
     service: HttpReceiver, tmp_path: Path
 ) -> None:

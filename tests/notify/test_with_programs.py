@@ -45,6 +45,7 @@ def run(folder: Path, urls: str, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.system
 def test_an_engine_tells_one_channel_while_another_hangs_and_ends_in_time(tmp_path: Path) -> None:
     good, broken = HttpReceiver(), HttpReceiver()
     broken.manner = HANGS
@@ -69,6 +70,7 @@ def test_an_engine_tells_one_channel_while_another_hangs_and_ends_in_time(tmp_pa
     assert SECRET.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+@pytest.mark.system
 def test_the_doctor_sends_a_test_message_on_request_and_names_what_fails(tmp_path: Path) -> None:
     good, broken = HttpReceiver(), HttpReceiver()
     broken.manner = 403

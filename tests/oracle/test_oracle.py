@@ -264,6 +264,7 @@ def test_ledger_sums(eth_run: Result) -> None:
     assert paid == pytest.approx(sum(t["funding_usdt"] for t in eth_run.trades), abs=1e-9)
 
 
+@pytest.mark.system
 @needs_data
 def test_trip_ends_entries_and_replay_is_identical(eth_run: Result, tmp_path: Path) -> None:
     settings: dict[str, float] = {"risk.max_session_loss_percent": 1}

@@ -27,6 +27,7 @@ def appended(count: int, first: int = 0) -> AppendOnlyList[int]:
 def test_it_reads_like_a_list(count: int, limit: int) -> None:
     found, expected = appended(count), list(range(count))
     assert (len(found), list(found)) == (count, expected)
+    assert [found[place] for place in range(count)] == expected
     assert list(found.latest(limit)) == (expected[::-1][:limit] if limit > 0 else [])
 
 

@@ -69,6 +69,7 @@ def repacked(folds: Any) -> Any:
     return unpack(packed.state, load=lambda key: unpack(packed.contents[key]))
 
 
+@pytest.mark.system
 @given(seeds, lengths, st.data())
 @examples(150)
 def test_folding_with_a_pause_at_any_event_equals_folding_at_once(seed: int, length: int, data: st.DataObject) -> None:
@@ -351,6 +352,7 @@ def test_a_follower_saves_at_its_end_and_continues_from_there(tmp_path: Path) ->
     assert second[0].view() == whole.view()
 
 
+@pytest.mark.system
 def test_a_save_cancelled_while_encoding_stores_nothing(tmp_path: Path) -> None:
     async def story() -> Shelf:
         shelf = Shelf(tmp_path, await logged(STORY))

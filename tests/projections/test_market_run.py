@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -79,6 +80,7 @@ def committed(events: Sequence[Event], cuts: Random) -> list[EventStretch]:
     return stretches
 
 
+@pytest.mark.system
 @given(st.integers(0, 2**32), st.integers(1, 60))
 @example(2_884_074_812, 3)  # A position is valued in the run in which other symbols have their first candle.
 def test_a_run_leaves_the_state_of_its_events_one_by_one(seed: int, decisions: int) -> None:

@@ -63,6 +63,7 @@ def test_a_market_time_includes_everything_before_the_first_later_close(
     assert by_moment(log_of(rows), DAY_0_MS + minutes * MINUTE_MS) == (later - 1 if begun else None)
 
 
+@pytest.mark.system
 @given(ROWS, MINUTES)
 def test_timeline_and_chat_agree(rows: list[tuple[int, Timing]], minutes: int) -> None:
     events, at_ms = log_of(rows), DAY_0_MS + minutes * MINUTE_MS

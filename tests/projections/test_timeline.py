@@ -108,6 +108,7 @@ async def test_a_time_after_the_newest_event_gives_the_newest_state(tmp_path: Pa
         assert (await timeline.as_of(seq)).seq == 3
 
 
+@pytest.mark.system
 @in_loop
 async def test_the_views_as_of_every_event_are_available() -> None:
     async with followed_log(*everything()) as (here, timeline):
@@ -170,6 +171,7 @@ async def test_a_cancelled_request_frees_its_slot() -> None:
         assert (await timeline.as_of(500)).seq == 500
 
 
+@pytest.mark.system
 @in_loop
 async def test_other_tasks_run_while_the_log_is_folded() -> None:
     """Measured in processor time, because on a busy machine other processes run too."""

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+pytestmark = pytest.mark.system
+
 LENGTH = 18 * DISTANCE_EVENTS
 
 

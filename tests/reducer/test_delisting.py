@@ -131,6 +131,7 @@ def test_the_fee_of_a_settlement_may_trip_the_kill_switch() -> None:
     assert [type(event) for event in events] == [PositionClosed, KillSwitchTripped]
 
 
+@pytest.mark.system
 def test_every_reader_of_the_log_ends_in_the_same_state() -> None:
     """Following, deciding again, a snapshot between the two, the compiled replay, and the views agree to the cent."""
     scenario = Scenario([listed("X"), listed("Y")])

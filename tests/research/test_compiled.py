@@ -42,6 +42,7 @@ def everybody(tape: RandomTape, risk: RiskSettings) -> dict[str, RunnerSettings]
     return eager(names, risk)
 
 
+@pytest.mark.system
 @examples(8)
 @given(recipes(told_of=0.2))
 def test_minutes_with_a_scripted_strategy_are_the_same(recipe: Recipe) -> None:

@@ -14,7 +14,7 @@ from tests.support import PROVING, REPOSITORY
 
 pytestmark = pytest.mark.system
 
-SCHEDULES = 10_000 if PROVING else 120
+SCHEDULES = 10_000 if PROVING else 300
 CHUNK = 100 if PROVING else 12
 BROKEN_SCHEDULES_MAX = 300
 

@@ -13,6 +13,8 @@ from tests.support import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 FILES = sorted((REPOSITORY / "examples" / "strategies").glob("*.py"))
 LINES_MAX = 60
 CANDLES = 1_500

@@ -68,6 +68,7 @@ def test_explain_agrees_with_enter_on_every_signal_of_random_markets(name: str) 
     assert [event for event in own if not agrees(event, EAGER[name])] == []
 
 
+@pytest.mark.system
 @needs_data
 def test_explain_agrees_with_enter_on_every_signal_of_recorded_months() -> None:
     name = "binance_SOLUSDT_{}_2024-12-31_2025-09-30.csv.gz"

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 
@@ -28,11 +30,13 @@ def orders_of(*command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.system
 def test_a_built_in_strategy_shows_its_orders_with_their_conditions() -> None:
     shown = orders_of("-m", "papertape.engine.strategies.momentum")
     assert "entry long  signal\n      x 15m ADX: " in shown
 
 
+@pytest.mark.system
 def test_an_own_strategy_in_a_file_shows_its_orders(tmp_path: Path) -> None:
     example = re.search(r"```python\n(.*?)```", (REPOSITORY / "docs" / "strategies.md").read_text(), re.DOTALL)
     assert example is not None

@@ -47,6 +47,7 @@ def gate(document: Document, name: str) -> GateResult:
     return next(one for one in document.verdict.gates if one.name == name)
 
 
+@pytest.mark.system
 def test_the_record_is_that_of_the_sets_chosen_in_training(document: Document) -> None:
     study = SimulatedStudy(SMALL)
     for fold, shown in zip(study.folds(), document.folds, strict=True):

@@ -24,6 +24,7 @@ def outcomes(seeds: range, edge_r: float, cost_r: float) -> Counter[str]:
     return found
 
 
+@pytest.mark.system
 def test_it_bets_on_an_edge_and_not_on_noise() -> None:
     assert outcomes(range(4), edge_r=0.0, cost_r=0.001)["BET"] == 0
     assert outcomes(range(4), edge_r=0.4, cost_r=0.1)["BET"] >= 3

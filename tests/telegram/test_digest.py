@@ -215,6 +215,7 @@ def test_memory_stays_flat_for_a_day_without_telegram() -> None:
     rigged(use)
 
 
+@pytest.mark.system
 def test_an_outage_costs_one_fold_of_each_event() -> None:
     counts: list[int] = []
 

@@ -53,6 +53,7 @@ def test_a_cut_value_is_short_enough_and_no_entity_is_broken(value: str, units_m
     assert parse(escape(value, units_max)).text == truncate(UNSAFE.sub(" ", value), units_max)
 
 
+@pytest.mark.system
 @given(documents(), st.integers(5, 60))
 def test_parts_are_short_balanced_and_complete(html: str, units_max: int) -> None:
     parts = split(html, units_max, parts_max=10_000)
@@ -61,6 +62,7 @@ def test_parts_are_short_balanced_and_complete(html: str, units_max: int) -> Non
     assert "".join("".join(read).split()) == "".join(parse(html).text.split())
 
 
+@pytest.mark.system
 @given(documents(), st.integers(5, 30))
 def test_parts_keep_the_tags_of_every_character(html: str, units_max: int) -> None:
     def tagged(part: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -75,6 +77,7 @@ def test_parts_keep_the_tags_of_every_character(html: str, units_max: int) -> No
     assert [one for part in split(html, units_max, 10_000) for one in tagged(part)] == tagged(html)
 
 
+@pytest.mark.system
 @given(documents())
 def test_plain_text_is_the_visible_text(html: str) -> None:
     assert plain_text(html) == parse(html).text

@@ -7,6 +7,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from papertape.engine.feeds.bitget.feed import BitgetFeed
 from papertape.engine.feeds.bitget.settings import BitgetSettings
 from papertape.engine.loop import Loop
@@ -139,6 +141,7 @@ def minute_of(line: str) -> float:
     return float(line.rsplit(" ", 1)[1])
 
 
+@pytest.mark.system
 def test_a_faultless_exchange_raises_nothing() -> None:
     async def act(_: Engine) -> None:
         return
@@ -223,6 +226,7 @@ def test_a_symbol_suspended_by_the_feed_is_not_reported_again() -> None:
     assert made.told() == []
 
 
+@pytest.mark.system
 def test_a_wrong_clock_is_reported_once_and_cleared_when_it_is_right() -> None:
     async def act(made: Engine) -> None:
         await made.until(20)

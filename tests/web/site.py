@@ -46,7 +46,7 @@ from tests.build import recorded
 from tests.support import STRATEGIES, take
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from papertape.api.login_link import LoginLink
     from papertape.api.routes import Guarded
@@ -160,9 +160,9 @@ class TapeInspector:
     ) -> ChartView:
         closed = [one.event for one in self._log[:seq] if isinstance(one.event, CandleClosed)]
         closed = [one for one in closed if before_ms is None or one.at_ms <= before_ms]
+        if symbol not in {one.symbol for one in self._log_candles()}:
+            raise UsageError(f"there is no symbol {symbol!r}")
         own = [one for one in closed if one.symbol == symbol and one.timeframe_ms == timeframe_ms][-candles:]
-        if not own:
-            raise UsageError(f"there are no candles of {symbol!r} like that")
         shown = tuple(
             CandleView(one.open_time_ms, one.open, one.high, one.low, one.close, one.volume, True, one.timing == 1)
             for one in own
@@ -170,6 +170,9 @@ class TapeInspector:
         nothing = (None,) * len(shown)
         plot = None if strategy is None else _closes_as_plot(strategy, shown)
         return ChartView(symbol, timeframe_ms, seq, shown, nothing, nothing, (), plot)
+
+    def _log_candles(self) -> Iterator[CandleClosed]:
+        return (one.event for one in self._log if isinstance(one.event, CandleClosed))
 
     async def digest(self, seq: int) -> str:
         if not 0 < seq <= len(self._log):

@@ -25,13 +25,13 @@ SCHEMAS = [
     "ArenaRowListAnswer", "AsOf", "Axis", "BacktestRequest", "BandView", "BreakdownView", "CandleView",
     "CandlesView", "CandlesViewAnswer", "CauseView", "ChainView", "ChainViewAnswer", "ChartView", "CloseRequest",
     "CommandAccepted", "Comparison", "ConditionView", "ConditionsView", "ConditionsViewListAnswer", "ConfigView",
-    "ConfigViewAnswer", "Costs", "CoverageView", "DayResult", "DayResultListAnswer", "DecisionDifference",
-    "DecisionReasons", "DescribedEvent", "DrawdownPoint", "DriftView", "EngineArenaRow", "EngineRow",
-    "EngineStatus", "EngineTotals", "EnginesView", "EpochView", "EquityCurvesView", "EquityCurvesViewAnswer",
-    "EquityMarkView", "EquityPoint", "EquityView", "EventView", "EventViewAnswer", "EventsFound",
-    "EventsFoundAnswer", "FeedRepairsView", "FeedView", "FieldDifference", "FillView", "FoldResult", "GateResult",
-    "GroupRow", "HealthView", "HistogramBin", "JobList", "JobView", "KillRequest", "LibraryEntry", "LibraryView",
-    "LimitView", "LiveView", "LogExtent", "MarketDifference", "MarketFile", "MatrixCell", "Message",
+    "ConfigViewAnswer", "Costs", "CoverageView", "DayResult", "DayResultPage", "DayResultPageAnswer",
+    "DecisionDifference", "DecisionReasons", "DescribedEvent", "DrawdownPoint", "DriftView", "EngineArenaRow",
+    "EngineRow", "EngineStatus", "EngineTotals", "EnginesView", "EpochView", "EquityCurvesView",
+    "EquityCurvesViewAnswer", "EquityMarkView", "EquityPoint", "EquityView", "EventView", "EventViewAnswer",
+    "EventsFound", "EventsFoundAnswer", "FeedRepairsView", "FeedView", "FieldDifference", "FillView", "FoldResult",
+    "GateResult", "GroupRow", "HealthView", "HistogramBin", "JobList", "JobView", "KillRequest", "LibraryEntry",
+    "LibraryView", "LimitView", "LiveView", "LogExtent", "MarketDifference", "MarketFile", "MatrixCell", "Message",
     "MessageListAnswer", "NotReadyReason", "OrderView", "OrderViewListAnswer", "PauseRequest", "Performance",
     "PlotLine", "PlotView", "PortfolioView", "PositionView", "PositionViewListAnswer", "Problem", "PromiseView",
     "PromisedSummary", "ReadinessView", "ReadingView", "ReadyView", "RefusedView", "ReloadRequest", "RepairView",
@@ -79,7 +79,7 @@ async def test_the_limit_parameter_is_the_same_everywhere_and_described() -> Non
         for one in methods.get("get", {}).get("parameters", [])
         if one["name"] == "limit"
     }
-    paged = {"trades", "events", "days", "candles/{symbol}", "studies/{name}/sets"}
+    paged = {"trades", "events", "days", "candles/{symbol}", "studies", "studies/{name}/sets"}
     assert {f"/api/v1/{path}" for path in paged} == limits.keys()
     same = {
         "type": "integer",

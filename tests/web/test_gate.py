@@ -263,6 +263,7 @@ async def test_a_cross_site_page_gets_nothing_even_if_reading_is_open(origin: st
 # ---------------------------------------------------------------- tokens
 
 
+@pytest.mark.system
 @in_loop
 async def test_thousands_of_wrong_tokens_are_refused_and_the_right_one_still_works() -> None:
     gate = gate_of(reading_open=False, delay_s=0.0)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from papertape.projections.studies.reader import StudyFolder
+from papertape.projections.studies.reader import LEADS_OUT, StudyFolder
 from tests.events.loop import in_loop
 from tests.studies_file import SMALL_AXES, document, write_examples, write_study
 from tests.web.site import BEARER, client_of, example_day, gate_of, site_of
@@ -77,7 +77,7 @@ async def test_sets_are_paged_in_the_requested_order(small: Path) -> None:
             numbers += [one["number"] for one in page["items"]]
             if page["next"] is None:
                 break
-            query["after"] = page["next"]
+            query["cursor"] = page["next"]
         whole = (await there.get(f"{ROOT}/momentum-btc/sets")).json()["items"]
     assert numbers == [one["number"] for one in sorted(whole, key=lambda one: -one["net_usdt"])]
 
@@ -117,9 +117,27 @@ async def test_a_broken_file_is_a_study_with_a_problem_and_without_sets(small: P
 
 
 @in_loop
+async def test_a_link_out_of_the_data_folder_is_not_followed(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data" / "studies", tmp_path / "elsewhere"
+    write_study(elsewhere, "private", axes=SMALL_AXES)
+    write_study(data.parent / "kept", "archived", axes=SMALL_AXES)
+    data.mkdir()
+    (data / "out.db").symlink_to(elsewhere / "private.db")
+    (data / "inside.db").symlink_to(data.parent / "kept" / "archived.db")
+    async with client(data) as there:
+        items = {one["name"]: one for one in (await there.get(ROOT)).json()["items"]}
+        study = (await there.get(f"{ROOT}/out")).json()
+        sets = await there.get(f"{ROOT}/out/sets")
+    assert (items["out"]["state"], items["out"]["problem"]) == ("unreadable", LEADS_OUT)
+    assert (items["inside"]["state"], items["inside"]["problem"]) == ("complete", "")
+    assert (study["problem"], study["plan"]) == (LEADS_OUT, None)
+    assert (sets.status_code, LEADS_OUT in sets.json()["detail"]) == (404, True)
+
+
+@in_loop
 async def test_without_a_folder_there_is_no_study() -> None:
     async with client(None) as there:
-        assert (await there.get(ROOT)).json() == {"items": []}
+        assert (await there.get(ROOT)).json() == {"items": [], "next": None}
         assert (await there.get(f"{ROOT}/x")).status_code == 404
 
 

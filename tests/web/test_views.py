@@ -13,12 +13,13 @@ from papertape.api.gate import Access
 from papertape.api.routes import GuardedRoute
 from papertape.api.views.history import run_search
 from papertape.events.log import Recorded
+from papertape.events.units import MINUTE_MS
 from papertape.projections.folds.trades import write_trades_csv
 from papertape.projections.site.event_query import PAGE_EVENTS, EventFilter, Search, SearchResult
 from papertape.projections.text.event_lines import is_notable
 from papertape.projections.text.formats import utc
 from tests.alerts.example_day import closed_btc, opened_btc
-from tests.build import candle, configured
+from tests.build import BTC, DAY_0_MS, GALA, candle, candle_at, closed, configured, opened, recorded
 from tests.events.loop import in_loop
 from tests.web.site import ListTimeline, client_of, example_day, site_of
 
@@ -97,7 +98,7 @@ async def test_the_numbers_are_those_of_the_folds() -> None:
             runner = await shown(client, "runners/momentum", as_of=seq)
             assert runner["performance"] == as_json(views.arena.performance("momentum"))
             assert (await shown(client, "risk", as_of=seq))["limits"] == as_json(views.limits.views())
-            days = await shown(client, "days", as_of=seq, limit=1)
+            days = (await shown(client, "days", as_of=seq, limit=1))["items"]
             today = views.days.today
             assert [one["day_ms"] for one in days] == ([] if today is None else [today.day * 86_400_000])
             assert sum(one["equity_usdt"] for one in days) in (0, portfolio.view().equity_usdt)
@@ -163,10 +164,11 @@ async def test_the_file_of_trades_is_the_one_of_the_command_line() -> None:
         answer = await client.get("/api/v1/trades.csv", params={"strategy": "momentum"})
         assert answer.text == file.getvalue()
         assert answer.headers["content-type"].startswith("text/csv")
-        nothing = await client.get("/api/v1/trades.csv", params={"symbol": "NOTHING"})
+        nothing = await client.get("/api/v1/trades.csv", params={"reason": "nothing"})
         assert nothing.text == file.getvalue().partition("\n")[0] + "\n"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("order", ["oldest", "newest"])
 @pytest.mark.parametrize(
     "query",
@@ -211,6 +213,30 @@ async def test_a_search_for_a_rare_event_finds_it_in_one_answer(order: str) -> N
     assert found["from_seq"] <= quiet + 1 <= found["to_seq"]
     assert found["next"] == (found["from_seq"] if order == "newest" else found["to_seq"])
     assert len(log) == found["to_seq"] if order == "newest" else found["from_seq"] == 1
+
+
+@in_loop
+async def test_the_events_of_a_trade_are_those_of_its_strategy_and_symbol_until_it_closed() -> None:
+    market = [candle_at(DAY_0_MS, symbol) for symbol in (BTC, GALA)]
+    tangled = [
+        opened(),
+        opened(symbol=GALA),
+        candle_at(DAY_0_MS + MINUTE_MS, BTC),
+        closed(1.0),
+        closed(1.0, symbol=GALA),
+    ]
+    async with client_of(site_of(recorded([configured(), *market, *tangled]))) as client:
+        for trade, expected in ((7, [4, 7]), (8, [5, 8])):
+            found = await shown(client, "events", trade=trade, all="true")
+            assert [one["seq"] for one in found["items"]] == expected
+            lines = (await client.get("/api/v1/events.csv", params={"trade": trade, "all": "true"})).text
+            assert [int(line.split(",")[0]) for line in lines.splitlines()[1:]] == expected
+        other = await shown(client, "events", trade=7, strategy="global")
+        assert other["items"] == []
+        for query in ({"trade": 4}, {"trade": 8, "as_of": 7}):
+            refused = await client.get("/api/v1/events", params=query)
+            assert refused.status_code == 422
+            assert "no trade closed at event" in refused.json()["detail"]
 
 
 @in_loop

@@ -34,6 +34,8 @@ from tests.whatif.history import STOP, History, decisions, edit, eventful_histor
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.system
+
 REAL = (
     *("backtest", "--engine", "python", "--strategy", "momentum", "vwap_rsi"),
     *("--from", "2025-03-01", "--to", "2025-04-10"),

@@ -14,7 +14,17 @@
       request[name] = LINES.includes(name) ? text.split("\n").map((line) => line.trim()).filter(Boolean) : name === "draw" ? Number(text) : text;
     }
     for (const name of CHOICES) if (data.has(name)) request[name] = data.getAll(name);
+    if (request.files) request.files = request.files.map((file) => withSymbol(form, file));
     return request;
+  }
+
+  /** Return the input for the symbol of a file whose name does not say it. */
+  const symbolField = (form, file) => [...form.querySelectorAll("[data-symbol-of]")].find((one) => one.dataset.symbolOf === file);
+
+  /** Return a chosen file as the API names it: SYMBOL=file if the form says the symbol. */
+  function withSymbol(form, file) {
+    const symbol = symbolField(form, file)?.value.trim().toUpperCase();
+    return symbol ? `${symbol}=${file}` : file;
   }
 
   async function send(form, body, answer) {
@@ -44,6 +54,13 @@
     } finally {
       button.disabled = false;
     }
+  });
+
+  /** A chosen file needs its symbol. */
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[name=files]")) return;
+    const field = symbolField(event.target.form, event.target.value);
+    if (field) field.required = event.target.checked;
   });
 
   /** Show the parameters of the chosen strategy. */

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from math import isfinite
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,7 +25,26 @@ MARKET_TYPES: Final = ("swap", "linear")
 PARSING: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What ccxt raises for an answer of an unexpected shape."""
 
+WITHOUT_CCXT: Final = "every exchange but bitget needs ccxt: pip install 'papertape[exchanges]'"
+
 T = TypeVar("T")
+
+
+def check_exchange(name: str, option: str) -> None:
+    """Check a name without importing ccxt, which is slow. Raise UsageError if there is no ccxt, or no such exchange."""
+    found = find_spec("ccxt")
+    if found is None:
+        raise UsageError(f"{option}: {WITHOUT_CCXT}")
+    folders = [Path(one) / "pro" for one in found.submodule_search_locations or ()]
+    names = [file.stem for folder in folders for file in folder.glob("*.py") if not file.stem.startswith("_")]
+    if name not in names:
+        raise _unknown_exchange(name, option, names)
+
+
+def _unknown_exchange(name: str, option: str, names: Sequence[str]) -> UsageError:
+    near = get_close_matches(name, names, n=3)
+    meant = f"; did you mean {', '.join(near)}?" if near else ""
+    return UsageError(f"{option} {name}: ccxt does not know it{meant}")
 
 
 def exchange_class(name: str, option: str, module: str = "ccxt.pro") -> type[Any]:
@@ -34,12 +55,9 @@ def exchange_class(name: str, option: str, module: str = "ccxt.pro") -> type[Any
     try:
         library = import_module(module)
     except ImportError:
-        text = "every exchange but bitget needs ccxt: pip install 'papertape[exchanges]'"
-        raise UsageError(f"{option}: {text}") from None
+        raise UsageError(f"{option}: {WITHOUT_CCXT}") from None
     if name not in library.exchanges:
-        near = get_close_matches(name, library.exchanges, n=3)
-        meant = f"; did you mean {', '.join(near)}?" if near else ""
-        raise UsageError(f"{option} {name}: ccxt does not know it{meant}")
+        raise _unknown_exchange(name, option, library.exchanges)
     return getattr(library, name)  # type: ignore[no-any-return]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import pytest
 from papertape.events.errors import LogArchived, LogDamaged, LogError, LogReplaced
 from papertape.events.segments.catalogue import DELETE_SEALED, MARK_ARCHIVED, insert_script
 from papertape.events.segments.folder import sealed_folder
+from papertape.events.segments.open_segments import LONG_READ_SEGMENTS
 from papertape.events.segments.sealing import next_segment_end, whole_days_before, write_next_segment
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.events.units import DAY_MS, HOUR_MS
@@ -297,3 +300,23 @@ async def test_a_running_log_whose_segments_are_taken_away_is_noticed(tmp_path: 
     with pytest.raises(LogReplaced, match="the sealed part of the log"):
         log.check_place()
     await log.close()
+
+
+LOADED = """
+import sys
+from papertape.events.sqlite_log import SqliteLogReader
+reader, loaded = SqliteLogReader(sys.argv[1]), []
+for segment in reader.segments():
+    list(reader.open_segment(segment).commits())
+    loaded.append("numpy" in sys.modules)
+print(loaded)
+"""
+
+
+def test_only_a_reader_of_many_segments_loads_numpy(tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    ends = tuple(range(2, 2 * LONG_READ_SEGMENTS + 1, 2))
+    asyncio.run(write_sealed(tmp_path / "log.db", rows=LONG_READ_SEGMENTS + 1, seals=ends))
+    command = (sys.executable, "-c", LOADED, str(tmp_path / "log.db"))
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str([False] * (LONG_READ_SEGMENTS - 1) + [True])

@@ -61,6 +61,7 @@ every_way = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.system
 @needs_data
 @every_way
 def test_one_value_equals_talib(file: tuple[str, int], compiled: bool, number: int) -> None:

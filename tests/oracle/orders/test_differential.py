@@ -82,6 +82,7 @@ def test_orders_expire_by_the_strategy_s_own_timeframe(seed: int) -> None:
     assert len(outcome.log.fills) > 30
 
 
+@pytest.mark.system
 def test_the_dictated_markets_leave_nothing_out() -> None:
     """Markets in which some order never fills, or nothing is refused, would prove less than they seem to."""
     seen: Counter[tuple[str, str]] = Counter()
