@@ -98,7 +98,11 @@ class AppendOnlyList(Generic[T]):
 
     def __getitem__(self, place: int) -> T:
         chunk, rest = divmod(place, CHUNK_LENGTH)
-        item: T = (self._chunks[chunk].items if chunk < len(self._chunks) else self._tail)[rest]
+        if chunk < len(self._chunks):
+            item: T = self._chunks[chunk].items[rest]
+            return item
+        part, rest = divmod(place - len(self._chunks) * CHUNK_LENGTH, PART_LENGTH)
+        item = (self._parts[part].items if part < len(self._parts) else self._tail)[rest]
         return item
 
     def __iter__(self) -> Iterator[T]:

@@ -377,7 +377,6 @@ class CountedPages(LogThread):
 
 @in_loop
 async def test_a_log_is_read_once_to_be_folded_and_indexed(tmp_path: Path) -> None:
-    """Except its newest part, which is indexed at once."""
     here, kept = TimelineLog(), ViewsFolder(tmp_path).open()
     await here.append(*story(4 * LENGTH))
     pages = CountedPages(here)
