@@ -99,11 +99,11 @@ class AppendOnlyList(Generic[T]):
     def __getitem__(self, place: int) -> T:
         chunk, rest = divmod(place, CHUNK_LENGTH)
         if chunk < len(self._chunks):
-            item: T = self._chunks[chunk].items[rest]
-            return item
+            found: T = self._chunks[chunk].items[rest]
+            return found
         part, rest = divmod(place - len(self._chunks) * CHUNK_LENGTH, PART_LENGTH)
-        item = (self._parts[part].items if part < len(self._parts) else self._tail)[rest]
-        return item
+        items: Sequence[T] = self._parts[part].items if part < len(self._parts) else self._tail
+        return items[rest]
 
     def __iter__(self) -> Iterator[T]:
         pieces: list[Chunk | Part] = [*self._chunks, *self._parts]
