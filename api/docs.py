@@ -24,7 +24,7 @@ PAGE: Final = """<!doctype html>
 <title>papertape API</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/api/docs.css"></head>
 <body><main><p><a href="/">papertape</a></p><h1>API</h1>
 <p>Views of one log as JSON. Every view takes <code>as_of</code>, an event's seq or a time in UTC, and has an ETag.
-Errors are <code>application/problem+json</code>. The same for programs: <a href="/openapi.json">openapi.json</a>.
+Errors are <code>application/problem+json</code>. For programs: <a href="/openapi.json">openapi.json</a>.
 Events as they happen: <code>GET /api/v1/stream</code>, or the WebSocket <code>/api/v1/ws</code>.</p>
 <nav aria-label="Routes"><h2>Routes</h2><ul>%s</ul></nav>
 %s</main></body></html>

@@ -128,7 +128,7 @@ class EquityMarkers:
                 candles_missing=repairs.candles_missing + event.missing_candles,
             )
         else:
-            text = f"{event.candles} candles came late"
+            text = f"{event.candles} {'candle' if event.candles == 1 else 'candles'} came late"
             self.repairs = structs.replace(
                 repairs, holes_healed=repairs.holes_healed + 1, candles_healed=repairs.candles_healed + event.candles
             )

@@ -109,15 +109,18 @@ class TotalEquity(Struct):
             drawdown_percent=(peak - self.equity_usdt) / peak * 100.0 if peak > 0.0 else 0.0,
             max_drawdown_percent=self.max_drawdown_fraction * 100.0,
             curve=points,
-            drawdowns=drawdowns(points),
+            drawdowns=drawdowns(points, peak),
         )
 
 
-def drawdowns(points: tuple[EquityPoint, ...]) -> tuple[DrawdownPoint, ...]:
-    """Return the drawdown at each point of a curve, relative to the highest point up to it."""
+def drawdowns(points: tuple[EquityPoint, ...], peak_usdt: float = 0.0) -> tuple[DrawdownPoint, ...]:
+    """Return the drawdown at each point of a curve, relative to the highest point up to it.
+
+    The points of a curve may miss its peak: the newest drawdown is relative to `peak_usdt` if that is higher.
+    """
     drawdown_points, peak = [], 0.0
-    for point in points:
-        peak = max(peak, point.equity_usdt)
+    for place, point in enumerate(points, 1):
+        peak = max(peak, point.equity_usdt, peak_usdt if place == len(points) else 0.0)
         percent = (peak - point.equity_usdt) / peak * 100.0 if peak > 0.0 else 0.0
         drawdown_points.append(DrawdownPoint(point.at_ms, percent))
     return tuple(drawdown_points)

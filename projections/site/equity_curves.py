@@ -70,7 +70,9 @@ def benchmark_curve(capital_usdt: float, points: Sequence[EquityPoint], points_m
 
 def strategy_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint, ...]:
     """Return how far one strategy's equity was below its highest point so far, starting from its capital."""
-    return thin_points(drawdowns(tuple(curve_with_start(view.curve, view.capital_usdt, view.from_ms))), points_max)
+    return thin_points(
+        drawdowns(tuple(curve_with_start(view.curve, view.capital_usdt, view.from_ms)), view.peak_usdt), points_max
+    )
 
 
 def curve_with_start(curve: Sequence[EquityPoint], capital_usdt: float, start_ms: int) -> Sequence[EquityPoint]:

@@ -301,7 +301,7 @@ def _kill_switch_tripped(event: KillSwitchTripped, _: Contracts) -> EventLine:
 
 @line.register
 def _kill_switch_reset(event: KillSwitchReset, _: Contracts) -> EventLine:
-    return EventLine("good", f"{_scope(event.scope)} reset by {event.who}: {event.why} (trip {event.trip_seq})")
+    return EventLine("good", f"{_scope(event.scope)} reset by {event.who}: {event.why} (trip {event.trip_seq:,})")
 
 
 @line.register

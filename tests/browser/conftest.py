@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Scheme = Literal["dark", "light"]
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-HEIGHTS = {375: 812, 1440: 900}
+HEIGHTS = {375: 812, 820: 1180, 1440: 900}
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 WAIT_MS_MAX = 1_000.0 * PATIENCE_S
 SPEED = 120

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 AXE = Path(__file__).parents[2] / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-OWN = {name: address for name, address in ADDRESSES.items() if name != "docs"} | {"past": "/trades?as_of=20000"}
+OWN = {name: address for name, address in ADDRESSES.items() if name != "docs"} | {
+    "past": "/trades?as_of=20000",
+    "library": "/library",
+    "start": "/library/start",
+    "engines": "/engines",
+}
 FOUND = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
     .flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)}`))"""
 ZOOMED_PX = 720

@@ -165,6 +165,23 @@ def test_a_chart_goes_back_to_the_first_candle_of_the_log_without_a_jump(visitor
     assert loads > 1
 
 
+def test_a_chart_drawn_anew_ignores_candles_that_were_on_their_way(visitor: Visitor) -> None:
+    page = visitor.page()
+    held: list[Route] = []
+    page.route("**/chart/**before_ms=*", lambda route: held.append(route))  # noqa: PLW0108 - `append` takes no mark.
+    page.goto(f"/chart/BTCUSDT?tf=5m&as_of={SEQ}")
+    plot = box_of(page, "#candles-plot")
+    while not held:
+        drag(page, plot["x"] + 200, plot["y"] + 100, plot["width"] / 2)
+        page.wait_for_timeout(50)
+    page.emulate_media(color_scheme="light")
+    page.wait_for_timeout(500)
+    with page.expect_response("**/chart/**before_ms=*"):
+        held.pop(0).continue_()
+    page.wait_for_timeout(500)
+    assert visitor.complaints == []
+
+
 def moment(page: Page) -> str:
     """Return the time of the shown candle; the indicators may not be ready at the beginning of a log."""
     shown: str = page.inner_text(CANDLES)

@@ -19,13 +19,12 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("width", [1440, 375])
-def test_a_log_of_the_library_opens_lives_and_leads_back(visitor: Visitor, screenshots: Path, width: int) -> None:
+def test_a_log_of_the_library_opens_lives_and_leads_back(visitor: Visitor, width: int) -> None:
     with ThreadPoolExecutor() as beside:  # The browser's driver has an event loop in this thread.
         beside.submit(write_log, visitor.served.folder / f"old{width}.db").result()
     page = visitor.page(width)
     page.wait_for_timeout(1_000 * CACHED_S + 100)  # The listing of the test before is too old by then.
     page.goto("/library")
-    page.screenshot(path=screenshots / f"library-{width}.png", full_page=True)
     with visitor.allowing("503"):  # Until the views of the log are folded, its page says how far they are.
         page.click(f"text=old{width}.db")
         page.wait_for_url("**/open/**/")

@@ -1,15 +1,16 @@
-"""Every page renders on phone and desktop, dark and light, without console errors or horizontal scrolling."""
+"""Every page renders on phone, tablet and desktop, dark and light, without console errors or horizontal scrolling."""
 
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 
 from papertape.events.facts import PositionOpened
 from papertape.ui.pages import PAGES
-from tests.browser.conftest import Scheme, Visitor, assert_fits
+from tests.browser.conftest import HEIGHTS, Scheme, Visitor, assert_fits
 from tests.browser.served import example_day, showing
 from tests.engine.logs import recorded
 
@@ -37,6 +38,18 @@ ADDRESSES = {
     "login": "/login",
     "docs": "/api/docs",
 }
+STATES = {
+    "why": "/events/19701",
+    "past": "/?as_of=20000",
+    "empty": "/trades?as_of=500",
+    "missing": "/nowhere",
+    "library": "/library",
+    "start": "/library/start",
+    "engines": "/engines",
+}
+"""Further pages and states of pages."""
+WIDTHS = {375: (375,), 1440: (1440, 820)}
+"""The widths that are pictured of a page opened in a window: resizing it is cheaper than opening another one."""
 SCHEMES: tuple[Scheme, ...] = ("dark", "light")
 OVERLAPS = """() => [...document.querySelectorAll(".card li")].filter((row) => {
     const words = [...row.children].map((one) => {
@@ -48,6 +61,16 @@ OVERLAPS = """() => [...document.querySelectorAll(".card li")].filter((row) => {
         && one.bottom > other.top + 1 && other.right > one.left + 1 && other.bottom > one.top + 1));
 }).map((row) => row.textContent)"""
 """Finds lines of the conditions with overlapping text."""
+SPILLS = """() => [...document.querySelectorAll(".top .cell > *")]
+    .filter((one) => one.scrollWidth > one.clientWidth + 1 || one.clientHeight > 24)
+    .map((one) => one.textContent.trim())"""
+"""Finds texts of the header that wrap, or that lie on a neighbour."""
+CLIPPED = """() => [...document.querySelectorAll("main table")].filter((table) => {
+    const box = table.closest(".scroll") ?? table.closest(".panel");
+    const held = table.closest(".scroll") && /auto|scroll/.test(getComputedStyle(box).overflowX);
+    return !held && table.getBoundingClientRect().right > box.getBoundingClientRect().right + 1;
+}).map((table) => table.className)"""
+"""Finds tables whose last columns are cut off where nothing scrolls."""
 PICTURES_MS = 300
 """Charts are drawn after the page has loaded."""
 
@@ -56,17 +79,20 @@ def test_every_page_has_a_screenshot() -> None:
     assert {page.name for page in PAGES} <= set(ADDRESSES)
 
 
-@pytest.mark.parametrize("width", [375, 1440])
-@pytest.mark.parametrize("name", ADDRESSES)
+@pytest.mark.parametrize("opened", WIDTHS)
+@pytest.mark.parametrize("name", ADDRESSES | STATES)
 def test_a_page_fits_its_window_without_console_errors(
-    visitor: Visitor, screenshots: Path, name: str, width: int
+    visitor: Visitor, screenshots: Path, name: str, opened: int
 ) -> None:
-    page = visitor.page(width)
-    answer = page.goto(ADDRESSES[name])
+    page = visitor.page(opened)
+    with visitor.allowing("404"):
+        answer = page.goto((ADDRESSES | STATES)[name])
     assert answer is not None
-    assert answer.status == 200
+    assert answer.status == (404 if name == "missing" else 200)
     assert page.locator("h1").first.is_visible()
-    for scheme in SCHEMES:
+    page.locator("#counting, #reading").first.wait_for(state="detached")
+    for width, scheme in product(WIDTHS[opened], SCHEMES):
+        page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(PICTURES_MS)
         page.screenshot(path=screenshots / f"{name}-{width}-{scheme}.png", full_page=name != "docs")
@@ -82,12 +108,22 @@ def test_missing_warm_up_shows_its_progress_and_ready_time(visitor: Visitor, wid
     assert page.evaluate(OVERLAPS) == [], "words lie on one another"
 
 
-@pytest.mark.parametrize("width", [375, 1440])
-def test_the_header_shows_all_key_figures(visitor: Visitor, width: int) -> None:
-    page = visitor.page(width)
+def test_the_header_shows_all_key_figures(visitor: Visitor) -> None:
+    page = visitor.page()
     page.goto("/arena")
-    for name in ("engine", "kill", "equity", "today", "open", "feed", "seq", "utc"):
-        assert page.locator(f".cell.{name}").is_visible(), name
+    for width in HEIGHTS:
+        page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
+        for name in ("engine", "kill", "equity", "today", "open", "feed", "seq", "utc"):
+            assert page.locator(f".cell.{name}").is_visible(), name
+        assert page.evaluate(SPILLS) == [], width
+
+
+def test_a_table_can_be_scrolled_to_its_last_column(visitor: Visitor) -> None:
+    page = visitor.page()
+    page.set_viewport_size({"width": 820, "height": HEIGHTS[820]})
+    for address in ("/library", "/studies", "/engines", "/events", "/arena", "/trades"):
+        page.goto(address)
+        assert page.evaluate(CLIPPED) == [], address
 
 
 def test_an_equity_curve_of_one_point_is_drawn(visitor: Visitor, served: Served) -> None:

@@ -111,7 +111,7 @@ def test_an_interaction_takes_less_than_a_moment(visitor: Visitor) -> None:
     assert min(page.evaluate(TIMED, button) for _ in range(5)) < stretched(INTERACTION_MS_MAX)
 
 
-def test_on_paper_there_are_tables_without_navigation(visitor: Visitor) -> None:
+def test_on_paper_there_are_tables_without_navigation(visitor: Visitor, screenshots: Path) -> None:
     page = visitor.page()
     page.goto("/trades?as_of=20000")
     page.emulate_media(media="print", color_scheme="dark")
@@ -119,4 +119,5 @@ def test_on_paper_there_are_tables_without_navigation(visitor: Visitor) -> None:
         assert page.locator(hidden).first.is_hidden(), hidden
     assert page.locator("table[data-table=trades] th").first.is_visible()
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    page.screenshot(path=screenshots / "print-1440-light.png", full_page=True)
     page.emulate_media(media="screen")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from papertape.events.units import MINUTE_MS
 from papertape.projections.folds.curve import EquityPoint
+from papertape.projections.folds.total import TotalEquity
 from papertape.projections.host import fold
 from papertape.projections.site.equity_curves import EquityCurvePoint, day_results, equity_curves
 from papertape.projections.site.neighbours import find_neighbours
@@ -39,6 +41,15 @@ def test_daily_results_add_up_to_the_total_result() -> None:
     assert sum(one.result_usdt for one in days) == pytest.approx(portfolio.equity_usdt - portfolio.capital_usdt)
     assert days[-1].result_usdt == pytest.approx(portfolio.day_result_usdt)
     assert sum(one.trades for one in days) == len(views.trades.closed())
+
+
+def test_the_newest_drawdown_counts_a_peak_between_the_points_of_the_curve() -> None:
+    total = TotalEquity()
+    for minute, equity_usdt in enumerate((100.0, 110.0, 99.0)):
+        total.put(minute * MINUTE_MS, equity_usdt, 0)
+    view = total.view(100.0)
+    assert len(view.curve) == 1
+    assert view.drawdowns[-1].drawdown_percent == view.drawdown_percent == pytest.approx(10.0)
 
 
 def test_only_the_last_days_are_shown() -> None:

@@ -111,14 +111,16 @@
       levels.splice(0).forEach((level) => candles.removePriceLine(level));
       const titled = !narrow && shown.positions.length <= TITLED_MAX;
       const level = (price, name, tint, options) => {
-        if (price > 0) levels.push(candles.createPriceLine({ price, title: name, color: color(tint), lineWidth: 1, axisLabelVisible: true, ...options }));
+        if (price > 0) levels.push(candles.createPriceLine({ price, title: name, color: color(tint), lineWidth: 1, axisLabelVisible: true, axisLabelTextColor: color("--on-accent"), ...options }));
       };
       for (const one of shown.positions) {
-        level(one.entry_price_usdt, narrow ? "" : `${one.side} entry, strategy ${one.strategy}`, "--accent", { lineStyle: 0 });
+        level(one.entry_price_usdt, narrow ? "" : `${one.strategy}: ${one.side} entry`, "--accent", { lineStyle: 0 });
         if (titled) level(one.liquidation_price_usdt, "liquidation price", "--warn", { lineStyle: 1 });
       }
-      for (const one of shown.resting.filter((other) => !other.until_ms)) {
-        const name = one.role === "entry" ? `${one.side} order, strategy ${one.strategy}` : resting.named(one);
+      const rests = shown.resting.filter((one) => !one.until_ms);
+      const sole = (one) => one.role === "target" && rests.filter((other) => other.role === "target" && other.strategy === one.strategy).length === 1;
+      for (const one of rests) {
+        const name = `${one.strategy}: ${one.role === "entry" ? `${one.side} order` : sole(one) ? "target" : resting.named(one)}`;
         level(one.price_usdt, titled ? name : "", resting.tint(one), { lineVisible: false });
       }
     }
@@ -183,6 +185,8 @@
     let fetching = true; // Until the first range is chosen.
     let complete = false;
     let empty = 1;
+    let retry = 0;
+    let gone = false; // Removed, for example to be drawn in the other theme, while more candles were on their way.
 
     /** Fetch more candles when an edge comes near; the newest ones arrive on their own. */
     async function reach(range) {
@@ -195,7 +199,7 @@
     async function fetchOnce(part) {
       fetching = true;
       try {
-        if (!(await part())) setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
+        if (!(await part())) retry = setTimeout(() => reach(made.timeScale().getVisibleLogicalRange()), RETRY_MS); // No answer: try again.
       } finally {
         fetching = false;
       }
@@ -203,6 +207,7 @@
 
     async function older() {
       const found = await before(shown.chart.candles[0].open_time_ms).catch(() => null);
+      if (gone) return true;
       if (found === null || found.chart.plot?.pending) return false;
       complete = found.chart.candles.length === 0;
       if (!complete) show(joined(found, shown));
@@ -214,6 +219,7 @@
       const { candles: bars, timeframe_ms: step } = shown.chart;
       const fetched = shown.chart.plot ? FETCHED_WITH_READINGS : FETCHED;
       const found = await before(bars.at(-1).open_time_ms + step * (1 + fetched * empty)).catch(() => null);
+      if (gone) return true;
       if (found === null || found.chart.plot?.pending) return false;
       const range = made.timeScale().getVisibleLogicalRange();
       const next = joined(shown, found);
@@ -294,7 +300,9 @@
     }
 
     function remove() {
+      gone = true;
       clearTimeout(asking);
+      clearTimeout(retry);
       reader.remove();
       signs.remove();
       made.remove();

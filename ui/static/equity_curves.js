@@ -50,6 +50,9 @@
     element.append(key, legend, box);
     const made = chart(box);
     made.timeScale().applyOptions({ rightOffsetPixels: 20, fixLeftEdge: true });
+    let moved = false; // The reader chose a span, which a window of another width keeps.
+    for (const kind of ["wheel", "pointerdown"]) box.addEventListener(kind, () => { moved = true; }, { once: true, passive: true });
+    made.timeScale().subscribeSizeChange(() => { if (!moved) made.timeScale().fitContent(); });
     const percent = (text) => ({ type: "custom", formatter: text, minMove: 0.01 });
     const lines = new Map();
     const buttons = new Map();

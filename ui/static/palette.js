@@ -92,8 +92,9 @@ const palette = (() => {
     });
   }
 
+  const formats = []; // By digits: to make one takes far longer than to use it, and a chart writes hundreds a second.
   const number = (value, digits) =>
-    value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    (formats[digits] ??= new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })).format(value);
   /** A number with its sign, unless it is written as zero. */
   const signed = (value, digits, unit = "") => {
     const text = number(Math.abs(value), digits);
