@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.facts import Timing
-from tests.build import DAY_0_MS, FIVE_MINUTES_MS, MINUTE_MS, candle, listed
+from papertape.events.units import MINUTE_MS
+from tests.build import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 from tests.inspect.test_chart_reader import chart_of, given
 
 if TYPE_CHECKING:
