@@ -64,7 +64,7 @@ class CandlesView(Struct, frozen=True):
 async def _candles(context: ViewContext, query: ChartQuery) -> CandlesView:
     from_ms, until_ms = time_range(query)
     check_cursor(query.cursor, context.as_of.at_ms)
-    check_one_name("cursor", query.cursor, "before_ms", query.before_ms)
+    check_one_name("cursor", query.cursor or None, "before_ms", query.before_ms)
     cursor_ms = query.cursor or query.before_ms
     before_ms = min(until_ms, cursor_ms or until_ms) if query.to or cursor_ms else None
     timeframe_ms = int(query.timeframe[:-1]) * UNITS_MS[query.timeframe[-1]]

@@ -300,7 +300,7 @@ async def test_a_former_name_means_the_same_and_both_are_refused(studies: Path) 
             assert pages[0] == pages[1]
             answer = await client.get(f"/api/v1/{path}", params={"cursor": value, former: value})
             assert (answer.status_code, former in answer.json()["detail"]) == (422, True)
-        answer = await client.get("/api/v1/stream", params={"after": 1, "after_seq": 1})
+        answer = await client.get("/api/v1/stream", params={"after": 0, "after_seq": 1})
         assert (answer.status_code, "after_seq" in answer.json()["detail"]) == (422, True)
 
 
