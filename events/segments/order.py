@@ -30,7 +30,7 @@ def numpy_for(count: int) -> Any:
 
 
 def load_numpy() -> None:
-    """Load numpy if it is installed: it takes as long as it saves with several hundred thousand events."""
+    """Load numpy if it is installed. Loading takes about as long as numpy saves on several hundred thousand events."""
     with suppress(ImportError):
         import_module("numpy")
 

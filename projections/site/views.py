@@ -195,7 +195,7 @@ class Views:
             self.take(stretch.cut(middle, len(stretch)))
 
     def _take_calm(self, columns: CandleStretch) -> None:
-        """Fold a stretch whose candles are calm; what only the newest candles matter to comes once, at the end."""
+        """Fold a stretch whose candles are calm; folds that need only the newest ones take them once, at the end."""
         begin, length = 0, len(columns.stretch)
         for place in (*columns.other_places, length):
             if begin < place:
@@ -240,7 +240,7 @@ class Views:
             self.buy_and_hold.take_run(run)
 
     def _take_candle(self, recorded: Recorded, candle: CandleClosed) -> None:
-        """Fold a candle, except what only the newest candle of each symbol matters to."""
+        """Fold a candle, except into folds that need only the newest candle of each symbol."""
         self._feed.take_candle(candle)
         self.portfolio.apply(recorded)
         self.resting.apply(recorded)
