@@ -115,5 +115,5 @@ def former_name(name: str) -> Meta:
 
 def check_one_name(name: str, value: int | None, former: str, former_value: int | None) -> None:
     """Raise HTTPException 422 if a parameter is given under both its names."""
-    if value and former_value:
+    if value is not None and former_value is not None:
         raise HTTPException(422, f"{former}: it is the former name of {name}, which is given too")

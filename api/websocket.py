@@ -39,6 +39,11 @@ class SubscriptionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     after: Annotated[int, Meta(ge=0, le=SEQ_MAX)] | None = None
     after_seq: Annotated[int, Meta(ge=0, le=SEQ_MAX)] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a start that is given under both its names."""
+        if self.after is not None and self.after_seq is not None:
+            raise ValueError("after_seq: it is the former name of after, which is given too")
+
 
 class SubscriptionAck(Struct, frozen=True):
     """The answer to a subscription: the events beyond `after_seq` follow."""

@@ -77,6 +77,10 @@ class EventStretch(Struct, frozen=True, gc=False):
         """Return the events one by one."""
         return map(Recorded, count(self.first_seq), self.recorded_at_ms, self.causes, self.events)
 
+    def recorded_at(self, place: int) -> Recorded:
+        """Return the event at a place."""
+        return Recorded(self.first_seq + place, self.recorded_at_ms[place], self.causes[place], self.events[place])
+
     def cut(self, begin: int, end: int) -> EventStretch:
         """Return the events at the places from `begin` to before `end`."""
         return EventStretch(

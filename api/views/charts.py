@@ -64,7 +64,7 @@ class CandlesView(Struct, frozen=True):
 async def _candles(context: ViewContext, query: ChartQuery) -> CandlesView:
     from_ms, until_ms = time_range(query)
     check_cursor(query.cursor, context.as_of.at_ms)
-    check_one_name("cursor", query.cursor, "before_ms", query.before_ms)
+    check_one_name("cursor", query.cursor or None, "before_ms", query.before_ms)
     cursor_ms = query.cursor or query.before_ms
     before_ms = min(until_ms, cursor_ms or until_ms) if query.to or cursor_ms else None
     timeframe_ms = int(query.timeframe[:-1]) * UNITS_MS[query.timeframe[-1]]
@@ -79,9 +79,12 @@ async def _candles(context: ViewContext, query: ChartQuery) -> CandlesView:
         last_ms = chart.candles[-1].open_time_ms + timeframe_ms
     positions, trades = context.views.portfolio.positions(), context.views.trades.closed(symbol=query.symbol)
     resting = context.views.resting.of(query.symbol, first_ms, last_ms)
-    is_last = len(chart.candles) < query.limit or first_ms - timeframe_ms < from_ms
     shown = fills(trades, positions, query.symbol, first_ms, last_ms)
-    return CandlesView(chart, shown, resting, None if is_last else first_ms)
+    has_more = first_ms - timeframe_ms >= from_ms
+    if has_more and len(chart.candles) < query.limit:  # A chart does not read back across a long hole.
+        older = await context.site.inspector.chart(context.as_of.seq, query.symbol, timeframe_ms, 1, first_ms)
+        has_more = any(one.open_time_ms >= from_ms for one in older.candles)
+    return CandlesView(chart, shown, resting, first_ms if has_more else None)
 
 
 def _opened_from(chart: ChartView, from_ms: int) -> ChartView:

@@ -19,8 +19,10 @@ def check_strategy(context: ViewContext, name: str) -> None:
 
 def check_symbol(context: ViewContext, name: str) -> None:
     """Raise UsageError for a symbol that this log does not have; an empty name is none."""
+    if not name:
+        return
     views = context.views
     traded = (symbol for account in views.portfolio.accounts() for symbol in account.symbols)
     symbols = dict.fromkeys([*views.contracts.by_symbol, *traded])
-    if name and name not in symbols:
+    if name not in symbols:
         raise UsageError(f"there is no symbol {name!r} here; there are: {', '.join(symbols) or 'none yet'}")

@@ -75,7 +75,7 @@ def routes(site: Site) -> list[GuardedRoute]:
 
     async def sets(request: Request) -> Response:
         query = read(SetsQuery, request)
-        check_one_name("cursor", query.cursor, "after", query.after)
+        check_one_name("cursor", query.cursor or None, "after", query.after or None)
         return await _of_study(site, query.name, lambda folder: _sets(folder, query))
 
     described = (

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 40
 BLOCKS = 4
-"""A round reads these first blocks of a segment: the shorter it is, the rather one of them is undisturbed."""
+"""A round reads these first blocks of a segment: the shorter a round is, the likelier one of them is undisturbed."""
 MARKET: tuple[type[Event], ...] = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 PRICES = ("open", "high", "low", "close", "volume")
 

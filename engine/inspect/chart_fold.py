@@ -118,9 +118,9 @@ class ChartFold:
         row = Candle(opened_ms, *prices, series.volume, True, self._late, vwap, rsi, known)
         self._rows.append(row)
 
-    def chart(self, seq: int, candles: int) -> Chart:
-        """Return the last candles, including the forming one."""
-        shown = [*self._rows, *self._forming()][-candles:]
+    def chart(self, seq: int, candles: int, *, forming: bool = True) -> Chart:
+        """Return the last candles, including the forming one unless it is not wanted."""
+        shown = [*self._rows, *(self._forming() if forming else ())][-candles:]
         if not shown:
             return Chart(seq, (), ())
         first_ms, last_ms = shown[0].open_time_ms, self._market.close_time_ms

@@ -68,11 +68,13 @@ class ChartReader:
         _check(base_ms, timeframe_ms, candles)
         if before_ms is not None:
             until_seq = await self._thread.run(partial(seq_until, symbol, before_ms - before_ms % timeframe_ms, seq))
-            chart = await self._read(until_seq, symbol, base_ms, timeframe_ms, candles)
-            return Chart(seq, tuple(one for one in chart.candles if one.complete), chart.funding)
+            chart = await self._read(until_seq, symbol, base_ms, timeframe_ms, candles, forming=False)
+            return Chart(seq, chart.candles, chart.funding)
         return await self._read(seq, symbol, base_ms, timeframe_ms, candles)
 
-    async def _read(self, seq: int, symbol: str, base_ms: int, timeframe_ms: int, candles: int) -> Chart:
+    async def _read(
+        self, seq: int, symbol: str, base_ms: int, timeframe_ms: int, candles: int, *, forming: bool = True
+    ) -> Chart:
         windows = self._windows.of((symbol, timeframe_ms))
         async with windows.turn:
             window = windows.nearest(lambda one: one.can_continue(seq, candles))
@@ -82,7 +84,7 @@ class ChartReader:
                 windows.put(window)
             while not await self._thread.run(partial(_step, window, seq)):
                 pass
-            return await self._thread.run(lambda _: window.fold.chart(seq, candles))
+            return await self._thread.run(lambda _: window.fold.chart(seq, candles, forming=forming))
 
 
 def _check(base_ms: int, timeframe_ms: int, candles: int) -> None:

@@ -60,20 +60,22 @@ class Postings(Struct):
     def add(self, page: EventStretch) -> None:
         """Add the next events of the log."""
         kinds = list(map(type, page.events))
-        steady = STEADY & set(kinds)
-        for kind in steady:
-            places = [place for place, own in enumerate(kinds) if own is kind]
-            symbols: list[str] = [page.events[place].symbol for place in places]  # type: ignore[attr-defined]
-            first = dict(zip(reversed(symbols), reversed(places), strict=True))
-            for symbol, last in dict(zip(symbols, places, strict=True)).items():
-                known = self.runs.get((type_name(kind), symbol))
-                first_seq = page.first_seq + first[symbol] if known is None else known[0]
-                self.runs[type_name(kind), symbol] = (first_seq, page.first_seq + last)
-        for place in [place for place, kind in enumerate(kinds) if kind not in steady]:
+        for kind in STEADY & set(kinds):
+            self._add_runs(kind, [place for place, own in enumerate(kinds) if own is kind], page)
+        for place in [place for place, kind in enumerate(kinds) if kind not in STEADY]:
             event = page.events[place]
             symbol = ANY if hasattr(event, "symbols") else getattr(event, "symbol", "")
             strategy = getattr(event, "strategy", "") or getattr(event, "scope", "")
             self.points.append((page.first_seq + place, type_name(event), strategy, symbol))
+
+    def _add_runs(self, kind: type[Event], places: list[int], page: EventStretch) -> None:
+        """Extend the runs of a type by the events at some places of a page."""
+        symbols: list[str] = [page.events[place].symbol for place in places]  # type: ignore[attr-defined]
+        backward = symbols[::-1]
+        for symbol in dict.fromkeys(symbols):
+            key, last_seq = (type_name(kind), symbol), page.first_seq + places[-1 - backward.index(symbol)]
+            first_seq = self.runs[key][0] if key in self.runs else page.first_seq + places[symbols.index(symbol)]
+            self.runs[key] = (first_seq, last_seq)
 
 
 class PostingQuery(Struct, frozen=True):

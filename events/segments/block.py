@@ -209,7 +209,7 @@ class BlockReader:
             yield seq, count, recorded_at_ms, blob, hash_before
 
     def columns(self, kind: type[Event]) -> EventColumns | None:
-        """Return the events of one type; None if there are none but in rows kept verbatim. Raise LogDamaged."""
+        """Return the events of one type; None if the block has no table of them. Raise LogDamaged."""
         number = 0
         with naming_damage(self._first_seq):
             for table in self._content.tables:
@@ -224,7 +224,8 @@ class BlockReader:
     def others(self, *kinds: type[Event]) -> list[Recorded]:
         """Return the events that are not in the columns of some types, in the order of the log and their newest shapes.
 
-        A row that was kept verbatim is among them, whatever its events. Raise LogDamaged or LogFromNewerVersion.
+        Those of the last lane and of rows kept verbatim are among them, whatever their types. Raise LogDamaged or
+        LogFromNewerVersion.
         """
         with naming_damage(self._first_seq):
             lanes, sources = self._sources(newest=True, without=kinds)
@@ -266,7 +267,7 @@ class BlockReader:
         return zip(seqs, counts, times, map(verbatim.get, numbers()), strict=False)
 
     def _places(self) -> tuple[Sequence[int], list[int]]:
-        """Return seq and recorded_at_ms of the events in the tables."""
+        """Return seq and recorded_at_ms of the events in lanes."""
         if not self._content.verbatim:
             counts, row_times = self._rows
             times = list(chain.from_iterable(map(repeat, row_times, counts)))
@@ -301,7 +302,7 @@ class BlockReader:
     def _sources(
         self, *, newest: bool, without: Collection[type[Event]] = ()
     ) -> tuple[Sequence[int], dict[int, Iterator[Event]]]:
-        """Return the lane of each event in a table, and the events of each lane, except those of some types."""
+        """Return the lane of each event, and the events of each lane, except those in tables of some types."""
         lanes = unpack_places(self._content.lanes)
         lengths = [unpack_integers(table.lane_lengths) for table in self._content.tables]
         mixed = self._mixed(lanes, lengths, newest=newest)
@@ -343,7 +344,7 @@ class BlockReader:
         raise ValueError("the lanes do not fit their events")
 
     def _causes(self) -> list[int]:
-        """Return the cause of each event in the tables."""
+        """Return the cause of each event in lanes."""
         causes = [0] * (len(self._content.lanes.planes) // self._content.lanes.width)
         places = unpack_integers(self._content.caused_places)
         for place, cause in zip(places, unpack_integers(self._content.causes), strict=True):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OPEN_MAX: Final = 2
 LONG_READ_SEGMENTS: Final = 4
-"""Who opens so many segments probably reads the whole log, and gets numpy where it is installed."""
+"""A reader that opens this many segments probably reads the whole log, so numpy is loaded where it is installed."""
 
 
 class OpenSegments:

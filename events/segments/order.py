@@ -18,12 +18,19 @@ _T = TypeVar("_T")
 
 
 def numpy_for(count: int) -> Any:
-    """Return numpy if it is loaded and worth its calls for so many values, else None."""
-    return sys.modules.get("numpy") if count >= NUMPY_VALUES_MIN else None
+    """Return numpy if it is loaded and worth its calls for so many values, else None.
+
+    Another thread may be loading it: then this waits, because a module that is half loaded lacks functions.
+    """
+    if count < NUMPY_VALUES_MIN or "numpy" not in sys.modules:
+        return None
+    with suppress(ImportError):
+        return import_module("numpy")
+    return None
 
 
 def load_numpy() -> None:
-    """Load numpy if it is installed: it takes as long as it saves with several hundred thousand events."""
+    """Load numpy if it is installed. Loading takes about as long as numpy saves on several hundred thousand events."""
     with suppress(ImportError):
         import_module("numpy")
 

@@ -34,6 +34,7 @@ from papertape.projections.alerts.lines import (
 )
 from papertape.projections.alerts.markup import footer, message, table, text
 from papertape.projections.alerts.texts import Stamp
+from papertape.projections.persistence.append_only import CHUNK_LENGTH, AppendOnlyList
 from papertape.projections.text.formats import gain, gain_percent, money, utc
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Days:
         self._portfolio = portfolio
         self._trades = trades
         self._today: DayFigures | None = None
-        self._finished: deque[DayFigures] = deque(maxlen=DAYS_KEPT_MAX)
+        self._finished: AppendOnlyList[DayFigures] = AppendOnlyList(DAYS_KEPT_MAX // CHUNK_LENGTH + 1)
         self._waiting: deque[DayFigures] = deque(maxlen=DAYS_KEPT_MAX)
         self._day_end_ms = 0
 
@@ -139,7 +140,7 @@ class Days:
 
     def finished_days(self) -> tuple[DayFigures, ...]:
         """Return the days that are over, oldest first."""
-        return tuple(self._finished)
+        return tuple(self._finished.latest(DAYS_KEPT_MAX))[::-1]
 
     def apply(self, recorded: Recorded, *, may_tell: bool = True) -> None:
         """Apply one event. `may_tell` is False if this event already causes another alert."""

@@ -97,7 +97,7 @@ fill, a request with its outcome, a repair with its anomaly; whoever restores a 
 MOSTLY_SILENT_EVENTS: frozenset[type[Event]] = SILENT_EVENTS | {CandleClosed}
 """A candle is worth an alert only if it ends an outage or makes a daily summary due."""
 
-AlertText = tuple[AlertKind, str]
+AlertText = tuple[AlertKind, str | trade_texts.OpenedTold | trade_texts.ClosedTold]
 CONFIGURATION = "configuration"
 """Who paused a strategy that the configuration no longer names."""
 
@@ -116,6 +116,21 @@ class PriorState(Struct, frozen=True):
     suspended_ms: int | None = None
     filled: int = 0
     delisted: bool = False
+
+
+class UnwrittenAlert(Struct, frozen=True):
+    """An alert whose text may not be written yet."""
+
+    seq: int
+    at_ms: int
+    kind: AlertKind
+    text: str | trade_texts.OpenedTold | trade_texts.ClosedTold
+    silent: bool
+
+    def written(self) -> Alert:
+        """Return the alert with its text."""
+        html = self.text if isinstance(self.text, str) else trade_texts.written(self.text)
+        return Alert(self.seq, self.at_ms, self.kind, html, self.silent)
 
 
 class Alerts:
@@ -180,6 +195,11 @@ class Derivation:
         return self.feed.news is not None or self._days.due is not None or type(event) not in MOSTLY_SILENT_EVENTS
 
     def alert_of(self, recorded: Recorded, note: str = "") -> Alert | None:
+        """Return the alert of the last event; see `unwritten_alert_of`."""
+        alert = self.unwritten_alert_of(recorded, note)
+        return None if alert is None else alert.written()
+
+    def unwritten_alert_of(self, recorded: Recorded, note: str = "") -> UnwrittenAlert | None:
         """Return the alert of the last event, or None if it is not worth one or its kind is `off`.
 
         `note` is a line for a start that the log cannot know, such as the duration of the replay.
@@ -188,12 +208,12 @@ class Derivation:
         alert = self._alert_text(recorded, note)
         if alert is None:
             return None
-        kind, html = alert
+        kind, text = alert
         loudness = self._settings.loudness(kind)
         if loudness == "off":
             return None
         rings = loudness == "on" or (kind is AlertKind.START and self._before.crashed)
-        return Alert(recorded.seq, recorded.event.at_ms, kind, html, silent=not rings)
+        return UnwrittenAlert(recorded.seq, recorded.event.at_ms, kind, text, silent=not rings)
 
     # ------------------------------------------------------------ the prior state
 
@@ -286,9 +306,10 @@ class Derivation:
         contracts = self._contracts.by_symbol
         match event:
             case PositionOpened():
-                opened = self._portfolio.positions(event.strategy)
-                position = next(one for one in opened if one.symbol == event.symbol)
-                return AlertKind.ENTRY, trade_texts.entry_text(stamp, position, self._before.order, contracts)
+                position = self._portfolio.position(event.strategy, event.symbol)
+                assert position is not None, "it was opened by this event"
+                contract = contracts.get(event.symbol)
+                return AlertKind.ENTRY, trade_texts.OpenedTold(stamp, position, self._before.order, contract)
             case PositionIncreased():
                 return AlertKind.PART, trade_texts.increase_text(stamp, event, contracts)
             case PositionReduced():
@@ -298,11 +319,10 @@ class Derivation:
                 account = self._portfolio.account(event.strategy)
                 if isinstance(event, Liquidated):
                     return AlertKind.LIQUIDATION, trade_texts.liquidation_text(stamp, trade, account, contracts)
-                return AlertKind.EXIT, trade_texts.exit_text(stamp, trade, account, contracts)
+                return AlertKind.EXIT, trade_texts.ClosedTold(stamp, trade, account, contracts.get(trade.symbol))
             case FundingPaid() if -event.amount_usdt >= max(self._settings.funding_paid_usdt_min, 1e-9):
-                held = self._portfolio.positions(event.strategy)
-                held_now = next((one for one in held if one.symbol == event.symbol), None)
-                return AlertKind.FUNDING, trade_texts.funding_text(stamp, event, held_now)
+                held = self._portfolio.position(event.strategy, event.symbol)
+                return AlertKind.FUNDING, trade_texts.funding_text(stamp, event, held)
             case _:
                 return None
 

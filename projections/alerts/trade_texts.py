@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from papertape.projections.alerts.lines import (
     ENTRY,
@@ -31,7 +34,7 @@ from papertape.projections.text.order_words import opened_words, part_words, sco
 from papertape.projections.text.reasons import reason_words, uncertain_fills
 
 if TYPE_CHECKING:
-    from papertape.events.facts import FundingPaid, PositionIncreased, PositionReduced
+    from papertape.events.facts import ContractListed, FundingPaid, PositionIncreased, PositionReduced
     from papertape.projections.folds.fills import FillView
     from papertape.projections.folds.pending_orders import OrderView
     from papertape.projections.folds.portfolio import AccountView, PositionView
@@ -39,6 +42,34 @@ if TYPE_CHECKING:
     from papertape.projections.text.event_lines import Contracts
 
 PARTS_NAMED_MAX = 8
+TEXTS_KEPT_MAX = 256
+
+
+class OpenedTold(Struct, frozen=True):
+    """What the text for an opened position says: the position, the order that was filled, and its contract."""
+
+    stamp: Stamp
+    position: PositionView
+    order: OrderView | None
+    contract: ContractListed | None
+
+
+class ClosedTold(Struct, frozen=True):
+    """What the text for a closed position says: the trade, the account afterwards, and the contract."""
+
+    stamp: Stamp
+    trade: TradeView
+    account: AccountView
+    contract: ContractListed | None
+
+
+@lru_cache(TEXTS_KEPT_MAX)
+def written(told: OpenedTold | ClosedTold) -> str:
+    """Return the text for an opened or closed position. It is written when somebody reads it: most are never read."""
+    contracts = {} if told.contract is None else {told.contract.symbol: told.contract}
+    if isinstance(told, OpenedTold):
+        return entry_text(told.stamp, told.position, told.order, contracts)
+    return exit_text(told.stamp, told.trade, told.account, contracts)
 
 
 def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, contracts: Contracts) -> str:

@@ -124,6 +124,8 @@ def moved(bracket: Bracket, candle: CandleClosed, best_usdt: float, costs: Excha
         price = _away(entry * (1.0 + d * (2.0 * (costs.taker_fee + costs.slippage))), -d, tick)
         if d * (price - stop) > 0.0 and d * (candle.close - price) > 0.0:
             stop, kind = price, "breakeven_stop"
+    if (best, stop, kind) == (bracket.best_usdt, bracket.stop_price_usdt, bracket.stop_kind):
+        return bracket
     since_ms = bracket.stop_since_ms if stop == bracket.stop_price_usdt else candle.at_ms
     return structs.replace(bracket, best_usdt=best, stop_price_usdt=stop, stop_kind=kind, stop_since_ms=since_ms)
 

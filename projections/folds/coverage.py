@@ -34,7 +34,7 @@ from papertape.projections.text.reasons import reason_words
 if TYPE_CHECKING:
     from papertape.events.log import Recorded
     from papertape.projections.folds.portfolio import Portfolio
-    from papertape.projections.market_run import MarketRun
+    from papertape.projections.market_run import CandleStretch
 
 REASONS_SHOWN_MAX = 8
 
@@ -198,13 +198,13 @@ class Coverage:
         if candle.at_ms > span.until_ms:  # noqa: PLR1730 - max() is slower, and this runs for every candle.
             span.until_ms = candle.at_ms
 
-    def take_run(self, run: MarketRun) -> None:
-        """Fold the candles of a calm run."""
-        for symbol, candle in run.newest.items():
+    def take_candles(self, columns: CandleStretch) -> None:
+        """Fold calm candles between which no contract was listed."""
+        for symbol, at_ms in dict(zip(columns.symbols, columns.at_ms, strict=True)).items():
             span = self._spans.get(symbol)
             if span is None or not span.from_ms:
-                self.take_candle(run.candles[run.symbols.index(symbol)])
-            self._spans[symbol].until_ms = candle.at_ms
+                self.take_candle(columns.candles[columns.symbols.index(symbol)])
+            self._spans[symbol].until_ms = at_ms
 
     def _fold_fill(self, event: FillEvent) -> None:
         share = self._share(event.strategy)

@@ -247,6 +247,9 @@ class Equity:
         if self._pending is not None:
             self._finish(self._pending)
         self._pending, end, closes = run.candles[-1], len(run.candles) - 1, self.ledger.closes
+        if not run.newest.keys() <= closes.keys():
+            for candle in run.candles:  # A symbol's place in the order is that of its first candle.
+                closes.setdefault(candle.symbol, candle.close)
         counts = [_RunCount(equity, run) for equity in self._equities.values()]
         before_mark = {count.equity.account.strategy: count.until for count in counts}
         until_ms = self._newest_closes(run)
@@ -258,7 +261,7 @@ class Equity:
         for count in counts:
             count.until(end)
         self._until_ms = until_ms[end]
-        closes.update(zip(run.symbols, map(_close, run.candles), strict=True))
+        closes.update(zip(run.newest, map(_close, run.newest.values()), strict=True))
 
     @staticmethod
     def _places(counts: Sequence[_RunCount], held_places: Iterable[int], end: int) -> list[int]:
@@ -333,11 +336,15 @@ class Equity:
         closes, sampled, changed = self.ledger.closes, False, False
         for equity in self._of_symbol.get(symbol, ()):
             if equity.moving or open_ms >= equity.day_end_ms:
+                sampled = True
                 may_change = equity.booked or equity.holds(symbol)
-                if may_change and before_mark is not None:
-                    before_mark[equity.account.strategy](place)
+                if may_change:
+                    changed = True
+                    if before_mark is not None:
+                        before_mark[equity.account.strategy](place)
+                elif at_ms <= equity.sampled_ms and open_ms < equity.day_end_ms:
+                    continue  # It was sampled at this time, and a candle of another symbol changes nothing.
                 equity.sample(open_ms, at_ms, closes, may_change=may_change)
-                changed, sampled = changed or may_change, True
         if changed or (sampled and at_ms > self._sampled_ms):
             total_usdt = 0.0
             for equity in self._equities.values():

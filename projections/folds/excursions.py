@@ -45,8 +45,10 @@ class _OpenPosition(Struct):
 
     def with_range(self, low: float, high: float) -> Excursion:
         """Return the excursion extended by a price range."""
-        results = self.so_far.best_usdt, self.so_far.worst_usdt, self._result(low), self._result(high)
-        return Excursion(max(results), min(results))
+        best, worst, one, other = self.so_far.best_usdt, self.so_far.worst_usdt, self._result(low), self._result(high)
+        if worst <= one <= best and worst <= other <= best:
+            return self.so_far
+        return Excursion(max(best, worst, one, other), min(best, worst, one, other))
 
     def with_candle(self, candle: CandleClosed) -> Excursion:
         """Return the excursion extended by what counts of the newest candle."""

@@ -270,6 +270,12 @@ class Portfolio:
         selected = [a for a in accounts if strategy is None or a.strategy == strategy]
         return tuple(self._position(account, holding) for account in selected for holding in account.holdings)
 
+    def position(self, strategy: str, symbol: str) -> PositionView | None:
+        """Return the open position of a strategy on a symbol, if there is one."""
+        account = self.equity.ledger.accounts[strategy]
+        holding = account.holding(symbol)
+        return None if holding is None else self._position(account, holding)
+
     def orders(self) -> tuple[OrderView, ...]:
         """Return the orders that wait to be filled, oldest first."""
         return self._orders.views()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.durable import rename_durably
@@ -22,7 +23,8 @@ def read_key(path: Path) -> bytes:
     try:
         found = path.read_bytes() if path.exists() else b""
         if len(found) == KEY_BYTES:
-            path.chmod(OWNER_ONLY)
+            with suppress(OSError):  # Some file systems have no modes.
+                path.chmod(OWNER_ONLY)
             return found
         key = secrets.token_bytes(KEY_BYTES)
         write_key(path, key)

@@ -1,6 +1,6 @@
 """Fork a fold: make a copy that continues independently from the same state.
 
-Immutable values are shared: strings, numbers, frozen Structs, tuples of them, and chunks of growing lists. Mutable
+Immutable values are shared: strings, numbers, frozen Structs, tuples of them, and the pieces of growing lists. Mutable
 objects are copied, each of them once, so that two folds that read the same third fold read the same copy of it too.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
-from papertape.projections.persistence.append_only import Chunk
+from papertape.projections.persistence.append_only import Chunk, Part
 
 T = TypeVar("T")
 _Copy = Callable[[Any, "_Fork"], Any]
@@ -123,7 +123,7 @@ def _object(value: Any, making: _Fork) -> Any:
 
 
 _COPIES: Final[dict[type, _Copy]] = {
-    **dict.fromkeys((NoneType, bool, int, float, str, bytes, frozenset, type, Chunk), _share),
+    **dict.fromkeys((NoneType, bool, int, float, str, bytes, frozenset, type, Chunk, Part), _share),
     tuple: _tuple,
     list: _list,
     deque: _deque,

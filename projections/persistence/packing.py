@@ -10,6 +10,7 @@ import io
 import pickle
 from array import array
 from collections import OrderedDict, deque
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Struct
 import papertape.events
 from papertape.events.checkpoints.store import content_digest
 from papertape.events.errors import SnapshotRefused
-from papertape.projections.persistence.append_only import Chunk
+from papertape.projections.persistence.append_only import Chunk, Part
 from papertape.projections.persistence.code_version import ROOM
 
 if TYPE_CHECKING:
@@ -124,14 +125,22 @@ class _Pickler(pickle.Pickler):
         super().__init__(content, protocol=5)
         self._packer = packer
 
-    def reducer_override(self, obj: object) -> Any:
-        """Return how to pickle a chunk or a mutable Struct; other objects are pickled as usual."""
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how to pickle a piece of a list or a mutable Struct; other objects are pickled as usual."""
         if type(obj) is Chunk:
             return _chunk, (self._packer.key_of(obj),)
-        if not isinstance(obj, msgspec.Struct) or obj.__struct_config__.frozen:
+        if type(obj) is Part:
+            return _part, (obj.encoded(self._packer.dumped),)
+        kind: Any = type(obj)
+        if not _is_mutable_struct(kind):
             return NotImplemented
         fields = tuple(getattr(obj, name) for name in obj.__struct_fields__)
         return _empty, (type(obj),), fields, None, None, _fill
+
+
+@cache
+def _is_mutable_struct(kind: type) -> bool:
+    return issubclass(kind, msgspec.Struct) and not kind.__struct_config__.frozen
 
 
 class _Unpacker(pickle.Unpickler):
@@ -147,10 +156,16 @@ class _Unpacker(pickle.Unpickler):
         chunk.keep_stored(key, self._load)
         return chunk
 
+    def _encoded_part(self, encoded: bytes) -> Part:
+        """Return a part whose items are decoded when they are needed."""
+        return Part(None, encoded, partial(unpack, modules=self._modules))
+
     def find_class(self, module: str, name: str) -> Any:
         """Return an allowed class. Raises UnpicklingError for any other name."""
         if module == __name__ and name == _chunk.__name__:
             return self._stored_chunk
+        if module == __name__ and name == _part.__name__:
+            return self._encoded_part
         if module == __name__ and name in _MAKERS:
             return _MAKERS[name]
         if (module, name) in OTHER_NAMES:
@@ -175,6 +190,11 @@ def _fill(struct: msgspec.Struct, fields: tuple[object, ...]) -> None:
 def _chunk(key: bytes) -> Chunk:
     """Stand in a pickle for the unpickler's own function, which knows where the chunks are."""
     raise pickle.UnpicklingError(f"the chunk {key.hex()} is stored elsewhere")
+
+
+def _part(_: bytes) -> Part:
+    """Stand in a pickle for the unpickler's own function, which knows what a part may contain."""
+    raise pickle.UnpicklingError("a part is decoded by the unpickler of its state")
 
 
 _MAKERS: Final = {"_empty": _empty, "_fill": _fill}

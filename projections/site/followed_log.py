@@ -23,7 +23,7 @@ from papertape.events.log import EventStretch
 from papertape.projections.host import Announcer
 from papertape.projections.persistence.fold_store import FoldCheckpoints
 from papertape.projections.persistence.fork import fork
-from papertape.projections.persistence.packing import pack
+from papertape.projections.persistence.packing import Packed, pack
 from papertape.projections.site.log_pages import EventReader, Pages
 from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.ports import Progress
@@ -40,7 +40,7 @@ T = TypeVar("T")
 GAP_DISTANCES_MIN: Final = 3
 """Two checkpoints that are this many distances apart have lost one between them."""
 PAGE_EVENTS_MAX: Final = 2_048
-BATCH_EVENTS_MAX: Final = 512
+BATCH_EVENTS_MAX: Final = 1_024
 """At most this many events are folded before other tasks run: a few milliseconds."""
 EMPTY_PAUSE_S: Final = 0.05
 INDEXED_DISTANCES: Final = 8
@@ -63,10 +63,10 @@ class LogTail(Announcer, Protocol):
 
 
 class _Due(Struct, frozen=True):
-    """A fork of the views that is to be saved, and the index of the events after `after_seq`, if it lacks them."""
+    """Views that are to be saved, as bytes, and the index of the events after `after_seq`, if it lacks them."""
 
     checkpoint: Checkpoint
-    views: Views
+    packed: Packed
     after_seq: int
     postings: Postings | None
 
@@ -100,7 +100,7 @@ class FollowedLog:
         self._read_seq = 0
         self._first_goal_seq = 0
         self._index_seq = 0
-        """Earlier events are indexed, or a separate task is indexing them."""
+        """Later events are indexed as they are folded, earlier ones are indexed, or a separate task indexes them."""
         self._to_save: asyncio.Queue[_Due] = asyncio.Queue(1)
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ class FollowedLog:
             self.views = views
             self.moved.publish(views.seq)
         indexed_seq = max((last for _, last in await asyncio.to_thread(self._indexed)), default=0)
-        self._index_seq = indexed_seq if indexed_seq >= max(self.views.seq, 1) else self._first_goal_seq
+        self._index_seq = max(indexed_seq, self.views.seq)
 
     async def _load(self, seq: int, after_seq: int = 0) -> Views | None:
         """Return the views at the last usable checkpoint at or before an event and beyond another one, if any."""
@@ -196,20 +196,19 @@ class FollowedLog:
             raise LogReplaced("the kept views cannot be trusted, so the log is folded again")
 
     async def _offer(self, views: Views, page: EventStretch, since: _SinceCheckpoint) -> None:
-        """Index a folded page, and save a fork of the views if they are far enough from the last checkpoint."""
+        """Index a folded page, and save the views if they are far enough from the last checkpoint."""
         if page.last_seq > self._index_seq:
             since.postings.add(page.after(self._index_seq))
         if views.seq - since.seq >= self._distance_events and page.hash:
             checkpoint = Checkpoint(views.seq, views.newest_close_ms, page.hash)
             postings = since.postings if views.seq > self._index_seq else None
-            await self._to_save.put(_Due(checkpoint, fork(views), max(since.seq, self._index_seq), postings))
+            await self._to_save.put(_Due(checkpoint, pack(views), max(since.seq, self._index_seq), postings))
             since.seq, since.postings = views.seq, Postings()
 
     async def _save_checkpoints(self) -> None:
         while True:
             due = await self._to_save.get()
-            packed = await asyncio.to_thread(pack, due.views)
-            await asyncio.to_thread(self.checkpoints.save, due.checkpoint, packed)
+            await asyncio.to_thread(self.checkpoints.save, due.checkpoint, due.packed)
             if due.postings is not None:
                 await self._index(due.checkpoint, due.after_seq, due.postings)
             self._to_save.task_done()
@@ -218,10 +217,10 @@ class FollowedLog:
         with suppress(SnapshotRefused):
             await asyncio.to_thread(self.checkpoints.index.save, checkpoint, b"", {}, after_seq, postings)
 
-    async def _fill_index(self) -> None:
+    async def _fill_index(self, parts_max: int | None = None) -> None:
         """Index what the log already held at the start and the index lacks, the newest part first."""
-        until_seq = self._index_seq
-        while until_seq > 0:
+        until_seq, parts = self._first_goal_seq, 0
+        while until_seq > 0 and parts != parts_max:
             covered = await asyncio.to_thread(self._indexed)
             begun = next((after for after, last in covered if after < until_seq <= last), None)
             if begun is not None:
@@ -241,7 +240,7 @@ class FollowedLog:
                 await asyncio.sleep(0)
             row_hash = await self.pages.run(partial(_hash_at, until_seq))
             await self._index(Checkpoint(until_seq, SEQ_MAX, row_hash), after_seq, postings)
-            until_seq = after_seq
+            until_seq, parts = after_seq, parts + 1
 
     def _indexed(self) -> list[tuple[int, int]]:
         try:
@@ -252,9 +251,10 @@ class FollowedLog:
     async def _fill_gaps(self) -> None:
         """Fold again what lies between two checkpoints if one was lost there, using half of the time."""
         loop, until_seq, filled = asyncio.get_running_loop(), self.views.seq, (0, 0)
-        await self._fill_index()
+        await self._fill_index(parts_max=1)  # The newest part at once; most others are indexed as they are folded.
         await self.moved.wait_beyond(self._first_goal_seq - 1)
         await self._to_save.join()
+        await self._fill_index()
         while (gap := await asyncio.to_thread(self._gap, until_seq)) != filled:
             filled = gap
             views = await self._load(gap[0]) or self._make_views()

@@ -44,7 +44,7 @@ class TradeFilter(Struct, frozen=True):
     """Which trades match; an empty field matches all. `result` is `won` or `lost` (a flat trade is neither).
 
     `from_ms` and `until_ms` are the first and last moments of the exit, `first_seq` and `last_seq` its first and last
-    events; 0 is no bound.
+    events; None is no bound.
     """
 
     strategy: str = ""
@@ -53,9 +53,9 @@ class TradeFilter(Struct, frozen=True):
     reason: str = ""
     result: str = ""
     from_ms: int = 0
-    until_ms: int = 0
+    until_ms: int | None = None
     first_seq: int = 0
-    last_seq: int = 0
+    last_seq: int | None = None
 
     def matches(self, trade: TradeView) -> bool:
         """Return whether a trade matches."""
@@ -65,8 +65,8 @@ class TradeFilter(Struct, frozen=True):
             (self.side, trade.side),
             (self.reason, trade.reason),
         )
-        within = self.from_ms <= trade.exit_time_ms and (self.until_ms == 0 or trade.exit_time_ms <= self.until_ms)
-        within = within and self.first_seq <= trade.seq and (self.last_seq == 0 or trade.seq <= self.last_seq)
+        within = self.from_ms <= trade.exit_time_ms and (self.until_ms is None or trade.exit_time_ms <= self.until_ms)
+        within = within and self.first_seq <= trade.seq and (self.last_seq is None or trade.seq <= self.last_seq)
         return within and all(required in ("", value) for required, value in named) and self._has_result(trade.net_usdt)
 
     def _has_result(self, net_usdt: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from itertools import chain, pairwise, repeat
 from typing import Final
 
 from msgspec import Struct
@@ -13,8 +12,10 @@ from msgspec.structs import replace
 from papertape.events.facts import (
     CandleClosed,
     ConfigurationReloaded,
+    ContractListed,
     EngineStarted,
     EngineStopped,
+    Event,
     OrderCancelled,
     OrderRejected,
     RunnerConfigured,
@@ -23,7 +24,7 @@ from papertape.events.facts import (
 from papertape.events.log import EventStretch, Recorded
 from papertape.projections.alerts.alert import Alert
 from papertape.projections.alerts.daily import Days
-from papertape.projections.alerts.derive import Derivation
+from papertape.projections.alerts.derive import Derivation, UnwrittenAlert
 from papertape.projections.alerts.settings import AlertSettings
 from papertape.projections.folds.arena import Arena
 from papertape.projections.folds.buy_and_hold import BuyAndHold
@@ -37,13 +38,15 @@ from papertape.projections.folds.promised import Promised
 from papertape.projections.folds.resting_prices import RestingPrices
 from papertape.projections.folds.signals import Signals
 from papertape.projections.folds.trades import Trades
-from papertape.projections.market_run import MarketRun, parts
+from papertape.projections.market_run import CANDLES_MIN, CandleStretch, MarketRun
 from papertape.projections.text.event_lines import is_notable
 
 RECENT_EVENTS_MAX: Final = 100
 ALERTS_MAX: Final = 50
 CONFIGURATIONS_MAX: Final = 200
 """Per strategy. A start adds one only if it changes something."""
+_RARE: Final[frozenset[type[Event]]] = frozenset({ContractListed, RunnerConfigured})
+"""They change what the next candle of a symbol means to the folds that take candles once per stretch."""
 
 
 class RejectedSignal(Struct, frozen=True):
@@ -110,13 +113,11 @@ class Views:
         self._heard_ms: dict[str, int] = {}
         self.recent: deque[Recorded] = deque(maxlen=RECENT_EVENTS_MAX)
         """The last notable events, oldest first."""
-        self.alerts: deque[Alert] = deque(maxlen=ALERTS_MAX)
-        """The last alerts as the owner receives them, oldest first."""
+        self._alerts: deque[UnwrittenAlert] = deque(maxlen=ALERTS_MAX)
         self._derivation = Derivation(settings, self.portfolio, self.trades, self.days, self.contracts)
         self._feed = self._derivation.feed
         self._timeframes_ms = dict(timeframes_ms or {})
         self._due: dict[str, list[tuple[int, tuple[str, str]]]] = {}
-        self._due_keys: dict[int, dict[str, list[tuple[str, str]]]] = {}
 
     @property
     def seq(self) -> int:
@@ -132,6 +133,11 @@ class Views:
     def connected(self) -> bool:
         """Whether the feed of the engine that started last delivers."""
         return self.portfolio.market_status.connected
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """The last alerts as the owner receives them, oldest first."""
+        return tuple(alert.written() for alert in self._alerts)
 
     @property
     def freshness(self) -> dict[str, CandleFreshness]:
@@ -167,96 +173,137 @@ class Views:
         """Fold one event."""
         event = recorded.event
         if type(event) is CandleClosed:
-            self._feed.take_candle(event)
-            self.portfolio.apply(recorded)
-            self.resting.apply(recorded)
+            self._take_candle(recorded, event)
             self.coverage.take_candle(event)
-            self.promised.apply(recorded)
             if event.timing is not Timing.WARM_UP:
-                self._fold_candle(event, recorded.recorded_at_ms)
+                self._mark_fresh(event, recorded.recorded_at_ms)
         else:
-            self._derivation.capture_before(event)
-            self.portfolio.apply(recorded)
-            self.contracts.apply(recorded)
-            self.trades.apply(recorded)
-            self.limits.apply(recorded)
-            self.coverage.apply(recorded)
-            self.promised.apply(recorded)
-            self.marks.apply(recorded)
-            self.epochs.apply(recorded)
-            self.signals.apply(recorded)
-            self.resting.apply(recorded)
-            self._fold_fact(recorded)
-        # One event yields at most one alert: if the feed has news, the daily summary waits for the next candle.
-        self.days.apply(recorded, may_tell=self._feed.news is None)
-        if self._derivation.may_tell(event):
-            self._store_alert(recorded)
+            self._take_fact(recorded)
+        self._derive_alert(recorded)
 
     def take(self, stretch: EventStretch) -> None:
         """Fold a stretch of the log: the same as one event after the other, several times as fast."""
-        for part in parts(stretch):
-            if isinstance(part, MarketRun):
-                self._take_run(part)
-            else:
-                self.apply(part)
+        columns = CandleStretch(stretch)
+        if columns.are_calm(self.portfolio.at_ms) and not columns.kinds & _RARE:
+            self._take_calm(columns)
+        elif len(stretch) < 2 * CANDLES_MIN:
+            for recorded in stretch.recorded():
+                self.apply(recorded)
+        else:
+            middle = len(stretch) // 2
+            self.take(stretch.cut(0, middle))
+            self.take(stretch.cut(middle, len(stretch)))
 
-    def _take_run(self, run: MarketRun) -> None:
-        """Fold a run of market facts; one by one what may make an alert or a sample, and what is not calm."""
-        if self._feed.is_silent and run.is_calm(self.portfolio.at_ms):
-            calm, others = run.split(self._next_ms(run))
-            self._take_calm(calm)
-            if len(others):
-                self.apply(next(others.recorded()))
-                self.take(others.cut(1, len(others)))
-            return
-        for recorded in run.recorded():
-            self.apply(recorded)
+    def _take_calm(self, columns: CandleStretch) -> None:
+        """Fold a stretch whose candles are calm; folds that need only the newest ones take them once, at the end."""
+        begin, length = 0, len(columns.stretch)
+        for place in (*columns.other_places, length):
+            if begin < place:
+                self._take_facts(columns, begin, place)
+            if place < length:
+                recorded = columns.stretch.recorded_at(place)
+                self._take_fact(recorded)
+                self._derive_alert(recorded)
+            begin = place + 1
+        self.coverage.take_candles(columns)
+        self._mark_all_fresh(columns)
+
+    def _take_facts(self, columns: CandleStretch, begin: int, end: int) -> None:
+        """Fold consecutive market facts at once, but one by one what may make an alert or a sample."""
+        while begin < end:
+            run = None
+            if end - begin >= CANDLES_MIN and self._feed.is_silent:
+                run = MarketRun(columns, begin, end)
+                begin = run.place_at(self._next_ms(run))
+                self._take_run(run if begin == end else MarketRun(columns, run.begin, begin))
+            stop = end if run is None else min(begin + 1, end)
+            for place in range(begin, stop):
+                recorded = columns.stretch.recorded_at(place)
+                if type(recorded.event) is CandleClosed:
+                    self._take_candle(recorded, recorded.event)
+                else:
+                    self._take_fact(recorded)
+                self._derive_alert(recorded)
+            begin = stop
 
     def _next_ms(self, run: MarketRun) -> int:
         """Return the close from which on a candle needs a look of its own."""
         timeframe_ms = run.candles[0].timeframe_ms if run.candles else 0
         return min(self.days.next_ms(timeframe_ms), self.buy_and_hold.due_ms)
 
-    def _take_calm(self, run: MarketRun) -> None:
+    def _take_run(self, run: MarketRun) -> None:
         self._feed.take_run(run)
         self.portfolio.take_run(run, self.resting.follow_stops)
         self.days.due = None
         if run.candles:
-            self.coverage.take_run(run)
             self.promised.take_run(run)
             self.buy_and_hold.take_run(run)
-            self._mark_fresh(run)
+
+    def _take_candle(self, recorded: Recorded, candle: CandleClosed) -> None:
+        """Fold a candle, except into folds that need only the newest candle of each symbol."""
+        self._feed.take_candle(candle)
+        self.portfolio.apply(recorded)
+        self.resting.apply(recorded)
+        self.promised.apply(recorded)
+        if candle.timing is not Timing.WARM_UP:
+            self.buy_and_hold.take_candle(candle)
+
+    def _take_fact(self, recorded: Recorded) -> None:
+        """Fold an event other than a candle."""
+        self._derivation.capture_before(recorded.event)
+        self.portfolio.apply(recorded)
+        self.contracts.apply(recorded)
+        self.trades.apply(recorded)
+        self.limits.apply(recorded)
+        self.coverage.apply(recorded)
+        self.promised.apply(recorded)
+        self.marks.apply(recorded)
+        self.epochs.apply(recorded)
+        self.signals.apply(recorded)
+        self.resting.apply(recorded)
+        self._fold_fact(recorded)
+
+    def _derive_alert(self, recorded: Recorded) -> None:
+        """Keep the alert that the last event is worth, if any."""
+        # One event yields at most one alert: if the feed has news, the daily summary waits for the next candle.
+        self.days.apply(recorded, may_tell=self._feed.news is None)
+        if self._derivation.may_tell(recorded.event):
+            self._store_alert(recorded)
 
     def _store_alert(self, recorded: Recorded) -> None:
-        alert = self._derivation.alert_of(recorded)
+        alert = self._derivation.unwritten_alert_of(recorded)
         if alert is not None:
-            self.alerts.append(alert)
+            self._alerts.append(alert)
 
-    def _fold_candle(self, candle: CandleClosed, recorded_at_ms: int) -> None:
-        self.buy_and_hold.take_candle(candle)
+    def _mark_fresh(self, candle: CandleClosed, recorded_at_ms: int) -> None:
+        """Note a candle other than warm-up, and the evaluations that it was due for."""
         symbol, at_ms = candle.symbol, candle.at_ms
         self._seen_ms[symbol], self._heard_ms[symbol] = max(self._seen_ms.get(symbol, 0), at_ms), recorded_at_ms
         if candle.timing is Timing.LATE:
             self._late_ms[symbol] = at_ms
+        self._mark_evaluated(symbol, at_ms)
+
+    def _mark_evaluated(self, symbol: str, at_ms: int) -> None:
         for timeframe_ms, key in self._due.get(symbol, ()):
             if at_ms % timeframe_ms == 0:
                 self.evaluated_ms[key] = at_ms
 
-    def _mark_fresh(self, run: MarketRun) -> None:
-        """Note the newest candles of a calm run, and the evaluations that they were due for."""
-        self._seen_ms.update(zip(run.symbols, run.at_ms, strict=True))
-        self._heard_ms.update(zip(run.symbols, run.recorded_at_ms, strict=True))
-        for begin, end in pairwise((*run.firsts, len(run.symbols))):
-            at_ms, symbols = run.at_ms[begin], run.symbols[begin:end]
-            due = [keys for timeframe_ms, keys in self._due_keys.items() if at_ms % timeframe_ms == 0]
-            if len(due) == 1:
-                keys = chain.from_iterable(map(due[0].get, symbols, repeat(())))
-                self.evaluated_ms.update(dict.fromkeys(keys, at_ms))
-            elif due:
-                for symbol in symbols:
-                    for timeframe_ms, key in self._due.get(symbol, ()):
-                        if at_ms % timeframe_ms == 0:
-                            self.evaluated_ms[key] = at_ms
+    def _mark_all_fresh(self, columns: CandleStretch) -> None:
+        """Note the candles of a calm stretch, and the evaluations that they were due for."""
+        newest_ms = dict(zip(columns.symbols, columns.at_ms, strict=True))
+        self._seen_ms.update(newest_ms)
+        self._heard_ms.update(zip(columns.symbols, columns.recorded_at_ms, strict=True))
+        due = [(timeframe_ms, key) for symbol in newest_ms for timeframe_ms, key in self._due.get(symbol, ())]
+        if all(key in self.evaluated_ms for _, key in due):
+            due_ms = {
+                one: columns.newest_multiples_ms(one) for one in dict.fromkeys(timeframe_ms for timeframe_ms, _ in due)
+            }
+            for timeframe_ms, key in due:
+                if key[1] in due_ms[timeframe_ms]:
+                    self.evaluated_ms[key] = due_ms[timeframe_ms][key[1]]
+        else:  # A first evaluation has a place of its own in the order.
+            for symbol, at_ms in zip(columns.symbols, columns.at_ms, strict=True):
+                self._mark_evaluated(symbol, at_ms)
 
     def _fold_fact(self, recorded: Recorded) -> None:
         event = recorded.event
@@ -281,9 +328,8 @@ class Views:
 
     def _configure(self, event: RunnerConfigured) -> None:
         self.runners[event.strategy] = event
-        self._due, self._due_keys = {}, {}
+        self._due = {}
         for name, runner in self.runners.items():
             for symbol in runner.symbols:
                 timeframe_ms, key = self._timeframes_ms.get(name, 1), (name, symbol)
                 self._due.setdefault(symbol, []).append((timeframe_ms, key))
-                self._due_keys.setdefault(timeframe_ms, {}).setdefault(symbol, []).append(key)

@@ -71,7 +71,6 @@ def test_rows_of_any_facts_come_back_byte_for_byte(
     shutil.rmtree(folder)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("kind", [*EVENT_TYPES, *UPCASTERS])
 def test_many_facts_of_one_type_come_back_byte_for_byte(tmp_path: Path, kind: type[Event]) -> None:
     @settings(max_examples=8, deadline=None)

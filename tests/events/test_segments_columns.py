@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
+import time
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
@@ -25,11 +28,18 @@ from papertape.events.segments.columns import (
     unpack_decimals,
     unpack_integers,
 )
-from papertape.events.segments.order import log_order, places_in_log_order
+from papertape.events.segments.order import (
+    NUMPY_VALUES_MIN,
+    load_numpy,
+    log_order,
+    numpy_for,
+    places_in_log_order,
+)
 from tests.events.segment_rows import always_numpy, without_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 LEAST, MOST = -(2**63), 2**63 - 1
 EDGES = [edge + by for power in (7, 15, 31, 53, 63) for edge in (2**power, -(2**power)) for by in (-1, 0, 1)]
@@ -92,6 +102,33 @@ def test_floats_come_back_bit_for_bit_in_every_way(stride: int, runs: list[list[
         with way():
             assert list(map(bits, unpack_decimals(packed, lengths))) == fields
             assert bits(in_turn(iterate_decimals(packed, lengths))) == bits(values)
+
+
+NUMPY_IN_PARTS = """
+import threading
+asked = threading.Event()
+asked.wait()
+threading.Event().wait(0.2)
+whole = True
+"""
+
+
+def test_numpy_is_not_used_before_another_thread_has_loaded_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text(NUMPY_IN_PARTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "numpy", None)  # Remembers the one that is there now.
+    del sys.modules["numpy"]
+    assert numpy_for(NUMPY_VALUES_MIN) is None
+    with ThreadPoolExecutor() as threads:
+        loading = threads.submit(load_numpy)
+        while (loaded := sys.modules.get("numpy")) is None or not hasattr(loaded, "asked"):
+            time.sleep(0.001)
+        used = threads.submit(numpy_for, NUMPY_VALUES_MIN)
+        loaded.asked.set()
+        assert used.result().whole
+        loading.result()
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 2))

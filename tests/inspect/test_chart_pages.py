@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from papertape.events.facts import Timing
+from papertape.events.units import MINUTE_MS
 from tests.build import DAY_0_MS, FIVE_MINUTES_MS, candle, listed
 from tests.inspect.test_chart_reader import chart_of, given
 
@@ -34,6 +35,14 @@ def test_pages_backward_hold_each_complete_candle_once_as_one_long_chart_does(ca
         (one.open_time_ms, one.close, one.late) for one in whole
     ]
     assert any(one.late for one in found)
+
+
+def test_a_candle_with_a_hole_takes_no_place_on_a_page() -> None:
+    minutes = [minute for minute in range(40) if minute != 23]
+    log = given([listed("X"), *(candle(minute, 100.0, "X", timeframe_ms=MINUTE_MS) for minute in minutes)])
+    page = chart_of(log, candles=2, before_ms=DAY_0_MS + 5 * FIVE_MINUTES_MS)
+    assert [one.open_time_ms - DAY_0_MS for one in page.candles] == [2 * FIVE_MINUTES_MS, 3 * FIVE_MINUTES_MS]
+    assert (page.seq, all(one.complete for one in page.candles)) == (len(log.recorded), True)
 
 
 def test_a_page_before_the_first_candle_is_empty() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from papertape.projections.persistence.append_only import Chunk
+from papertape.projections.persistence.append_only import Chunk, Part
 
 
 def portrait(fold: object) -> Any:
@@ -28,7 +28,7 @@ def _drawn(thing: object, seen: dict[int, int], kept: list[object]) -> Any:
         return thing.hex()
     if isinstance(thing, tuple):
         return ("tuple", *[_drawn(one, seen, kept) for one in thing])
-    if isinstance(thing, Chunk):
+    if isinstance(thing, Chunk | Part):
         return _drawn(thing.items, seen, kept)
     if isinstance(thing, frozenset):
         return ("frozenset", *sorted(thing))

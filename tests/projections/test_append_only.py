@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.projections.persistence.append_only import CHUNK_LENGTH, AppendOnlyList, Chunk
+from papertape.events.errors import SnapshotRefused
+from papertape.projections.persistence.append_only import CHUNK_LENGTH, PART_LENGTH, AppendOnlyList, Chunk
 from papertape.projections.persistence.fork import fork
+from papertape.projections.persistence.packing import pack, unpack
 from tests.support import examples
 
 
@@ -34,6 +39,30 @@ def test_a_fork_shares_full_chunks_and_grows_independently() -> None:
         twin.append(-number)
     assert list(found) == list(range(2 * CHUNK_LENGTH + 7))
     assert list(twin)[len(found) :] == [-number for number in range(CHUNK_LENGTH)]
+
+
+def test_a_part_is_encoded_once_for_all_states_that_contain_it() -> None:
+    found = appended(PART_LENGTH + 3)
+    first = pack(found).state
+    (part,) = found._parts
+    encoded = part.encoded(lambda _: b"")
+    assert encoded in first
+    found.append(PART_LENGTH + 3)
+    assert encoded in pack(fork(found)).state
+    restored: AppendOnlyList[int] = unpack(first)
+    assert restored._parts[0]._items is None, "nobody has read it yet"
+    assert list(restored) == list(range(PART_LENGTH + 3))
+    assert pack(restored).state == first
+
+
+def test_a_part_cannot_reach_beyond_our_classes() -> None:
+    state = pack(appended(PART_LENGTH)).state
+    harmless = pickle.dumps(tuple(range(PART_LENGTH)), protocol=5)
+    assert harmless in state
+    harmful = b"cos\nsystem\n(S'false'\ntR.".ljust(len(harmless), b".")
+    restored: AppendOnlyList[int] = unpack(state.replace(harmless, harmful))
+    with pytest.raises(SnapshotRefused):
+        list(restored)
 
 
 class ReleasedWhenRead(Chunk):

@@ -236,7 +236,7 @@ def test_a_limit_on_the_seq_restores_older_folds(tmp_path: Path) -> None:
 
 def spoil_header(file: Path) -> None:
     file.write_bytes(b"no database" * 1_000)
-    file.with_name(file.name + "-wal").unlink()
+    file.with_name(file.name + "-wal").unlink(missing_ok=True)
 
 
 def spoil_state(file: Path) -> None:

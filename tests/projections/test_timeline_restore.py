@@ -7,8 +7,9 @@ import itertools
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -16,7 +17,7 @@ from papertape.api.views.history import run_search
 from papertape.events.bus import Bus
 from papertape.events.errors import LogArchived, LogDamaged
 from papertape.events.facts import RunnerConfigured
-from papertape.events.log import Entry
+from papertape.events.log import Entry, EventStretch
 from papertape.events.log_thread import LogThread
 from papertape.events.segments.archiving import archive
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
@@ -26,6 +27,7 @@ from papertape.projections.persistence.append_only import CHUNK_LENGTH
 from papertape.projections.persistence.fold_store import INDEX, FoldCheckpoints
 from papertape.projections.persistence.packing import CHUNKS_CACHED_MAX
 from papertape.projections.site.event_query import EventFilter, Search
+from papertape.projections.site.followed_log import INDEXED_DISTANCES
 from papertape.projections.site.timeline import LogTimeline
 from papertape.projections.site.views import Views
 from tests.build import DAY_0_MS, candle, tripped
@@ -36,10 +38,12 @@ from tests.projections.portrait import portrait
 from tests.projections.timeline_log import DISTANCE_EVENTS, TimelineLog, everything, followed_log, following, story
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from papertape.events.log import Recorded
+    from papertape.events.log import LogReader, Recorded
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.system
 
@@ -355,6 +359,34 @@ async def test_a_missing_index_is_built_again_newest_part_first(tmp_path: Path) 
         assert covered[0][0] > 0
         await until_near(timeline)
         assert kept.index.indexed() == [(0, len(here.events))]
+
+
+class CountedPages(LogThread):
+    """A reader that counts the pages that were read, each as often as it was."""
+
+    def __init__(self, log: TimelineLog) -> None:
+        super().__init__(log.log.reader)
+        self.pages: list[EventStretch] = []
+
+    async def run(self, use: Callable[[LogReader], T], /) -> T:
+        done = await super().run(use)
+        if isinstance(done, EventStretch):
+            self.pages.append(done)
+        return done
+
+
+@in_loop
+async def test_a_log_is_read_once_to_be_folded_and_indexed(tmp_path: Path) -> None:
+    here, kept = TimelineLog(), ViewsFolder(tmp_path).open()
+    await here.append(*story(4 * LENGTH))
+    pages = CountedPages(here)
+    timeline = LogTimeline(lambda: (here.bus, pages), Views, kept, DISTANCE_EVENTS)
+    async with following(timeline):
+        await until_near(timeline)
+        assert kept.index.indexed() == [(0, len(here.events))]
+        times_read = Counter(seq for page in pages.pages for seq in range(page.first_seq, page.last_seq + 1))
+        newest_seq = len(here.events) - (INDEXED_DISTANCES + 1) * DISTANCE_EVENTS
+        assert {times_read[seq] for seq in range(1, newest_seq)} == {1}
 
 
 class CountedReads:

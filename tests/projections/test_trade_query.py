@@ -41,6 +41,9 @@ def test_a_page_beyond_the_end_is_the_last_one() -> None:
         (TradeFilter(result="lost"), [-1.0, -3.0]),
         (TradeFilter(side="nowhere"), []),
         (TradeFilter(reason="nothing"), []),
+        (TradeFilter(first_seq=2, last_seq=3), [2.0, -3.0]),
+        (TradeFilter(last_seq=0), []),
+        (TradeFilter(until_ms=0), []),
     ],
 )
 def test_the_filter_selects_trades(choice: TradeFilter, found: list[float]) -> None:

@@ -139,6 +139,8 @@ class TapeInspector:
 
     def __init__(self, log: list[Recorded]) -> None:
         self._log = log
+        self.reach_ms = 2**62
+        """How far a chart reads back from its newest candle."""
 
     def progress(self, seq: int) -> Progress:
         return Progress(seq, seq)
@@ -163,6 +165,7 @@ class TapeInspector:
         if symbol not in {one.symbol for one in self._log_candles()}:
             raise UsageError(f"there is no symbol {symbol!r}")
         own = [one for one in closed if one.symbol == symbol and one.timeframe_ms == timeframe_ms][-candles:]
+        own = [one for one in own if own[-1].at_ms - one.at_ms <= self.reach_ms]
         shown = tuple(
             CandleView(one.open_time_ms, one.open, one.high, one.low, one.close, one.volume, True, one.timing == 1)
             for one in own

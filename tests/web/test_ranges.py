@@ -20,7 +20,7 @@ from tests.client.test_client import transport_of
 from tests.events.loop import in_loop
 from tests.studies_file import SMALL_AXES, document, write_study
 from tests.support import examples
-from tests.web.site import ListTimeline, client_of, site_of
+from tests.web.site import ListTimeline, TapeInspector, client_of, site_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,7 +213,25 @@ async def test_ranges_choose_what_they_name() -> None:
         assert all(from_ms <= one.at_ms <= until_ms for one in points)
         assert all(from_ms <= one.until_ms or one.kind == "outage" for one in equity.marks)
         assert all(one.at_ms <= until_ms for one in equity.marks)
-        assert not await all_of(calls.events(to="2020-01-01"))
+        for call in (calls.events(to="2020-01-01"), calls.trades(before=1), calls.trades(to="1970-01-01")):
+            assert not await all_of(call)
+
+
+@in_loop
+async def test_candles_are_read_to_the_first_one_across_what_one_chart_does_not_reach() -> None:
+    site = long_site()
+    inspector = site.inspector
+    assert isinstance(inspector, TapeInspector)
+    async with AsyncClient(transport=transport_of(site)) as client:
+        whole = await client.send(with_limit(calls.candles(BTC), WHOLE))
+        inspector.reach_ms = 7 * HOUR_MS
+        for limit in (2, WHOLE):
+            for start in (0, 20):
+                from_ = utc(whole.data.items[start].open_time_ms)
+                call = with_limit(calls.candles(BTC, from_=from_), limit)
+                pages = [answer.data.items async for answer in client.pages(call)]
+                assert len(pages) > 1
+                assert in_order("candles", pages) == list(whole.data.items[start:])
 
 
 @in_loop
@@ -282,7 +300,7 @@ async def test_a_former_name_means_the_same_and_both_are_refused(studies: Path) 
             assert pages[0] == pages[1]
             answer = await client.get(f"/api/v1/{path}", params={"cursor": value, former: value})
             assert (answer.status_code, former in answer.json()["detail"]) == (422, True)
-        answer = await client.get("/api/v1/stream", params={"after": 1, "after_seq": 1})
+        answer = await client.get("/api/v1/stream", params={"after": 0, "after_seq": 1})
         assert (answer.status_code, "after_seq" in answer.json()["detail"]) == (422, True)
 
 

@@ -72,14 +72,15 @@ async def seqs(client: httpx.AsyncClient, count: int, headers: dict[str, str] | 
 async def test_a_stream_begins_after_any_event_and_continues_with_new_ones() -> None:
     site = site_of(list(LOG))
     async with served(site) as at, client_of(at) as client:
-        async with client.stream("GET", "/api/v1/stream", params={"after_seq": 3}) as response:
+        async with client.stream("GET", "/api/v1/stream", params={"after": 3}) as response:
             assert response.headers["content-type"].startswith("text/event-stream")
             lines = response.aiter_lines()
             assert [one["seq"] for one in await told(lines, HEAD - 3)] == list(range(4, HEAD + 1))
             grow(site)
             assert [one["seq"] for one in await told(lines, 5)] == list(range(HEAD + 1, HEAD + 6))
         assert await seqs(client, 5, {"last-event-id": str(HEAD)}) == list(range(HEAD + 1, HEAD + 6))
-        assert await seqs(client, 2, {"last-event-id": "7"}, after_seq=1) == [8, 9]
+        assert await seqs(client, 2, {"last-event-id": "7"}, after=1) == [8, 9]
+        assert await seqs(client, 2, after_seq=3) == [4, 5], "its former name"
 
 
 @in_loop
@@ -159,10 +160,13 @@ async def test_a_client_that_does_not_read_is_dropped_and_frees_its_slot() -> No
 async def test_a_websocket_sends_the_subscribed_events() -> None:
     site = site_of(list(LOG))
     async with asyncio.timeout(PATIENCE_S), served(site) as at, connect(f"ws://{at}/api/v1/ws") as socket:
-        await socket.send(json.dumps({"types": ["CandleClosed"], "after_seq": 0}))
-        assert json.loads(await socket.recv()) == {"after_seq": 0}
         candles = [one.seq for one in LOG if type(one.event).__name__ == "CandleClosed"]
-        assert [json.loads(await socket.recv())["seq"] for _ in candles] == candles
+        for name in ("after", "after_seq"):
+            await socket.send(json.dumps({"types": ["CandleClosed"], name: 0}))
+            assert json.loads(await socket.recv()) == {"after_seq": 0}
+            assert [json.loads(await socket.recv())["seq"] for _ in candles] == candles
+        await socket.send(json.dumps({"after": 0, "after_seq": 1}))
+        assert "after_seq" in json.loads(await socket.recv())["error"]
         await socket.send("nonsense")
         assert "error" in json.loads(await socket.recv())
         grow(site)
