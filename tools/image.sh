@@ -73,6 +73,8 @@ done
 
 store() { buildah --root "$IMAGES/storage" --runroot "$IMAGES/run" --storage-driver vfs "$@"; }
 has() { store inspect --type image "$1" >/dev/null 2>&1; }
+# After a stage for the build platform, buildah 1.28 finds no image of another platform by its name, but it does by this.
+id_of() { store inspect --type image --format '{{.FromImageID}}' "$1"; }
 
 # ---------------------------------------------------------------- base images
 
@@ -127,13 +129,13 @@ build() {
     local arch=$1 tag=$2 bases=()
     if [ -z "${PYTHON_IMAGE:-}" ]; then
         has "localhost/papertape-python:$arch" || make_python "localhost/papertape-python:$arch" "$arch"
-        bases+=(--build-arg "PYTHON_IMAGE=localhost/papertape-python:$arch")
+        bases+=(--build-arg "PYTHON_IMAGE=$(id_of "localhost/papertape-python:$arch")")
     fi
     if [ -z "${NODE_IMAGE:-}" ]; then
         has "localhost/papertape-python:$(machine_arch)" ||
             make_python "localhost/papertape-python:$(machine_arch)" "$(machine_arch)"
         has localhost/papertape-node || make_node localhost/papertape-node "localhost/papertape-python:$(machine_arch)"
-        bases+=(--build-arg NODE_IMAGE=localhost/papertape-node)
+        bases+=(--build-arg "NODE_IMAGE=$(id_of localhost/papertape-node)")
     fi
     [ ${#bases[@]} -lt 4 ] || bases+=(--pull-never)
     say "building the Dockerfile for $arch, target $TARGET"
