@@ -20,7 +20,7 @@ from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.reducer.state import new_state
 from papertape.engine.startup import snapshot_store
 from papertape.engine.verify import verify
-from papertape.events.errors import LogDamaged
+from papertape.events.errors import LogDamaged, PapertapeError
 from papertape.events.facts import (
     GLOBAL_SCOPE,
     CandleClosed,
@@ -102,7 +102,10 @@ def _states(machine: Machine, events: list[Recorded]) -> list[str]:
     state, wrong = new_state(machine.strategies), []
     folded = {0: state_digest(state)} if 0 in started else {}
     for group in groups(iter(events)):
-        apply(state, group)
+        try:
+            apply(state, group)
+        except PapertapeError as refused:
+            return [f"state: the fold refuses seq {group[-1].seq}: {refused}"]
         if (seq := group[-1].seq) in started:
             folded[seq] = state_digest(state)
     for seq, digest in started.items():
