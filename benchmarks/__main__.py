@@ -20,7 +20,7 @@ from benchmarks.measure import Bench, Result, load, versions
 from benchmarks.own_strategies import editing, ladders
 from benchmarks.processes import process
 from benchmarks.recovery import recovery, replay
-from benchmarks.report import PATH, page, replace_sections, show
+from benchmarks.report import PATH, keep_sections_of_programs, page, replace_sections, show
 from benchmarks.scaling import scaling
 from benchmarks.segments import segments
 from benchmarks.state_queries import state_queries
@@ -101,7 +101,8 @@ def main() -> None:
         PATH.write_text(text, encoding="utf-8")
     elif options.write:
         numbers = {package: number for one in results for package, number in one.versions.items()}
-        PATH.write_text(page([one.result for one in results], numbers, quick=options.quick), encoding="utf-8")
+        text = page([one.result for one in results], numbers, quick=options.quick)
+        PATH.write_text(keep_sections_of_programs(text, PATH.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PATH = ROOT / "benchmarks" / "RESULTS.md"
+PROGRAMS = "-m benchmarks.programs."
 READING = (
     "Every ratio is of one run: the sides alternate in rotating order; a figure is the median of the rounds, a ratio "
     "the median of the rounds' ratios. The load is the machine's at the start of a benchmark; above 1, other programs "
@@ -70,6 +71,13 @@ def replace_sections(text: str, results: Iterable[Result], *, quick: bool) -> st
     for result in results:
         named[result.name] = "\n".join(_section(result, quick=quick)).lstrip("\n").removeprefix("## ") + "\n"
     return _counted(head, [*named.values()])
+
+
+def keep_sections_of_programs(text: str, former: str) -> str:
+    """Return the page with those sections of the former one that programs measured: a full run does not start them."""
+    head, *sections = text.rstrip("\n").split("\n## ")
+    kept = [section for section in former.rstrip("\n").split("\n## ")[1:] if PROGRAMS in section]
+    return _counted(head, [section.rstrip("\n") + "\n" for section in (*sections, *kept)])
 
 
 def _counted(head: str, sections: list[str]) -> str:

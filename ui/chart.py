@@ -119,8 +119,8 @@ async def chart(request: PageRequest) -> ChartPage:
 def _focus(request: PageRequest, symbol: str) -> ChartFocus | None:
     """Return the chosen time or trade, None without one. Raise UsageError for an unknown trade and for no time."""
     if seq := request.number("trade", 0):
-        trade = request.views.trades.find(seq)
-        if trade is None or trade.symbol != symbol:
+        trade = request.views.trades.closed_by(seq)
+        if trade.symbol != symbol:
             raise UsageError(f"no trade on {symbol} closed at event {seq:,}")
         return ChartFocus(trade.entry_time_ms, trade.exit_time_ms, seq)
     text = request.parameter("at")

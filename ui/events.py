@@ -26,7 +26,7 @@ EFFECTS_SHOWN_MAX = 20
 
 
 class EventsPage(Struct, frozen=True):
-    """The context of the page. `looked_to` is the seq at which a continued search began."""
+    """The context of the page. `first` is the first event of the range, `looked_to` where a continued search began."""
 
     result: SearchResult
     selection: EventFilter
@@ -35,6 +35,7 @@ class EventsPage(Struct, frozen=True):
     types: tuple[str, ...]
     strategies: tuple[str, ...]
     symbols: tuple[str, ...]
+    first: int
     before: int
     looked_to: int
 
@@ -44,17 +45,8 @@ class EventsPage(Struct, frozen=True):
         return self.trade is not None or self.selection not in (EventFilter(), EventFilter(everything=True))
 
 
-def _trade(request: PageRequest) -> TradeView | None:
-    """Return the trade whose events are asked for, if any. Raise UsageError where no trade closed at that event."""
-    seq = request.number("trade", 0)
-    trade = request.views.trades.find(seq) if seq else None
-    if seq and trade is None:
-        raise UsageError(f"no trade closed at event {seq:,}")
-    return trade
-
-
 async def events(request: PageRequest) -> EventsPage:
-    """Load the newest matching events. Raise UsageError for an unknown event type."""
+    """Load the newest matching events. Raise UsageError for an unknown event type, and for no trade."""
     views = request.views
     kind = request.parameter("type")
     if kind and kind not in TYPE_NAMES:
@@ -66,7 +58,8 @@ async def events(request: PageRequest) -> EventsPage:
         everything=request.parameter("all") == "1",
         text=request.parameter("q"),
     )
-    trade = _trade(request)
+    trade_seq = request.number("trade", 0)
+    trade = views.trades.closed_by(trade_seq) if trade_seq else None
     narrowed, first, last = (selection, 1, request.seq) if trade is None else of_trade(selection, trade)
     before = min(request.number("before", last + 1), last + 1)
     looked_to = request.number("looked_to", 0)
@@ -86,6 +79,7 @@ async def events(request: PageRequest) -> EventsPage:
         types=TYPE_NAMES,
         strategies=views.strategies,
         symbols=tuple(views.freshness),
+        first=first,
         before=before,
         looked_to=looked_to if result.to_seq < looked_to <= request.seq else result.to_seq,
     )

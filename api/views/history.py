@@ -12,7 +12,7 @@ from papertape.api.query import LIMIT_DEFAULT, Limit, Query, Seq
 from papertape.api.ranges import Cursor, RangeQuery, check_cursor, events_in
 from papertape.api.view_handler import ViewEndpoint
 from papertape.api.views.names import check_strategy, check_symbol
-from papertape.events.errors import LogReplaced, UsageError
+from papertape.events.errors import LogReplaced
 from papertape.events.facts import GLOBAL_SCOPE
 from papertape.projections.folds.portfolio import PortfolioView
 from papertape.projections.site.event_query import (
@@ -129,10 +129,7 @@ async def stretch_of(context: ViewContext, query: EventFilterQuery) -> tuple[Eve
     first, last = await events_in(query, context.as_of.seq, context.site.timeline)
     if not query.trade:
         return selection, first, last
-    trade = context.views.trades.find(query.trade)
-    if trade is None:
-        raise UsageError(f"trade: no trade closed at event {query.trade:,}")
-    narrowed, opened, closed = of_trade(selection, trade)
+    narrowed, opened, closed = of_trade(selection, context.views.trades.closed_by(query.trade))
     return narrowed, max(first, opened), min(last, closed)
 
 

@@ -97,7 +97,9 @@ fill, a request with its outcome, a repair with its anomaly; whoever restores a 
 MOSTLY_SILENT_EVENTS: frozenset[type[Event]] = SILENT_EVENTS | {CandleClosed}
 """A candle is worth an alert only if it ends an outage or makes a daily summary due."""
 
-AlertText = tuple[AlertKind, str | trade_texts.OpenedTold | trade_texts.ClosedTold]
+AlertContent = str | trade_texts.EntryContent | trade_texts.ExitContent
+"""The text of an alert, or what its text will say once somebody reads it."""
+AlertText = tuple[AlertKind, AlertContent]
 CONFIGURATION = "configuration"
 """Who paused a strategy that the configuration no longer names."""
 
@@ -124,12 +126,12 @@ class UnwrittenAlert(Struct, frozen=True):
     seq: int
     at_ms: int
     kind: AlertKind
-    text: str | trade_texts.OpenedTold | trade_texts.ClosedTold
+    content: AlertContent
     silent: bool
 
-    def written(self) -> Alert:
+    def write(self) -> Alert:
         """Return the alert with its text."""
-        html = self.text if isinstance(self.text, str) else trade_texts.written(self.text)
+        html = self.content if isinstance(self.content, str) else trade_texts.write_text(self.content)
         return Alert(self.seq, self.at_ms, self.kind, html, self.silent)
 
 
@@ -197,7 +199,7 @@ class Derivation:
     def alert_of(self, recorded: Recorded, note: str = "") -> Alert | None:
         """Return the alert of the last event; see `unwritten_alert_of`."""
         alert = self.unwritten_alert_of(recorded, note)
-        return None if alert is None else alert.written()
+        return None if alert is None else alert.write()
 
     def unwritten_alert_of(self, recorded: Recorded, note: str = "") -> UnwrittenAlert | None:
         """Return the alert of the last event, or None if it is not worth one or its kind is `off`.
@@ -208,12 +210,12 @@ class Derivation:
         alert = self._alert_text(recorded, note)
         if alert is None:
             return None
-        kind, text = alert
+        kind, content = alert
         loudness = self._settings.loudness(kind)
         if loudness == "off":
             return None
         rings = loudness == "on" or (kind is AlertKind.START and self._before.crashed)
-        return UnwrittenAlert(recorded.seq, recorded.event.at_ms, kind, text, silent=not rings)
+        return UnwrittenAlert(recorded.seq, recorded.event.at_ms, kind, content, silent=not rings)
 
     # ------------------------------------------------------------ the prior state
 
@@ -309,7 +311,7 @@ class Derivation:
                 position = self._portfolio.position(event.strategy, event.symbol)
                 assert position is not None, "it was opened by this event"
                 contract = contracts.get(event.symbol)
-                return AlertKind.ENTRY, trade_texts.OpenedTold(stamp, position, self._before.order, contract)
+                return AlertKind.ENTRY, trade_texts.EntryContent(stamp, position, self._before.order, contract)
             case PositionIncreased():
                 return AlertKind.PART, trade_texts.increase_text(stamp, event, contracts)
             case PositionReduced():
@@ -319,7 +321,7 @@ class Derivation:
                 account = self._portfolio.account(event.strategy)
                 if isinstance(event, Liquidated):
                     return AlertKind.LIQUIDATION, trade_texts.liquidation_text(stamp, trade, account, contracts)
-                return AlertKind.EXIT, trade_texts.ClosedTold(stamp, trade, account, contracts.get(trade.symbol))
+                return AlertKind.EXIT, trade_texts.ExitContent(stamp, trade, account, contracts.get(trade.symbol))
             case FundingPaid() if -event.amount_usdt >= max(self._settings.funding_paid_usdt_min, 1e-9):
                 held = self._portfolio.position(event.strategy, event.symbol)
                 return AlertKind.FUNDING, trade_texts.funding_text(stamp, event, held)

@@ -45,7 +45,7 @@ PARTS_NAMED_MAX = 8
 TEXTS_KEPT_MAX = 256
 
 
-class OpenedTold(Struct, frozen=True):
+class EntryContent(Struct, frozen=True):
     """What the text for an opened position says: the position, the order that was filled, and its contract."""
 
     stamp: Stamp
@@ -54,7 +54,7 @@ class OpenedTold(Struct, frozen=True):
     contract: ContractListed | None
 
 
-class ClosedTold(Struct, frozen=True):
+class ExitContent(Struct, frozen=True):
     """What the text for a closed position says: the trade, the account afterwards, and the contract."""
 
     stamp: Stamp
@@ -64,12 +64,12 @@ class ClosedTold(Struct, frozen=True):
 
 
 @lru_cache(TEXTS_KEPT_MAX)
-def written(told: OpenedTold | ClosedTold) -> str:
+def write_text(content: EntryContent | ExitContent) -> str:
     """Return the text for an opened or closed position. It is written when somebody reads it: most are never read."""
-    contracts = {} if told.contract is None else {told.contract.symbol: told.contract}
-    if isinstance(told, OpenedTold):
-        return entry_text(told.stamp, told.position, told.order, contracts)
-    return exit_text(told.stamp, told.trade, told.account, contracts)
+    contracts = {} if content.contract is None else {content.contract.symbol: content.contract}
+    if isinstance(content, EntryContent):
+        return entry_text(content.stamp, content.position, content.order, contracts)
+    return exit_text(content.stamp, content.trade, content.account, contracts)
 
 
 def entry_text(stamp: Stamp, position: PositionView, order: OrderView | None, contracts: Contracts) -> str:

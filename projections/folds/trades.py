@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct, structs
 
+from papertape.events.errors import UsageError
 from papertape.events.facts import Closing, OrderPlaced, PositionIncreased, PositionOpened, PositionReduced, Side
 from papertape.projections.folds.fills import FillEvent, FillView, csv_cell, fill_of
 from papertape.projections.persistence.append_only import AppendOnlyList
@@ -156,11 +157,12 @@ class Trades:
         trades = self._all if strategy is None else self._by_strategy.get(strategy, ())
         return tuple(trade for trade in trades if symbol is None or trade.symbol == symbol)
 
-    def find(self, seq: int) -> TradeView | None:
-        """Return the trade that an event closed, if one did."""
+    def closed_by(self, seq: int) -> TradeView:
+        """Return the trade that an event closed. Raise UsageError if it closed none."""
         place = bisect_left(self._all, seq, key=lambda trade: trade.seq)
-        found = self._all[place] if place < len(self._all) else None
-        return found if found is not None and found.seq == seq else None
+        if place == len(self._all) or self._all[place].seq != seq:
+            raise UsageError(f"no trade closed at event {seq:,}")
+        return self._all[place]
 
     def latest(self, limit: int) -> tuple[TradeView, ...]:
         """Return the last `limit` trades of all strategies, newest first."""

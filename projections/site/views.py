@@ -45,7 +45,7 @@ RECENT_EVENTS_MAX: Final = 100
 ALERTS_MAX: Final = 50
 CONFIGURATIONS_MAX: Final = 200
 """Per strategy. A start adds one only if it changes something."""
-_RARE: Final[frozenset[type[Event]]] = frozenset({ContractListed, RunnerConfigured})
+_SETUP_FACTS: Final[frozenset[type[Event]]] = frozenset({ContractListed, RunnerConfigured})
 """They change what the next candle of a symbol means to the folds that take candles once per stretch."""
 
 
@@ -137,7 +137,7 @@ class Views:
     @property
     def alerts(self) -> tuple[Alert, ...]:
         """The last alerts as the owner receives them, oldest first."""
-        return tuple(alert.written() for alert in self._alerts)
+        return tuple(alert.write() for alert in self._alerts)
 
     @property
     def freshness(self) -> dict[str, CandleFreshness]:
@@ -184,7 +184,7 @@ class Views:
     def take(self, stretch: EventStretch) -> None:
         """Fold a stretch of the log: the same as one event after the other, several times as fast."""
         columns = CandleStretch(stretch)
-        if columns.are_calm(self.portfolio.at_ms) and not columns.kinds & _RARE:
+        if columns.are_calm(self.portfolio.at_ms) and not columns.kinds & _SETUP_FACTS:
             self._take_calm(columns)
         elif len(stretch) < 2 * CANDLES_MIN:
             for recorded in stretch.recorded():

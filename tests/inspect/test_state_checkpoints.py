@@ -63,6 +63,16 @@ def test_what_places_have_in_common_is_stored_once(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM checkpoints").fetchone() == (2,)
 
 
+def test_the_file_is_closed_with_the_last_who_uses_it(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "states.checkpoints", print)
+    StateCheckpoints(store, distance_events=100).offer(100, marked(100), hash_at)
+    connection = store._connection
+    assert connection is not None
+    del store
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+
+
 def test_a_reader_of_the_file_never_writes_to_it(tmp_path: Path) -> None:
     path = tmp_path / "states.checkpoints"
     reading = StateCheckpoints(CheckpointStore(path, print, only_reads=True), distance_events=100)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from papertape.events.errors import UsageError
 from papertape.events.units import HOUR_MS
 from papertape.projections.folds.trades import Trades, TradeView, write_trades_csv
 from papertape.projections.host import fold
@@ -48,6 +49,14 @@ def test_a_trade_has_the_seqs_of_its_order_opening_and_close() -> None:
     assert trade.risk_usdt == 2.0
     assert trade.holding_ms == HOUR_MS
     assert trade.turnover_usdt == 205.0
+
+
+def test_a_trade_is_found_by_the_event_that_closed_it() -> None:
+    many = trades(*[opened(), closed(1.0)] * 200)
+    assert [many.closed_by(trade.seq) for trade in many.closed()] == list(many.closed())
+    for seq in (0, 1, 399, 401):
+        with pytest.raises(UsageError, match=f"no trade closed at event {seq}"):
+            many.closed_by(seq)
 
 
 def test_a_trade_does_not_inherit_from_the_one_before() -> None:

@@ -34,6 +34,8 @@ async def test_a_trade_leads_to_its_events() -> None:
         assert [line.partition(",")[0] for line in lines[1:]] == ["6", "10"]
         narrower = Elements((await client.get("/events?trade=10&type=PositionClosed")).text)
         assert rows_of(narrower) == ["event-10"]
+        empty = Elements((await client.get("/events?trade=10&q=nowhere")).text)
+        assert "None of the 5 events of this trade matches the filters." in " ".join(empty.text.split())
 
 
 @in_loop
