@@ -22,7 +22,7 @@ setup: $(READY)  ## Build .venv with everything needed
 
 $(READY): pyproject.toml requirements/dev.lock ui/package-lock.json tools/assets.py
 	@test -n "$(PYTHON)" || { echo "papertape needs Python 3.11 or newer on the PATH" >&2; exit 1; }
-	@echo "setting up $(VENV); the first time this takes a minute or two" >&2
+	@echo "setting up $(VENV); the first time this takes about three minutes" >&2
 	@sh tools/venv.sh "$(PYTHON)" "$(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
