@@ -100,7 +100,7 @@ def ways(plain: SqliteLogReader, segment: SegmentFile, last_seq: int) -> dict[st
 
 
 def trades(log: Path, sealed: Sealed) -> int:
-    """Return how many events in the first blocks of a segment are no market facts."""
+    """Return how many events in the first blocks of a segment are not market data."""
     with closing(SqliteLogReader(log)) as reader:  # One that reads more segments loads numpy.
         return sum(len(block.others(*MARKET)) for block in islice(reader.open_segment(sealed).blocks(), BLOCKS))
 

@@ -33,7 +33,7 @@ LEVEL: Final = 15
 CONTENT_BYTES_MAX: Final = 1 << 28
 """The longest content of a block; an ordinary one has about 200 KB."""
 TABLE_EVENTS_MIN: Final = 64
-"""With fewer events in a block, a type that is no market fact has no table."""
+"""With fewer events in a block, a type other than market data has no table."""
 _MARKET: Final = (CandleClosed, FundingRateSettled, OpenInterestObserved)
 
 
@@ -41,7 +41,7 @@ class Content(Struct, frozen=True, array_like=True):
     """What a block holds. Rows kept verbatim count as rows, but their events are in no lane.
 
     `caused_places` are the places, among the events in lanes, of those with a cause; `causes` are relative to the seq
-    with which the block begins. `mixed` are the events of the last lane, like a row without causes; the first form of
+    with which the block begins. `mixed` are the events of the last lane, like a row without causes; the first format of
     the file has no such lane.
     """
 

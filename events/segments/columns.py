@@ -107,7 +107,7 @@ def stored_integers(packed: Integers) -> array[int]:
 
 
 def _size(packed: Integers) -> int:
-    """Return the number of records. Raise ValueError if the bytes are not that of whole records."""
+    """Return the number of records. Raise ValueError if the bytes are not whole records."""
     record = packed.width * packed.stride
     if packed.width not in TYPECODES or not 1 <= packed.stride <= STRIDE_MAX or len(packed.planes) % record:
         raise ValueError(f"a column of width {packed.width} and stride {packed.stride} has {len(packed.planes)} bytes")
@@ -121,7 +121,10 @@ def unpack_integers(packed: Integers) -> Sequence[int]:
 
 
 def unpack_places(packed: Integers) -> Sequence[int]:
-    """Return integers that are no differences, none of them negative. Raise ValueError if the bytes make no sense."""
+    """Return integers of at least 0 that are not stored as differences.
+
+    Raise ValueError if the bytes make no sense.
+    """
     if packed.width == packed.stride == 1 and packed.planes.isascii():
         return packed.planes  # Bytes are these integers, and the quickest to iterate.
     places = stored_integers(packed)

@@ -1,4 +1,4 @@
-"""The order of the log, found again in what is stored lane by lane; in bulk where numpy is loaded."""
+"""Restore the order of the log from what is stored lane by lane, in bulk where numpy is loaded."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _T = TypeVar("_T")
 
 
 def numpy_for(count: int) -> Any:
-    """Return numpy if it is loaded and worth its calls for so many values, else None.
+    """Return numpy if it is loaded and worth its overhead for that many values, else None.
 
-    Another thread may be loading it: then this waits, because a module that is half loaded lacks functions.
+    Another thread may be loading it: then this waits, because a half-loaded module lacks functions.
     """
     if count < NUMPY_VALUES_MIN or "numpy" not in sys.modules:
         return None
@@ -36,13 +36,13 @@ def load_numpy() -> None:
 
 
 def pick(content: Any, places: Sequence[int]) -> Sequence[Any]:
-    """Return what stands at each of the places of a list or a dictionary. Raise LookupError where nothing does."""
+    """Return the items at some places of a list, or keys of a dictionary. Raise LookupError if one is missing."""
     picked: tuple[Any, ...] = itemgetter(*places)(content) if len(places) > 1 else ()
     return picked or [content[place] for place in places]  # A getter of one item would not return a tuple.
 
 
 def log_order(lanes: Sequence[int], first_lane: int, lengths: Sequence[int]) -> Any:
-    """Return, for the events of neighbouring lanes in the order of the log, at which place of these lanes each stands.
+    """Return where each event of neighbouring lanes stands in these lanes, in the order of the log.
 
     Return None where numpy is not loaded or not worth it. Raise ValueError if lanes of these lengths do not occur.
     """

@@ -27,7 +27,7 @@ from papertape.events.log import Commit, EventStretch, Head, Recorded
 from papertape.events.segments.block import BlockReader, pack_block
 
 MAGIC: Final = b"papertape segment 2\n"
-"""The form that is written; in the first one no block has a lane for events of several types."""
+"""The format that is written; in the first one no block has a lane for events of several types."""
 _MAGICS: Final = (b"papertape segment 1\n", MAGIC)
 BLOCK_EVENTS: Final = 4_096
 """A block is complete when it has this many events,"""
@@ -261,7 +261,7 @@ class SegmentFile:
         """Read and check the index. Raise LogDamaged or LogFromNewerVersion."""
         magic = self._read(0, min(self._size, len(MAGIC)))
         if magic.startswith(MAGIC[:-2]) and magic.endswith(b"\n") and magic[-2:-1].isdigit() and magic > MAGIC:
-            raise LogFromNewerVersion(self._first_seq, f"this version does not know the form of {self._path}")
+            raise LogFromNewerVersion(self._first_seq, f"this version does not know the format of {self._path}")
         at = self._size - _FOOTER.size
         if magic not in _MAGICS or at < len(MAGIC):
             raise self._damage("it is not a segment, or is cut off")

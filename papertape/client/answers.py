@@ -96,7 +96,7 @@ def page_of(answer: ViewAsOf[ListPage[T]] | ListPage[T]) -> ListPage[T]:
 
 
 def next_call(call: Call[T], answer: T) -> Call[T] | None:
-    """Return the call of the next page, as of the same event; None after the last page, and for what is no page."""
+    """Return the call of the next page, as of the same event; None after the last page, and for anything but a page."""
     page: Any = page_of(answer)  # type: ignore[arg-type]
     cursor = getattr(page, "next", None)
     if cursor is None:
