@@ -38,38 +38,60 @@ class OutputLost(OSError):
         self.cause = cause
 
 
-class OutputStream(io.FileIO):
-    """The descriptor of standard output. The first failed write raises OutputLost; later writes are dropped."""
+class OutputStream(io.BufferedWriter):
+    """The descriptor of standard output. The first failure raises OutputLost; whatever is written later is dropped.
+
+    Failures are noticed in the buffer, not in the file below it: an interrupt in a `write` of that file, if it were
+    written in Python, would come between the write and its accounting, and the next flush would repeat everything.
+    """
 
     def __init__(self, descriptor: int, *, was_closed: bool) -> None:
-        super().__init__(descriptor, "w", closefd=False)
-        self._cause = errno.EBADF if was_closed else 0
-        self._dropping = False
+        super().__init__(io.FileIO(descriptor, "w", closefd=False))
+        self._was_closed, self._dropping = was_closed, False
 
     def write(self, content: Buffer) -> int:
         """Write the content, or drop it after a failure."""
-        if not self._dropping and not self._cause:
-            try:
-                return super().write(content) or 0
-            except BlockingIOError:
-                raise
-            except OSError as error:
-                self._cause = error.errno or errno.EIO
+        if self._dropping:
+            return memoryview(content).nbytes
+        with self._noticing_failure():
+            if self._was_closed:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            return super().write(content)
+
+    def flush(self) -> None:
+        """Flush the buffer, or do nothing after a failure."""
         if not self._dropping:
+            with self._noticing_failure():
+                super().flush()
+
+    @contextmanager
+    def _noticing_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BlockingIOError:
+            raise
+        except OSError as error:
             self._dropping = True
-            raise OutputLost(self._cause)
-        return memoryview(content).nbytes
+            raise OutputLost(error.errno or errno.EIO) from None
 
 
-class ErrorStream(io.FileIO):
-    """The descriptor of standard error: a message that cannot be written is dropped."""
+class ErrorStream(io.BufferedWriter):
+    """The descriptor of standard error. What cannot be written waits in its buffer; what does not fit is dropped."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(io.FileIO(descriptor, "w", closefd=False))
 
     def write(self, content: Buffer) -> int:
         """Write the content, or drop it if that fails."""
         try:
-            return super().write(content) or 0
+            return super().write(content)
         except OSError:
             return memoryview(content).nbytes
+
+    def flush(self) -> None:
+        """Flush the buffer if that is possible."""
+        with suppress(OSError):
+            super().flush()
 
 
 def occupy_closed_streams() -> None:
@@ -84,16 +106,16 @@ def prepare_streams() -> None:
     was_closed = sys.stdout is None
     occupy_closed_streams()
     sys.stdout = _text(OutputStream(1, was_closed=was_closed), sys.stdout)
-    sys.stderr = _text(ErrorStream(2, "w", closefd=False), sys.stderr, line_buffering=True)
+    sys.stderr = _text(ErrorStream(2), sys.stderr, line_buffering=True)
 
 
-def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool = False) -> io.TextIOWrapper:
+def _text(stream: io.BufferedWriter, before: TextIO | None, *, line_buffering: bool = False) -> io.TextIOWrapper:
     """Return a text stream with the encoding of the old one and a lenient error handler."""
     if not isinstance(before, io.TextIOWrapper):
-        return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "replace", line_buffering=line_buffering)
+        return io.TextIOWrapper(stream, "utf-8", "replace", line_buffering=line_buffering)
     errors = LENIENT.get(before.errors or "strict", before.errors)
     line_buffering = line_buffering or before.line_buffering or before.write_through
-    return io.TextIOWrapper(io.BufferedWriter(raw), before.encoding, errors, line_buffering=line_buffering)
+    return io.TextIOWrapper(stream, before.encoding, errors, line_buffering=line_buffering)
 
 
 @contextmanager

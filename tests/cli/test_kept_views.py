@@ -118,16 +118,19 @@ asyncio.run(follow(pathlib.Path(sys.argv[1])))
 """
 
 
-@pytest.mark.parametrize("nth", [1, 4])
-def test_a_page_killed_while_it_saves_loses_only_the_newest_checkpoint(db: Path, nth: int) -> None:
+@pytest.mark.parametrize(("nth", "states", "indexed"), [(1, 0, 0), (4, 2, 1), (5, 2, 2)])
+def test_a_page_killed_while_it_saves_loses_only_the_newest_checkpoint(
+    db: Path, nth: int, states: int, indexed: int
+) -> None:
+    """Each checkpoint is saved twice: first the state of the views, then the index of the log up to it."""
     environment = {**os.environ, VARIABLE: f"during_checkpoint:{nth}"}
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(db)], cwd=REPOSITORY, env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     whole, at = Views(), {}
     checkpoints = FoldCheckpoints(sibling_path(db, ".folds") / VIEWS_FOLDER, Views(), print)
-    with closing(SqliteLogReader(db)) as reader, closing(checkpoints.store):
+    with closing(SqliteLogReader(db)) as reader, closing(checkpoints.store), closing(checkpoints.index):
         seqs = checkpoints.store.seqs()
-        assert len(seqs) == nth - 1
+        assert (len(seqs), len(checkpoints.index.seqs())) == (states, indexed)
         for recorded in reader.read(0, 10_000):
             fold([whole], [recorded])
             if recorded.seq in seqs:

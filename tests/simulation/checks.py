@@ -15,6 +15,7 @@ from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
+from papertape.engine.command_queue import WAITING_MAX
 from papertape.engine.reducer.reducer import apply, groups
 from papertape.engine.reducer.snapshot_codec import state_digest
 from papertape.engine.reducer.state import new_state
@@ -53,7 +54,8 @@ SEALED_AFTER_MS: Final = 3 * MINUTE_MS
 """A schedule lasts for minutes, so it seals minutes instead of whole days,"""
 SEGMENT_EVENTS_MIN: Final = 30
 """and small segments."""
-TASKS_MAX: Final = 60
+TASKS_MAX: Final = 40 + WAITING_MAX
+"""Those of an engine and its services, and one for each command or signal that waits for a slow disk."""
 STREAMS_MAX: Final = 2
 """One, and the next one while it takes over."""
 SPAN: Final = re.compile(r"#(\d+) to #(\d+)")

@@ -1,0 +1,35 @@
+"""Standard output that is interrupted."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from papertape.cli.environment.streams import OutputStream
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def interrupt_after_a_write(_frame: FrameType, event: str, function: object) -> None:
+    """Raise what Ctrl-C raises, at the first moment at which Python can notice it after a call into the stream."""
+    if event == "c_return" and getattr(function, "__name__", "") in ("write", "flush"):
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_after_a_write_does_not_repeat_the_line() -> None:
+    reading, writing = os.pipe()
+    stream = io.TextIOWrapper(OutputStream(writing, was_closed=False), "utf-8")
+    stream.write("a line\n")
+    sys.setprofile(interrupt_after_a_write)
+    with pytest.raises(KeyboardInterrupt):
+        stream.flush()
+    stream.flush()
+    os.close(writing)
+    with os.fdopen(reading) as read:
+        assert read.read() == "a line\n"
