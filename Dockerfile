@@ -34,6 +34,7 @@ COPY ui ui
 COPY cli cli
 COPY sandbox sandbox
 COPY studies studies
+COPY examples examples
 COPY papertape papertape
 COPY papertape.toml demo.toml ./
 COPY tools/assets.py tools/build_pages.py tools/

@@ -20,8 +20,8 @@ LINES_MAX = 60
 CANDLES = 1_500
 
 
-def test_there_are_nine() -> None:
-    assert len(FILES) == 9
+def test_there_are_nine_and_the_first_strategy_of_a_new_project() -> None:
+    assert len(FILES) == 9 + 1
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
