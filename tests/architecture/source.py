@@ -36,6 +36,12 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax."""
+    return tuple(ast.walk(tree(path)))
+
+
 def at(path: Path, line: int) -> str:
     """Where to look."""
     return f"{path.relative_to(REPOSITORY)}:{line}"
@@ -43,7 +49,7 @@ def at(path: Path, line: int) -> str:
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Yield line and name of every module a file imports; those of the package as their room calls them."""
-    for node in ast.walk(tree(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name.removeprefix(PACKAGE)) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -58,5 +64,4 @@ def room_sources() -> list[Path]:
 def nodes(*folders: str) -> Iterator[tuple[Path, ast.AST]]:
     """Every node of the syntax of some folders."""
     for path in sources(*folders):
-        for node in ast.walk(tree(path)):
-            yield path, node
+        yield from ((path, node) for node in nodes_of(path))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from papertape.engine.strategy_registry import code_digest, load_strategies
-from tests.architecture.source import PACKAGE, ROOMS, at, imports, nodes, room_sources, sources, tree
+from tests.architecture.source import PACKAGE, ROOMS, at, imports, nodes, nodes_of, room_sources, sources
 from tests.support import REPOSITORY
 
 FACTS = ("events.facts", "events.errors", "events.log", "events.units")
@@ -159,7 +159,7 @@ def _module(path: Path) -> str:
 def _imported(path: Path) -> set[str]:
     """Return every module that a file may import, and names that are none."""
     found = {name for _, name in imports(path)}
-    for node in ast.walk(tree(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             module = node.module.removeprefix(PACKAGE)
             names = {f"{module}.{alias.name}" for alias in node.names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from tests.architecture.source import at, imports, nodes, sources, tree
+from tests.architecture.source import at, imports, nodes, nodes_of, sources
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def pure_sources() -> list[Path]:
 def pure_nodes() -> Iterator[tuple[Path, ast.AST]]:
     """Every node of their syntax."""
     for path in pure_sources():
-        for node in ast.walk(tree(path)):
+        for node in nodes_of(path):
             yield path, node
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.architecture.source import at, nodes, room_sources, sources, tree
+from tests.architecture.source import at, nodes, nodes_of, room_sources, sources
 from tests.support import REPOSITORY
 
 FILE_LINES_MAX = 400
@@ -67,7 +67,7 @@ def test_every_rename_is_made_durable() -> None:
         f"{at(path, node.lineno)} renames; call events.durable, which syncs the folder too"
         for path in room_sources()
         if path.relative_to(REPOSITORY).as_posix() != "events/durable.py"
-        for node in ast.walk(tree(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("replace", "rename")
