@@ -265,6 +265,7 @@ async def test_a_removed_symbol_is_watched_until_its_position_closes_and_not_ent
     assert max(event.at_ms for event in about) > opened_ms
 
 
+@pytest.mark.system
 @in_loop
 async def test_snapshots_after_a_reload_are_those_that_the_next_start_uses(tmp_path: Path) -> None:
     write(tmp_path)

@@ -104,6 +104,7 @@ async def test_watchers_that_do_not_end_are_cancelled_within_the_time_an_end_may
     assert time.monotonic() - started < stretched(ENDS_WITHIN_S)
 
 
+@pytest.mark.system
 @in_loop
 async def test_a_failed_start_leaves_no_task_unawaited() -> None:
     """The warning of a coroutine that was made and never awaited is an error here."""

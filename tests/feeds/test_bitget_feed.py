@@ -110,6 +110,7 @@ def test_a_ticker_that_names_a_wrong_settlement_delays_no_settlement(kind: Garba
     assert_readings_are_true(seen)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("minute", "hours"), [(3.0, 1), (9.6, 1), (15.0, 2)])
 def test_a_settlement_is_told_in_its_place_also_when_the_interval_changes_unseen(minute: float, hours: int) -> None:
     start_ms = AT_0750 + HOUR_MS

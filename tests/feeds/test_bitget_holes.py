@@ -39,6 +39,8 @@ from tests.feeds.bitget_runs import (
     watched,
 )
 
+pytestmark = pytest.mark.system
+
 TWO = (BTC, ETH)
 
 

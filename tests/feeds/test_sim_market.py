@@ -100,6 +100,7 @@ def test_prices_stay_near_their_listing_for_years() -> None:
             assert listing.price_usdt / 4.0 < price < listing.price_usdt * 4.0
 
 
+@pytest.mark.system
 def test_volume_spikes_come_with_moves(month: list[Block]) -> None:
     for block in month:
         fives = [sum(block.volume[at : at + 5]) for at in range(0, 1_440, 5)]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from papertape.engine.inspect.chart_fold import Candle
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("candles", [1, 7, 400])
 def test_pages_backward_hold_each_complete_candle_once_as_one_long_chart_does(candles: int) -> None:
     late = range(900, 960)

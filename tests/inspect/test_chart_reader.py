@@ -232,6 +232,7 @@ def test_a_chart_from_the_beginning_shows_the_very_numbers_a_strategy_decided_on
     assert len(orders) > 10
 
 
+@pytest.mark.system
 @needs_data
 def test_a_chart_from_the_middle_shows_the_numbers_a_strategy_decided_on_to_the_eleventh_digit() -> None:
     log, orders = traded(days=60)

@@ -37,6 +37,7 @@ def shown(views: Views) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.system
 @given(seed=seeds, length=lengths, share=st.floats(0.0, 1.0), later=st.integers(0, EVENTS_MAX))
 @examples(150)
 def test_a_fork_and_its_fold_continue_independently(seed: int, length: int, share: float, later: int) -> None:

@@ -50,6 +50,7 @@ def test_minutes_with_a_scripted_strategy_are_the_same(recipe: Recipe) -> None:
     assert_same_bits(tape, eager(["scripted"], CAREFUL), at_least=1)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("seed", range(3))
 def test_answers_that_make_no_sense_are_the_same(seed: int) -> None:
     """Every odd answer comes often, among ordinary ones, whatever stood in the row it is written to."""

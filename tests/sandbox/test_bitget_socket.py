@@ -240,6 +240,7 @@ def test_without_a_ping_the_connection_is_cut_after_two_minutes_though_data_flow
     serve_twin(use)
 
 
+@pytest.mark.system
 def test_with_pings_it_lives_until_it_is_a_day_old() -> None:
     async def use(twin: BitgetTwin, client: TwinClient) -> None:
         await client.raw(86_370.0)

@@ -73,6 +73,7 @@ def test_at_most_twenty_a_minute_and_never_a_burst() -> None:
     rigged(use, limits=ChatLimits())
 
 
+@pytest.mark.system
 def test_a_kill_switch_overtakes_a_hundred_others() -> None:
     async def use(rig: Rig) -> list[int]:
         waits: list[int] = []

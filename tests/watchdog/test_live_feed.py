@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from papertape.events.facts import ContractListed, FeedFact
     from papertape.projections.watchdog.watchdog import Watchdog
 
+pytestmark = pytest.mark.system
+
 SYMBOLS = ("BTCUSDT", "GALAUSDT")
 SPARSE = ExchangeBehaviour(update_ms=20_000, ticker_ms=20_000, snapshot_rows=20)
 RUNNERS = {"momentum": RunnerSettings(), "vwap_rsi": RunnerSettings()}

@@ -94,6 +94,7 @@ def site_saying(events: list[Event], what: EngineStatus | None) -> Any:
     return replace(site_of(recorded(events)), engine=EngineWithStatus(what))
 
 
+@pytest.mark.system
 @in_loop
 async def test_the_status_code_matches_the_readiness() -> None:
     for events, engine, codes, _ in CASES.values():

@@ -96,6 +96,7 @@ def in_order(name: str, pages: list[Any]) -> list[Any]:
     return [*itertools.chain.from_iterable(reversed(pages) if backwards else pages)]
 
 
+@pytest.mark.system
 @given(st.sampled_from(sorted(LISTS)), st.integers(1, 40), st.lists(st.integers(0, 2), max_size=5))
 @examples(EXAMPLES_MAX)
 def test_pages_of_any_length_are_the_whole_list_while_the_log_grows(name: str, limit: int, growth: list[int]) -> None:
@@ -116,6 +117,7 @@ def test_pages_of_any_length_are_the_whole_list_while_the_log_grows(name: str, l
     asyncio.run(read())
 
 
+@pytest.mark.system
 @given(st.sampled_from(["trades", "events, newest first", "days", "candles"]), st.integers(1, 9))
 @examples(EXAMPLES_MAX)
 def test_a_cursor_into_the_past_is_not_moved_by_new_events(name: str, limit: int) -> None:

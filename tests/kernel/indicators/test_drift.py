@@ -28,6 +28,7 @@ def harsh_market() -> Candles:
     return Candles(opens, np.maximum(opens, closes), np.minimum(opens, closes), closes, volumes)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("period", "ring"), [(20, 512), pytest.param(2_048, 4_096, marks=pytest.mark.slow)])
 def test_after_a_million_candles_every_window_sum_is_a_fresh_one(period: int, ring: int) -> None:
     candles, settings = harsh_market(), Periods(period, 12, 26, 9, 5, 7, period, percent=40.0)

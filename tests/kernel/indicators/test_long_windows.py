@@ -76,6 +76,7 @@ def test_a_history_is_as_long_as_the_strategies_of_its_timeframe_need(tape: Rand
     assert {len(bars) for bars in minutes(world).bars} == {HISTORY_BARS_MAX}
 
 
+@pytest.mark.system
 def test_it_trades_alike_compiled_and_in_cpython(tape: RandomTape) -> None:
     python, compiled = (configured_world(tape.contracts, settings(), OWN) for _ in range(2))
     expected = run_tape(python, PlainEngine(python, tape)).decided
@@ -99,6 +100,7 @@ def test_a_state_restored_at_any_time_goes_on_to_the_same_bits(tape: RandomTape)
             assert encode(other) == encode(world), cut
 
 
+@pytest.mark.system
 def test_a_history_that_is_lengthened_keeps_its_candles_and_lets_nobody_enter_too_soon(tape: RandomTape) -> None:
     """A strategy is given a longer window while the market is known: it waits for the candles that are missing."""
     events, world, log = list(tape.events()), new_state(OWN), list[Recorded]()
@@ -127,6 +129,7 @@ def test_a_history_that_is_lengthened_keeps_its_candles_and_lets_nobody_enter_to
     assert encode(decode(encode(world), OWN)) == encode(world)
 
 
+@pytest.mark.system
 def test_a_run_with_long_windows_killed_at_random_instants_ends_as_if_it_had_never_been(tmp_path: Path) -> None:
     arguments = (
         *("run", "--feed", "sim", "--speed", "max", "--until-end", "--json", "--db", "log.db", "--set"),
