@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from mcp.server.mcpserver import MCPServer
@@ -28,7 +28,9 @@ LIMIT_DEFAULT: Final = 20
 INSTRUCTIONS: Final = (
     "papertape runs trading strategies with virtual money. Money is in USDT, times are UTC, and every event has a seq. "
     "With as_of (a seq or a time such as 2025-03-01T14:05) every tool answers as of that moment; empty means now. To "
-    "explain a trade, take its seq from `trades` and ask `why`; to explain why nothing happens, ask `whynot`."
+    "explain a trade, take its seq from `trades` and ask `why`; to explain why nothing happens, ask `whynot`. Lists "
+    "come in pages of `limit` items: pass `next` as `cursor`, with the answer's as_of, to continue; null is the end. "
+    "Ranges: `from_` and `to` are times, both inclusive; `after` and `before` are seqs, both exclusive; 0 is none."
 )
 
 
@@ -74,22 +76,60 @@ class Assistant:
         self,
         strategy: str = "",
         symbol: str = "",
-        result: str = "",
+        result: Literal["", "won", "lost"] = "",
+        from_: str = "",
+        to: str = "",
+        after: int = 0,
         before: int = 0,
         limit: int = LIMIT_DEFAULT,
+        cursor: int = 0,
         as_of: str = "",
     ) -> dict[str, Any]:
-        """List closed trades, newest first. `result` is won, lost or empty; `before` is the `next` of a page."""
-        chosen: Any = result
+        """List closed trades, newest first; the ranges limit their exits."""
         return await self._read_view(
-            calls.trades(strategy, symbol, result=chosen, before=before, limit=limit, as_of=as_of)
+            calls.trades(
+                strategy,
+                symbol,
+                result=result,
+                from_=from_,
+                to=to,
+                after=after,
+                before=before,
+                limit=limit,
+                cursor=cursor,
+                as_of=as_of,
+            )
         )
 
     async def events(
-        self, types: list[str] | None = None, strategy: str = "", symbol: str = "", text: str = "", as_of: str = ""
+        self,
+        types: list[str] | None = None,
+        strategy: str = "",
+        symbol: str = "",
+        text: str = "",
+        from_: str = "",
+        to: str = "",
+        after: int = 0,
+        before: int = 0,
+        limit: int = LIMIT_DEFAULT,
+        cursor: int = 0,
+        as_of: str = "",
     ) -> dict[str, Any]:
         """Search the log, newest first, by type (such as KillSwitchTripped), strategy, symbol or words of its text."""
-        found = calls.events(types or (), symbol, strategy, text, order="newest", limit=LIMIT_DEFAULT, as_of=as_of)
+        found = calls.events(
+            types or (),
+            symbol,
+            strategy,
+            text,
+            after,
+            before,
+            order="newest",
+            limit=limit,
+            as_of=as_of,
+            from_=from_,
+            to=to,
+            cursor=cursor,
+        )
         return await self._read_view(found)
 
     async def why(self, seq: int) -> dict[str, Any]:
@@ -104,9 +144,9 @@ class Assistant:
         """Show how much of every limit is used, and the active and past trips of kill switches."""
         return await self._read_view(calls.risk(as_of))
 
-    async def studies(self) -> dict[str, Any]:
-        """List the studies of parameters with their verdicts."""
-        return await self._read_view(calls.studies())
+    async def studies(self, limit: int = LIMIT_DEFAULT, cursor: int = 0) -> dict[str, Any]:
+        """List the studies of parameters with their verdicts, newest first."""
+        return await self._read_view(calls.studies(limit, cursor))
 
     async def study(self, name: str) -> dict[str, Any]:
         """Show one study: the verdict with its gates, costs, and results out of sample."""

@@ -10,13 +10,16 @@ import httpx
 import pytest
 
 from papertape.client import AsyncClient
+from papertape.projections.studies.reader import StudyFolder
 from tests.client.test_client import CLOSED, LOG, transport_of
 from tests.events.loop import in_loop
+from tests.studies_file import SMALL_AXES, write_study
 from tests.support import REPOSITORY
 from tests.web.site import served, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 SEQ = CLOSED.seq
 
@@ -36,7 +39,10 @@ QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "positions": ({}, "positions"),
     "orders": ({"strategy": "momentum"}, "orders?strategy=momentum"),
     "trades": ({"result": "lost", "limit": 2}, "trades?result=lost&limit=2"),
-    "events": ({"types": ["PositionClosed"]}, "events?type=PositionClosed&order=newest&limit=20"),
+    "events": (
+        {"types": ["PositionClosed"], "from_": "2020-01-01", "before": SEQ, "limit": 3},
+        f"events?type=PositionClosed&from=2020-01-01&before={SEQ}&order=newest&limit=3",
+    ),
     "why": ({"seq": SEQ}, f"why/{SEQ}"),
     "whynot": ({"strategy": "momentum", "symbol": "BTCUSDT"}, "conditions?strategy=momentum&symbol=BTCUSDT"),
     "risk": ({}, "risk"),
@@ -63,6 +69,36 @@ async def test_every_tool_answers_what_the_api_says_and_only_reads() -> None:
             told = await assistant.call_tool(name, arguments)
             assert told.structured_content == (await raw.get(path)).json(), name
     assert set(asked) == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "path"), [("trades", "trades"), ("events", "events?order=newest"), ("studies", "studies")]
+)
+@in_loop
+async def test_a_list_is_read_to_its_end_page_by_page(tool: str, path: str, tmp_path: Path) -> None:
+    site = site_of(list(LOG))
+    site.studies = StudyFolder(tmp_path)
+    for name in ("first", "second", "third"):
+        write_study(tmp_path, name, axes=SMALL_AXES)
+    transport = transport_of(site)
+    raw = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700/api/v1/")
+    async with raw, AsyncClient(transport=transport) as page, asking(page) as assistant:
+        whole = page_of((await raw.get(httpx.URL(path).copy_merge_params({"limit": 1_500}))).json())["items"]
+        found, pages, arguments = list[Any](), 0, {"limit": max(1, len(whole) // 3)}
+        while len(found) < len(whole):
+            told = await assistant.call_tool(tool, arguments)
+            assert not told.is_error, told.content
+            answer = page_of(told.structured_content)
+            found, pages, arguments["cursor"] = [*found, *answer["items"]], pages + 1, answer["next"]
+    assert pages > 1
+    assert arguments["cursor"] is None
+    assert found == whole
+
+
+def page_of(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the page in an answer, which may name the moment that it is as of."""
+    page: dict[str, Any] = answer.get("data", answer)
+    return page
 
 
 @in_loop
