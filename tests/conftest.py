@@ -48,7 +48,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if is_left_out else None
 
 
-LONGEST = ("test_every_command_of_the_first_pages", "test_a_power_cut_loses_nothing[engine]")
+LONGEST = (
+    "test_every_command_of_the_first_pages",
+    "test_every_block_of_the_readme",
+    "test_a_power_cut_loses_nothing[engine]",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pytest
 from papertape.engine.feeds.files.signals_csv import read_signals
 from papertape.events.facts import SignalReceived
 from tests.build import CANDLE_HEADER, FIVE_MINUTES_MS, candle_rows, minutes, table
+from tests.docs.blocks import blocks_of
 from tests.engine.logs import of_type
 from tests.engine.processes import ROOT, ok
 from tests.patience import PATIENCE_S
@@ -37,10 +37,9 @@ def test_the_model_writes_a_forecast_at_the_close_of_each_candle(tmp_path: Path)
     (tmp_path / "sklearn").mkdir()
     (tmp_path / "sklearn" / "__init__.py").touch()
     (tmp_path / "sklearn" / "linear_model.py").write_text(LEARNER)
-    text = (ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
-    script = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert script is not None and script[1].count("\n") <= 30
-    (tmp_path / "model.py").write_text(script[1])
+    (script,) = (one for one in blocks_of(ROOT / "docs" / "signals.md") if one.title == "model.py")
+    assert script.text.count("\n") <= 30
+    (tmp_path / "model.py").write_text(script.text)
     opens_ms = minutes(80, step_ms=FIVE_MINUTES_MS)
     rows = [row for place, open_ms in enumerate(opens_ms) for row in candle_rows([open_ms], 100.0 + place % 5)]
     candles = table(tmp_path, "binance_BTCUSDT_5m.csv.gz", CANDLE_HEADER, rows)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.docs.blocks import blocks_of
 from tests.patience import PATIENCE_S
 from tests.support import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-END = """
-if __name__ == "__main__":
-    from papertape.engine.strategy_demo import show_orders
-
-    show_orders()
-"""
 
 
 def orders_of(*command: str) -> str:
@@ -38,8 +31,7 @@ def test_a_built_in_strategy_shows_its_orders_with_their_conditions() -> None:
 
 @pytest.mark.system
 def test_an_own_strategy_in_a_file_shows_its_orders(tmp_path: Path) -> None:
-    example = re.search(r"```python\n(.*?)```", (REPOSITORY / "docs" / "strategies.md").read_text(), re.DOTALL)
-    assert example is not None
     path = tmp_path / "three_down.py"
-    path.write_text(example[1] + END)
+    (example,) = (one for one in blocks_of(REPOSITORY / "docs" / "strategies.md") if one.title.endswith(path.name))
+    path.write_text(example.text)
     assert orders_of(str(path)).startswith("Buy what has fallen three candles in a row.\n\n01-01 ")

@@ -1,7 +1,6 @@
 """Every block of code in the docs is valid: commands parse, addresses and keys exist, programs run.
 
-The first pages are run as written by `tests/test_docs.py`, the programs of `clients.md`, `signals.md` and the notebook
-by the tests of what they show.
+`tests/docs/test_pages_run.py` runs them; here is what needs neither processes nor minutes.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from papertape.cli.config.overrides import load_config
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.facts import OrderPlaced, PositionOpened
-from tests.docs_commands import commands_of
+from tests.docs.blocks import blocks_of, commands_of
+from tests.docs.edits import apply_diff
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import begin
 from tests.support import NO_LIMITS, REPOSITORY, feed
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-RUN_ELSEWHERE = {"clients.md", "signals.md"}
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+(/[^\s'\"]*)")
 STRATEGY_PAGES = {"strategies.md": "three_down", "tutorial.md": "dip"}
 
@@ -47,7 +45,7 @@ def name_of(page: Path) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return [text for one, text in BLOCK.findall(page.read_text(encoding="utf-8")) if one == language]
+    return [block.text for block in blocks_of(page) if block.language == language]
 
 
 @cache
@@ -95,8 +93,8 @@ def test_every_make_target_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_address_of_the_api_exists_and_takes_its_query(page: Path) -> None:
-    for _, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        for address in ADDRESS.findall(text):
+    for block in blocks_of(page):
+        for address in ADDRESS.findall(block.text):
             split = urlsplit(address)
             if split.path.startswith("/api/v1/") and "{" not in split.path:
                 assert operation_at(split.path), f"{split.path} does not exist"
@@ -119,7 +117,7 @@ def test_every_toml_block_is_a_valid_configuration(page: Path, tmp_path: Path) -
         examples = json.dumps([str(REPOSITORY / "examples" / "strategies")])
         has_folders = "folders" in tomllib.loads(text).get("strategies", {})
         file.write_text(
-            text.replace('["my_strategies"]', examples)
+            re.sub(r"(?<=folders = )\[.*\]", examples, text)
             if has_folders
             else f"{text}\n[strategies]\nfolders = {examples}\n"
         )
@@ -145,12 +143,9 @@ def test_the_strategy_of_a_page_trades(page: str, name: str, tmp_path: Path) -> 
 
 
 def test_the_tutorial_s_strategy_trails_its_stop(tmp_path: Path) -> None:
-    source, imported, call = blocks(DOCS / "tutorial.md", "python")
-    head, _, tail = source.partition("\n\n\nclass Parameters")
-    changed = f"{head}\n{imported}\n\nclass Parameters{tail}".replace(
-        "    answer.reading.trend = trend\n", f"{call}    answer.reading.trend = trend\n"
-    )
-    assert trades_of(changed, "dip", tmp_path) >= 3
+    (source,) = blocks(DOCS / "tutorial.md", "python")
+    (change,) = blocks(DOCS / "tutorial.md", "diff")
+    assert trades_of(apply_diff(source, change), "dip", tmp_path) >= 3
 
 
 def test_the_orders_page_places_orders_in_parts(tmp_path: Path) -> None:

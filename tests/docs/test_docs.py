@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from papertape.events import errors
-from tests.docs_commands import FreshFolder, commands_of
 from tests.support import REPOSITORY
 from tools.reference.pages import FOLDER, pages
 
@@ -20,23 +19,6 @@ NAMING_FILES = [*DOCS, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "SECURITY.md
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 NAMED_FILE = re.compile(r"`((?:api|cli|deploy|docs|engine|events|projections|sandbox|tests|tools|ui)/[^`\s]*)`")
 NAME_IN_FILE = re.compile(r"`(\w+)` (?:in|of) `(\w[\w/]*\.py)`")
-UNRUN = {
-    "README.md": [
-        "make setup",
-        "papertape run --feed bitget --set feed.bitget.symbols=BTCUSDT,DOGEUSDT --db data/live.db",
-        "papertape doctor --exchange",
-        "papertape download --symbol BTCUSDT --from 2025-01-01",
-        "docker compose up -d",
-        "./deploy.sh",
-    ],
-    "docs/quick-start.md": [
-        "uvx papertape demo",
-        "make setup",
-        "papertape download --symbol BTCUSDT --kind all --timeframe 5m --from 2024-01-01 --to 2025-01-01",
-        "make live",
-    ],
-}
-"""The commands of the first pages that need the network, Docker or root, and say so: no test runs them."""
 HOP = re.compile(r"^\| \d+ \| `([^`]+)` \| ([^|]+) \|", re.MULTILINE)
 
 
@@ -101,20 +83,3 @@ def test_make_docs_changes_nothing() -> None:
     before = {path: path.read_bytes() for path in FOLDER.iterdir()}
     subprocess.run([sys.executable, "-m", "tools.reference"], cwd=REPOSITORY, check=True, capture_output=True)
     assert {path: path.read_bytes() for path in FOLDER.iterdir()} == before
-
-
-@pytest.mark.system
-@pytest.mark.skipif(not (Path(sys.prefix) / "bin" / "papertape").exists(), reason="papertape is not installed")
-@pytest.mark.parametrize("name", UNRUN)
-def test_every_command_of_the_first_pages_runs_as_written(name: str, tmp_path: Path) -> None:
-    commands = commands_of(REPOSITORY / name)
-    assert [command.text for command in commands if not command.is_runnable] == UNRUN[name]
-    said = {command.text.partition(" --")[0]: text for command, text in FreshFolder(tmp_path).run(commands)}
-    shown = (REPOSITORY / name).read_text(encoding="utf-8")
-    for line in said["papertape sweep"].splitlines():
-        if line.startswith(("✓ Enough", "✗ Enough", "✗ Costs", "    → costs of")):
-            assert line.rstrip() in shown, "the page shows what the command prints"
-    assert "9,126" in said["papertape why 9126"]
-    assert "logs in once" in said["make run"]
-    compared = said.get("papertape compare data/paper.db data/backtest.db", "")
-    assert (name == "README.md") == ("The same strategies made the same decisions." in compared)

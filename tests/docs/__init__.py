@@ -1,0 +1,1 @@
+"""The docs match the code: reference pages, links, names, and every block of code."""
