@@ -71,9 +71,7 @@ class FreshFolder:
                 (self.folder / source.name).symlink_to(source)
         for name in MADE if after else ():
             shutil.copytree(after / "papertape" / name, self.folder / name)  # type: ignore[operator]
-        (self.folder / ".venv").mkdir()
-        for source in Path(sys.prefix).iterdir():
-            (self.folder / ".venv" / source.name).symlink_to(source)
+        self._make_environment(self.folder / ".venv")
         (folder / "usb").mkdir()
         (folder / "home").mkdir()
         (folder / "home" / ".curlrc").write_text(CURL_FAILS)
@@ -82,6 +80,20 @@ class FreshFolder:
         port = {"PAPERTAPE_WEB__PORT": self._replaced["8700"]}
         self._environment = {**kept, **port, "HOME": str(folder / "home"), "PATH": path, "COLUMNS": "150"}
         self._place = self.folder
+
+    @staticmethod
+    def _make_environment(folder: Path) -> None:
+        """Make what stands for the result of `make setup`: newer than all that it is made of, so never made again."""
+        (folder / "bin").mkdir(parents=True)
+        for source in (Path(sys.prefix) / "bin").iterdir():
+            if source.name.startswith(
+                "python"
+            ):  # A link would take this folder for its environment, and find no packages.
+                (folder / "bin" / source.name).write_text(f'#!/bin/sh\nexec {source} "$@"\n')
+                (folder / "bin" / source.name).chmod(0o755)
+            else:
+                (folder / "bin" / source.name).symlink_to(source)
+        (folder / ".ready").touch()
 
     def lend_package(self, name: str, source: str) -> None:
         """Give the page's programs a package of one module, `name` as in `sklearn.linear_model`."""
