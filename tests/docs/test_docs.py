@@ -83,3 +83,16 @@ def test_make_docs_changes_nothing() -> None:
     before = {path: path.read_bytes() for path in FOLDER.iterdir()}
     subprocess.run([sys.executable, "-m", "tools.reference"], cwd=REPOSITORY, check=True, capture_output=True)
     assert {path: path.read_bytes() for path in FOLDER.iterdir()} == before
+
+
+def test_no_row_of_the_comparison_is_lost_without_a_reason() -> None:
+    text = (REPOSITORY / "docs" / "comparison.md").read_text(encoding="utf-8")
+    rows = text.partition("## freqtrade and FreqUI in detail")[2].partition("\n## ")[0].strip().splitlines()[2:]
+    assert len(rows) > 20
+    for row in rows:
+        _, topic, theirs, ours, behind, _ = (cell.strip() for cell in row.split("|"))
+        assert theirs and ours
+        assert behind == "no" or re.fullmatch(r"(yes|on purpose)(: .+)?", behind), topic
+        assert behind == "no" or ": " in behind or ": " in ours, f"{topic}: why?"
+    cited, sources = set(re.findall(r"\[(\d+)\]", text)), set(re.findall(r"^(\d+)\. ", text, re.MULTILINE))
+    assert cited == sources
