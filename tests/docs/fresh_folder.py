@@ -86,9 +86,8 @@ class FreshFolder:
         """Make what stands for the result of `make setup`: newer than all that it is made of, so never made again."""
         (folder / "bin").mkdir(parents=True)
         for source in (Path(sys.prefix) / "bin").iterdir():
-            if source.name.startswith(
-                "python"
-            ):  # A link would take this folder for its environment, and find no packages.
+            if source.name.startswith("python"):
+                # A link would take this folder for its environment, and find no packages.
                 (folder / "bin" / source.name).write_text(f'#!/bin/sh\nexec {source} "$@"\n')
                 (folder / "bin" / source.name).chmod(0o755)
             else:

@@ -27,7 +27,7 @@ class Reading(Struct, frozen=True):
     """What the reader has run."""
     programs: str = ""
     """The language of blocks without a title that are programs."""
-    tool: str = ""
+    tools: tuple[str, ...] = ()
     """What not every machine has."""
 
 
@@ -47,9 +47,9 @@ READINGS: Final = {
     "docs/promote.md": Reading(),
     "docs/notebooks.md": Reading(programs="python"),
     "docs/cluster.md": Reading(),
-    "docs/signals.md": Reading(),
-    "docs/clients.md": Reading(tool="node"),
-    "docs/http-api.md": Reading(),
+    "docs/signals.md": Reading(tools=("curl",)),
+    "docs/clients.md": Reading(tools=("curl", "jq", "node")),
+    "docs/http-api.md": Reading(tools=("curl",)),
     "docs/alerts.md": Reading(),
     "docs/raspberry-pi.md": Reading(before=(LOG,)),
     "docs/operations.md": Reading(before=(LOG,)),

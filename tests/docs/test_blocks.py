@@ -66,9 +66,15 @@ def words_of(command: str) -> list[str]:
     return words
 
 
+@cache
+def whole_command() -> Any:
+    """Return the command line as Click sees it."""
+    return typer.main.get_command(app)
+
+
 def parse(words: list[str]) -> None:
     """Parse the arguments of a papertape command as the command line does, and do nothing. Raise UsageError."""
-    command: Any = typer.main.get_command(app)
+    command = whole_command()
     context = command.make_context("papertape", words[:1], resilient_parsing=True)
     while hasattr(command, "commands"):
         name, command, words = command.resolve_command(context, words)

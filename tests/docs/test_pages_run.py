@@ -70,8 +70,8 @@ def test_every_block_of_the_readme_runs_as_written(tmp_path: Path) -> None:
 @installed
 @pytest.mark.parametrize("page", [name for name, reading in READINGS.items() if not reading.is_first])
 def test_every_block_of_a_page_runs_as_written(page: str, quick_start: Path, tmp_path: Path) -> None:
-    if (tool := READINGS[page].tool) and shutil.which(tool) is None:
-        pytest.skip(f"this page needs {tool}")
+    if missing := [tool for tool in READINGS[page].tools if shutil.which(tool) is None]:
+        pytest.skip(f"this page needs {', '.join(missing)}")
     read_page(page, tmp_path, quick_start)
 
 
