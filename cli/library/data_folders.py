@@ -74,9 +74,10 @@ def is_inside(real: Path, folders: Sequence[Path]) -> bool:
 def _real_path(place: Path) -> Path | None:
     """Return a path after every symbolic link is followed; None for links that form a circle."""
     try:
-        return place.resolve()
+        real = place.resolve()
     except (OSError, RuntimeError):
         return None
+    return None if real.is_symlink() else real  # Python 3.13 returns a circle as it is.
 
 
 def _paths(folder: Path, levels: int) -> Iterator[Path]:
