@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -68,7 +69,7 @@ def test_damaged_and_foreign_files_are_listed_with_their_reason(tmp_path: Path) 
     (tmp_path / "text.db").write_text("hello")
     (tmp_path / "empty.db").touch()
     (tmp_path / "torn.db").write_bytes(own.read_bytes()[:5_000])
-    with sqlite3.connect(tmp_path / "other.sqlite") as other:
+    with closing(sqlite3.connect(tmp_path / "other.sqlite")) as other:
         other.execute("CREATE TABLE t (a)")
     found = entries_of(tmp_path)
     reasons = {name: found[name].problem for name in ("text.db", "empty.db", "torn.db", "other.sqlite")}
