@@ -77,7 +77,8 @@ class ChartPage(Struct, frozen=True):
 async def chart(request: PageRequest) -> ChartPage:
     """Load the chart of a symbol, the first one by default.
 
-    Raise UsageError for an unknown symbol, timeframe or strategy.
+    Raise UsageError for an unknown symbol, timeframe or strategy. During the first fold it has candles only; then raise
+    LogBusy for the chart of a trade.
     """
     views = request.views
     symbols = tuple(views.freshness)
@@ -95,6 +96,8 @@ async def chart(request: PageRequest) -> ChartPage:
     )
     before_ms = asked_ms if asked_ms and asked_ms <= request.views.at_ms else None
     strategy, runners = request.parameter("strategy"), views.runners
+    if request.folding is not None:
+        strategy, runners = "", {}
     # Await first: the views advance while other tasks run.
     wants_picture = symbol and request.part != "content"
     view = await _chart(request, symbol, CHART_TIMEFRAMES_MS[timeframe], before_ms, strategy) if wants_picture else None
@@ -119,6 +122,8 @@ async def chart(request: PageRequest) -> ChartPage:
 def _focus(request: PageRequest, symbol: str) -> ChartFocus | None:
     """Return the chosen time or trade, None without one. Raise UsageError for an unknown trade and for no time."""
     if seq := request.number("trade", 0):
+        if request.folding is not None:
+            raise request.folding.as_error()
         trade = request.views.trades.closed_by(seq)
         if trade.symbol != symbol:
             raise UsageError(f"no trade on {symbol} closed at event {seq:,}")

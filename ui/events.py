@@ -46,7 +46,10 @@ class EventsPage(Struct, frozen=True):
 
 
 async def events(request: PageRequest) -> EventsPage:
-    """Load the newest matching events. Raise UsageError for an unknown event type, and for no trade."""
+    """Load the newest matching events. Raise UsageError for an unknown event type, and for no trade.
+
+    Raise LogBusy for the events of a trade during the first fold.
+    """
     views = request.views
     kind = request.parameter("type")
     if kind and kind not in TYPE_NAMES:
@@ -59,6 +62,8 @@ async def events(request: PageRequest) -> EventsPage:
         text=request.parameter("q"),
     )
     trade_seq = request.number("trade", 0)
+    if trade_seq and request.folding is not None:
+        raise request.folding.as_error()
     trade = views.trades.closed_by(trade_seq) if trade_seq else None
     narrowed, first, last = (selection, 1, request.seq) if trade is None else of_trade(selection, trade)
     before = min(request.number("before", last + 1), last + 1)
@@ -75,7 +80,7 @@ async def events(request: PageRequest) -> EventsPage:
         result=result,
         selection=selection,
         trade=trade,
-        steps=find_neighbours(request.site.timeline.views, request.seq),
+        steps=find_neighbours(views if request.folding else request.site.timeline.views, request.seq),
         types=TYPE_NAMES,
         strategies=views.strategies,
         symbols=tuple(views.freshness),

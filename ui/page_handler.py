@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from papertape.api.gate import Gate
-    from papertape.projections.site.ports import Site
+    from papertape.projections.site.ports import Progress, Site
     from papertape.projections.site.views import Views
 
 BASE, BARE = "base.html", "bare.html"
@@ -42,6 +42,8 @@ class PageDefinition(Struct, frozen=True):
     load: Callable[[PageRequest], Awaitable[Struct]]
     moves: bool = True
     """Whether its content changes with new events, so that the browser refreshes it."""
+    from_log: bool = False
+    """Whether it can be read straight from the log while the first fold of the views runs."""
 
 
 class PageHandler:
@@ -52,16 +54,25 @@ class PageHandler:
         self.searches = SearchCache()
         self.with_scripts = (ASSETS / "htmx.js").is_file()
 
-    async def page_request(self, request: Request) -> PageRequest:
-        """Return the page request. Raise UsageError for an unknown time, LogBusy during the first fold."""
-        as_of = request.query_params.get("as_of", "").strip()
+    async def page_request(self, request: Request, *, from_log: bool = False) -> PageRequest:
+        """Return the page request. Raise UsageError for an unknown time, LogBusy during the first fold.
+
+        A page `from_log` is then given views without figures.
+        """
+        as_of, folding = request.query_params.get("as_of", "").strip(), self.site.timeline.folding
+        if from_log and folding is not None and not as_of:
+            return await self._page_request(
+                await self.site.timeline.unfolded(), live=True, request=request, folding=folding
+            )
         return await self._page_request(*await views_of(self.site, as_of), request)
 
     async def newest_request(self) -> PageRequest:
         """Return a request for the newest views, even while they show only part of the log."""
         return await self._page_request(self.site.timeline.views, live=True)
 
-    async def _page_request(self, views: Views, live: bool, request: Request | None = None) -> PageRequest:
+    async def _page_request(
+        self, views: Views, live: bool, request: Request | None = None, folding: Progress | None = None
+    ) -> PageRequest:
         query = {} if request is None else dict(request.query_params)
         return PageRequest(
             site=self.site,
@@ -73,12 +84,13 @@ class PageHandler:
             path={} if request is None else request.path_params,
             query={name: value for name, value in query.items() if name not in REQUEST_PARAMETERS},
             searches=self.searches,
+            first_fold=folding,
         )
 
     async def answer(self, request: Request, page: PageDefinition) -> Response:
         """Return a page, or the requested part of it."""
         try:
-            page_request = await self.page_request(request)
+            page_request = await self.page_request(request, from_log=page.from_log)
             return HTMLResponse(await self._render(request, page, page_request))
         except UsageError as error:
             return await self.error_page(request, str(error), NOT_FOUND)

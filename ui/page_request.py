@@ -24,6 +24,7 @@ SEQ_DIGITS_MAX = 18
 class PageRequest(Struct, frozen=True):
     """A request for a page. `live` is False for a page as of an event; `now_ms` is the machine's clock in UTC ms.
 
+    `first_fold` is its progress if the views show names only (`Timeline.unfolded`), because the log is being read.
     `part` is the requested part of the page, empty for all of it. `path` and `query` are the parameters of its address.
     """
 
@@ -36,6 +37,7 @@ class PageRequest(Struct, frozen=True):
     path: Mapping[str, str]
     query: Mapping[str, str]
     searches: SearchCache
+    first_fold: Progress | None = None
 
     @property
     def head_seq(self) -> int:
@@ -45,7 +47,7 @@ class PageRequest(Struct, frozen=True):
     @property
     def folding(self) -> Progress | None:
         """The progress of the first fold of the log, for a live page; None once it is complete."""
-        return self.site.timeline.folding if self.live else None
+        return self.first_fold or (self.site.timeline.folding if self.live else None)
 
     @property
     def outage(self) -> str:

@@ -132,9 +132,10 @@ class LogInspector:
         strategy: str | None = None,
     ) -> ChartView:
         """See `projections.site.ports.Inspector.chart`."""
-        contract = self._contracts().get(symbol)
+        contracts = await self._contracts()
+        contract = contracts.get(symbol)
         if contract is None:
-            symbols = ", ".join(self._contracts()) or "none yet"
+            symbols = ", ".join(contracts) or "none yet"
             raise UsageError(f"there is no symbol {symbol!r}; the log has: {symbols}")
         if not 1 <= seq <= self._timeline.head_seq:
             raise UsageError(f"there is no event {seq:,}: the log contains events 1 to {self._timeline.head_seq:,}")
@@ -178,7 +179,10 @@ class LogInspector:
 
     async def why(self, seq: int) -> CauseChain:
         """See `projections.site.ports.Inspector.why`."""
-        chain = await self._current_log().thread.run(partial(_chain, seq, self._contracts()))
+        chain = await self._current_log().thread.run(partial(_chain, seq, await self._contracts()))
+        folding = self._timeline.folding
+        if folding is not None and folding.seq < seq:
+            return chain
         await self._timeline.wait_beyond(seq - 1)  # Then the configurations up to there are known.
         return explain_chain(chain, self._timeline.views.in_force, make_explainer(self._strategies))
 
@@ -200,8 +204,10 @@ class LogInspector:
             so_far = f"event {history.known_until(seq):,} of {seq:,}"
             raise LogBusy(f"the log is being read up to there for the first time: {so_far}; ask again") from None
 
-    def _contracts(self) -> Contracts:
-        return self._timeline.views.contracts.by_symbol
+    async def _contracts(self) -> Contracts:
+        timeline = self._timeline
+        views = timeline.views if timeline.folding is None else await timeline.unfolded()
+        return views.contracts.by_symbol
 
     def _current_log(self) -> _InspectedLog:
         """Return what was read from the file at the path; start again if it is another file."""

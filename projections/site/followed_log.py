@@ -27,6 +27,7 @@ from papertape.projections.persistence.packing import Packed, pack
 from papertape.projections.site.log_pages import EventReader, Pages
 from papertape.projections.site.market_time import MarketTimeCutoff
 from papertape.projections.site.ports import Progress
+from papertape.projections.site.unfolded import NEWEST_EVENTS, find_setup, read_setup
 from papertape.projections.site.view_cache import ViewCache
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class FollowedLog:
         self._first_goal_seq = 0
         self._index_seq = 0
         """Later events are indexed as they are folded, earlier ones are indexed, or a separate task indexes them."""
+        self._unfolded: Views | None = None
+        self._looking = asyncio.Lock()
         self._to_save: asyncio.Queue[_Due] = asyncio.Queue(1)
 
     def close(self) -> None:
@@ -307,6 +310,21 @@ class FollowedLog:
         forked = None if nearest is None else fork(nearest)
         loaded = await self._load(seq, 0 if forked is None else forked.seq)
         return loaded or forked or self._make_views()
+
+    async def unfolded(self) -> Views:
+        """Return views of the log's end that know names, contracts and the newest closes, but no figure."""
+        async with self._looking:
+            if self._unfolded is None:
+                spans: list[tuple[int, int]] = []
+                with suppress(SnapshotRefused):
+                    spans = await asyncio.to_thread(find_setup, self.checkpoints.index)
+                views = self._make_views()
+                views.take_names(await self.pages.run(partial(read_setup, spans)))
+                self._unfolded = views
+            views, head_seq = self._unfolded, self.tail.head_seq
+            if views.seq < head_seq:
+                views.take_names(await self.pages.read(max(views.seq, head_seq - NEWEST_EVENTS), NEWEST_EVENTS))
+        return views
 
     async def candidates(self, query: PostingQuery) -> Candidates:
         """See `LogTimeline.candidates`. What is not indexed may match anywhere."""

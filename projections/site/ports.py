@@ -137,6 +137,9 @@ class Timeline(Protocol):
     async def as_of(self, seq: int) -> Views:
         """Return the views as of an event. Raises UsageError for a seq that the log does not hold."""
 
+    async def unfolded(self) -> Views:
+        """Return views of the end of a log that is not folded yet: names, contracts and closes, but no figure."""
+
     async def seq_at(self, at_ms: int) -> int:
         """Return the last event that was known at a market time (`projections.site.market_time`).
 
@@ -293,7 +296,10 @@ class Inspector(Protocol):
         """Return the digest of the engine's state after an event. Raises UsageError for an unknown seq."""
 
     async def why(self, seq: int) -> CauseChain:
-        """Return an event's causes, with the conditions of its decisions. Raises UsageError for an unknown seq."""
+        """Return an event's causes, with the conditions of its decisions. Raises UsageError for an unknown seq.
+
+        The conditions are absent while the views are being built up to there.
+        """
 
 
 class FunnelSource(Protocol):

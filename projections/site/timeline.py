@@ -152,6 +152,15 @@ class LogTimeline:
         finally:
             self._seeking -= 1
 
+    async def unfolded(self) -> Views:
+        """Return views of the end of a log that is not folded yet: names, contracts and closes, but no figure.
+
+        They are shared, and change as the log grows. Raises LogBusy as long as the log's end is not known.
+        """
+        if self.folding is not None and not self.head_seq:
+            raise self.folding.as_error()
+        return await self._log.unfolded()
+
     async def seq_at(self, at_ms: int) -> int:
         """Return the last event that was known at a market time (`projections.site.market_time`).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -180,6 +180,19 @@ class Views:
         else:
             self._take_fact(recorded)
         self._derive_alert(recorded)
+
+    def take_names(self, events: Iterable[Recorded]) -> None:
+        """Learn names, contracts and closes from some events of a log that is not folded: no figure is known then."""
+        for recorded in events:
+            event = recorded.event
+            if type(event) is CandleClosed:
+                self.portfolio.at_ms = max(self.portfolio.at_ms, event.at_ms)
+                if event.timing is not Timing.WARM_UP:
+                    self._mark_fresh(event, recorded.recorded_at_ms)
+            elif isinstance(event, RunnerConfigured):
+                self.runners[event.strategy] = event
+            self.contracts.apply(recorded)
+            self.portfolio.seq = recorded.seq
 
     def take(self, stretch: EventStretch) -> None:
         """Fold a stretch of the log: the same as one event after the other, several times as fast."""

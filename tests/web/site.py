@@ -117,6 +117,11 @@ class ListTimeline:
         fold([views], self.log[:seq])
         return views
 
+    async def unfolded(self) -> Views:
+        views = Views()
+        views.take_names(self.log)
+        return views
+
     async def seq_at(self, at_ms: int) -> int:
         moment = MarketTimeCutoff(at_ms)
         later = next((one.seq for one in self.log if not moment.includes(one)), len(self.log) + 1)
