@@ -136,7 +136,7 @@ class FollowedLog:
     @property
     def folding(self) -> Progress | None:
         """The progress of the first fold; None once the views have reached the end that the log had at the start."""
-        goal_seq = self._first_goal_seq if self.tail.has_looked else 1
+        goal_seq = self._first_goal_seq or (self.tail.head_seq if self.tail.has_looked else 1)
         return Progress(self.views.seq, goal_seq) if self.views.seq < goal_seq else None
 
     async def _restore(self) -> None:

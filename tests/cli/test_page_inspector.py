@@ -18,6 +18,7 @@ from papertape.cli.render.strategies import parameters_schema, strategy_views
 from papertape.cli.service.page_inspector import QUERY_S_MAX, LogInspector
 from papertape.engine.runner_settings import RunnerSettings, runner_configurations
 from papertape.engine.strategy_registry import load_strategies
+from papertape.events.bus import Bus
 from papertape.events.errors import LogBusy, UsageError
 from papertape.events.facts import CandleClosed, OrderPlaced, OrderRejected
 from papertape.events.log import Entry
@@ -205,6 +206,30 @@ def test_a_chart_shows_the_numbers_of_the_orders_in_it(db: Path) -> None:
         for seq in (0, recorded(db)[-1].seq + 1):
             with pytest.raises(UsageError, match="there is no event"):
                 await inspector.chart(seq, "AAA", FIVE_MINUTES_MS, 300)
+
+    inspected(db, use)
+
+
+def test_candles_and_causes_do_not_wait_for_the_views(db: Path) -> None:
+    """Only the conditions of a decision do: they need the configurations up to there."""
+    head, order = recorded(db)[-1].seq, entries_of(db, "momentum")[-1]
+    event = order.event
+    assert isinstance(event, OrderPlaced)
+
+    async def use(inspector: LogInspector) -> None:
+        timeline = LogTimeline(lambda: (Bus(head), LogThread(lambda: SqliteLogReader(db))), Views)
+        early = LogInspector(db, STRATEGIES, timeline)
+        try:
+            assert timeline.folding == Progress(0, head), "nobody runs it"
+            chart = await early.chart(head, event.symbol, FIVE_MINUTES_MS, 300)
+            assert chart == await inspector.chart(head, event.symbol, FIVE_MINUTES_MS, 300)
+            (link, *_), (whole, *_) = (await early.why(order.seq)).links, (await inspector.why(order.seq)).links
+            assert (link.recorded, link.line) == (whole.recorded, whole.line)
+            assert whole.conditions
+            assert not link.conditions
+        finally:
+            early.close()
+            timeline.close()
 
     inspected(db, use)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import httpx
@@ -10,15 +11,18 @@ import pytest
 
 from papertape.api.shared_reader import StreamFilter
 from papertape.api.streams import Streams, events_of
+from papertape.projections.site.event_query import EventFilter
 from papertape.projections.site.ports import Progress
 from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
-from tests.ui.site_pages import PAGES, visiting
+from tests.ui.site_pages import DAY, PAGES, TAG, visiting
 from tests.web.site import client_of, example_day, served, site_of
 
 if TYPE_CHECKING:
     from papertape.projections.site.ports import Site
 
+FROM_LOG = ("/events", "/chart")
+"""The pages that are read straight from the log."""
 VIEWS = (
     "state", "status", "runners", "runners/momentum", "arena", "positions", "orders", "equity", "days", "risk",
     "trades", "trades.csv", "events.csv", "events", "events/3", "why/3", "messages", "config", "strategies",
@@ -45,8 +49,8 @@ def test_every_view_answers_503_with_the_progress(view: str) -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("address", PAGES)
-def test_every_page_shows_the_progress_and_reloads(address: str) -> None:
+@pytest.mark.parametrize("address", [one for one in PAGES if not one.startswith(FROM_LOG)])
+def test_a_page_of_figures_shows_the_progress_and_reloads(address: str) -> None:
     async def story() -> None:
         async with visiting(folding_site()) as client:
             found = await client.get(address)
@@ -58,6 +62,49 @@ def test_every_page_shows_the_progress_and_reloads(address: str) -> None:
             assert 'id="end-seq">\u2013<' in found.text, "nor in the foot"
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("address", [one for one in PAGES if one.startswith(FROM_LOG)])
+@pytest.mark.parametrize("part", ["", "content"])
+def test_a_page_of_events_or_candles_is_complete_and_names_the_progress(address: str, part: str) -> None:
+    async def story() -> None:
+        async with visiting(folding_site()) as client:
+            found = await client.get(address, params={"part": part} if part else {})
+        assert found.status_code == 200
+        shown = re.sub(r"\s+", " ", TAG.sub("", found.text))
+        assert "The history is being read: event 5 of 1,000." in shown
+        assert "As of event" not in shown, "the past cannot be shown yet"
+        if not part:
+            assert 'id="header-equity">\u2013<' in found.text
+            assert 'id="end-seq">\u2013<' in found.text
+        if address == "/events":
+            newest = next(one.seq for one in reversed(DAY) if EventFilter().matches(one, {}))
+            assert f'id="event-{newest}"' in found.text
+        if address.startswith("/chart"):
+            assert shown.count("Not known yet") == 2, "neither positions nor trades"
+            assert "No closed trade" not in shown
+
+    asyncio.run(story())
+
+
+@in_loop
+async def test_what_needs_a_trade_waits_for_the_first_fold() -> None:
+    async with visiting(folding_site()) as client:
+        for address in ("/events?trade=9", "/chart/GALAUSDT?trade=9"):
+            found = await client.get(address)
+            assert found.status_code == 503, address
+            assert "event 5 of 1,000" in found.text, "not that there is no such trade"
+
+
+@in_loop
+async def test_a_page_is_whole_again_once_the_log_was_read() -> None:
+    site = folding_site()
+    async with visiting(site) as client:
+        await client.get("/chart/GALAUSDT?tf=1m")
+        site.timeline.first_fold = None  # type: ignore[attr-defined]
+        found = await client.get("/chart/GALAUSDT?tf=1m&part=content")
+    assert "The history is being read" not in found.text
+    assert "Not known yet" not in found.text
 
 
 @in_loop
