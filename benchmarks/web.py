@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -59,8 +60,9 @@ def page_of(db: Path) -> Iterator[tuple[str, int]]:
     with subprocess.Popen(command, cwd=db.parent, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            host, _, port = process.stdout.readline().strip().rpartition("/")[2].partition(":")
-            yield host, int(port)
+            address = re.search(r"http://([^/:]+):(\d+)/", process.stdout.readline())
+            assert address is not None, "the page printed no address"
+            yield address[1], int(address[2])
         finally:
             process.terminate()
 

@@ -44,9 +44,12 @@ def find_setup(index: CheckpointStore) -> list[tuple[int, int]]:
 def read_setup(spans: Sequence[tuple[int, int]], reader: LogReader) -> list[Recorded]:
     """Return the contracts and configurations at the beginning of a log and at some places, oldest first."""
     events: list[Recorded] = []
+    after_seq = 0
     for first_seq, last_seq in ((1, FIRST_EVENTS), *spans):
-        after_seq = max(first_seq - 1, events[-1].seq if events else 0)
+        after_seq = max(first_seq - 1, after_seq)
         with suppress(LogArchived):
             if last_seq > after_seq:
-                events += reader.read(after_seq, min(last_seq - after_seq, READ_EVENTS_MAX))
-    return [one for one in events if isinstance(one.event, _SETUP)]
+                found = reader.read(after_seq, min(last_seq - after_seq, READ_EVENTS_MAX))
+                events += [one for one in found if isinstance(one.event, _SETUP)]
+                after_seq = found[-1].seq if found else last_seq
+    return events
