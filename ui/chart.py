@@ -77,12 +77,14 @@ class ChartPage(Struct, frozen=True):
 async def chart(request: PageRequest) -> ChartPage:
     """Load the chart of a symbol, the first one by default.
 
-    Raise UsageError for an unknown symbol, timeframe or strategy. During the first fold it has candles only; then raise
-    LogBusy for the chart of a trade.
+    Raise UsageError for an unknown symbol, timeframe or strategy. During the first fold it has candles only; it raises
+    LogBusy then for the chart of a trade, and for a symbol without a recent candle.
     """
     views = request.views
     symbols = tuple(views.freshness)
     symbol = request.path.get("symbol") or (symbols[0] if symbols else "")
+    if request.folding is not None and symbol not in symbols:
+        raise request.folding.as_error()
     if symbol not in symbols and symbol in views.contracts.by_symbol:
         symbol = ""  # It is configured, but has no candle yet.
     if symbol and symbol not in symbols:

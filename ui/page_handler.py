@@ -57,7 +57,7 @@ class PageHandler:
     async def page_request(self, request: Request, *, from_log: bool = False) -> PageRequest:
         """Return the page request. Raise UsageError for an unknown time, LogBusy during the first fold.
 
-        A page `from_log` is then given views without figures.
+        If `from_log`, return views without figures during the first fold instead.
         """
         as_of, folding = request.query_params.get("as_of", "").strip(), self.site.timeline.folding
         if from_log and folding is not None and not as_of:

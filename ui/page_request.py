@@ -24,7 +24,7 @@ SEQ_DIGITS_MAX = 18
 class PageRequest(Struct, frozen=True):
     """A request for a page. `live` is False for a page as of an event; `now_ms` is the machine's clock in UTC ms.
 
-    `first_fold` is its progress if the views show names only (`Timeline.unfolded`), because the log is being read.
+    `first_fold` is the progress of the first fold if the views hold names only (`Timeline.unfolded`).
     `part` is the requested part of the page, empty for all of it. `path` and `query` are the parameters of its address.
     """
 

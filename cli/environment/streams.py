@@ -2,7 +2,7 @@
 
 A character that the encoding cannot represent is replaced. If standard output fails (a closed pipe, a full disk, a
 stream that was closed before the start), the command ends with one line and an exit code; if standard error fails,
-its messages are dropped.
+its messages are kept while they fit in the buffer, then dropped.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
@@ -41,8 +42,9 @@ class OutputLost(OSError):
 class OutputStream(io.BufferedWriter):
     """The descriptor of standard output. The first failure raises OutputLost; whatever is written later is dropped.
 
-    Failures are noticed in the buffer, not in the file below it: an interrupt in a `write` of that file, if it were
-    written in Python, would come between the write and its accounting, and the next flush would repeat everything.
+    Failures are noticed in the buffer, not in the file below it. If that file's `write` were Python code, an interrupt
+    could arrive after it had written but before the buffer had noted it, and the next flush would repeat everything.
+    A descriptor that does not block is waited for.
     """
 
     def __init__(self, descriptor: int, *, was_closed: bool) -> None:
@@ -51,28 +53,38 @@ class OutputStream(io.BufferedWriter):
 
     def write(self, content: Buffer) -> int:
         """Write the content, or drop it after a failure."""
-        if self._dropping:
-            return memoryview(content).nbytes
+        left = memoryview(content).cast("B")
+        size = left.nbytes
         with self._noticing_failure():
             if self._was_closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            return super().write(content)
+            while not self._dropping:
+                try:
+                    super().write(left)
+                    break
+                except BlockingIOError as full:
+                    left = left[full.characters_written :]
+                    select.select([], [self], [])
+        return size
 
     def flush(self) -> None:
         """Flush the buffer, or do nothing after a failure."""
-        if not self._dropping:
-            with self._noticing_failure():
-                super().flush()
+        with self._noticing_failure():
+            while not self._dropping:
+                try:
+                    super().flush()
+                    break
+                except BlockingIOError:
+                    select.select([], [self], [])
 
     @contextmanager
     def _noticing_failure(self) -> Iterator[None]:
         try:
             yield
-        except BlockingIOError:
-            raise
         except OSError as error:
-            self._dropping = True
-            raise OutputLost(error.errno or errno.EIO) from None
+            if not self._dropping:
+                self._dropping = True
+                raise OutputLost(error.errno or errno.EIO) from None
 
 
 class ErrorStream(io.BufferedWriter):

@@ -77,7 +77,7 @@ def _real_path(place: Path) -> Path | None:
         real = place.resolve()
     except (OSError, RuntimeError):
         return None
-    return None if real.is_symlink() else real  # Python 3.13 returns a circle as it is.
+    return None if real.is_symlink() else real  # Since Python 3.13, `resolve` returns a circle as it is.
 
 
 def _paths(folder: Path, levels: int) -> Iterator[Path]:

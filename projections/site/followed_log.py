@@ -103,6 +103,7 @@ class FollowedLog:
         self._index_seq = 0
         """Later events are indexed as they are folded, earlier ones are indexed, or a separate task indexes them."""
         self._unfolded: Views | None = None
+        self._unfolded_seq = 0
         self._looking = asyncio.Lock()
         self._to_save: asyncio.Queue[_Due] = asyncio.Queue(1)
 
@@ -151,6 +152,7 @@ class FollowedLog:
             self.moved.publish(views.seq)
         indexed_seq = max((last for _, last in await asyncio.to_thread(self._indexed)), default=0)
         self._index_seq = max(indexed_seq, self.views.seq)
+        await self._forget_unfolded()
 
     async def _load(self, seq: int, after_seq: int = 0) -> Views | None:
         """Return the views at the last usable checkpoint at or before an event and beyond another one, if any."""
@@ -255,6 +257,7 @@ class FollowedLog:
         """Fold again what lies between two checkpoints if one was lost there, using half of the time."""
         loop, until_seq, filled = asyncio.get_running_loop(), self.views.seq, (0, 0)
         await self._fill_index(parts_max=1)  # The newest part at once; most others are indexed as they are folded.
+        await self._forget_unfolded()
         await self.moved.wait_beyond(self._first_goal_seq - 1)
         await self._to_save.join()
         await self._fill_index()
@@ -314,17 +317,23 @@ class FollowedLog:
     async def unfolded(self) -> Views:
         """Return views of the log's end that know names, contracts and the newest closes, but no figure."""
         async with self._looking:
-            if self._unfolded is None:
+            views, head_seq = self._unfolded, self.tail.head_seq
+            if views is None or head_seq - self._unfolded_seq > NEWEST_EVENTS:
                 spans: list[tuple[int, int]] = []
                 with suppress(SnapshotRefused):
                     spans = await asyncio.to_thread(find_setup, self.checkpoints.index)
-                views = self._make_views()
+                views, self._unfolded_seq = self._make_views(), 0
                 views.take_names(await self.pages.run(partial(read_setup, spans)))
-                self._unfolded = views
-            views, head_seq = self._unfolded, self.tail.head_seq
-            if views.seq < head_seq:
-                views.take_names(await self.pages.read(max(views.seq, head_seq - NEWEST_EVENTS), NEWEST_EVENTS))
+            after_seq = max(self._unfolded_seq, head_seq - NEWEST_EVENTS)
+            if after_seq < head_seq:
+                views.take_names(await self.pages.read(after_seq, head_seq - after_seq))
+            self._unfolded, self._unfolded_seq = views, head_seq
         return views
+
+    async def _forget_unfolded(self) -> None:
+        """Look again at the next request: the index knows more, or other things, now."""
+        async with self._looking:
+            self._unfolded, self._unfolded_seq = None, 0
 
     async def candidates(self, query: PostingQuery) -> Candidates:
         """See `LogTimeline.candidates`. What is not indexed may match anywhere."""

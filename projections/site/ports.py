@@ -298,7 +298,7 @@ class Inspector(Protocol):
     async def why(self, seq: int) -> CauseChain:
         """Return an event's causes, with the conditions of its decisions. Raises UsageError for an unknown seq.
 
-        The conditions are absent while the views are being built up to there.
+        The conditions are absent until the views have been built up to there.
         """
 
 

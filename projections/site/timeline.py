@@ -155,11 +155,15 @@ class LogTimeline:
     async def unfolded(self) -> Views:
         """Return views of the end of a log that is not folded yet: names, contracts and closes, but no figure.
 
-        They are shared, and change as the log grows. Raises LogBusy as long as the log's end is not known.
+        They are shared, and change as the log grows. Raises LogBusy until the end of the log is known, LogReplaced if
+        another log replaces this one in the meantime.
         """
-        if self.folding is not None and not self.head_seq:
-            raise self.folding.as_error()
-        return await self._log.unfolded()
+        log = self._log
+        if log.folding is not None and not log.tail.head_seq:
+            raise log.folding.as_error()
+        views = await log.unfolded()
+        self._check_same(log)
+        return views
 
     async def seq_at(self, at_ms: int) -> int:
         """Return the last event that was known at a market time (`projections.site.market_time`).

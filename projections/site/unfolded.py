@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FIRST_EVENTS: Final = 1_024
 NEWEST_EVENTS: Final = 2_048
-"""These last events hold the newest candle of every symbol that has had one in the last minutes."""
+"""They usually hold the newest candle of every symbol that still has candles."""
 SPANS_MAX: Final = 256
 """At most this many changes of the configuration are looked up, the newest ones."""
 _SETUP: Final = (ContractListed, RunnerConfigured)
@@ -42,7 +42,7 @@ def find_setup(index: CheckpointStore) -> list[tuple[int, int]]:
 
 
 def read_setup(spans: Sequence[tuple[int, int]], reader: LogReader) -> list[Recorded]:
-    """Return the contracts and configurations at the beginning of a log and at some places, oldest first."""
+    """Return the contracts and configurations at the beginning of a log and in the given spans, oldest first."""
     events: list[Recorded] = []
     after_seq = 0
     for first_seq, last_seq in ((1, FIRST_EVENTS), *spans):

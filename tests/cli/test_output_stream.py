@@ -1,10 +1,11 @@
-"""Standard output that is interrupted."""
+"""Standard output that is interrupted, and one that does not block."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,3 +34,18 @@ def test_an_interrupt_after_a_write_does_not_repeat_the_line() -> None:
     os.close(writing)
     with os.fdopen(reading) as read:
         assert read.read() == "a line\n"
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_a_pipe_that_does_not_block_gets_everything(*, buffered: bool) -> None:
+    content = bytes(range(256)) * 2_000
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    stream = OutputStream(writing, was_closed=False)
+    with ThreadPoolExecutor(1) as threads, os.fdopen(reading, "rb") as read:
+        arrived = threads.submit(read.read)
+        for begin in range(0, len(content), 100 if buffered else len(content)):
+            stream.write(content[begin : begin + (100 if buffered else len(content))])
+        stream.flush()
+        os.close(writing)
+        assert arrived.result() == content

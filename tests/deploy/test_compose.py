@@ -134,6 +134,7 @@ def test_all_of_ours_run_what_deploy_builds_and_tags() -> None:
         assert SERVICES[name]["build"]["target"] == "runtime"
         variables = {
             "COMMIT": "PAPERTAPE_COMMIT:-unknown",
+            "EXTRAS": "PAPERTAPE_EXTRAS:-",
             "PYTHON_DIGEST": "PYTHON_DIGEST:-",
             "NODE_DIGEST": "NODE_DIGEST:-",
         }

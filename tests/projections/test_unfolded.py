@@ -103,6 +103,35 @@ async def test_the_index_knows_where_the_configuration_changed(tmp_path: Path) -
 
 
 @in_loop
+async def test_a_change_of_the_configuration_at_the_end_hides_no_candle(tmp_path: Path) -> None:
+    here = TimelineLog()
+    await here.append(*story(LENGTH), configured("vwap_rsi"))
+    there = ViewsFolder(tmp_path)
+    async with following(whole := here.with_store(there.open())):
+        await until_near(whole)
+    here.bus = Bus(here.log.head.seq)
+    async with following(timeline := slow_timeline(here, there.open("other code"))):
+        views = await timeline.unfolded()
+        assert timeline.folding is not None
+    assert (views.strategies, set(views.freshness)) == (("momentum", "vwap_rsi"), {BTC})
+
+
+@in_loop
+async def test_nothing_beyond_the_known_end_of_the_log_is_shown() -> None:
+    here = TimelineLog()
+    await here.append(*story(LENGTH))
+    head_seq = len(here.events)
+    late = Bus(head_seq)
+    timeline = LogTimeline(lambda: (late, LogThread(here.log.reader)), SlowViews, None, DISTANCE_EVENTS)
+    async with following(timeline):
+        await timeline.unfolded()
+        await here.append(candle(9_999_999, 4.0))
+        assert (await timeline.unfolded()).seq == head_seq
+        late.publish(head_seq + 1)
+        assert (await timeline.unfolded()).seq == head_seq + 1
+
+
+@in_loop
 async def test_before_the_log_is_looked_at_nothing_is_known() -> None:
     here = TimelineLog()
     tail = Tail(lambda: 0)

@@ -22,7 +22,7 @@ from papertape.engine.signal_intake import PreparedSignals
 from papertape.events.checkpoints.postings import Candidates, PostingQuery, all_candidates
 from papertape.events.commands import Accepted, Reload
 from papertape.events.errors import CommandRefused, UsageError
-from papertape.events.facts import CandleClosed, ConfigurationReloaded, RunnerConfigured
+from papertape.events.facts import CandleClosed, ConfigurationReloaded, ContractListed, RunnerConfigured
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.host import fold
 from papertape.projections.site.market_time import MarketTimeCutoff
@@ -82,6 +82,7 @@ class ListTimeline:
         self._views = Views()
         self._moved = asyncio.Event()
         self.first_fold: Progress | None = None
+        self.newest_events = 1_000
 
     @property
     def head_seq(self) -> int:
@@ -119,7 +120,8 @@ class ListTimeline:
 
     async def unfolded(self) -> Views:
         views = Views()
-        views.take_names(self.log)
+        views.take_names(one for one in self.log if isinstance(one.event, RunnerConfigured | ContractListed))
+        views.take_names(self.log[-self.newest_events :])
         return views
 
     async def seq_at(self, at_ms: int) -> int:

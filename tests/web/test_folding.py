@@ -13,6 +13,8 @@ from papertape.api.shared_reader import StreamFilter
 from papertape.api.streams import Streams, events_of
 from papertape.projections.site.event_query import EventFilter
 from papertape.projections.site.ports import Progress
+from papertape.ui.live_header import LiveHeader
+from papertape.ui.page_handler import PageHandler
 from tests.events.loop import in_loop
 from tests.patience import PATIENCE_S
 from tests.ui.site_pages import DAY, PAGES, TAG, visiting
@@ -94,6 +96,36 @@ async def test_what_needs_a_trade_waits_for_the_first_fold() -> None:
             found = await client.get(address)
             assert found.status_code == 503, address
             assert "event 5 of 1,000" in found.text, "not that there is no such trade"
+
+
+@in_loop
+async def test_nothing_is_said_to_be_absent_before_the_log_was_read() -> None:
+    """The last event names no symbol that has candles."""
+    site = folding_site()
+    site.timeline.newest_events = 1  # type: ignore[attr-defined]
+    async with visiting(site) as client:
+        for address in ("/chart/GALAUSDT", "/chart/NEWUSDT"):
+            found = await client.get(address)
+            assert found.status_code == 503, address
+            assert "event 5 of 1,000" in found.text
+        listed = (await client.get("/events?symbol=NEWUSDT&strategy=nobody&type=PositionOpened")).text
+    for value in ("NEWUSDT", "nobody", "PositionOpened"):
+        assert f'<option value="{value}" selected>' in listed, "what is searched for is shown"
+
+
+@in_loop
+async def test_the_header_of_every_open_page_tells_no_time_of_a_part() -> None:
+    site = folding_site()
+    frames = LiveHeader(PageHandler(site), Streams(site.timeline)).frames()
+    header = [await anext(frames), await anext(frames)][-1].decode()
+    await frames.aclose()
+    assert 'data-market=""' in header
+
+
+@in_loop
+async def test_a_page_that_no_stream_moves_reloads_until_the_log_was_read() -> None:
+    async with visiting(folding_site()) as client:
+        assert '<meta http-equiv="refresh"' in (await client.get("/events?before=9")).text
 
 
 @in_loop

@@ -72,6 +72,13 @@
     for (const [id, text] of Object.entries(values)) if (text) document.getElementById(id).textContent = text;
   }
 
+  // What stands outside the live part, such as the tabs of a chart, is complete only after the log has been read.
+  if (one("#live > .banner.folding")) {
+    document.addEventListener("htmx:afterSwap", () => {
+      if (!one("#live > .banner.folding")) location.reload();
+    });
+  }
+
   /** Leave the stream when the page is hidden, and rejoin it when the page becomes visible again. */
   function visibilityChanged() {
     if (document.hidden) {
