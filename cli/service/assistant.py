@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 LIMIT_DEFAULT: Final = 20
 INSTRUCTIONS: Final = (
     "papertape runs trading strategies with virtual money. Money is in USDT, times are UTC, and every event has a seq. "
-    "With as_of (a seq or a time such as 2025-03-01T14:05) every tool answers as of that moment; empty means now. To "
-    "explain a trade, take its seq from `trades` and ask `why`; to explain why nothing happens, ask `whynot`. Lists "
-    "come in pages of `limit` items: pass `next` as `cursor`, with the answer's as_of, to continue; null is the end. "
-    "Ranges: `from_` and `to` are times, both inclusive; `after` and `before` are seqs, both exclusive; 0 is none."
+    "With `as_of` (a seq or a time such as 2025-03-01T14:05) a tool that takes it answers as of that moment; empty "
+    "means now. To explain a trade, take its seq from `trades` and ask `why`; to explain why nothing happens, ask "
+    "`whynot`. Lists come in pages of `limit` items: to continue, pass `next` as `cursor` and the answer's `as_of.seq` "
+    "as `as_of` (`studies` has none); a null `next` is the end. Ranges: `from_` and `to` are times, both inclusive; "
+    "`after` and `before` are seqs, both exclusive; 0 means no bound."
 )
 
 
@@ -56,21 +57,21 @@ class Assistant:
             self.study,
         )
 
-    async def arena(self, as_of: str = "") -> dict[str, Any]:
+    async def arena(self, as_of: str | int = "") -> dict[str, Any]:
         """Rank the strategies by net return, with trades, win rate, profit factor, drawdown and costs."""
-        return await self._read_view(calls.arena(as_of))
+        return await self._read_view(calls.arena(str(as_of)))
 
-    async def strategy(self, name: str, as_of: str = "") -> dict[str, Any]:
+    async def strategy(self, name: str, as_of: str | int = "") -> dict[str, Any]:
         """Show one strategy: account, parameters, limits, results by symbol and exit reason, positions and orders."""
-        return await self._read_view(calls.runner(name, as_of))
+        return await self._read_view(calls.runner(name, str(as_of)))
 
-    async def positions(self, strategy: str = "", as_of: str = "") -> dict[str, Any]:
+    async def positions(self, strategy: str = "", as_of: str | int = "") -> dict[str, Any]:
         """List the open positions of one strategy, or of all."""
-        return await self._read_view(calls.positions(strategy, as_of))
+        return await self._read_view(calls.positions(strategy, str(as_of)))
 
-    async def orders(self, strategy: str = "", as_of: str = "") -> dict[str, Any]:
+    async def orders(self, strategy: str = "", as_of: str | int = "") -> dict[str, Any]:
         """List the orders that wait for the next open or rest at a price."""
-        return await self._read_view(calls.orders(strategy, as_of))
+        return await self._read_view(calls.orders(strategy, str(as_of)))
 
     async def trades(
         self,
@@ -83,9 +84,9 @@ class Assistant:
         before: int = 0,
         limit: int = LIMIT_DEFAULT,
         cursor: int = 0,
-        as_of: str = "",
+        as_of: str | int = "",
     ) -> dict[str, Any]:
-        """List closed trades, newest first; the ranges limit their exits."""
+        """List closed trades, newest first; the ranges apply to their exits."""
         return await self._read_view(
             calls.trades(
                 strategy,
@@ -97,7 +98,7 @@ class Assistant:
                 before=before,
                 limit=limit,
                 cursor=cursor,
-                as_of=as_of,
+                as_of=str(as_of),
             )
         )
 
@@ -113,7 +114,7 @@ class Assistant:
         before: int = 0,
         limit: int = LIMIT_DEFAULT,
         cursor: int = 0,
-        as_of: str = "",
+        as_of: str | int = "",
     ) -> dict[str, Any]:
         """Search the log, newest first, by type (such as KillSwitchTripped), strategy, symbol or words of its text."""
         found = calls.events(
@@ -125,7 +126,7 @@ class Assistant:
             before,
             order="newest",
             limit=limit,
-            as_of=as_of,
+            as_of=str(as_of),
             from_=from_,
             to=to,
             cursor=cursor,
@@ -136,13 +137,13 @@ class Assistant:
         """Explain an event: the chain back to its root cause, with the readings and conditions of each decision."""
         return await self._read_view(calls.why(seq))
 
-    async def whynot(self, strategy: str, symbol: str, as_of: str = "") -> dict[str, Any]:
+    async def whynot(self, strategy: str, symbol: str, as_of: str | int = "") -> dict[str, Any]:
         """Tell what keeps a strategy from entering a symbol: every condition, met or not, with its numbers."""
-        return await self._read_view(calls.conditions(strategy, symbol, as_of))
+        return await self._read_view(calls.conditions(strategy, symbol, str(as_of)))
 
-    async def risk(self, as_of: str = "") -> dict[str, Any]:
+    async def risk(self, as_of: str | int = "") -> dict[str, Any]:
         """Show how much of every limit is used, and the active and past trips of kill switches."""
-        return await self._read_view(calls.risk(as_of))
+        return await self._read_view(calls.risk(str(as_of)))
 
     async def studies(self, limit: int = LIMIT_DEFAULT, cursor: int = 0) -> dict[str, Any]:
         """List the studies of parameters with their verdicts, newest first."""

@@ -45,7 +45,7 @@ QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "why": ({"seq": SEQ}, f"why/{SEQ}"),
     "whynot": ({"strategy": "momentum", "symbol": "BTCUSDT"}, "conditions?strategy=momentum&symbol=BTCUSDT"),
-    "risk": ({}, "risk"),
+    "risk": ({"as_of": SEQ}, f"risk?as_of={SEQ}"),
 }
 
 
@@ -90,6 +90,8 @@ async def test_a_list_is_read_to_its_end_page_by_page(tool: str, path: str, tmp_
             assert not told.is_error, told.content
             answer = page_of(told.structured_content)
             found, pages, arguments["cursor"] = [*found, *answer["items"]], pages + 1, answer["next"]
+            if tool != "studies":
+                arguments["as_of"] = told.structured_content["as_of"]["seq"]
     assert pages > 1
     assert arguments["cursor"] is None
     assert found == whole

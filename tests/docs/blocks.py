@@ -25,7 +25,7 @@ EXITS: Final = re.compile(r"exits with (\d+)")
 
 
 class ShellCommand(Struct, frozen=True):
-    """A command as it is typed, and what the comment behind it says."""
+    """A command as it is typed, and what the comment after it says."""
 
     text: str
     comment: str = ""

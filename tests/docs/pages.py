@@ -89,7 +89,7 @@ NEEDING: Final = {
 
 
 def may_need(command: ShellCommand) -> bool:
-    """Return whether a command says what it needs exactly if it does."""
+    """Return whether a command says that it needs something if, and only if, it does."""
     return command.needs == next((needs for needs, how in NEEDING.items() if re.match(how, command.text)), "")
 
 

@@ -22,6 +22,7 @@ CANDLES = 1_500
 
 def test_there_are_nine_and_the_first_strategy_of_a_new_project() -> None:
     assert len(FILES) == 9 + 1
+    assert "dip_buyer" in {path.stem for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
