@@ -106,7 +106,7 @@ def test_a_wrong_command_fails(command: str, comment: str, tmp_path: Path) -> No
 
 def test_an_output_that_was_not_printed_fails() -> None:
     assert_printed("a  1\n...\nfast 12.5 facts/s\n", "note\na 1\nb\nfast 7 facts/s\n")
-    assert_printed("6 sets x 3 folds, about 1 s, 9 kB\n", "6 sets x 3 folds, about 2m 10s, 9 kB\n")
+    assert_printed("3 folds, about 1 s, 9 kB; 0 trials so far\n", "3 folds, about 2m 10s, 9 kB; 66 trials so far\n")
     with pytest.raises(AssertionError, match="x 9 folds"):
         assert_printed("6 sets x 9 folds, about 1 s, 9 kB\n", "6 sets x 3 folds, about 1 s, 9 kB\n")
     with pytest.raises(AssertionError, match="a 2"):
