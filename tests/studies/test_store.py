@@ -150,8 +150,11 @@ def test_a_second_writer_is_refused_by_name_until_the_first_one_ends(store: Stud
         command = [sys.executable, "-c", program, str(store.path)]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == expected
-        with pytest.raises(StudyHeld) if expected != "opened" else closing(store):
-            StudyStore.create(store.path, plan(), 1)
+        if expected == "opened":
+            StudyStore.create(store.path, plan(), 1).close()
+        else:
+            with pytest.raises(StudyHeld):
+                StudyStore.create(store.path, plan(), 1)
         store.close()
 
 
