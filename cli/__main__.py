@@ -15,6 +15,10 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    finally:
+        # After an interrupt in the `exec` of a text, as in a compiler, CPython ends by SIGINT whatever the exit code,
+        # though the interrupt was caught; another `exec` of a text clears that.
+        exec("")  # noqa: S102 - it is empty.
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,31 @@ def test_ctrl_c_while_the_strategy_is_compiled_ends_at_once(tmp_path: Path) -> N
     assert err.endswith("--study cold\n")
     assert "Traceback" not in err
     assert "resume with: papertape sweep --strategy follower" in err
+
+
+INTERRUPTED_IN_A_COMPILER = """
+import sys
+from papertape.cli import app
+from papertape.cli.__main__ import main
+
+def compile_and_leave():
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+app.main = compile_and_leave
+main()
+"""
+
+
+def test_an_interrupt_within_generated_code_ends_with_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED_IN_A_COMPILER)
+    path = f"{tmp_path}:{environment()['PYTHONPATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], cwd=tmp_path, env=environment(PYTHONPATH=path), check=False
+    )
+    assert done.returncode == 130
 
 
 def test_without_numba_a_sweep_runs_in_cpython_and_says_so(tmp_path: Path, undisturbed: str) -> None:
