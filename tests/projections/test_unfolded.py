@@ -85,19 +85,25 @@ async def test_they_follow_the_log_as_it_grows() -> None:
         assert (views.seq, views.strategies) == (before + 2, ("momentum", "vwap_rsi"))
 
 
-@in_loop
-async def test_the_index_knows_where_the_configuration_changed(tmp_path: Path) -> None:
-    """Neither the beginning nor the end of the log names the second contract and the second strategy."""
-    here, events = TimelineLog(), story(LENGTH)
-    middle = FIRST_EVENTS + 3 * DISTANCE_EVENTS
-    await here.append(*events[:middle], listed("ETHUSDT"), configured("vwap_rsi"), *events[middle:])
-    there = ViewsFolder(tmp_path)
+async def unfolded_after_an_upgrade(here: TimelineLog, folder: Path) -> Views:
+    """Return what is known of a log that is indexed, and whose kept views other code has made."""
+    there = ViewsFolder(folder)
     async with following(whole := here.with_store(there.open())):
         await until_near(whole)
     here.bus = Bus(here.log.head.seq)
     async with following(timeline := slow_timeline(here, there.open("other code"))):
         views = await timeline.unfolded()
         assert timeline.folding is not None
+    return views
+
+
+@in_loop
+async def test_the_index_knows_where_the_configuration_changed(tmp_path: Path) -> None:
+    """Neither the beginning nor the end of the log names the second contract and the second strategy."""
+    here, events = TimelineLog(), story(LENGTH)
+    middle = FIRST_EVENTS + 3 * DISTANCE_EVENTS
+    await here.append(*events[:middle], listed("ETHUSDT"), configured("vwap_rsi"), *events[middle:])
+    views = await unfolded_after_an_upgrade(here, tmp_path)
     assert "ETHUSDT" in views.contracts.by_symbol
     assert views.strategies == ("momentum", "vwap_rsi")
 
@@ -106,13 +112,7 @@ async def test_the_index_knows_where_the_configuration_changed(tmp_path: Path) -
 async def test_a_change_of_the_configuration_at_the_end_hides_no_candle(tmp_path: Path) -> None:
     here = TimelineLog()
     await here.append(*story(LENGTH), configured("vwap_rsi"))
-    there = ViewsFolder(tmp_path)
-    async with following(whole := here.with_store(there.open())):
-        await until_near(whole)
-    here.bus = Bus(here.log.head.seq)
-    async with following(timeline := slow_timeline(here, there.open("other code"))):
-        views = await timeline.unfolded()
-        assert timeline.folding is not None
+    views = await unfolded_after_an_upgrade(here, tmp_path)
     assert (views.strategies, set(views.freshness)) == (("momentum", "vwap_rsi"), {BTC})
 
 
