@@ -41,11 +41,13 @@ def test_a_pipe_that_does_not_block_gets_everything(*, buffered: bool) -> None:
     content = bytes(range(256)) * 2_000
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    stream = OutputStream(writing, was_closed=False)
+    stream, size = OutputStream(writing, was_closed=False), 100 if buffered else len(content)
     with ThreadPoolExecutor(1) as threads, os.fdopen(reading, "rb") as read:
         arrived = threads.submit(read.read)
-        for begin in range(0, len(content), 100 if buffered else len(content)):
-            stream.write(content[begin : begin + (100 if buffered else len(content))])
-        stream.flush()
-        os.close(writing)
+        try:
+            for begin in range(0, len(content), size):
+                stream.write(content[begin : begin + size])
+            stream.flush()
+        finally:
+            os.close(writing)
         assert arrived.result() == content
