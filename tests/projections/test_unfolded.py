@@ -124,7 +124,9 @@ async def test_nothing_beyond_the_known_end_of_the_log_is_shown() -> None:
     late = Bus(head_seq)
     timeline = LogTimeline(lambda: (late, LogThread(here.log.reader)), SlowViews, None, DISTANCE_EVENTS)
     async with following(timeline):
-        await here.append(candle(9_999_999, 4.0))
+        assert (await timeline.unfolded()).seq == head_seq
+        for minute in (9_999_998, 9_999_999):
+            await here.append(candle(minute, 4.0))
         assert (await timeline.unfolded()).seq == head_seq
         late.publish(head_seq + 1)
         assert (await timeline.unfolded()).seq == head_seq + 1
