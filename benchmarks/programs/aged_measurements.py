@@ -7,6 +7,7 @@ views and backups are written beside them. Processor time is comparable on a bus
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import shutil
@@ -58,8 +59,8 @@ def run(*command: str) -> FinishedProcess:
 
 
 def measure(db: Path) -> dict[str, float]:
-    """Return the figures of one log by name, with the unit in the name."""
-    for suffix in (".folds", ".backups"):
+    """Return the figures of one log and of its pages by name, with the unit in the name."""
+    for suffix in (".folds", ".backups", ".snapshots"):
         shutil.rmtree(sibling_path(db, suffix), ignore_errors=True)
     with closing(SqliteLogReader(db)) as reader:
         events = reader.head().seq
@@ -78,11 +79,18 @@ def measure(db: Path) -> dict[str, float]:
     figures["first page of a search, ms"] = again.rare_search_s * 1e3
     for name in COMMANDS:
         figures[f"{name}, processor s"] = run("-m", "papertape", name, "--db", str(db)).cpu_s
+    return figures
+
+
+def measure_proofs(db: Path) -> dict[str, float]:
+    """Return the figures of starts, backups and proofs, which fold the whole log the first time."""
+    figures: dict[str, float] = {}
     for name in ("engine start, nothing kept", "engine start"):
-        figures[f"{name}, processor s"] = run("-m", "benchmarks.programs.boot_process", str(db)).cpu_s
+        figures[f"{name}, processor s"] = run("-m", "benchmarks.programs.boot_process", str(db), "--keep").cpu_s
     for name in ("first backup", "next backup"):
         done = run("-m", "papertape", "backup", "--db", str(db), "--to", str(sibling_path(db, ".backups")))
         figures[f"{name}, processor s"] = done.cpu_s
+    figures["verify, proven before, processor s"] = run("-m", "papertape", "verify", "--db", str(db)).cpu_s
     return figures
 
 
@@ -122,5 +130,12 @@ def table(measured: list[dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    logs = [Path(argument).absolute() for argument in sys.argv[1:]]
-    sys.stdout.write(table([measure(log) for log in logs]))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.programs.aged_measurements", description=__doc__)
+    parser.add_argument("logs", type=Path, nargs="+", metavar="LOG")
+    parser.add_argument("--no-proofs", action="store_true", help="leave out starts, backups and proofs")
+    options = parser.parse_args()
+    measured = []
+    for log in (one.absolute() for one in options.logs):
+        measured.append(measure(log) | ({} if options.no_proofs else measure_proofs(log)))
+        sys.stderr.write(f"{log}: {measured[-1]}\n")
+    sys.stdout.write(table(measured))

@@ -1,4 +1,7 @@
-"""A fresh process that opens a log, recovers, builds loop and feed, prints `ready` and exits without a write."""
+"""A fresh process that opens a log, recovers, builds loop and feed, prints `ready` and exits without a write.
+
+With `--keep` it saves a snapshot of what it recovered, as an engine does while it runs.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ def warn(text: str) -> None:
     sys.exit(f"unexpected: {text}")
 
 
-async def boot(db: Path) -> None:
-    """Do everything between the start of the process and the first fact of the feed."""
+async def boot(db: Path, *, keep: bool) -> None:
+    """Do everything between the start of the process and the first fact of the feed; `keep` saves a snapshot then."""
     clock = SystemClock()
     strategies = load_strategies()
     log = await SqliteEventLog.open(db, clock_ms=clock.now_ms)
@@ -31,11 +34,13 @@ async def boot(db: Path) -> None:
     recovered = recover(reader, snapshot_store(db, warn), strategies)
     reader.close()
     digest = code_digest(strategies.values())
-    Loop(recovered.state, log, Bus(log.head.seq), snapshot_store(db, warn), digest, warn)
+    loop = Loop(recovered.state, log, Bus(log.head.seq), snapshot_store(db, warn), digest, warn)
     SimFeed(SimSettings(), clock).contracts()
     print(f"ready {recovered.seq} {recovered.replayed_events} {recovered.took_ms:.1f}", flush=True)
+    if keep:
+        await loop.snapshot()
     await log.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(boot(Path(sys.argv[1])))
+    asyncio.run(boot(Path(sys.argv[1]), keep="--keep" in sys.argv[2:]))
