@@ -17,6 +17,8 @@ RUN npm ci --silent
 # ---------------------------------------------------------------- the locked dependencies and the package, by uv
 FROM ${PYTHON_IMAGE}${PYTHON_DIGEST} AS build
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
+# Under emulation a download can wait longer for the processor than the defaults allow.
+ENV PIP_DEFAULT_TIMEOUT=300 PIP_RETRIES=10 UV_HTTP_TIMEOUT=300 UV_HTTP_RETRIES=10
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 RUN uv venv /opt/papertape
 WORKDIR /build
