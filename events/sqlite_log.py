@@ -109,15 +109,15 @@ class SqliteLogReader(ChainReader):
         listed = self.segments()
         return Head(listed[-1].info.last_seq, listed[-1].info.hash_after) if listed else Head()
 
-    def open_segment(self, sealed: Sealed) -> SegmentFile:
+    def open_segment(self, sealed: Sealed, *, for_one_event: bool = False) -> SegmentFile:
         """Return the file of a segment, once it is found to be what was sealed. Raise LogArchived or LogDamaged."""
         try:
-            return self._segments.open(sealed)
+            return self._segments.open(sealed, for_one_event=for_one_event)
         except LogError:
             moved = next((one for one in self.segments() if one.info == sealed.info), sealed)
             if moved == sealed:
                 raise
-            return self._segments.open(moved)  # It was archived a moment ago.
+            return self._segments.open(moved, for_one_event=for_one_event)  # It was archived a moment ago.
 
     def commits(self, after_seq: int = 0) -> Iterator[Commit]:
         """See `events.log.LogReader.commits`. A sealed segment is checked as a whole, not row by row."""
@@ -168,7 +168,9 @@ class SqliteLogReader(ChainReader):
     def _recorded_at(self, seq: int) -> Recorded | None:
         with self._transaction(seq):
             sealed = segment_at_or_before(self._connection, seq)
-        return self.open_segment(sealed).recorded_at(seq) if sealed and seq <= sealed.info.last_seq else None
+        if sealed is None or seq > sealed.info.last_seq:
+            return None
+        return self.open_segment(sealed, for_one_event=True).recorded_at(seq)
 
     def close(self) -> None:
         """Close the files. Closing twice is harmless."""

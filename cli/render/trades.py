@@ -75,10 +75,7 @@ def show_trades(reader: OpenedLog, options: TradeListOptions, files: TradeFiles,
             fold, contracts = Trades(), Contracts()
             seq = fold_log(reader, [fold, names, contracts]).seq
         names.check(options.symbol, options.strategy)
-        # The page also knows how far a trade moved, which takes a fold of every candle.
-        trades = [
-            replace(one, best_usdt=None, worst_usdt=None) for one in fold.closed(options.strategy, options.symbol)
-        ]
+        trades = fold.closed(options.strategy, options.symbol)
         fills = fold.fills(options.strategy, options.symbol) if files.fills is not None else ()
     if files.trades is not None:
         _write("--csv", files.trades, "trades", _newest(trades, options.limit), write_trades_csv)
@@ -95,7 +92,9 @@ def show_trades(reader: OpenedLog, options: TradeListOptions, files: TradeFiles,
 
 
 def _newest(trades: Sequence[TradeView], limit: int | None) -> Sequence[TradeView]:
-    return trades if limit is None else trades[-limit:]
+    """Return the newest trades, without how far they moved: without kept views, that takes a fold of every candle."""
+    newest = trades if limit is None else trades[-limit:]
+    return [replace(one, best_usdt=None, worst_usdt=None) for one in newest]
 
 
 def _write(

@@ -1,4 +1,7 @@
-"""The segments that a reader of a log has open: each is compared with the catalogue before it is read."""
+"""The segments that a reader of a log has open: each is compared with the catalogue before it is read through.
+
+One event costs less: its block has a checksum of its own, so the rest of the file is not read for it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 OPEN_MAX: Final = 2
 LONG_READ_SEGMENTS: Final = 4
-"""A reader that opens this many segments probably reads the whole log, so numpy is loaded where it is installed."""
+"""A reader that reads this many segments probably reads the whole log, so numpy is loaded where it is installed."""
 
 
 class OpenSegments:
@@ -28,15 +31,32 @@ class OpenSegments:
         self.folder = folder
         self._codec = codec
         self._open: dict[bytes, SegmentFile] = {}
-        self._opened_count = 0
+        self._compared: set[bytes] = set()
+        """The digests of the open segments whose whole files were compared with the catalogue."""
+        self._compared_count = 0
 
-    def open(self, sealed: Sealed) -> SegmentFile:
-        """Return the file of a segment. Raise LogArchived, LogDamaged or LogError if it is not what was sealed."""
+    def open(self, sealed: Sealed, *, for_one_event: bool = False) -> SegmentFile:
+        """Return the file of a segment. Raise LogArchived, LogDamaged or LogError if it is not what was sealed.
+
+        With `for_one_event`, only the index and the block that is read are checked, by their checksums.
+        """
         digest = sealed.info.digest
-        file = self._open.pop(digest, None) or self._opened(sealed)
+        file = self._open.pop(digest, None)
+        is_checked = for_one_event or digest in self._compared
+        if file is None or not is_checked:
+            path = segment_path(self.folder, sealed.info)
+            try:
+                path = find_segment(sealed, self.folder)
+                if not is_checked:
+                    self._compare(path, sealed)
+            except OSError as error:
+                raise LogError(f"the sealed segment {path} cannot be read: {error.strerror}") from error
+            file = file or SegmentFile(path, sealed.info, self._codec)
         self._open[digest] = file  # The newest is the last.
         while len(self._open) > OPEN_MAX:
-            self._open.pop(next(iter(self._open)))  # It is closed once nobody reads it any more.
+            oldest = next(iter(self._open))
+            self._open.pop(oldest)  # It is closed once nobody reads it any more.
+            self._compared.discard(oldest)
         return file
 
     def close(self) -> None:
@@ -44,14 +64,9 @@ class OpenSegments:
         while self._open:
             self._open.popitem()[1].close()
 
-    def _opened(self, sealed: Sealed) -> SegmentFile:
-        path = segment_path(self.folder, sealed.info)
-        try:
-            path = find_segment(sealed, self.folder)
-            check_digest(path, sealed.info)
-        except OSError as error:
-            raise LogError(f"the sealed segment {path} cannot be read: {error.strerror}") from error
-        self._opened_count += 1
-        if self._opened_count == LONG_READ_SEGMENTS:
+    def _compare(self, path: Path, sealed: Sealed) -> None:
+        check_digest(path, sealed.info)
+        self._compared.add(sealed.info.digest)
+        self._compared_count += 1
+        if self._compared_count == LONG_READ_SEGMENTS:
             load_numpy()
-        return SegmentFile(path, sealed.info, self._codec)

@@ -258,8 +258,28 @@ def test_a_segment_is_compared_with_the_whole_digest_in_the_catalogue(path: Path
         raw.execute("DROP TRIGGER segments_update")
         (digest,) = raw.execute("SELECT digest FROM segments WHERE first_seq = 1").fetchone()
         raw.execute("UPDATE segments SET digest = ? WHERE first_seq = 1", (digest[:-1] + bytes([digest[-1] ^ 1]),))
-    with closing(SqliteLogReader(path)) as reader, pytest.raises(LogDamaged, match="is not the file that was sealed"):
-        list(reader.commits())
+    with closing(SqliteLogReader(path)) as reader:
+        assert [one.seq for one in reader.read(0, 1)] == [1]
+        with pytest.raises(LogDamaged, match="is not the file that was sealed"):
+            list(reader.commits())
+
+
+def test_one_event_is_checked_with_its_own_block_alone(tmp_path: Path) -> None:
+    with small_blocks():
+        path = tmp_path / "log.db"
+        asyncio.run(write_sealed(path, seals=(18,)))
+    [segment] = files(path)
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    damaged: list[int] = []
+    with closing(SqliteLogReader(path)) as reader:
+        for seq in range(1, 19):
+            try:
+                assert [one.seq for one in reader.read(seq - 1, 1)] == [seq]
+            except LogDamaged:
+                damaged.append(seq)
+    assert 0 < len(damaged) < 18
 
 
 @in_loop
@@ -306,6 +326,9 @@ LOADED = """
 import sys
 from papertape.events.sqlite_log import SqliteLogReader
 reader, loaded = SqliteLogReader(sys.argv[1]), []
+for segment in reader.segments():
+    assert reader.read(segment.info.first_seq - 1, 1)
+assert "numpy" not in sys.modules, "single events loaded numpy"
 for segment in reader.segments():
     list(reader.open_segment(segment).commits())
     loaded.append("numpy" in sys.modules)
