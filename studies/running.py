@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from papertape.engine.research.engine_choice import import_s, is_installed, python_s
-from papertape.engine.research.sets.plan import plan_of
 from papertape.engine.runner_settings import validate_parameters
 from papertape.engine.strategy_registry import is_shipped
 from papertape.studies.execution import execute
@@ -148,7 +147,7 @@ def sets_engine(experiment: Experiment, spans: int) -> str:
         return "python"
     from papertape.engine.research.sets.compiled_kit import compile_s  # noqa: PLC0415 - belongs to an extra
 
-    return "compiled" if work_s > compile_s(strategy, plan_of(strategy)) else "python"
+    return "compiled" if work_s > compile_s(strategy, len(tape.contracts)) else "python"
 
 
 def _template(experiment: Experiment, store: StudyStore, engine: str) -> StudyTask:

@@ -36,6 +36,8 @@ import papertape.engine.kernel.references
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
 import papertape.engine.kernel.sets.figures
+import papertape.engine.kernel.sets.quiet
+import papertape.engine.kernel.sets.together
 import papertape.engine.kernel.sets.trade
 import papertape.engine.kernel.signals
 import papertape.engine.kernel.sizing
@@ -99,6 +101,8 @@ KERNEL_MODULES = (
     papertape.engine.kernel.rounding,
     papertape.engine.kernel.series,
     papertape.engine.kernel.sets.figures,
+    papertape.engine.kernel.sets.quiet,
+    papertape.engine.kernel.sets.together,
     papertape.engine.kernel.sets.trade,
     papertape.engine.kernel.signals,
     papertape.engine.kernel.sizing,

@@ -43,7 +43,7 @@ def columns_of_rows(rows: Array) -> FactColumns:
     narrow = {"kind": np.int8, "symbol": np.uint16, "timing": np.int8}
     *columns, _ = FactColumns._fields
     made = [np.ascontiguousarray(rows[name], narrow.get(name)) for name in columns]
-    return FactColumns._make([*made, _run_ends(*made[:3])])
+    return FactColumns._make([*made, run_ends(*made[:3])])
 
 
 def columns_of_bytes(rows: bytes, start_ms: int | None, end_ms: int | None) -> FactColumns:
@@ -57,7 +57,7 @@ def columns_of_bytes(rows: bytes, start_ms: int | None, end_ms: int | None) -> F
     if start_ms is None:
         return columns
     columns.timing[candles & (opens_ms < start_ms)] = WARM_UP
-    return columns._replace(run_end=_run_ends(*columns[:3]))
+    return columns._replace(run_end=run_ends(*columns[:3]))
 
 
 def columns_of(tape: Tables) -> FactColumns:
@@ -76,7 +76,7 @@ def columns_of(tape: Tables) -> FactColumns:
     joined = FactColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     order = np.lexsort((joined.symbol, joined.kind, joined.time_ms))
     *placed, _ = (column[order] for column in joined)
-    return FactColumns._make([*placed, _run_ends(*placed[:3])])
+    return FactColumns._make([*placed, run_ends(*placed[:3])])
 
 
 def _candles(symbol: int, table: CandleColumns, tape: Tables) -> FactColumns:
@@ -111,7 +111,7 @@ def _series(kind: int, symbol: int, series: SeriesColumns, tape: Tables) -> Fact
     return FactColumns(*_heads(count, kind, symbol), times_ms, times_ms, *prices, np.zeros(count, dtype=np.int32))
 
 
-def _run_ends(kinds: Array, symbols: Array, timings: Array) -> Array:
+def run_ends(kinds: Array, symbols: Array, timings: Array) -> Array:
     """Compute `FactColumns.run_end`."""
     breaks = (kinds[1:] != kinds[:-1]) | (symbols[1:] != symbols[:-1])
     breaks |= (timings[1:] == WARM_UP) != (timings[:-1] == WARM_UP)

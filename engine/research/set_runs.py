@@ -177,7 +177,7 @@ class SetRunner:
         from papertape.engine.research.sets.compiled_kit import CompiledKit, compile_s  # noqa: PLC0415 - belongs to an extra
 
         strategy = world.runners[0].strategy
-        if self._engine == "auto" and work <= compile_s(strategy, plan):
+        if self._engine == "auto" and work <= compile_s(strategy, len(world.symbols)):
             return PlainKit(world, plan, signals)
         return CompiledKit(world, plan, signals)
 

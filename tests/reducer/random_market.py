@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.state import FactColumns
     from papertape.events.facts import MarketFact, SignalReceived
 
-NAMES = ("AAA", "BBB", "CCC")
+NAMES = ("AAA", "BBB", "CCC", "DDD", "EEE")
 CLEARLY_LONGER_THAN_A_RESET_MS = 400 * MINUTE_MS
 
 
@@ -68,7 +68,7 @@ def recipes(timeframe_ms: int = MINUTE_MS, candles: int = 300, told_of: float = 
     return st.builds(
         Recipe,
         seed=st.integers(0, 2**32),
-        symbols=st.integers(1, len(NAMES)),
+        symbols=st.integers(1, 3),
         candles=st.just(candles),
         timeframe_ms=st.just(timeframe_ms),
         move_percent=st.sampled_from([0.1, 0.3, 1.0]),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from array import array
+from importlib.util import find_spec
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,14 @@ from papertape.engine.research.set_runs import SetRunner
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError
+from papertape.events.units import MINUTE_MS
 from tests.build import FIVE_MINUTES_MS
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import EAGER
 from tests.support import NO_LIMITS, PROVING, REPOSITORY, configured_world
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from papertape.engine.kernel.strategy import Strategy
@@ -44,9 +47,11 @@ RISKS = (
     RiskSettings(leverage=20.0, max_session_loss_percent=100.0, max_daily_loss_percent=1.0),
     replace(NO_LIMITS, leverage=100.0, liquidation_distance_min=1.0, max_risk_per_trade_percent=100.0),
 )
-MARKETS = 65 if PROVING else 1
+MARKETS = 61 if PROVING else 2
 SETS = 12
-"""Sets drawn for one market. More than 150 are compared, and more than 10,000 by `make prove`."""
+"""Sets drawn for one market, every other one of several symbols. More than 300 are compared, by CPython's passes, and
+more than 10,000 by `make prove`, by the compiled passes too."""
+ENGINES = ("python", "compiled") if PROVING and find_spec("numba") else ("python",)
 
 
 def drawn_set(random: Random, strategy: Strategy) -> dict[str, int | float]:
@@ -74,13 +79,14 @@ def drawn_span(random: Random, tape: Tape) -> TradedSpan:
     )
 
 
-def drawn_tape(random: Random, strategy: Strategy) -> Tape:
+def drawn_tape(random: Random, strategy: Strategy, symbols: int = 1) -> Tape:
     """A market with holes, funding, open interest and signals, in the finest candles of a strategy or finer ones."""
     finest_ms = min(strategy.series_ms)
     frame_ms = random.choice([finest_ms, finest_ms, finest_ms // 5 if finest_ms == FIVE_MINUTES_MS else finest_ms // 3])
     recipe = Recipe(
         random.randrange(2**32),
-        candles=400 if frame_ms == finest_ms and strategy.series[-1] != "1h" else 900,
+        symbols=symbols,
+        candles=(400 if frame_ms == finest_ms and strategy.series[-1] != "1h" else 900) * 3 // (symbols + 2),
         timeframe_ms=frame_ms,
         move_percent=random.choice([0.3, 1.0]),
         holes=random.choice([0, 4]),
@@ -88,9 +94,9 @@ def drawn_tape(random: Random, strategy: Strategy) -> Tape:
         funding_minutes=random.choice([30, 60, 480]) if finest_ms == FIVE_MINUTES_MS else 480,
     )
     tape, every = market(recipe), max(1, frame_ms // FIVE_MINUTES_MS)
-    readings = tape.open_interest[0]
-    assert readings is not None
-    tape.open_interest = [SeriesColumns("random", readings.time_ms[::every], readings.value[::every])]
+    tape.open_interest = [
+        one and SeriesColumns("random", one.time_ms[::every], one.value[::every]) for one in tape.open_interest
+    ]
     times_ms = array("q", tape.candles[0].open_time_ms[::7])
     values = array("d", [random.choice([-1.0, -0.4, 0.4, 1.0]) for _ in times_ms])
     tape.signals = [SignalSeries("AAA", "trend", "signals.csv", SeriesColumns("random", times_ms, values))]
@@ -103,26 +109,29 @@ def assert_equal(
     settings: RunnerSettings,
     sets: list[dict[str, int | float]],
     span: TradedSpan,
-    engine: str = "python",
+    engines: Sequence[str] = ("python",),
 ) -> list[SetResult]:
-    """Every figure of every set is that of its own run; the results."""
-    runner = SetRunner(tape, STRATEGIES, name, settings, engine)
-    found = runner.run(sets, span)
-    for values, one in zip(sets, found, strict=True):
-        own = run_long_way(tape, STRATEGIES, name, settings, values, span, "python")
-        assert one._replace(long_way=1) == own, (name, values, span)
+    """Every figure of every set is that of its own run, in CPython or compiled; the results."""
+    own = [run_long_way(tape, STRATEGIES, name, settings, values, span, "python") for values in sets]
+    for engine in engines:
+        found = SetRunner(tape, STRATEGIES, name, settings, engine).run(sets, span)
+        for values, one, expected in zip(sets, found, own, strict=True):
+            assert one._replace(long_way=1) == expected, (engine, name, values, span)
     return found
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_set_brings_what_its_own_run_brings(name: str) -> None:
-    random, strategy, trades = Random(name), STRATEGIES[name], 0
+    random, strategy, found = Random(name), STRATEGIES[name], []
     for number in range(MARKETS):
-        tape = drawn_tape(random, strategy)
+        tape = drawn_tape(random, strategy, number % 2 * random.randint(1, 4) + 1)
+        symbols = [contract.symbol for contract in tape.contracts]
+        chosen = None if strategy.references else tuple(symbols[: random.randint(1, 5)])
         sets = [drawn_set(random, strategy) for _ in range(SETS)]
-        settings = RunnerSettings(risk=RISKS[number % len(RISKS)])
-        trades += sum(one.trades for one in assert_equal(tape, name, settings, sets, drawn_span(random, tape)))
-    assert trades > 0, "markets in which nothing is traded would prove nothing"
+        settings = RunnerSettings(risk=RISKS[number % len(RISKS)], symbols=chosen)
+        found += assert_equal(tape, name, settings, sets, drawn_span(random, tape), ENGINES)
+    assert sum(one.trades for one in found) > 0, "markets in which nothing is traded would prove nothing"
+    assert strategy.references or not all(one.long_way for one in found), "the long way would be compared with itself"
 
 
 def test_a_parameter_that_the_strategy_refuses_is_refused() -> None:
@@ -140,10 +149,23 @@ def test_a_span_without_a_candle_leaves_the_capital_as_it_was() -> None:
 
 
 def test_what_cannot_be_prepared_takes_the_long_way_and_is_counted() -> None:
-    tape = market(Recipe(3, symbols=2, candles=400, timeframe_ms=FIVE_MINUTES_MS))
-    runner = SetRunner(tape, STRATEGIES, "momentum", RunnerSettings(), "python")
-    assert [one.long_way for one in runner.run([{}, {"sl_percent": 0.4}], TradedSpan())] == [1, 1]
-    assert runner.long_way == {"several symbols": 2}
+    tape = market(Recipe(3, symbols=2, candles=400, timeframe_ms=15 * MINUTE_MS))
+    runner = SetRunner(tape, STRATEGIES, "follow_leader", RunnerSettings(), "python")
+    assert [one.long_way for one in runner.run([{}, {"stop_percent": 0.4}], TradedSpan())] == [1, 1]
+    assert runner.long_way == {"references": 2}
+
+
+def test_several_symbols_share_one_account_on_the_fast_way() -> None:
+    """One slot for three symbols that would all trade: who comes first keeps the others out."""
+    tape = market(Recipe(11, symbols=3, candles=400, timeframe_ms=FIVE_MINUTES_MS, move_percent=1.0))
+    sets = [{**EAGER["momentum"], "sl_percent": percent} for percent in (0.4, 0.8, 1.6)]
+    trades = []
+    for slots in (1, 3):
+        settings = RunnerSettings(risk=replace(NO_LIMITS, max_concurrent_positions=slots, max_same_direction=3))
+        found = assert_equal(tape, "momentum", settings, sets, TradedSpan())
+        assert not any(one.long_way for one in found)
+        trades.append(sum(one.trades for one in found))
+    assert 0 < trades[0] < trades[1]
 
 
 def test_all_histories_of_a_run_are_of_one_length() -> None:
@@ -162,9 +184,9 @@ from papertape.engine.runner_settings import RunnerSettings
 from tests.research.test_set_runs import STRATEGIES, assert_equal, drawn_set, drawn_span, drawn_tape
 for name in ("momentum", "funding"):
     random, strategy = Random(name), STRATEGIES[name]
-    tape = drawn_tape(random, strategy)
+    tape = drawn_tape(random, strategy, {"momentum": 1, "funding": 3}[name])
     sets = [drawn_set(random, strategy) for _ in range(12)]
-    found = assert_equal(tape, name, RunnerSettings(), sets, drawn_span(random, tape), "compiled")
+    found = assert_equal(tape, name, RunnerSettings(), sets, drawn_span(random, tape), ["compiled"])
     assert not any(one.long_way for one in found)
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

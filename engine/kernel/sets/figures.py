@@ -11,7 +11,7 @@ from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.decision import Decisions
-    from papertape.engine.kernel.state import Account, SymbolState
+    from papertape.engine.kernel.state import Account, Desks
 
 
 class Figures(Struct, array_like=True):
@@ -90,12 +90,13 @@ def close_days(figures: Figures, open_ms: int, days: Any) -> None:
         figures.day_end_ms += DAY_MS
 
 
-def end_figures(figures: Figures, account: Account, desk: SymbolState, until_ms: int, days: Any) -> None:
+def end_figures(figures: Figures, account: Account, desks: Desks, until_ms: int, days: Any) -> None:
     """End with the last candle, whose day ends there; an open position counts as held until then."""
     if figures.under_ms >= 0:
         figures.longest_drawdown_ms = max(figures.longest_drawdown_ms, until_ms - figures.under_ms)
-    if desk.position.side != 0:
-        figures.longest_holding_ms = max(figures.longest_holding_ms, until_ms - desk.position.entry_time_ms)
+    for k in range(len(desks)):
+        if desks[k].position.side != 0:
+            figures.longest_holding_ms = max(figures.longest_holding_ms, until_ms - desks[k].position.entry_time_ms)
     figures.cash_usdt = account.cash_usdt
     figures.peak_usdt = account.peak_usdt
     figures.tripped = account.tripped

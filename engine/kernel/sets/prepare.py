@@ -39,8 +39,9 @@ def store_state(states: Any, r: int, state: Any) -> None:
 
 
 def make_prepare(note_row: Callable[..., None]) -> Callable[..., tuple[int, int]]:
-    """Make the pass over a tape of one symbol that fills the tables; it returns the numbers of rows and closes.
+    """Make the pass over the facts of one symbol that fills the tables; it returns the numbers of rows and closes.
 
+    It takes the facts `f` to `total` - 1; the tables already have `n` rows, `a` closes and `i` candles.
     `note_row(rows, n, f, data)` keeps what was observed at the fact `f`. `desks` and `accounts` hold nothing and know
     no end of the day, so that a whole candle of a series is taken at once. `shown` says by kind which other facts have
     rows.
@@ -49,6 +50,11 @@ def make_prepare(note_row: Callable[..., None]) -> Callable[..., tuple[int, int]
     def prepare(
         views: Any,
         facts: Any,
+        f: int,
+        total: int,
+        n: int,
+        a: int,
+        i: int,
         scratch: Any,
         markets: Any,
         settlements: Any,
@@ -64,7 +70,6 @@ def make_prepare(note_row: Callable[..., None]) -> Callable[..., tuple[int, int]
     ) -> tuple[int, int]:
         fact, market = scratch[0], markets[0]
         data = MarketData(market, views, settlements[0], readings[0], signals[0], ())
-        n, a, i, f, total = 0, 0, 0, 0, len(facts.kind)
         while 0 <= f < total:
             kind, last = facts.kind[f], f - 1
             if kind == CANDLE:
@@ -109,6 +114,23 @@ def fill_pauses(candles: FactColumns, table: CandleTable) -> int:
     return count
 
 
+def fill_order(facts: FactColumns, following: Any, table: CandleTable) -> int:
+    """Write the order of candles and the closes before them, from facts in their order; return how many there are.
+
+    `following` has the number of each symbol's first candle in the table, and moves on.
+    """
+    rank, last_ms = 0, 0
+    for f in range(len(facts.kind)):
+        if facts.kind[f] == CANDLE:
+            i = following[facts.symbol[f]]
+            following[facts.symbol[f]] = i + 1
+            table.order[i] = rank
+            table.before_ms[i] = last_ms
+            last_ms = facts.time_ms[f]
+            rank += 1
+    return rank
+
+
 def make_update_row(update_strategy: Callable[..., None]) -> Callable[..., None]:
     """Make the function that shows one row to a strategy, with the rings of history as they were."""
 
@@ -134,12 +156,16 @@ def make_update_row(update_strategy: Callable[..., None]) -> Callable[..., None]
 
 
 def make_follow_rows(update_row: Callable[..., None], note_state: Callable[..., None]) -> Callable[..., int]:
-    """Make the pass over all rows that keeps the strategy's state at each; `update_row` is bound by `with_rows`."""
+    """Make the pass over rows of a symbol that keeps the strategy's state at each.
+
+    `update_row` is bound by `with_rows`.
+    """
 
     def follow_rows(
         facts: Any,
         scratch: Any,
         rows: Any,
+        first: int,
         total: int,
         bars: Any,
         settlements: Any,
@@ -149,7 +175,7 @@ def make_follow_rows(update_row: Callable[..., None], note_state: Callable[..., 
         states: Any,
     ) -> int:
         fact, rings = scratch[0], (settlements[0], readings[0])
-        for r in range(total):
+        for r in range(first, total):
             load_fact(fact, facts, rows.fact[r])
             update_row(rows.series, bars, r, fact, rows.markets[r], *rings, rows.signals[r], state[0], params[0])
             note_state(states, r, state[0])

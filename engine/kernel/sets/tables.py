@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import Struct
+
 from papertape.engine.kernel.view import SeriesView
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MarketRows(NamedTuple):
-    """A row for every fact that a strategy is shown, in order, and one more for all candles between.
+    """Symbol by symbol, a row for every fact that a strategy is shown, in order, and one for all candles between.
 
     `fact` is the index of the fact. `series` has the rows of each series, `signals` the last signals by row.
     """
@@ -30,7 +32,8 @@ class CandleTable(NamedTuple):
 
     `ask` counts the closes of the strategy's timeframe before it, `turbulent` is the regime's flag at its open, and
     settlements `booked` to `due` - 1 are due there. `pause` is the next candle, from this one on, that begins a day or
-    has something due.
+    has something due. `order` is its number among the candles of all symbols as they came, `before_ms` the close of the
+    candle before it there.
     """
 
     ask: Any
@@ -38,6 +41,8 @@ class CandleTable(NamedTuple):
     booked: Any
     due: Any
     pause: Any
+    order: Any
+    before_ms: Any
 
 
 class Asks(NamedTuple):
@@ -48,13 +53,30 @@ class Asks(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """A prepared market: candles with their table, closes, rows, and all settlements by their number."""
+    """A prepared market: candles with their table, closes, rows, and all settlements by their number.
+
+    Each of them has what belongs to one symbol after what belongs to another.
+    """
 
     candles: Any
     table: Any
     asks: Any
     rows: Any
     due: Any
+
+
+class Cursor(Struct, array_like=True):
+    """How far a set is with one of several symbols.
+
+    It goes on with `candle`, and `end` is behind its last one; its next entry is not before the one with the number
+    `entry`. `idle` is its row of the candles between closes, and `due` the number of its first settlement.
+    """
+
+    candle: int = 0
+    end: int = 0
+    entry: int = 0
+    idle: int = 0
+    due: int = 0
 
 
 class Exchange(NamedTuple):
@@ -69,7 +91,7 @@ class Exchange(NamedTuple):
 
 
 def with_rows(count: int, act: Callable[..., Any]) -> Callable[..., Any]:
-    """Bind `act(views, ...)` into `act_on(series, bars, r, ...)`; the views are of row `r` and of the first symbol."""
+    """Bind `act(views, ...)` into `act_on(series, bars, r, ...)`; the views are of row `r`, with the first rings."""
 
     def act_on_one(series: Any, bars: Any, r: int, *rest: Any) -> Any:
         return act((SeriesView(series[0][r], bars[0][0]),), *rest)

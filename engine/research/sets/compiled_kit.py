@@ -10,6 +10,7 @@ import numpy as np
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_answer
 from papertape.engine.kernel.sets.prepare import (
+    fill_order,
     fill_pauses,
     make_follow_rows,
     make_prepare,
@@ -18,7 +19,8 @@ from papertape.engine.kernel.sets.prepare import (
     store_state,
 )
 from papertape.engine.kernel.sets.tables import Asks, CandleTable, MarketRows, with_rows
-from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_set, make_trade_sets
+from papertape.engine.kernel.sets.together import make_trade_all, make_trade_together
+from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_one, make_trade_set, make_trade_sets
 from papertape.engine.kernel.state import FactColumns, Market, Series
 from papertape.engine.kernel.view import with_series
 from papertape.engine.research.compiled_kernel import (
@@ -34,7 +36,9 @@ from papertape.engine.research.engine_choice import SHARED_S
 from papertape.engine.research.loop_cache import is_compiled
 from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import dtype_of, leaves_of, records_of
+from papertape.engine.research.rows import run_ends
 from papertape.engine.research.runner import CompiledRunner
+from papertape.engine.research.sets.plan import plan_of
 from papertape.engine.research.sets.sift import sift_hook
 from papertape.engine.research.shared_parts import compiled_digest, is_shared_stored, load_shared
 
@@ -62,7 +66,7 @@ class CompiledKit:
         self.strategy = world.runners[0].strategy
         self._runner = runner = CompiledRunner(world, world.runners[0], None, signal_names)
         self._loops = set_loops(self.strategy, plan)
-        self.slots, self.facts_scratch = runner.slots, runner.scratch
+        self.slots, self.active, self.facts_scratch = runner.slots, runner.active, runner.scratch
         self.notes, self.out, self.answers = runner.notes, runner.out, runner.answer
         self.desks, self.accounts = runner.state["desks"], runner.state["accounts"]
         self.rules, self.contracts, self.tiers = runner.rules, runner.contracts, runner.tiers
@@ -73,16 +77,22 @@ class CompiledKit:
         """Return the facts of a tape."""
         return FactColumns._make(np.require(column, requirements=("C", "A", "W")) for column in tape.arrays())
 
+    def by_symbol(self, facts: FactColumns) -> FactColumns:
+        """Return the facts of one symbol after those of another, each in their order."""
+        places = np.argsort(facts.symbol, kind="stable")
+        *columns, _ = (column[places] for column in facts)
+        return FactColumns._make([*columns, run_ends(*columns[:3])])
+
     def candles(self, facts: FactColumns) -> FactColumns:
         """Return the candles among facts."""
         chosen = facts.kind == CANDLE
         return facts if chosen.all() else FactColumns._make(column[chosen] for column in facts)
 
-    def observed(self) -> tuple[Any, ...]:
-        """Return a new market before its first fact: markets, series, rings, signals."""
-        state = self._runner.state
-        parts = (state["markets"], state["series"], state["bars"], self._runner.settlements)
-        return tuple(part.copy() for part in (*parts, state["readings"], state["signals"]))
+    def observed(self, symbol: int) -> tuple[Any, ...]:
+        """Return the new market of a symbol before its first fact: markets, series, rings, signals."""
+        state, own = self._runner.state, slice(symbol, symbol + 1)
+        parts = (state["markets"][own], state["series"][:, own], state["bars"][:, own], self._runner.settlements[own])
+        return tuple(part.copy() for part in (*parts, state["readings"][own], state["signals"][own]))
 
     def records(self, structs: Sequence[Struct]) -> Array:
         """Return Structs of one type as rows."""
@@ -118,7 +128,7 @@ class CompiledKit:
 
     def table(self, candles: int) -> tuple[CandleTable, Asks]:
         """Return the empty tables of candles and of closes."""
-        kinds = (np.int32, np.int8, np.int32, np.int32, np.int32)
+        kinds = (np.int32, np.int8, np.int32, np.int32, np.int32, np.int32, np.int64)
         table = CandleTable(*(np.zeros(candles + 1, dtype=kind) for kind in kinds))
         return table, Asks(np.zeros(candles + 1, dtype=np.int32), np.zeros(candles + 1, dtype=np.int32))
 
@@ -168,6 +178,11 @@ class CompiledKit:
         return prepare_loop(len(self.strategy.series))
 
     @property
+    def fill_order(self) -> Callable[..., int]:
+        """The function that puts the candles of all symbols in order."""
+        return table_loop(fill_order)
+
+    @property
     def fill_pauses(self) -> Callable[..., int]:
         """The function that ends the table of candles."""
         return table_loop(fill_pauses)
@@ -199,8 +214,13 @@ class CompiledKit:
 
     @property
     def trade(self) -> Callable[..., int]:
-        """The fourth pass."""
+        """The fourth pass, for one symbol."""
         return self._loops["trade"]
+
+    @property
+    def trade_all(self) -> Callable[..., int]:
+        """The fourth pass, for several symbols."""
+        return self._loops["trade_all"]
 
 
 @cache
@@ -244,8 +264,10 @@ def loop_functions(strategy: Strategy, plan: SetPlan) -> Iterator[tuple[str, Cal
     if plan.skips:
         would_leave = make_would_answer(bound_hook(strategy, hooks.leave), 0, enters=False)
         yield "leave", make_find(_on_rows(count, would_leave), renew=plan.renews_exit)
-    decide_row = _on_rows(count, make_decide_row(decide_part(strategy)))
-    yield "trade", make_trade_sets(make_part(make_trade_set(decide_row, skip_asks=plan.skips, watched=plan.watched)))  # type: ignore[arg-type]
+    trade_one = make_part(make_trade_one(_on_rows(count, make_decide_row(decide_part(strategy)))))  # type: ignore[arg-type]
+    yield "trade", make_trade_sets(make_part(make_trade_set(trade_one, skip_asks=plan.skips, watched=plan.watched)))  # type: ignore[arg-type]
+    together = make_trade_together(trade_one, skip_asks=plan.skips, watched=plan.watched)
+    yield "trade_all", make_trade_all(make_part(together))  # type: ignore[arg-type]
 
 
 def _on_rows(count: int, act: Callable[..., Any]) -> Any:
@@ -259,8 +281,10 @@ def _loop(function: Callable[..., Any], name: str, digest: str) -> Callable[...,
     return make_loop(function, digest)
 
 
-def compile_s(strategy: Strategy, plan: SetPlan) -> float:
-    """Return about how many seconds it takes to compile what is in no cache."""
-    loops = [*set_loops(strategy, plan).values(), prepare_loop(len(strategy.series))]
+def compile_s(strategy: Strategy, symbols: int) -> float:
+    """Return about how many seconds it takes to compile what is in no cache and serves so many symbols."""
+    unused = "trade_all" if symbols == 1 else "trade"
+    own = [loop for name, loop in set_loops(strategy, plan_of(strategy)).items() if name != unused]
+    loops = [*own, prepare_loop(len(strategy.series))]
     missing = sum(not is_compiled(loop) for loop in loops)
     return missing * LOOP_S + (0.0 if is_shared_stored() else SHARED_S)

@@ -19,6 +19,7 @@ class Kit(Protocol):
 
     name: str
     slots: Any
+    active: Any
     facts_scratch: Any
     notes: Any
     out: Any
@@ -32,11 +33,14 @@ class Kit(Protocol):
     def facts(self, tape: Tape) -> FactColumns:
         """Return the facts of a tape."""
 
+    def by_symbol(self, facts: FactColumns) -> FactColumns:
+        """Return the facts of one symbol after those of another, each in their order."""
+
     def candles(self, facts: FactColumns) -> FactColumns:
         """Return the candles among facts."""
 
-    def observed(self) -> tuple[Any, ...]:
-        """Return a new market before its first fact: markets, series, rings, signals."""
+    def observed(self, symbol: int) -> tuple[Any, ...]:
+        """Return the new market of a symbol before its first fact: markets, series, rings, signals."""
 
     def records(self, structs: Sequence[Struct]) -> Any:
         """Return Structs of one type as rows."""
@@ -94,6 +98,10 @@ class Kit(Protocol):
         """The first pass."""
 
     @property
+    def fill_order(self) -> Callable[..., int]:
+        """What puts the candles of all symbols in order."""
+
+    @property
     def fill_pauses(self) -> Callable[..., int]:
         """What ends the table of candles."""
 
@@ -119,4 +127,8 @@ class Kit(Protocol):
 
     @property
     def trade(self) -> Callable[..., int]:
-        """The fourth pass."""
+        """The fourth pass, for one symbol."""
+
+    @property
+    def trade_all(self) -> Callable[..., int]:
+        """The fourth pass, for several symbols."""

@@ -13,15 +13,23 @@ from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.decision import NotedDecision
 from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_answer
-from papertape.engine.kernel.sets.prepare import fill_pauses, make_follow_rows, make_prepare, make_update_row
+from papertape.engine.kernel.sets.prepare import (
+    fill_order,
+    fill_pauses,
+    make_follow_rows,
+    make_prepare,
+    make_update_row,
+)
 from papertape.engine.kernel.sets.tables import Asks, CandleTable, MarketRows, with_rows
-from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_set, make_trade_sets
+from papertape.engine.kernel.sets.together import make_trade_all, make_trade_together
+from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_one, make_trade_set, make_trade_sets
 from papertape.engine.kernel.signals import slots_of
 from papertape.engine.kernel.state import Fact, FactColumns
 from papertape.engine.kernel.view import bind_hook, signal_part, with_series
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.copying import deep_copy
 from papertape.engine.research.sets.sift import sift_hook
+from papertape.engine.research.tape import run_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +49,8 @@ class PlainKit:
     def __init__(self, world: EngineState, plan: SetPlan, signal_names: Sequence[str]) -> None:
         self.runner, self.plan, self.world = world.runners[0], plan, world
         strategy, runner = self.runner.strategy, self.runner
-        self._count, room = len(strategy.series), decisions_max(1)
+        self._count, room = len(strategy.series), decisions_max(len(world.symbols))
+        self.active = runner.active
         self.slots = slots_of(strategy.signals, signal_names)
         self.facts_scratch = [Fact()]
         self.notes = [strategy.reading() for _ in range(room)]
@@ -54,6 +63,12 @@ class PlainKit:
         """Return the facts of a tape."""
         return tape.columns()
 
+    def by_symbol(self, facts: FactColumns) -> FactColumns:
+        """Return the facts of one symbol after those of another, each in their order."""
+        places = sorted(range(facts.total), key=facts.symbol.__getitem__)
+        *columns, _ = (array(column.typecode, map(column.__getitem__, places)) for column in facts)
+        return FactColumns._make([*columns, run_ends(*columns[:3])])
+
     def candles(self, facts: FactColumns) -> FactColumns:
         """Return the candles among facts."""
         if not any(facts.kind):
@@ -61,11 +76,11 @@ class PlainKit:
         chosen = [f for f in range(facts.total) if facts.kind[f] == CANDLE]
         return FactColumns._make(array(column.typecode, map(column.__getitem__, chosen)) for column in facts)
 
-    def observed(self) -> tuple[Any, ...]:
-        """Return a new market before its first fact: markets, series, rings, signals."""
-        world, runner = self.world, self.runner
-        series, bars = [one.series for one in runner.series], [one.bars for one in runner.series]
-        parts = (world.markets, series, bars, world.settlements, world.readings, runner.signals)
+    def observed(self, symbol: int) -> tuple[Any, ...]:
+        """Return the new market of a symbol before its first fact: markets, series, rings, signals."""
+        world, runner, own = self.world, self.runner, slice(symbol, symbol + 1)
+        series, bars = [one.series[own] for one in runner.series], [one.bars[own] for one in runner.series]
+        parts = (world.markets[own], series, bars, world.settlements[own], world.readings[own], runner.signals[own])
         return deep_copy(parts)
 
     def records(self, structs: Sequence[Struct]) -> Any:
@@ -102,8 +117,8 @@ class PlainKit:
 
     def table(self, candles: int) -> tuple[CandleTable, Asks]:
         """Return the empty tables of candles and of closes."""
-        columns = (array("q", bytes(8 * (candles + 1))) for _ in range(7))
-        return CandleTable(*(next(columns) for _ in range(5))), Asks(*columns)
+        columns = (array("q", bytes(8 * (candles + 1))) for _ in range(9))
+        return CandleTable(*(next(columns) for _ in range(7))), Asks(*columns)
 
     def rows(self, total: int) -> MarketRows:  # noqa: ARG002 - lists grow
         """Return rows to be filled."""
@@ -148,6 +163,11 @@ class PlainKit:
         return with_series(self._count, make_prepare(append_row))
 
     @property
+    def fill_order(self) -> Callable[..., int]:
+        """The function that puts the candles of all symbols in order."""
+        return fill_order
+
+    @property
     def fill_pauses(self) -> Callable[..., int]:
         """The function that ends the table of candles."""
         return fill_pauses
@@ -189,9 +209,18 @@ class PlainKit:
 
     @cached_property
     def trade(self) -> Callable[..., int]:
-        """The fourth pass."""
-        decide_row = with_rows(self._count, make_decide_row(self.runner.decide))
-        return make_trade_sets(make_trade_set(decide_row, skip_asks=self.plan.skips, watched=self.plan.watched))
+        """The fourth pass, for one symbol."""
+        return make_trade_sets(make_trade_set(self._trade_one(), skip_asks=self.plan.skips, watched=self.plan.watched))
+
+    @cached_property
+    def trade_all(self) -> Callable[..., int]:
+        """The fourth pass, for several symbols."""
+        return make_trade_all(
+            make_trade_together(self._trade_one(), skip_asks=self.plan.skips, watched=self.plan.watched)
+        )
+
+    def _trade_one(self) -> Callable[..., None]:
+        return make_trade_one(with_rows(self._count, make_decide_row(self.runner.decide)))
 
     def _bound(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Return a deciding hook, bound to the strategy's view."""

@@ -96,13 +96,13 @@ def long_way_reason(strategy: Strategy, settings: RunnerSettings, tape: Tape) ->
         return "the strategy's file cannot be used"
     if tape.disorder:
         return tape.disorder
-    if len(tape.contracts) > 1:
-        return "several symbols"
+    if len({table.timeframe_ms for table in tape.candles}) > 1:
+        return "candles of several lengths"
     if strategy.references:
         return "references"
     if settings.symbol_parameters:
         return "parameters by symbol"
-    if settings.symbols is not None and len(settings.symbols) != 1:
+    if settings.symbols is not None and not settings.symbols:
         return "no symbol"
     return plan_of(strategy).unfit
 

@@ -1,13 +1,14 @@
-"""A tape of one symbol prepared for one strategy: its tables, and the passes over them for groups of sets."""
+"""A tape prepared for one strategy: its tables, and the passes over them for groups of sets."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papertape.engine.kernel.codes import CANDLE, FUNDING
 from papertape.engine.kernel.sets.figures import FIGURES, Figures
-from papertape.engine.kernel.sets.tables import Asks, Exchange, Tables
+from papertape.engine.kernel.sets.tables import Asks, Cursor, Exchange, Tables
 from papertape.engine.kernel.state import Account, Position, Settlement, SymbolState
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.engine.research.hook_errors import HOOK_ERRORS
@@ -15,7 +16,7 @@ from papertape.engine.research.set_result import SetResult
 from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from papertape.engine.research.set_result import TradedSpan
     from papertape.engine.research.sets.kit import Kit
@@ -27,10 +28,10 @@ SIDES = (1, -1)
 
 
 class Extent(NamedTuple):
-    """The candles of a span: those from `first` to `end` - 1 are traded, on so many days."""
+    """The candles of a span, by symbol: those from `first` to `end` - 1 are traded, on so many days in all."""
 
-    first: int
-    end: int
+    first: list[int]
+    end: list[int]
     days: int
 
 
@@ -51,58 +52,87 @@ class PreparedMarket:
         self._followed: tuple[Hashable, Any] | None = None
         self._entries: tuple[Hashable, Any] = None, None
         self._exits: tuple[Hashable, Any] = None, None
-        self.facts = kit.facts(tape)
+        symbols = len(tape.contracts)
+        self._ordered = kit.facts(tape)
+        self.facts = kit.by_symbol(self._ordered) if symbols > 1 else self._ordered
         self.candles = kit.candles(self.facts)
+        self._fact_bounds = [bisect_left(self.facts.symbol, symbol) for symbol in range(symbols + 1)]
+        self.bounds = [bisect_left(self.candles.symbol, symbol) for symbol in range(symbols + 1)]
         self.table, asks = kit.table(self.candles.total)
+        kit.fill_order(self._ordered, kit.ints(self.bounds), self.table)
         self.rows = kit.rows(self._rows_max(series_ms))
-        self.due = kit.records(self._settlements() or [Settlement()])
-        observed = kit.observed()
-        self._rings = kit.observed()[2:5]
+        self._settled, settlements = [0], []
+        self._rings = kit.observed(0)[2:5]
+        self._idle_rows: list[int] = []
+        total, self.closes = 0, 0
+        for symbol in range(symbols):
+            observed = kit.observed(symbol)
+            total, self.closes = self._prepare(symbol, observed, asks, total)
+            kit.add_idle(self.rows, total, observed)
+            self._idle_rows.append(total)
+            total += 1
+            settlements += self._settlements(symbol)
+            self._settled.append(len(settlements))
+        self.due = kit.records(settlements or [Settlement()])
+        kit.fill_pauses(self.candles, self.table)
+        self.total = total
+        self.table.ask[self.candles.total] = self.closes
+        asks.candle[self.closes], asks.row[self.closes] = self.candles.total, total - 1
+        self.asks = Asks(asks.candle[: self.closes + 1], asks.row[: self.closes + 1])
+
+    def _prepare(self, symbol: int, observed: tuple[Any, ...], asks: Asks, total: int) -> tuple[int, int]:
+        """Run the first pass for a symbol, whose rows begin with the one `total`; return the new ends of the tables."""
+        kit, plan = self.kit, self.plan
         markets, series, bars, settlements, readings, signals = observed
         rings = markets, settlements, readings, signals, kit.slots
         idle = kit.records([SymbolState()]), kit.records([Account(day_end_ms=NEVER_MS)])
-        scratch, shown = kit.facts_scratch, kit.ints(plan.shown)
-        filled = kit.prepare(series, bars, 0, self.facts, scratch, *rings, *idle, shown, self.table, asks, self.rows)
-        self.total, self.closes = int(filled[0]), int(filled[1])
-        kit.fill_pauses(self.candles, self.table)
-        kit.add_idle(self.rows, self.total, observed)
-        self.table.ask[self.candles.total] = self.closes
-        asks.candle[self.closes], asks.row[self.closes] = self.candles.total, self.total
-        self.asks = Asks(asks.candle[: self.closes + 1], asks.row[: self.closes + 1])
+        span = self._fact_bounds[symbol], self._fact_bounds[symbol + 1], total, self.closes, self.bounds[symbol]
+        into = kit.ints(plan.shown), self.table, asks, self.rows
+        rows, closes = kit.prepare(series, bars, 0, self.facts, *span, kit.facts_scratch, *rings, *idle, *into)
+        return int(rows), int(closes)
 
     def _rows_max(self, series_ms: Sequence[int]) -> int:
-        """Return how many rows there can be: closes of every series, long holes, facts that are no candles, and one."""
-        count, other = self.candles.total, self.facts.total - self.candles.total
-        if count == 0:
-            return other + 1
-        span_ms = int(self.candles.time_ms[count - 1]) - int(self.candles.open_time_ms[0])
-        closes = sum(min(count, span_ms // frame_ms + 2) for frame_ms in series_ms)
-        return closes + span_ms // GAP_RESET_MS + other + 2
+        """Return how many rows there can be: closes of every series, long holes, other facts, idle ones."""
+        most = self.facts.total - self.candles.total
+        for first, end in pairwise(self.bounds):
+            most += 2
+            if end > first:
+                span_ms = int(self.candles.time_ms[end - 1]) - int(self.candles.open_time_ms[first])
+                most += span_ms // GAP_RESET_MS
+                most += sum(min(end - first, span_ms // frame_ms + 2) for frame_ms in series_ms)
+        return most
 
-    def _settlements(self) -> list[Settlement]:
-        """Return all settlements, by the number that the kernel gives them."""
+    def _settlements(self, symbol: int) -> list[Settlement]:
+        """Return all settlements of a symbol, by the number that the kernel gives them."""
         if self.facts.total == self.candles.total:
             return []
-        found = [f for f, kind in enumerate(self.facts.kind.tolist()) if kind == FUNDING]
+        first, end = self._fact_bounds[symbol : symbol + 2]
+        found = [f for f, kind in enumerate(self.facts.kind[first:end].tolist(), first) if kind == FUNDING]
         return [Settlement(int(self.facts.time_ms[f]), float(self.facts.close[f])) for f in found]
 
     def extent(self, span: TradedSpan) -> Extent | None:
         """Return the candles of a span, None if they are not all that happens before its end."""
-        opens_ms, count = self.candles.open_time_ms, self.candles.total
-        first = 0 if span.start_ms is None else bisect_left(opens_ms, span.start_ms)
-        end = count if span.end_ms is None else bisect_left(opens_ms, span.end_ms)
+        opens_ms = self.candles.open_time_ms
         if span.end_ms is not None and not self._ends_cleanly(span.end_ms):
             return None
-        if first >= end:
-            return Extent(end, end, 0)
-        days = int(opens_ms[end - 1]) // DAY_MS - int(opens_ms[first]) // DAY_MS + 1
-        return Extent(first, end, days)
+        firsts = [b if span.start_ms is None else bisect_left(opens_ms, span.start_ms, b, e) for b, e in self._blocks()]
+        ends = [e if span.end_ms is None else bisect_left(opens_ms, span.end_ms, b, e) for b, e in self._blocks()]
+        traded = [(first, end) for first, end in zip(firsts, ends, strict=True) if first < end]
+        if not traded:
+            return Extent(firsts, ends, 0)
+        from_ms = min(int(opens_ms[first]) for first, _ in traded)
+        until_ms = max(int(opens_ms[end - 1]) for _, end in traded)
+        return Extent(firsts, ends, until_ms // DAY_MS - from_ms // DAY_MS + 1)
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        """Return the first candle of every symbol, and the one behind its last."""
+        return pairwise(self.bounds)
 
     def _ends_cleanly(self, end_ms: int) -> bool:
         """Return whether no other fact comes before the last candle of a span and after its end."""
-        times_ms, kinds, opens_ms = self.facts.time_ms, self.facts.kind, self.facts.open_time_ms
-        other = False
-        for f in range(bisect_left(times_ms, end_ms), self.facts.total):
+        facts, other = self._ordered, False
+        times_ms, kinds, opens_ms = facts.time_ms, facts.kind, facts.open_time_ms
+        for f in range(bisect_left(times_ms, end_ms), facts.total):
             is_candle = kinds[f] == CANDLE
             if is_candle and opens_ms[f] >= end_ms:
                 return True
@@ -121,12 +151,14 @@ class PreparedMarket:
         if self._followed is not None and self._followed[0] == key:
             return self._followed[1]
         kit = self.kit
-        _, _, bars, settlements, readings, _ = kit.observed()
-        states = kit.states(self.total + 1, None if self._followed is None else self._followed[1])
-        own, self._followed = kit.new_state(), None
-        rows = kit.facts_scratch, self.rows, self.total
-        kit.follow(self.facts, *rows, bars, settlements, readings, own, param, states)
-        kit.end_states(states)
+        states = kit.states(self.total, None if self._followed is None else self._followed[1])
+        self._followed, first = None, 0
+        for symbol, idle in enumerate(self._idle_rows):
+            _, _, bars, settlements, readings, _ = kit.observed(symbol)
+            span = kit.facts_scratch, self.rows, first, idle
+            kit.follow(self.facts, *span, bars, settlements, readings, kit.new_state(), param, states)
+            kit.end_states(states)
+            first = idle + 1
         self._followed = key, states
         return states
 
@@ -223,17 +255,32 @@ class PreparedMarket:
         kit, count = self.kit, len(members)
         figures, days = kit.zeros(Figures, count), kit.floats(count, extent.days)
         tables = Tables(self.candles, self.table, self.asks, self.rows, self.due)
-        span = self.total, extent.first, extent.end
         sets = kit.ints(members), kit.facts_scratch, states, params, needs
         accounts = kit.copies(kit.desks, count), kit.copies(kit.accounts, count)
         exchange = Exchange(kit.rules, kit.contracts, kit.tiers, kit.answers, kit.out, kit.notes)
-        kit.trade(
-            tables, *span, *self._rings, *found, *map(kit.ints, groups), *sets, *accounts, exchange, figures, days
-        )
+        known = *self._rings, *found, *map(kit.ints, groups), *sets, *accounts, exchange, figures, days
+        if len(self._idle_rows) == 1:
+            kit.trade(tables, self._idle_rows[0], extent.first[0], extent.end[0], *known)
+        else:
+            kit.trade_all(tables, kit.copies(kit.records(self._cursors(extent)), count), *self._ends(extent), *known)
         ends = kit.rows_bytes(days)
         return [
             SetResult._make((*leaves[:FIGURES], 0, end)) for leaves, end in zip(kit.leaves(figures), ends, strict=True)
         ]
+
+    def _cursors(self, extent: Extent) -> list[Cursor]:
+        """Return where the trading of every symbol begins; one that is not traded ends there."""
+        return [
+            Cursor(first, end if self.kit.active[symbol] else first, 0, self._idle_rows[symbol], self._settled[symbol])
+            for symbol, (first, end) in enumerate(zip(extent.first, extent.end, strict=True))
+        ]
+
+    def _ends(self, extent: Extent) -> tuple[int, int]:
+        """Return the places of the first and of the last candle of a span."""
+        traded = [(first, end - 1) for first, end in zip(extent.first, extent.end, strict=True) if first < end]
+        firsts, lasts = zip(*traded, strict=True)
+        order = self.table.order.__getitem__
+        return min(firsts, key=order), max(lasts, key=order)
 
 
 def untraded(capital_usdt: float) -> SetResult:
