@@ -24,7 +24,7 @@ MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", 
 
 
 class StudyPart(Struct, frozen=True):
-    """A study with its pictures, None where there is nothing to draw, and the fan of what its chosen set promises."""
+    """A study with its pictures, None where there is nothing to draw, and the fan of what its tests promise."""
 
     study: StudyView
     costs: CostBar | None = None

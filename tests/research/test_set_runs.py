@@ -47,11 +47,12 @@ RISKS = (
     RiskSettings(leverage=20.0, max_session_loss_percent=100.0, max_daily_loss_percent=1.0),
     replace(NO_LIMITS, leverage=100.0, liquidation_distance_min=1.0, max_risk_per_trade_percent=100.0),
 )
-MARKETS = 61 if PROVING else 2
+PARTS = 31 if PROVING else 1
 SETS = 12
-"""Sets drawn for one market, every other one of several symbols. More than 300 are compared, by CPython's passes, and
-more than 10,000 by `make prove`, by the compiled passes too."""
-ENGINES = ("python", "compiled") if PROVING and find_spec("numba") else ("python",)
+"""Sets drawn for one market, two of which are a part. More than 300 are compared by CPython's passes, and more than
+10,000 by `make prove`, by the compiled passes too; a part is a test, as all of them would take longer than one may."""
+ENGINES = ("compiled", "python") if PROVING and find_spec("numba") else ("python",)
+"""The first runs the sets fact by fact, too: CPython's passes are then compared with compiled code."""
 
 
 def drawn_set(random: Random, strategy: Strategy) -> dict[str, int | float]:
@@ -111,8 +112,8 @@ def assert_equal(
     span: TradedSpan,
     engines: Sequence[str] = ("python",),
 ) -> list[SetResult]:
-    """Every figure of every set is that of its own run, in CPython or compiled; the results."""
-    own = [run_long_way(tape, STRATEGIES, name, settings, values, span, "python") for values in sets]
+    """Every figure of every set is that of its own run, which the first engine makes; the results."""
+    own = [run_long_way(tape, STRATEGIES, name, settings, values, span, engines[0]) for values in sets]
     for engine in engines:
         found = SetRunner(tape, STRATEGIES, name, settings, engine).run(sets, span)
         for values, one, expected in zip(sets, found, own, strict=True):
@@ -120,16 +121,20 @@ def assert_equal(
     return found
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", NAMES)
-def test_a_set_brings_what_its_own_run_brings(name: str) -> None:
-    random, strategy, found = Random(name), STRATEGIES[name], []
-    for number in range(MARKETS):
-        tape = drawn_tape(random, strategy, number % 2 * random.randint(1, 4) + 1)
-        symbols = [contract.symbol for contract in tape.contracts]
-        chosen = None if strategy.references else tuple(symbols[: random.randint(1, 5)])
+def test_a_set_brings_what_its_own_run_brings(name: str, part: int) -> None:
+    random, strategy, found = Random(name if part == 0 else f"{name} {part}"), STRATEGIES[name], []
+    for symbols in (1, random.randint(2, 5)):
+        tape = drawn_tape(random, strategy, symbols)
+        names = [contract.symbol for contract in tape.contracts]
+        chosen = None if strategy.references else tuple(names[: random.randint(1, 5)])
         sets = [drawn_set(random, strategy) for _ in range(SETS)]
-        settings = RunnerSettings(risk=RISKS[number % len(RISKS)], symbols=chosen)
-        found += assert_equal(tape, name, settings, sets, drawn_span(random, tape), ENGINES)
+        settings = RunnerSettings(risk=RISKS[(2 * part + (symbols > 1)) % len(RISKS)], symbols=chosen)
+        span = drawn_span(random, tape) if part > 0 or symbols > 1 else TradedSpan()
+        found += assert_equal(tape, name, settings, sets, span, ENGINES)
+    if part > 0:
+        return
     assert sum(one.trades for one in found) > 0, "markets in which nothing is traded would prove nothing"
     assert strategy.references or not all(one.long_way for one in found), "the long way would be compared with itself"
 
@@ -186,7 +191,7 @@ for name in ("momentum", "funding"):
     random, strategy = Random(name), STRATEGIES[name]
     tape = drawn_tape(random, strategy, {"momentum": 1, "funding": 3}[name])
     sets = [drawn_set(random, strategy) for _ in range(12)]
-    found = assert_equal(tape, name, RunnerSettings(), sets, drawn_span(random, tape), ["compiled"])
+    found = assert_equal(tape, name, RunnerSettings(), sets, drawn_span(random, tape), ["python", "compiled"])
     assert not any(one.long_way for one in found)
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

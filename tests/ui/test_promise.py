@@ -51,6 +51,7 @@ async def test_the_pages_show_the_promise_and_the_drift() -> None:
     assert "set 4,711 of the study momentum-btc, verdict NO" in strategy
     assert "Promoted against the verdict: a &lt;b&gt;try&lt;/b&gt;" in strategy
     assert "90 % within" in strategy
+    assert "not by this set alone" in strategy
     assert "Promised and actual" not in other
 
 
