@@ -65,7 +65,7 @@ class Tables(NamedTuple):
     due: Any
 
 
-class SymbolCursor(Struct, array_like=True):
+class SymbolTurn(Struct, array_like=True):
     """How far a set is with one of several symbols.
 
     It goes on with `candle`, and `end` is behind its last one; its next entry is not before the one with the number

@@ -17,7 +17,7 @@ from papertape.events.units import DAY_MS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from papertape.engine.kernel.sets.tables import Asks, CandleTable, SymbolCursor
+    from papertape.engine.kernel.sets.tables import Asks, CandleTable, SymbolTurn
     from papertape.engine.kernel.state import Account, SymbolState
 
 NO_TURN = 1 << 62
@@ -25,7 +25,7 @@ NO_TURN = 1 << 62
 
 
 def find_turn(
-    cursor: SymbolCursor, desk: SymbolState, account: Account, table: CandleTable, asks: Asks, found: Any, count: int
+    cursor: SymbolTurn, desk: SymbolState, account: Account, table: CandleTable, asks: Asks, found: Any, count: int
 ) -> int:
     """Return the next candle at which something may happen to a symbol, -1 if there is none in the span.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papertape.engine.kernel.codes import CANDLE, FUNDING
 from papertape.engine.kernel.sets.figures import FIGURES, Figures
-from papertape.engine.kernel.sets.tables import Asks, Exchange, SymbolCursor, Tables
+from papertape.engine.kernel.sets.tables import Asks, Exchange, SymbolTurn, Tables
 from papertape.engine.kernel.state import Account, Position, Settlement, SymbolState
 from papertape.engine.reducer.state import GAP_RESET_MS
 from papertape.engine.research.hook_errors import HOOK_ERRORS
@@ -268,13 +268,12 @@ class PreparedMarket:
             SetResult._make((*leaves[:FIGURES], 0, end)) for leaves, end in zip(kit.leaves(figures), ends, strict=True)
         ]
 
-    def _cursors(self, extent: Extent) -> list[SymbolCursor]:
+    def _cursors(self, extent: Extent) -> list[SymbolTurn]:
         """Return where the trading of every symbol begins; one that is not traded ends there."""
+        spans, active = zip(extent.first, extent.end, strict=True), self.kit.active
         return [
-            SymbolCursor(
-                first, end if self.kit.active[symbol] else first, 0, self._idle_rows[symbol], self._settled[symbol]
-            )
-            for symbol, (first, end) in enumerate(zip(extent.first, extent.end, strict=True))
+            SymbolTurn(first, end if active[symbol] else first, 0, self._idle_rows[symbol], self._settled[symbol])
+            for symbol, (first, end) in enumerate(spans)
         ]
 
     def _ends(self, extent: Extent) -> tuple[int, int]:
