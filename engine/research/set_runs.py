@@ -76,6 +76,7 @@ class SetRunner:
         self._settings, self._engine = settings, engine
         self._markets: dict[int, PreparedMarket] = {}
         self._asked = 0
+        self._reason = long_way_reason(strategies[name], settings, tape)
         self.long_way: Counter[str] = Counter()
 
     def run(self, sets: Sequence[Mapping[str, int | float]], span: TradedSpan) -> list[SetResult]:
@@ -85,7 +86,7 @@ class SetRunner:
         """
         strategy = self._strategies[self._name]
         params = [valid_parameters(strategy, {**self._settings.parameters, **values}) for values in sets]
-        reason = long_way_reason(strategy, self._settings, self._tape)
+        reason = self._reason
         self._asked += len(sets)
         if not reason and self._asked <= FEW_SETS and self._is_loop_ready(strategy):
             return [self._fact_by_fact(values, span)._replace(long_way=0) for values in sets]

@@ -16,12 +16,14 @@ from msgspec.structs import replace
 
 from papertape.cli.config.sections import Config
 from papertape.cli.offline.backtest_log import write_log
+from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.research.backtest import Backtest, backtest_tape
 from papertape.engine.research.excerpt import excerpt
 from papertape.engine.research.long_way import run_long_way
-from papertape.engine.research.recorded_tape import RecordedTape, tape_of_log
+from papertape.engine.research.recorded_tape import ROW, RecordedTape, tape_of_log
 from papertape.engine.research.set_result import TradedSpan
 from papertape.engine.research.set_runs import SetRunner
+from papertape.engine.research.tape import MARKET_CHANGE
 from papertape.engine.verify import verify
 from papertape.events.errors import LogMissing, UsageError
 from papertape.events.facts import (
@@ -54,6 +56,7 @@ from tests.support import NO_LIMITS, STRATEGIES, examples
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from papertape.engine.research.tape import Tape
     from papertape.engine.runner_settings import RunnerSettings
     from papertape.events.facts import Event
 
@@ -258,13 +261,49 @@ def test_a_stored_tape_of_a_log_comes_back_as_it_was(tmp_path: Path) -> None:
     assert decided[0] == decided[1] != []
 
 
-def test_sets_over_a_log_are_walked_and_equal_a_backtest(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("symbols", "late_share", "warm_up"), [(1, 0.1, 0), (3, 0.1, 0), (3, 0.0, 1_500)])
+@pytest.mark.parametrize("begin_ms", [None, DAY_0_MS + HOUR_MS + MINUTE_MS])
+def test_sets_over_a_log_are_prepared_and_equal_a_backtest(
+    tmp_path: Path, symbols: int, late_share: float, warm_up: int, begin_ms: int | None
+) -> None:
+    runners = eager(["scripted"], NO_LIMITS)
+    made = market(
+        Recipe(4, symbols, candles=240 + warm_up, holes=2, late_share=late_share, told_of=0.1, warm_up=warm_up)
+    )
+    asyncio.run(write(tmp_path / "log.db", [Entry(one) for one in (*made.contracts, *made.events())]))
+    tape, values = tape_of_log(tmp_path / "log.db"), [{"stop_percent": 0.5}, {"stop_percent": 2.0}]
+    assert_like_backtests(tape, runners["scripted"], values, TradedSpan(begin_ms, None), "")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [(100, 101, "candles out of order in the log"), (100, None, "a contract changes in the log")],
+)
+def test_sets_over_a_log_in_another_order_are_walked(
+    tmp_path: Path, first: int, second: int | None, reason: str
+) -> None:
     runners = eager(["scripted"], SESSIONS)
-    tape = tape_of_log(paper(tmp_path, Recipe(4, 1, candles=240, late_share=0.1, told_of=0.1), runners))
-    span, values = TradedSpan(DAY_0_MS + HOUR_MS, None), [{"stop_percent": 0.5}, {"stop_percent": 2.0}]
-    runner = SetRunner(tape, STRATEGIES, "scripted", runners["scripted"], "python")
-    found = runner.run(values, span)
-    how = tape, STRATEGIES, "scripted", runners["scripted"]
+    made = market(Recipe(4, candles=240, told_of=0.1))
+    asyncio.run(write(tmp_path / "log.db", [Entry(one) for one in (*made.contracts, *made.events())]))
+    tape = tape_of_log(tmp_path / "log.db")
+    candles = [f for f, kind in enumerate(tape.columns().kind) if kind == CANDLE]
+    rows = [tape.rows[at : at + ROW.size] for at in range(0, len(tape.rows), ROW.size)]
+    if second is None:
+        tape.events.append(tape.contracts[0])
+        rows.insert(first, ROW.pack(MARKET_CHANGE, 0, 0, len(tape.events) - 1, DAY_0_MS, *[0.0] * 5))
+    else:
+        rows[candles[first]], rows[candles[second]] = rows[candles[second]], rows[candles[first]]
+    values = [{"stop_percent": 0.5}, {"stop_percent": 2.0}]
+    assert_like_backtests(replace(tape, rows=b"".join(rows)), runners["scripted"], values, TradedSpan(), reason)
+
+
+def assert_like_backtests(
+    tape: Tape, settings: RunnerSettings, values: list[dict[str, float]], span: TradedSpan, reason: str
+) -> None:
+    """Sets bring what each brings fact by fact, which they are for a reason, if there is one."""
+    runner = SetRunner(tape, STRATEGIES, "scripted", settings, "python")
+    found = [one._replace(long_way=1) for one in runner.run(values, span)]
+    how = tape, STRATEGIES, "scripted", settings
     assert found == [run_long_way(*how, one, span, "python") for one in values]
     assert found[0].trades > 0
-    assert dict(runner.long_way) == {"the recorded order of a log": 2}
+    assert dict(runner.long_way) == ({reason: 2} if reason else {})

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from papertape.engine.kernel.codes import CANDLE, FUNDING
+from papertape.engine.kernel.codes import CANDLE, FUNDING, WARM_UP
 from papertape.engine.kernel.sets.figures import FIGURES, Figures
 from papertape.engine.kernel.sets.tables import Asks, Exchange, SymbolTurn, Tables
 from papertape.engine.kernel.state import Account, Position, Settlement, SymbolState
@@ -16,7 +16,7 @@ from papertape.engine.research.set_result import SetResult
 from papertape.events.units import DAY_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Sequence
 
     from papertape.engine.research.set_result import TradedSpan
     from papertape.engine.research.sets.kit import Kit
@@ -53,11 +53,13 @@ class PreparedMarket:
         self._entries: tuple[Hashable, Any] = None, None
         self._exits: tuple[Hashable, Any] = None, None
         symbols = len(tape.contracts)
-        self._ordered = kit.facts(tape)
+        self._tape, self._ordered = tape, kit.facts(tape)
         self.facts = kit.by_symbol(self._ordered) if symbols > 1 else self._ordered
         self.candles = kit.candles(self.facts)
         self._fact_bounds = [bisect_left(self.facts.symbol, symbol) for symbol in range(symbols + 1)]
         self.bounds = [bisect_left(self.candles.symbol, symbol) for symbol in range(symbols + 1)]
+        timings = self.candles.timing
+        self._begins = [next((i for i in range(b, e) if timings[i] != WARM_UP), e) for b, e in pairwise(self.bounds)]
         self.table, asks = kit.table(self.candles.total)
         kit.fill_order(self._ordered, kit.ints(self.bounds), self.table)
         self.rows = kit.rows(self._rows_max(series_ms))
@@ -115,8 +117,9 @@ class PreparedMarket:
         opens_ms = self.candles.open_time_ms
         if span.end_ms is not None and not self._ends_cleanly(span.end_ms):
             return None
-        firsts = [b if span.start_ms is None else bisect_left(opens_ms, span.start_ms, b, e) for b, e in self._blocks()]
-        ends = [e if span.end_ms is None else bisect_left(opens_ms, span.end_ms, b, e) for b, e in self._blocks()]
+        blocks = list(zip(self._begins, self.bounds[1:], strict=True))
+        firsts = [b if span.start_ms is None else bisect_left(opens_ms, span.start_ms, b, e) for b, e in blocks]
+        ends = [e if span.end_ms is None else bisect_left(opens_ms, span.end_ms, b, e) for b, e in blocks]
         traded = [(first, end) for first, end in zip(firsts, ends, strict=True) if first < end]
         if not traded:
             return Extent(firsts, ends, 0)
@@ -124,15 +127,11 @@ class PreparedMarket:
         until_ms = max(int(opens_ms[end - 1]) for _, end in traded)
         return Extent(firsts, ends, until_ms // DAY_MS - from_ms // DAY_MS + 1)
 
-    def _blocks(self) -> Iterator[tuple[int, int]]:
-        """Return the first candle of every symbol, and the one behind its last."""
-        return pairwise(self.bounds)
-
     def _ends_cleanly(self, end_ms: int) -> bool:
         """Return whether no other fact comes before the last candle of a span and after its end."""
         facts, other = self._ordered, False
-        times_ms, kinds, opens_ms = facts.time_ms, facts.kind, facts.open_time_ms
-        for f in range(bisect_left(times_ms, end_ms), facts.total):
+        kinds, opens_ms = facts.kind, facts.open_time_ms
+        for f in range(self._tape.first_at(facts, end_ms, 0), facts.total):
             is_candle = kinds[f] == CANDLE
             if is_candle and opens_ms[f] >= end_ms:
                 return True
