@@ -146,6 +146,15 @@ def is_shared_stored() -> bool:
     return all(is_compiled_for(_loop_of(function), signature_of(function).args) for function in SHARED)
 
 
+def linkable(function: Callable[..., Any]) -> Any:
+    """Return the code of a shared function under its name, to be linked into a loop rather than called by it."""
+    [compiled] = _loop_of(function).overloads.values()
+    module = compiled.library._get_module_for_linking().clone()  # noqa: SLF001 - numba links its own calls so
+    own = module.get_function(compiled.fndesc.llvm_func_name)
+    own.name = symbol_of(function)
+    return module
+
+
 @cache
 def load_shared() -> None:
     """Compile the shared functions, or load them from the disk cache, and give their names addresses."""
