@@ -65,7 +65,7 @@ def _columns(
         elif field == "readings":
             yield _readings(notes, strategy.reading.__struct_fields__)
         elif field in LADDERS:
-            yield _ladders(field, rows[source])
+            yield _ladders(field, rows)
         elif place in named:
             yield map(named[place].__getitem__, rows[source].tolist())
         else:
@@ -78,10 +78,14 @@ def _readings(notes: Array, names: tuple[str, ...]) -> Iterator[dict[str, float]
     return map(readings_of, repeat(names), numbers)
 
 
-def _ladders(name: str, ladders: Array) -> list[tuple[Any, ...]]:
-    """Return the rungs of each ladder as an event holds them."""
-    counts = ladders["count"].tolist()
-    rungs = [list(leaves_of(ladders[rung])) for rung in RUNGS[: max(counts)]]
-    return [
-        rungs_of(name, [rung[index] for rung in rungs[:count]]) if count else () for index, count in enumerate(counts)
-    ]
+def _ladders(name: str, rows: Array) -> list[tuple[Any, ...]]:
+    """Return the rungs of each row's ladder as an event holds them; most have none."""
+    counts = rows[name]["count"].tolist()
+    made: list[tuple[Any, ...]] = [()] * len(counts)
+    if any(counts):
+        held = [index for index, count in enumerate(counts) if count]
+        ladders = _chosen(rows, held)[name]
+        rungs = [list(leaves_of(ladders[rung])) for rung in RUNGS[: max(counts)]]
+        for place, index in enumerate(held):
+            made[index] = rungs_of(name, [rung[place] for rung in rungs[: counts[index]]])
+    return made
