@@ -158,9 +158,10 @@ def names_of(kind: type[Event], exit_reasons: tuple[str, ...]) -> dict[int, Mapp
 
 def readings_of(names: tuple[str, ...], values: Iterable[float]) -> dict[str, float]:
     """Return the numbers behind a decision by name, without non-finite ones."""
-    numbers = array("d", values)
-    total = sum(numbers)
-    if total - total == 0.0:  # Each of them is finite then.
+    numbers, undefined = array("d", values), 0.0
+    for value in numbers:
+        undefined += value - value  # NaN for one that is not finite.
+    if undefined == 0.0:
         return dict(zip(names, numbers, strict=True))
     return {name: value for name, value in zip(names, numbers, strict=True) if value - value == 0.0}
 

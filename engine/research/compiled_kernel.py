@@ -58,12 +58,12 @@ from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
 from papertape.engine.research.shared_parts import (
     SHARED,
+    WholeCompiler,
     compiled_digest,
     compiler_digest,
     is_shared_stored,
     make_shared_known,
 )
-from papertape.engine.research.whole_loop import WholeCompiler
 from papertape.engine.strategy_registry import is_shipped, loop_digest
 
 if TYPE_CHECKING:

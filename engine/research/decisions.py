@@ -40,14 +40,14 @@ def events_of(rows: Array, notes: Array, strategy: Strategy, symbols: Sequence[s
         groups.setdefault(event_kind(code, reason), []).append(index)
     made: list[Any] = [None] * len(rows)
     for kind, indices in groups.items():
-        some, noted = _chosen(rows, indices), _chosen(notes, indices)
+        some, noted = _take_rows(rows, indices), _take_rows(notes, indices)
         events = map(kind, *_columns(kind, some, noted, strategy, symbols))
         for index, item in zip(indices, zip(some["fact"].tolist(), events, strict=True), strict=True):
             made[index] = item
     return made
 
 
-def _chosen(rows: Array, indices: list[int]) -> Array:
+def _take_rows(rows: Array, indices: list[int]) -> Array:
     """Return rows by their indices, copied as plain numbers: numpy would copy them field by field."""
     return rows.view("i8").reshape(len(rows), -1).take(indices, 0).view(rows.dtype)[:, 0]
 
@@ -84,7 +84,7 @@ def _ladders(name: str, rows: Array) -> list[tuple[Any, ...]]:
     made: list[tuple[Any, ...]] = [()] * len(counts)
     if any(counts):
         held = [index for index, count in enumerate(counts) if count]
-        ladders = _chosen(rows, held)[name]
+        ladders = _take_rows(rows, held)[name]
         rungs = [list(leaves_of(ladders[rung])) for rung in RUNGS[: max(counts)]]
         for place, index in enumerate(held):
             made[index] = rungs_of(name, [rung[place] for rung in rungs[: counts[index]]])
