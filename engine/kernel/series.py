@@ -21,15 +21,20 @@ from papertape.engine.kernel.codes import (
     TRENDING_UP,
 )
 from papertape.engine.kernel.indicators.progress import RENEWAL_MASK
-from papertape.engine.kernel.indicators.wilder import begin_adx, begin_atr, fold_adx, fold_atr, true_range
+from papertape.engine.kernel.indicators.wilder import (
+    REGIME_PERIOD,
+    begin_adx,
+    begin_atr,
+    fold_adx,
+    fold_atr,
+    true_range,
+)
 from papertape.events.units import SERIES_MS
 
 if TYPE_CHECKING:
     from papertape.engine.kernel.state import Bars, Fact, Needs, Series
     from papertape.engine.kernel.view import SeriesView
 
-REGIME_PERIOD = 14
-"""The period of the true range and the directional movement that make the regime."""
 ATR_MEAN_CANDLES = 20
 REGIME_READY_ROW = REGIME_PERIOD + ATR_MEAN_CANDLES - 1
 

@@ -129,7 +129,7 @@ def event_from(
     kind: type[Event], values: list[Any], strategy: str, symbol: str, exit_reasons: tuple[str, ...]
 ) -> Event:
     """Return the event made of the values of a decision's `sources_of(kind)`, with names in place of numbers."""
-    for place, names in _named(kind, exit_reasons):
+    for place, names in names_of(kind, exit_reasons).items():
         values[place] = names[values[place]]
     values[1] = strategy
     if kind is not KillSwitchTripped:
@@ -150,24 +150,29 @@ def _values_of(kind: type[Event]) -> Callable[[Decision], tuple[Any, ...]]:
 
 
 @cache
-def _named(kind: type[Event], exit_reasons: tuple[str, ...]) -> tuple[tuple[int, Mapping[int, Any]], ...]:
+def names_of(kind: type[Event], exit_reasons: tuple[str, ...]) -> dict[int, Mapping[int, Any]]:
     """Return the positions of an event's fields that are numbers in a decision, each with the names of its numbers."""
     names = NAMES | {"reason": reason_names(exit_reasons)}
-    return tuple((place, names[name]) for place, name in enumerate(kind.__struct_fields__) if name in names)
+    return {place: names[name] for place, name in enumerate(kind.__struct_fields__) if name in names}
 
 
 def readings_of(names: tuple[str, ...], values: Iterable[float]) -> dict[str, float]:
     """Return the numbers behind a decision by name, without non-finite ones."""
-    return {name: value for name, value in zip(names, array("d", values), strict=True) if value - value == 0.0}
+    numbers, undefined = array("d", values), 0.0
+    for value in numbers:
+        undefined += value - value  # NaN for one that is not finite.
+    if undefined == 0.0:
+        return dict(zip(names, numbers, strict=True))
+    return {name: value for name, value in zip(names, numbers, strict=True) if value - value == 0.0}
 
 
 def rungs_of(name: str, rungs: Iterable[tuple[Any, ...]]) -> tuple[Target, ...] | tuple[PlannedAdd, ...]:
     """Return the rungs of a ladder, given as tuples of the fields of `Rung`, as an event holds them."""
     if name == "targets":
-        return tuple(Target(price, fraction, size) for _, _, price, fraction, size, *_ in rungs)
+        return tuple([Target(price, fraction, size) for _, _, price, fraction, size, _, _ in rungs])
     return tuple(
         PlannedAdd(ORDER_KIND_NAMES[kind], price, size, candles)  # type: ignore[arg-type]
-        for _, kind, price, _, size, candles, *_ in rungs
+        for _, kind, price, _, size, candles, _ in rungs
     )
 
 

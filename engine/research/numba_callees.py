@@ -159,13 +159,15 @@ def _number_apart() -> None:
 _number_apart()
 
 
-def make_loop(function: Callable[..., Any], digest: str) -> Callable[..., Any]:
+def make_loop(
+    function: Callable[..., Any], digest: str, compiler: type[LoopCompiler] = LoopCompiler
+) -> Callable[..., Any]:
     """Compile a function at its first call, or load it from numba's disk cache.
 
     `digest` is that of all sources that may be part of it: numba's cache does not notice a change inside functions of
     other files.
     """
-    loop = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=LoopCompiler)(function)
+    loop = njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=compiler)(function)
     if (cache := loop_cache(function, digest)) is not None:
         loop._cache = cache  # noqa: SLF001 - `cache=True` sets it likewise
     return loop  # type: ignore[no-any-return]

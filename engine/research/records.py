@@ -5,14 +5,13 @@ from __future__ import annotations
 import struct
 from functools import cache
 from itertools import chain
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from msgspec import Struct
 
@@ -84,19 +83,6 @@ def leaves_of(rows: Array) -> Iterator[tuple[Any, ...]]:
 def structs_of(kind: type[T], rows: Array) -> list[T]:
     """Return the Structs of rows without nested records."""
     return [kind(*leaves) for leaves in leaves_of(rows)]
-
-
-def leaf_reader(dtype: np.dtype[Any], names: Sequence[str]) -> Callable[[bytes, int], tuple[Any, ...]]:
-    """Return a function that reads the named fields of a row, given rows as bytes and an index.
-
-    It reads nested fields leaf by leaf; other fields cost nothing.
-    """
-    codes = {name: _leaf_codes(dtype[name]) for name in dtype.names or ()}
-    take = struct.Struct("=" + "".join(code if name in names else f"{8 * len(code)}x" for name, code in codes.items()))
-    taken = [(name, leaf) for name, code in codes.items() if name in names for leaf in range(len(code))]
-    ordered = itemgetter(*(taken.index((name, leaf)) for name in names for leaf in range(len(codes[name]))))
-    size = dtype.itemsize
-    return lambda rows, index: ordered(take.unpack_from(rows, index * size))
 
 
 @cache

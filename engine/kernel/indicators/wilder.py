@@ -2,6 +2,9 @@
 
 Formulas and seeds: J. Welles Wilder, "New Concepts in Technical Trading Systems" (1978), started as TA-Lib starts
 them. Recursions are evaluated exactly as written.
+
+A series folds two of them for its regime. A fold of the same period that began with the first candle of the series has
+the same numbers, so it takes them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from papertape.engine.kernel.indicators.structs import Adx, Atr, Keltner, Rsi, Supertrend
     from papertape.engine.kernel.state import Bar
     from papertape.engine.kernel.view import SeriesView
+
+REGIME_PERIOD = 14
+"""The period of the true range and the directional movement that make a series' regime."""
 
 
 def update_rsi(rsi: Rsi, series: SeriesView, period: int) -> None:
@@ -63,6 +69,10 @@ def update_atr(atr: Atr, series: SeriesView, period: int) -> None:
     if row < 0:
         return
     first, last, bars = atr.first, atr.row, series.bars
+    if period == REGIME_PERIOD and first == 0:
+        same = series.candle.atr
+        atr.total, atr.value, atr.ready = same.total, same.value, same.ready
+        return
     mask = len(bars) - 1
     if row == first:
         begin_atr(atr)
@@ -100,6 +110,17 @@ def update_adx(adx: Adx, series: SeriesView, period: int) -> None:
     if row < 0:
         return
     first, last, bars = adx.first, adx.row, series.bars
+    if period == REGIME_PERIOD and first == 0:
+        same = series.candle.adx
+        adx.plus_sum, adx.minus_sum, adx.range_sum, adx.dx_sum = (
+            same.plus_sum,
+            same.minus_sum,
+            same.range_sum,
+            same.dx_sum,
+        )
+        adx.plus_di, adx.minus_di, adx.value = same.plus_di, same.minus_di, same.value
+        adx.di_ready, adx.ready = same.di_ready, same.ready
+        return
     mask = len(bars) - 1
     if row == first:
         begin_adx(adx)

@@ -62,12 +62,14 @@ from papertape.engine.kernel.indicators import (
     update_wma,
     update_z_score,
 )
+from papertape.engine.kernel.series import complete_candle
 from papertape.engine.kernel.state import Bar, Series
 from papertape.engine.kernel.view import SeriesView
 from papertape.engine.research.compiled_kernel import make_known
 from papertape.engine.research.copying import deep_copy
 from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import records_of
+from papertape.engine.research.shared_parts import load_shared
 from papertape.engine.strategy_registry import shipped_digest
 from papertape.events.units import DAY_MS, MINUTE_MS
 from tests.support import file_tape
@@ -175,14 +177,11 @@ def make_run(update: Callable[..., None]) -> Callable[..., None]:
         opens, highs, lows, closes, volumes = columns
         candle, state = mains[0], states[0]
         for k in range(first, end):
-            row = candle.row + 1
-            candle.row = row
             candle.completed = 1
-            candle.open, candle.high, candle.low, candle.close = opens[k], highs[k], lows[k], closes[k]
-            candle.volume = volumes[k]
+            candle.forming_open, candle.forming_high, candle.forming_low = opens[k], highs[k], lows[k]
+            candle.forming_volume = volumes[k]
             candle.end_ms = (k + 1) * candle.timeframe_ms
-            bar = bars[row & (len(bars) - 1)]
-            bar.high, bar.low, bar.close, bar.volume = highs[k], lows[k], closes[k], volumes[k]
+            complete_candle(candle, bars, closes[k])
             update(state, SeriesView(candle, bars), periods[0])
             if (k + 1) % step == 0:
                 kept[k // step] = state
@@ -204,6 +203,7 @@ class Copies:
 def compiled_run() -> Callable[..., None]:
     """Return the compiled loop."""
     make_known()
+    load_shared()
     return make_loop(make_run(make_part(update_every)), shipped_digest())  # type: ignore[arg-type]
 
 

@@ -6,12 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import astuple
 
-from papertape.engine.kernel.indicators import Sma, update_rsi, update_sma
-from papertape.engine.kernel.indicators.structs import Rsi
+from papertape.engine.kernel.indicators import Sma, update_adx, update_atr, update_rsi, update_sma
+from papertape.engine.kernel.indicators.structs import Adx, Atr, Rsi
+from papertape.engine.kernel.indicators.wilder import (
+    REGIME_PERIOD,
+    begin_adx,
+    begin_atr,
+    fold_adx,
+    fold_atr,
+    true_range,
+)
+from papertape.engine.kernel.series import complete_candle
 from papertape.engine.kernel.state import Bar, Series
 from papertape.engine.kernel.view import SeriesView
 from papertape.engine.research.records import records_of
+from papertape.events.units import MINUTE_MS
 from tests.kernel.indicators.every import Candles, Every, Fold, Periods
 
 Array = Any
@@ -146,3 +157,40 @@ def test_a_market_that_stands_still_divides_by_nothing(compiled: bool) -> None:
     assert newest["deviation"]["value"] == newest["score"]["value"] == newest["cci"]["value"] == 0.0
     assert (newest["mfi"]["value"], newest["stochastic"]["k"], newest["slope"]["value"]) == (50.0, 0.0, 0.0)
     assert (newest["vwap"]["ready"], newest["session"]["ready"], newest["volume"]["value"]) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize("period", [REGIME_PERIOD, REGIME_PERIOD + 1])
+def test_a_fold_of_the_regimes_period_has_the_bits_of_one_that_folds_itself(period: int) -> None:
+    """Row by row; a fold that begins later has numbers of its own."""
+    candles, taken, late = walk(700), Every(), Every()
+    series, bars = Series(timeframe_ms=MINUTE_MS, base_ms=MINUTE_MS, completed=1), [Bar() for _ in range(512)]
+    atr, adx, atr_late = Atr(), Adx(), Atr()
+    for row, (high, low, close) in enumerate(zip(candles.high, candles.low, candles.close, strict=True)):
+        before = (series.high, series.low, series.close)
+        series.forming_high, series.forming_low = float(high), float(low)
+        complete_candle(series, bars, float(close))
+        update_atr(taken.atr, SeriesView(series, bars), period)
+        update_adx(taken.adx, SeriesView(series, bars), period)
+        span = true_range(series.high, series.low, before[2])
+        up, down = series.high - before[0], before[1] - series.low
+        if row == 0:
+            begin_atr(atr)
+            begin_adx(adx)
+        else:
+            fold_atr(atr, row, span, period)
+            fold_adx(adx, row, up, down, span, period)
+        assert astuple(taken.atr)[3:] == astuple(atr)[3:], row
+        assert astuple(taken.adx)[3:] == astuple(adx)[3:], row
+        if row == 600:
+            update_atr(late.atr, SeriesView(series, bars), period)
+            _fold_from(late.atr.first, row, bars, atr_late, period)
+            assert late.atr.first > 0
+            assert astuple(late.atr)[3:] == astuple(atr_late)[3:]
+
+
+def _fold_from(first: int, last: int, bars: list[Bar], atr: Atr, period: int) -> None:
+    """Fold what the ring holds from a row on."""
+    begin_atr(atr)
+    for row in range(first + 1, last + 1):
+        bar, before = bars[row & 511], bars[(row - 1) & 511]
+        fold_atr(atr, row - first, true_range(bar.high, bar.low, before.close), period)
