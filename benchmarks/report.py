@@ -85,7 +85,7 @@ def _counted(head: str, sections: list[str]) -> str:
     rows = [(section.partition(":")[0], row.split(" | ")) for section in sections for row in section.splitlines()]
     held = [(name, cells) for name, cells in rows if cells[-1].rstrip(" |") in ("met", "NOT met")]
     missed = [
-        f"- {name}: {' | '.join(cells[:-3]).removeprefix('| ')}, {cells[-3]} ({cells[-2]})"
+        f"- {name}: {', '.join(cells[:-2]).removeprefix('| ')} ({cells[-2]})"
         for name, cells in held
         if cells[-1].startswith("NOT")
     ]

@@ -73,7 +73,7 @@ class RecordedTape(Tape):
     def disorder(self) -> str:
         """Say what in the order of the log keeps sets from a prepared market; late candles do not."""
         integers = memoryview(self.rows).cast("q")
-        heads = (integers[place::10].tolist() for place in range(5))
+        heads = (integers[place :: ROW.size // integers.itemsize].tolist() for place in range(5))
         last_ms, begun, opened_ms = 0, False, [-1] * len(self.contracts)
         for kind, symbol, timing, open_ms, time_ms in zip(*heads, strict=True):
             if kind == MARKET_CHANGE:

@@ -178,7 +178,7 @@ def test_readiness_names_the_reference_whose_candles_are_missing(tmp_path: Path)
     assert len(entry_conditions(run.world, "shadow", "CCC")[0].readiness) == 2, "its own series, each once"
 
 
-@pytest.mark.parametrize("leader", NAMES[:3])
+@pytest.mark.parametrize("leader", NAMES[: HOLED.symbols])
 def test_a_fold_over_a_reference_sees_each_of_its_candles_once(tmp_path: Path, leader: str) -> None:
     """Whatever its place in the order of symbols, and whatever holes the two have."""
     strategies, tape = shadow(tmp_path, f'{{"leader": "{leader}"}}'), market(HOLED)

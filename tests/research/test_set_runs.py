@@ -49,10 +49,10 @@ RISKS = (
 )
 PARTS = 31 if PROVING else 1
 SETS = 12
-"""Sets drawn for one market, two of which are a part. More than 300 are compared by CPython's passes, and more than
-10,000 by `make prove`, by the compiled passes too; a part is a test, as all of them would take longer than one may."""
+"""Sets drawn for one market; two markets make a part. More than 300 sets are compared by CPython's passes, and more
+than 10,000 by `make prove`, by the compiled passes too. Each part is a test of its own, because a test has a time limit."""
 ENGINES = ("compiled", "python") if PROVING and find_spec("numba") else ("python",)
-"""The first runs the sets fact by fact, too: CPython's passes are then compared with compiled code."""
+"""The first also runs the sets fact by fact, so where it is the compiled one, CPython's passes are compared with it."""
 
 
 def drawn_set(random: Random, strategy: Strategy) -> dict[str, int | float]:
