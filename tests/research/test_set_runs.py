@@ -50,7 +50,8 @@ RISKS = (
 PARTS = 31 if PROVING else 1
 SETS = 12
 """Sets drawn for one market; two markets make a part. More than 300 sets are compared by CPython's passes, and more
-than 10,000 by `make prove`, by the compiled passes too. Each part is a test of its own, because a test has a time limit."""
+than 10,000 by `make prove`, by the compiled passes too. Each part is a test of its own: a test has a time
+limit."""
 ENGINES = ("compiled", "python") if PROVING and find_spec("numba") else ("python",)
 """The first also runs the sets fact by fact, so where it is the compiled one, CPython's passes are compared with it."""
 

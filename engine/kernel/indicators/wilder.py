@@ -3,8 +3,8 @@
 Formulas and seeds: J. Welles Wilder, "New Concepts in Technical Trading Systems" (1978), started as TA-Lib starts
 them. Recursions are evaluated exactly as written.
 
-A series folds two of them for its regime. An indicator of the same period that began with the series' first candle would
-come to the same numbers, so it copies them.
+A series folds two of them for its regime. An indicator of the same period that began with the series' first candle
+would come to the same numbers, so it copies them.
 """
 
 from __future__ import annotations
