@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from papertape.cli.log_reader import fold_log
 from papertape.events.beside import sibling_path
 from papertape.events.errors import SnapshotRefused
 from papertape.projections.persistence.fold_store import FoldCheckpoints
@@ -30,5 +29,6 @@ def kept_views(reader: OpenedLog) -> Iterator[Views | None]:
             newest = checkpoints.store.newest(head.seq)
             if newest is not None and newest.seq > head.seq // 2 and reader.hash_at(newest.seq) == newest.hash:
                 views = checkpoints.load(newest.seq)
-                fold_log(reader, [views], views.seq)
+                for stretch in reader.stretches(views.seq):
+                    views.take(stretch)
         yield views

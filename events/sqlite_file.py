@@ -10,8 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-
-import aiosqlite
+from typing import TYPE_CHECKING
 
 from papertape.events.durable import sync
 from papertape.events.errors import (
@@ -26,6 +25,9 @@ from papertape.events.errors import (
 from papertape.events.head_file import head_path, read_head
 from papertape.events.names import near_file_text
 from papertape.events.segments.catalogue import SEALED_SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 APPLICATION_ID = 0x50544150
 SCHEMA_VERSION = 1

@@ -13,8 +13,6 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiosqlite
-
 from papertape.events.chain import ChainReader, Row, grouped, next_row, row_head, stretch_of_rows, verify_rows
 from papertape.events.codec import CODEC, Codec
 from papertape.events.errors import LogDamaged, LogError, LogWriteFailed, SequenceConflict, UsageError
@@ -50,6 +48,8 @@ from papertape.events.sqlite_file import (
 )
 
 if TYPE_CHECKING:
+    import aiosqlite
+
     from papertape.events.segments.segment_file import SegmentFile, SegmentInfo
 
 PAGE_ROWS_MAX = 256
@@ -260,6 +260,8 @@ class SqliteEventLog:
         `clock_ms` gives recorded_at_ms; the file may grow to `pages_max` pages of 4 KiB. Raise LogHeld, LogForeign,
         LogDamaged (also for a cut tail), LogFromNewerVersion or LogError.
         """
+        import aiosqlite  # noqa: PLC0415 - readers do without it, and without the event loop that it imports.
+
         named, file = locate(path)
         async with AsyncExitStack() as stack:
             stack.enter_context(LogLock(file))

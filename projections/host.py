@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from papertape.events.errors import LogDamaged
@@ -77,6 +76,8 @@ async def follow(
     `fold_store` is offered the projections, as one tuple, after each page and at the end. Raises LogDamaged if the log
     skips or repeats an event.
     """
+    import asyncio  # noqa: PLC0415 - what only folds a log needs no event loop.
+
     fold_store = fold_store or NullFoldStore()
     folds = tuple(projections)
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
@@ -12,7 +13,6 @@ from msgspec.structs import replace
 from papertape.cli.arguments import TABLE_TRADES
 from papertape.cli.kept_views import kept_views
 from papertape.cli.log_reader import KnownNames, fold_log
-from papertape.cli.offline.output_files import whole_file
 from papertape.cli.render.console import (
     SIDES,
     Column,
@@ -28,7 +28,7 @@ from papertape.cli.render.console import (
 )
 from papertape.projections.folds.contracts import Contracts
 from papertape.projections.folds.fills import write_fills_csv
-from papertape.projections.folds.performance import FEW_TRADES, trade_figures
+from papertape.projections.folds.performance import FEW_TRADES
 from papertape.projections.folds.trades import Trades, TradeView, write_trades_csv
 from papertape.projections.text.formats import duration, gain, money, price, quantity, utc
 from papertape.projections.text.reasons import reason_words
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from papertape.cli.log_reader import OpenedLog
     from papertape.events.facts import ContractListed
+    from papertape.projections.folds.performance import TradeFigures
 
 STDOUT = Path("-")
 R = TypeVar("R")
@@ -75,26 +76,28 @@ def show_trades(reader: OpenedLog, options: TradeListOptions, files: TradeFiles,
             fold, contracts = Trades(), Contracts()
             seq = fold_log(reader, [fold, names, contracts]).seq
         names.check(options.symbol, options.strategy)
-        trades = fold.closed(options.strategy, options.symbol)
+        all_by_default = as_json or files.trades is not None
+        limit = options.limit or (None if all_by_default else TABLE_TRADES)
+        shown = _without_excursions(islice(fold.newest(options.strategy, options.symbol), limit))
+        figures = fold.figures(options.strategy, options.symbol)
         fills = fold.fills(options.strategy, options.symbol) if files.fills is not None else ()
     if files.trades is not None:
-        _write("--csv", files.trades, "trades", _newest(trades, options.limit), write_trades_csv)
+        _write("--csv", files.trades, "trades", shown[::-1], write_trades_csv)
     if files.fills is not None:
         _write("--fills", files.fills, "fills", fills, write_fills_csv)
     if files != TradeFiles():
         return
     if as_json:
-        emit([fields_of(trade) for trade in reversed(_newest(trades, options.limit))])
-    elif trades:
-        _print(trades, _newest(trades, options.limit or TABLE_TRADES), options, contracts.by_symbol)
+        emit([fields_of(trade) for trade in shown])
+    elif shown:
+        _print(shown, figures, options, contracts.by_symbol)
     else:
         notes(stdout(), [f"No closed trades{options.words()} in the log's {seq:,} events."])
 
 
-def _newest(trades: Sequence[TradeView], limit: int | None) -> Sequence[TradeView]:
-    """Return the newest trades, without how far they moved: without kept views, that takes a fold of every candle."""
-    newest = trades if limit is None else trades[-limit:]
-    return [replace(one, best_usdt=None, worst_usdt=None) for one in newest]
+def _without_excursions(trades: Iterable[TradeView]) -> list[TradeView]:
+    """Return trades without how far they moved: without kept views, that takes a fold of every candle."""
+    return [replace(one, best_usdt=None, worst_usdt=None) for one in trades]
 
 
 def _write(
@@ -103,22 +106,23 @@ def _write(
     if path == STDOUT:
         write_csv(sys.stdout, rows)
         return
+    from papertape.cli.offline.output_files import whole_file  # noqa: PLC0415 - only a file needs it.
+
     with whole_file(option, path) as file:
         write_csv(file, rows)
     stderr().print(f"{len(rows):,} {noun} written to {path}", markup=False)
 
 
 def _print(
-    trades: Sequence[TradeView],
     shown: Sequence[TradeView],
+    figures: TradeFigures,
     options: TradeListOptions,
     contracts: dict[str, ContractListed],
 ) -> None:
     console = stdout()
     title = f"Closed trades{options.words()}, newest first"
-    hidden = print_table(_columns(list(reversed(shown)), contracts), console, title)
-    figures = trade_figures(trades)
-    count = f"{len(shown):,} of {len(trades):,} shown; all{options.words()}: net {gain(figures.net_usdt)} USDT"
+    hidden = print_table(_columns(shown, contracts), console, title)
+    count = f"{len(shown):,} of {figures.trades:,} shown; all{options.words()}: net {gain(figures.net_usdt)} USDT"
     unknown = "? the order of fills within a candle is unknown: the worse one counts"
     doubt = unknown if any(t.ambiguous for t in shown) else ""
     few = f"fewer than {FEW_TRADES} trades: counts, not verdicts" if figures.few_trades else ""

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from papertape.projections.folds import metrics
 from papertape.projections.folds.breakdown import BreakdownView, breakdown
 from papertape.projections.folds.kill_switches import State
-from papertape.projections.folds.performance import Performance, TradeFigures, performance, trade_figures
+from papertape.projections.folds.performance import Performance, performance
 from papertape.projections.folds.promised import PromiseView
 
 if TYPE_CHECKING:
@@ -53,19 +53,18 @@ class ArenaRow(Struct, frozen=True):
 
 
 class Arena:
-    """A view over three folds. Figures that depend on closed trades alone are recomputed only after a close."""
+    """A view over three folds. A breakdown, which takes all closed trades, is made again only after a close."""
 
     def __init__(self, portfolio: Portfolio, trades: Trades, promised: Promised | None = None) -> None:
         """Read folds that their owner folds; without `promised` no row has a promise."""
         self._portfolio = portfolio
         self._trades = trades
         self._promised = promised
-        self._figures: dict[str, TradeFigures] = {}
         self._parts: dict[str, BreakdownView] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        """Return the state without the cached figures, which readers fill even while the state is being saved."""
-        return vars(self) | {"_figures": {}, "_parts": {}}
+        """Return the state without the cached breakdowns, which readers fill even while the state is being saved."""
+        return vars(self) | {"_parts": {}}
 
     def rows(self) -> tuple[ArenaRow, ...]:
         """Return all strategies, best first."""
@@ -86,7 +85,7 @@ class Arena:
             until_ms=curve.until_ms,
             open_since_ms=[position.entry_time_ms for position in self._portfolio.positions(strategy)],
             gross_exposure_fraction=curve.gross_exposure_fraction,
-            closed=self._closed(strategy),
+            closed=self._trades.figures(strategy),
         )
 
     def breakdown(self, strategy: str) -> BreakdownView:
@@ -98,7 +97,7 @@ class Arena:
 
     def _row(self, rank: int, account: AccountView) -> ArenaRow:
         curve = self._portfolio.equity_curve(account.strategy)
-        closed = self._closed(account.strategy)
+        closed = self._trades.figures(account.strategy)
         return ArenaRow(
             rank=rank,
             strategy=account.strategy,
@@ -125,13 +124,6 @@ class Arena:
             of=account.of,
             promise=(self._promised and self._promised.of(account.strategy)) or UNSET,
         )
-
-    def _closed(self, strategy: str) -> TradeFigures:
-        """Return the figures, cached until the number of trades changes; trades are only ever added."""
-        cached = self._figures.get(strategy)
-        if cached is None or cached.trades != self._trades.count(strategy):
-            cached = self._figures[strategy] = trade_figures(self._trades.closed(strategy))
-        return cached
 
 
 def _standing(account: AccountView) -> tuple[float, str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from papertape.events.units import HOUR_MS
-from papertape.projections.folds import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,5 +100,5 @@ def group_rows(names: Sequence[str], nets: Sequence[float]) -> tuple[GroupRow, .
 
 
 def _row(name: str, nets: Sequence[float]) -> GroupRow:
-    won, net = len(metrics.wins(nets)), sum(nets)
+    won, net = sum(net > 0.0 for net in nets), sum(nets)
     return GroupRow(name, len(nets), won, won / len(nets) * 100.0, net, net / len(nets))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import shake_128
-from math import fsum, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from papertape.projections.folds.metrics import ExactSum
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,15 +47,48 @@ def wilson_interval(successes: int, n: int) -> Interval | None:
     return Interval(max((centre - reach) / scale, 0.0), min((centre + reach) / scale, 1.0))
 
 
-def mean_interval(values: Sequence[float]) -> Interval | None:
-    """Return the interval of the mean, or None for fewer than 2 values.
+class RunningMean(Struct):
+    """The mean of values that arrive one by one, and its 95 % interval; reading them costs the same for any count.
 
-    Up to `BOOTSTRAP_TRADES_MAX` values it is the percentile bootstrap with `BOOTSTRAP_RESAMPLES` resamples; beyond
-    that, Student's interval, whose normal approximation is good by then and costs next to nothing.
+    The mean is exact; the squared deviations are kept as B. P. Welford (1962) showed.
     """
-    if len(values) < 2:
-        return None
-    return bootstrap_interval(values) if len(values) <= BOOTSTRAP_TRADES_MAX else student_interval(values)
+
+    n: int = 0
+    sum: ExactSum = field(default_factory=ExactSum)
+    first: list[float] = []
+    """The values themselves while the bootstrap needs them; none beyond `BOOTSTRAP_TRADES_MAX`."""
+    centre: float = 0.0
+    squares: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Take one more value."""
+        self.n += 1
+        self.sum.add(value)
+        off = value - self.centre
+        self.centre += off / self.n
+        self.squares += off * (value - self.centre)
+        self.first = [*self.first, value] if self.n <= BOOTSTRAP_TRADES_MAX else []
+
+    @property
+    def mean(self) -> float | None:
+        """The mean; None without values."""
+        return self.sum.value / self.n if self.n else None
+
+    def interval(self) -> Interval | None:
+        """Return the interval of the mean, or None for fewer than 2 values.
+
+        Up to `BOOTSTRAP_TRADES_MAX` values it is the percentile bootstrap with `BOOTSTRAP_RESAMPLES` resamples; beyond
+        that, Student's interval, whose normal approximation is good by then and costs next to nothing.
+        """
+        if self.n < 2:
+            return None
+        return bootstrap_interval(self.first) if self.first else self.student_interval()
+
+    def student_interval(self) -> Interval:
+        """Return the mean -+ t*s/sqrt(n) with n - 1 degrees of freedom, W. S. Gosset (1908)."""
+        mean = self.sum.value / self.n
+        reach = student_quantile(self.n - 1) * sqrt(self.squares / (self.n - 1) / self.n)
+        return Interval(mean - reach, mean + reach)
 
 
 def bootstrap_interval(values: Sequence[float]) -> Interval:
@@ -86,15 +121,6 @@ def _draw(n: int, count: int) -> bytes:
     whole = 256 - 256 % n
     stream = shake_128(BOOTSTRAP_SEED).digest(count * 256 // whole * 101 // 100 + 1_024)
     return stream.translate(bytes(i % n for i in range(256)), delete=bytes(range(whole, 256)))
-
-
-def student_interval(values: Sequence[float]) -> Interval:
-    """Return the mean -+ t*s/sqrt(n) with n - 1 degrees of freedom, W. S. Gosset (1908)."""
-    n = len(values)
-    mean = fsum(values) / n
-    deviation = sqrt(fsum((value - mean) * (value - mean) for value in values) / (n - 1))
-    reach = student_quantile(n - 1) * deviation / sqrt(n)
-    return Interval(mean - reach, mean + reach)
 
 
 def student_quantile(freedom: int) -> float:

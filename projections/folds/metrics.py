@@ -1,14 +1,15 @@
-"""The measures of performance, each a small pure function (exchange model, section 9).
+"""The measures of performance, each a small pure function (exchange model, section 9), and a sum that is kept.
 
-`nets` are the net results of closed trades in USDT, in the order of closing. None always means "not defined", never 0
-and never infinite. Returns and drawdowns are plain fractions here. The market never closes, so a year has 365 daily
-returns.
+None always means "not defined", never 0 and never infinite. Returns and drawdowns are plain fractions here. The market
+never closes, so a year has 365 daily returns. The measures of closed trades are those of `performance.TradeSums`.
 """
 
 from __future__ import annotations
 
 from math import fsum, sqrt
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from papertape.events.units import DAY_MS
 
@@ -20,7 +21,28 @@ YEAR_DAYS = 365.0
 NOISE = 1e-12
 
 
-# ---------------------------------------------------------------- trades
+class ExactSum(Struct):
+    """A running sum without rounding error: its value equals `fsum` of everything added, J. R. Shewchuk (1997)."""
+
+    partials: list[float] = []
+    """Numbers of rising size that do not overlap; their exact sum is that of everything added."""
+
+    @property
+    def value(self) -> float:
+        """The sum, rounded once."""
+        return fsum(self.partials)
+
+    def add(self, value: float) -> None:
+        """Add a finite number."""
+        kept = 0
+        for partial in self.partials:
+            large, small = (value, partial) if abs(value) >= abs(partial) else (partial, value)
+            value = large + small
+            rest = small - (value - large)
+            if rest:
+                self.partials[kept] = rest
+                kept += 1
+        self.partials[kept:] = [value]
 
 
 def mean(values: Sequence[float]) -> float | None:
@@ -28,65 +50,9 @@ def mean(values: Sequence[float]) -> float | None:
     return fsum(values) / len(values) if values else None
 
 
-def wins(nets: Sequence[float]) -> list[float]:
-    """Return the results above zero; a flat trade is neither a win nor a loss."""
-    return [net for net in nets if net > 0.0]
-
-
-def losses(nets: Sequence[float]) -> list[float]:
-    """Return the results below zero."""
-    return [net for net in nets if net < 0.0]
-
-
-def win_rate(nets: Sequence[float]) -> float | None:
-    """Return wins/n, a fraction; None for n = 0; flat trades count in n."""
-    return len(wins(nets)) / len(nets) if nets else None
-
-
-def profit_factor(nets: Sequence[float]) -> float | None:
-    """Return sum(p > 0)/abs(sum(p < 0)); None without trades or without losses (see `no_losses`)."""
-    lost = losses(nets)
-    return fsum(wins(nets)) / abs(fsum(lost)) if lost else None
-
-
-def no_losses(nets: Sequence[float]) -> bool:
-    """Return whether the profit factor is undefined because there are trades but no losses."""
-    return bool(nets) and not losses(nets)
-
-
-def average_win(nets: Sequence[float]) -> float | None:
-    """Return mean(p > 0) in USDT; None without wins."""
-    return mean(wins(nets))
-
-
-def average_loss(nets: Sequence[float]) -> float | None:
-    """Return mean(p < 0) in USDT, a negative number; None without losses."""
-    return mean(losses(nets))
-
-
-def payoff(nets: Sequence[float]) -> float | None:
-    """Return mean(p > 0)/abs(mean(p < 0)); None if either side is empty."""
-    won, lost = average_win(nets), average_loss(nets)
-    return won / abs(lost) if won is not None and lost is not None else None
-
-
-def expectancy(results: Sequence[float]) -> float | None:
-    """Return the mean result of a trade, in the unit of `results` (USDT or R); None for n = 0."""
-    return mean(results)
-
-
-def longest_loss_run(nets: Sequence[float]) -> int:
-    """Return the length of the longest run of losses; a flat trade ends a run."""
-    longest = run = 0
-    for net in nets:
-        run = run + 1 if net < 0.0 else 0
-        longest = max(longest, run)
-    return longest
-
-
-def share(count: int, n: int) -> float | None:
-    """Return count/n; None for n = 0."""
-    return count / n if n else None
+def share(part: float, n: int) -> float | None:
+    """Return part/n; None for n = 0."""
+    return part / n if n else None
 
 
 # ---------------------------------------------------------------- equity

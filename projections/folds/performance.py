@@ -5,22 +5,60 @@ The inputs are closed trades and an equity curve from any source: a log's projec
 
 from __future__ import annotations
 
-from math import fsum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from papertape.projections.folds import metrics
-from papertape.projections.folds.intervals import Interval, mean_interval, wilson_interval
+from papertape.projections.folds.intervals import Interval, RunningMean, wilson_interval
+from papertape.projections.folds.metrics import ExactSum
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from papertape.projections.folds.trades import TradeView
+    from collections.abc import Iterable, Sequence
 
 FEW_TRADES = 30
 FEW_DAYS = 30
 EXTRAPOLATED_DAYS = 90.0
+
+
+class TradeResult(Protocol):
+    """The part of a closed trade that the measures need, as in `projections.folds.trades.TradeView`."""
+
+    @property
+    def net_usdt(self) -> float:
+        """Gross less fees plus funding."""
+
+    @property
+    def r_multiple(self) -> float:
+        """Net over the risk taken."""
+
+    @property
+    def fees_usdt(self) -> float:
+        """The fees of all its fills."""
+
+    @property
+    def funding_usdt(self) -> float:
+        """The funding, positive when received."""
+
+    @property
+    def slippage_usdt(self) -> float:
+        """The slippage, which gross includes."""
+
+    @property
+    def turnover_usdt(self) -> float:
+        """The notional of all its fills."""
+
+    @property
+    def entry_time_ms(self) -> int:
+        """When it was opened."""
+
+    @property
+    def exit_time_ms(self) -> int:
+        """When it was closed."""
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether the order of its fills within a candle is unknown."""
 
 
 class TradeFigures(Struct, frozen=True):
@@ -86,46 +124,98 @@ class Performance(TradeFigures, frozen=True):
     turnover: float | None
 
 
-def trade_figures(trades: Sequence[TradeView]) -> TradeFigures:
+class TradeSums(Struct):
+    """What the measures of closed trades are made of, brought up to date by each trade, in the order of closing.
+
+    A flat trade is neither a win nor a loss, but it counts and it ends a run of losses.
+    """
+
+    wins: int = 0
+    losses: int = 0
+    ambiguous: int = 0
+    holding_ms: int = 0
+    loss_run: int = 0
+    longest_loss_run: int = 0
+    best_usdt: float | None = None
+    worst_usdt: float | None = None
+    net_usdt: RunningMean = field(default_factory=RunningMean)
+    multiple_r: RunningMean = field(default_factory=RunningMean)
+    won_usdt: ExactSum = field(default_factory=ExactSum)
+    lost_usdt: ExactSum = field(default_factory=ExactSum)
+    fees_usdt: ExactSum = field(default_factory=ExactSum)
+    funding_usdt: ExactSum = field(default_factory=ExactSum)
+    slippage_usdt: ExactSum = field(default_factory=ExactSum)
+    notional_usdt: ExactSum = field(default_factory=ExactSum)
+
+    def add(self, trade: TradeResult) -> None:
+        """Take one more trade."""
+        net_usdt = trade.net_usdt
+        self.net_usdt.add(net_usdt)
+        self.multiple_r.add(trade.r_multiple)
+        if net_usdt > 0.0:
+            self.wins += 1
+            self.won_usdt.add(net_usdt)
+        elif net_usdt < 0.0:
+            self.losses += 1
+            self.lost_usdt.add(net_usdt)
+        self.loss_run = self.loss_run + 1 if net_usdt < 0.0 else 0
+        self.longest_loss_run = max(self.longest_loss_run, self.loss_run)
+        self.best_usdt = net_usdt if self.best_usdt is None else max(self.best_usdt, net_usdt)
+        self.worst_usdt = net_usdt if self.worst_usdt is None else min(self.worst_usdt, net_usdt)
+        self.fees_usdt.add(trade.fees_usdt)
+        self.funding_usdt.add(trade.funding_usdt)
+        self.slippage_usdt.add(trade.slippage_usdt)
+        self.notional_usdt.add(trade.turnover_usdt)
+        self.holding_ms += trade.exit_time_ms - trade.entry_time_ms
+        self.ambiguous += trade.ambiguous
+
+    def figures(self) -> TradeFigures:
+        """Return the measures of the trades so far."""
+        n, won_usdt, lost_usdt = self.net_usdt.n, self.won_usdt.value, self.lost_usdt.value
+        average_win, average_loss = metrics.share(won_usdt, self.wins), metrics.share(lost_usdt, self.losses)
+        share, usdt, r = wilson_interval(self.wins, n), self.net_usdt.interval(), self.multiple_r.interval()
+        return TradeFigures(
+            trades=n,
+            wins=self.wins,
+            losses=self.losses,
+            few_trades=n < FEW_TRADES,
+            win_rate_percent=_percent(metrics.share(self.wins, n)),
+            win_rate_low_percent=_percent(_low(share)),
+            win_rate_high_percent=_percent(_high(share)),
+            profit_factor=won_usdt / abs(lost_usdt) if self.losses else None,
+            no_losses=n > 0 and self.losses == 0,
+            average_win_usdt=average_win,
+            average_loss_usdt=average_loss,
+            payoff=None if average_win is None or average_loss is None else average_win / abs(average_loss),
+            net_usdt=self.net_usdt.sum.value,
+            expectancy_usdt=self.net_usdt.mean,
+            expectancy_low_usdt=_low(usdt),
+            expectancy_high_usdt=_high(usdt),
+            expectancy_r=self.multiple_r.mean,
+            expectancy_low_r=_low(r),
+            expectancy_high_r=_high(r),
+            fees_usdt=self.fees_usdt.value,
+            funding_usdt=self.funding_usdt.value,
+            slippage_usdt=self.slippage_usdt.value,
+            notional_usdt=self.notional_usdt.value,
+            mean_holding_ms=metrics.share(self.holding_ms, n),
+            longest_loss_run=self.longest_loss_run,
+            best_usdt=self.best_usdt,
+            worst_usdt=self.worst_usdt,
+            ambiguous_percent=_percent(metrics.share(self.ambiguous, n)),
+        )
+
+
+def trade_figures(trades: Iterable[TradeResult]) -> TradeFigures:
     """Return the measures of closed trades alone."""
-    nets = [trade.net_usdt for trade in trades]
-    multiples = [trade.r_multiple for trade in trades]
-    n, won = len(trades), len(metrics.wins(nets))
-    share, usdt, r = wilson_interval(won, n), mean_interval(nets), mean_interval(multiples)
-    return TradeFigures(
-        trades=n,
-        wins=won,
-        losses=len(metrics.losses(nets)),
-        few_trades=n < FEW_TRADES,
-        win_rate_percent=_percent(metrics.win_rate(nets)),
-        win_rate_low_percent=_percent(_low(share)),
-        win_rate_high_percent=_percent(_high(share)),
-        profit_factor=metrics.profit_factor(nets),
-        no_losses=metrics.no_losses(nets),
-        average_win_usdt=metrics.average_win(nets),
-        average_loss_usdt=metrics.average_loss(nets),
-        payoff=metrics.payoff(nets),
-        net_usdt=fsum(nets),
-        expectancy_usdt=metrics.expectancy(nets),
-        expectancy_low_usdt=_low(usdt),
-        expectancy_high_usdt=_high(usdt),
-        expectancy_r=metrics.expectancy(multiples),
-        expectancy_low_r=_low(r),
-        expectancy_high_r=_high(r),
-        fees_usdt=fsum(trade.fees_usdt for trade in trades),
-        funding_usdt=fsum(trade.funding_usdt for trade in trades),
-        slippage_usdt=fsum(trade.slippage_usdt for trade in trades),
-        notional_usdt=fsum(trade.turnover_usdt for trade in trades),
-        mean_holding_ms=metrics.mean([trade.holding_ms for trade in trades]),
-        longest_loss_run=metrics.longest_loss_run(nets),
-        best_usdt=max(nets, default=None),
-        worst_usdt=min(nets, default=None),
-        ambiguous_percent=_percent(metrics.share(sum(trade.ambiguous for trade in trades), n)),
-    )
+    sums = TradeSums()
+    for trade in trades:
+        sums.add(trade)
+    return sums.figures()
 
 
 def performance(
-    trades: Sequence[TradeView],
+    trades: Sequence[TradeResult],
     day_equities_usdt: Sequence[float],
     capital_usdt: float,
     end_equity_usdt: float,

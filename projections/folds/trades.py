@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct, structs
@@ -11,10 +12,11 @@ from msgspec import Struct, structs
 from papertape.events.errors import UsageError
 from papertape.events.facts import Closing, OrderPlaced, PositionIncreased, PositionOpened, PositionReduced, Side
 from papertape.projections.folds.fills import FillEvent, FillView, csv_cell, fill_of
+from papertape.projections.folds.performance import TradeFigures, TradeSums, trade_figures
 from papertape.projections.persistence.append_only import AppendOnlyList
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from papertape.events.log import Recorded
     from papertape.projections.folds.excursions import Excursion, Excursions
@@ -107,6 +109,8 @@ class Trades:
         self._excursions = excursions
         self._all: AppendOnlyList[TradeView] = AppendOnlyList()
         self._by_strategy: dict[str, AppendOnlyList[TradeView]] = {}
+        self._sums = TradeSums()
+        self._sums_by_strategy: dict[str, TradeSums] = {}
         self._fills: AppendOnlyList[FillView] = AppendOnlyList()
         self._entries: dict[tuple[str, str], _Entry] = {}
 
@@ -147,10 +151,18 @@ class Trades:
         trade = _trade(event, seq, structs.replace(entry, fills=(*entry.fills, fill)), ended)
         self._all.append(trade)
         self._by_strategy.setdefault(event.strategy, AppendOnlyList()).append(trade)
+        self._sums.add(trade)
+        self._sums_by_strategy.setdefault(event.strategy, TradeSums()).add(trade)
 
-    def count(self, strategy: str) -> int:
-        """Return how many trades a strategy has closed."""
-        return len(self._by_strategy.get(strategy, ()))
+    def count(self, strategy: str | None = None) -> int:
+        """Return how many trades a strategy has closed, or all of them."""
+        return len(self._all if strategy is None else self._by_strategy.get(strategy, ()))
+
+    def figures(self, strategy: str | None = None, symbol: str | None = None) -> TradeFigures:
+        """Return the measures of the closed trades of one strategy or all; those of one symbol need all its trades."""
+        if symbol is not None:
+            return trade_figures(self.closed(strategy, symbol))
+        return (self._sums if strategy is None else self._sums_by_strategy.get(strategy, TradeSums())).figures()
 
     def closed(self, strategy: str | None = None, symbol: str | None = None) -> tuple[TradeView, ...]:
         """Return the closed trades, oldest first, of one strategy or all, on one symbol or all."""
@@ -164,9 +176,14 @@ class Trades:
             raise UsageError(f"no trade closed at event {seq:,}")
         return self._all[place]
 
+    def newest(self, strategy: str | None = None, symbol: str | None = None) -> Iterator[TradeView]:
+        """Yield the closed trades, newest first, of one strategy or all, on one symbol or all."""
+        trades = self._all if strategy is None else self._by_strategy.get(strategy, AppendOnlyList())
+        return (trade for trade in trades.latest(len(trades)) if symbol is None or trade.symbol == symbol)
+
     def latest(self, limit: int) -> tuple[TradeView, ...]:
         """Return the last `limit` trades of all strategies, newest first."""
-        return tuple(self._all.latest(limit))
+        return tuple(islice(self.newest(), limit))
 
     def fills(self, strategy: str | None = None, symbol: str | None = None) -> tuple[FillView, ...]:
         """Return the fills in their order, also those of open positions, of one strategy or all."""

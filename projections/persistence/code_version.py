@@ -31,9 +31,9 @@ IMPORT: Final = re.compile(
 )
 """Matches an import anywhere in a file. Python's parser would take too long; a test compares the two."""
 WORD: Final = re.compile(r"[\w.]+")
-AT_RUNTIME: Final = re.compile(
-    r"\b(?:importlib|import_module|__import__|exec|eval)\b|^[ \t]*from[ \t]+\.", re.MULTILINE
-)
+RUNTIME_NAMES: Final = ("importlib", "import_module", "__import__", "exec", "eval")
+AT_RUNTIME: Final = re.compile(rf"\b(?:{'|'.join(RUNTIME_NAMES)})\b")
+RELATIVE_IMPORT: Final = re.compile(r"^[ \t]*from[ \t]+\.", re.MULTILINE)
 
 
 def modules_of(folds: Iterable[type], folder: Path = FOLDER) -> frozenset[str]:
@@ -73,7 +73,8 @@ def _name(path: Path, room: str) -> str:
 def imports_of(path: Path) -> frozenset[str] | None:
     """Return a superset of the modules that a file imports, or None if the source does not determine it."""
     source = path.read_text(encoding="utf-8")
-    if AT_RUNTIME.search(source):
+    # A plain search for each name first: most files contain none, and the expression takes five times as long.
+    if RELATIVE_IMPORT.search(source) or (any(n in source for n in RUNTIME_NAMES) and AT_RUNTIME.search(source)):
         return None
     modules: set[str] = set()
     for base, names, plain in IMPORT.findall(source):

@@ -8,7 +8,6 @@ reads an old state.
 
 from __future__ import annotations
 
-import asyncio
 from functools import cache, partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -167,6 +166,8 @@ class FoldStore:
 
     async def save(self, seq: int, folds: object, *, last: bool = False) -> None:
         """See `FoldPersistence.save`. A failed write is only a warning. The event loop keeps running."""
+        from asyncio import to_thread  # noqa: PLC0415 - what only reads kept folds needs no event loop.
+
         row_hash = self._reader.hash_at(seq) if self.is_due(seq, last=last) else None
         if row_hash is None:
             return  # Not due, or the page ended inside a row: save after a later page.
@@ -174,9 +175,9 @@ class FoldStore:
         try:
             kept = self._checkpoints(folds)
             # Two steps: a caller cancelled in the first may fold on at once; the torn state is then never stored.
-            packed = await asyncio.to_thread(pack, folds)
-            await asyncio.to_thread(kept.save, Checkpoint(seq, 0, row_hash), packed)
-            await asyncio.to_thread(kept.store.keep_newest, KEPT_MAX)
+            packed = await to_thread(pack, folds)
+            await to_thread(kept.save, Checkpoint(seq, 0, row_hash), packed)
+            await to_thread(kept.store.keep_newest, KEPT_MAX)
             kept.store.remove_others()
         except SnapshotRefused as refused:
             self._warn(f"folds at seq {seq} were not kept: {refused}")

@@ -139,9 +139,7 @@ def _ordered(trades: Sequence[TradeView], name: str, *, descending: bool) -> lis
 
 def newest_trades(trades: Trades, choice: TradeFilter, before_seq: int, limit: int) -> tuple[TradeView, ...]:
     """Return at most `limit` matching trades that closed before an event (0: no bound), newest first."""
-    earlier = (
-        one for one in reversed(trades.closed(choice.strategy or None)) if before_seq == 0 or one.seq < before_seq
-    )
+    earlier = (one for one in trades.newest(choice.strategy or None) if before_seq == 0 or one.seq < before_seq)
     return tuple(islice((one for one in earlier if choice.matches(one)), limit))
 
 

@@ -196,11 +196,10 @@ def _resting(one: OrderView, contracts: Contracts) -> str:
 def last_trades(views: Views, limit: int) -> str:
     """Return the last closed trades, newest first."""
     trades = views.trades.latest(limit)
-    total = views.trades.closed()
     if not trades:
         return answer(views, "<b>no closed trades yet</b>", [])
     lines = [line for one in trades for line in _trade(one, views.contracts.by_symbol)]
-    return answer(views, f"<b>last {len(trades)} of {count_text(len(total), 'trade')}</b>", lines)
+    return answer(views, f"<b>last {len(trades)} of {count_text(views.trades.count(), 'trade')}</b>", lines)
 
 
 def _trade(one: TradeView, contracts: Contracts) -> list[str]:

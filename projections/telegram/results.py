@@ -98,14 +98,14 @@ def _equity_now(views: Views, strategy: str, fallback_usdt: float) -> float:
 
 
 def _since_inception(views: Views, rows: tuple[ProfitRow, ...]) -> ProfitView:
-    closed = views.trades.closed()
+    closed = views.trades.figures()
     accounts = views.portfolio.equity.ledger.accounts.values()
     return ProfitView(
         days=0,
         rows=rows,
-        trades=len(closed),
-        wins=sum(trade.net_usdt > 0.0 for trade in closed),
-        net_usdt=sum(trade.net_usdt for trade in closed),
+        trades=closed.trades,
+        wins=closed.wins,
+        net_usdt=closed.net_usdt,
         fees_usdt=sum(account.fees_usdt for account in accounts),
         funding_usdt=sum(account.funding_usdt for account in accounts),
     )

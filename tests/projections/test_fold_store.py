@@ -111,13 +111,14 @@ def recorded_of(events: Sequence[Event]) -> list[Recorded]:
     return log.reader().read(0, 10_000)
 
 
-def test_cached_figures_are_not_kept() -> None:
+def test_a_cached_breakdown_is_not_kept() -> None:
     portfolio, trades = Portfolio(), Trades()
     arena = Arena(portfolio, trades)
     fold([portfolio, trades], recorded_of(STORY))
     seen = arena.rows()
+    assert arena.breakdown(seen[0].strategy).trades == seen[0].trades
     _, _, found = repacked((portfolio, trades, arena))
-    assert found._figures == {}
+    assert found._parts == {}
     assert found.rows() == seen
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from math import fsum, sqrt
 from random import Random
+from statistics import stdev
 
 import pytest
 from hypothesis import given
@@ -14,13 +16,27 @@ from papertape.projections.folds.intervals import (
     BOOTSTRAP_RESAMPLES,
     BOOTSTRAP_TRADES_MAX,
     Interval,
+    RunningMean,
     _draw,
     bootstrap_interval,
-    mean_interval,
-    student_interval,
     student_quantile,
     wilson_interval,
 )
+
+
+def running(values: list[float]) -> RunningMean:
+    mean = RunningMean()
+    for value in values:
+        mean.add(value)
+    return mean
+
+
+def mean_interval(values: list[float]) -> Interval | None:
+    return running(values).interval()
+
+
+def student_interval(values: list[float]) -> Interval:
+    return running(values).student_interval()
 
 
 @pytest.mark.parametrize(
@@ -82,6 +98,13 @@ def test_the_draws_are_sufficient_and_uniform(n: int) -> None:
     assert len(drawn) == count
     assert max(drawn) == n - 1
     assert all(abs(drawn.count(i) / BOOTSTRAP_RESAMPLES - 1.0) < 0.05 for i in range(n))
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=200))
+def test_the_deviations_that_are_kept_are_those_of_all_values(values: list[float]) -> None:
+    found, n = running(values), len(values)
+    assert found.mean == fsum(values) / n
+    assert sqrt(found.squares / (n - 1)) == pytest.approx(stdev(values), rel=1e-9, abs=1e-6)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12))

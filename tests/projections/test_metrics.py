@@ -5,48 +5,54 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from papertape.projections.folds import metrics
+from papertape.projections.folds.metrics import ExactSum
+from papertape.projections.folds.performance import TradeFigures, trade_figures
+from tests.build import trade
 
 DAY_MS = 86_400_000
 MIXED = [10.0, -5.0, 0.0, 20.0, -5.0]
 
 
+def figures(*nets: float) -> TradeFigures:
+    return trade_figures(map(trade, nets))
+
+
 def test_win_rate_keeps_flat_trades_in_the_count() -> None:
-    assert metrics.win_rate(MIXED) == 0.4
-    assert metrics.win_rate([1.0]) == 1.0
-    assert metrics.win_rate([0.0]) == 0.0
-    assert metrics.win_rate([]) is None
+    assert [figures(*nets).win_rate_percent for nets in (MIXED, [1.0], [0.0], [])] == [40.0, 100.0, 0.0, None]
 
 
 def test_profit_factor_is_not_defined_without_losses_and_says_why() -> None:
-    assert metrics.profit_factor(MIXED) == 3.0
-    assert metrics.profit_factor([-1.0]) == 0.0
-    assert metrics.profit_factor([1.0]) is None
-    assert metrics.profit_factor([]) is None
-    assert [metrics.no_losses(n) for n in (MIXED, [1.0], [0.0], [])] == [False, True, True, False]
+    assert [figures(*nets).profit_factor for nets in (MIXED, [-1.0], [1.0], [])] == [3.0, 0.0, None, None]
+    assert [figures(*nets).no_losses for nets in (MIXED, [1.0], [0.0], [])] == [False, True, True, False]
 
 
 def test_payoff_needs_both_sides() -> None:
-    assert metrics.average_win(MIXED) == 15.0
-    assert metrics.average_loss(MIXED) == -5.0
-    assert metrics.payoff(MIXED) == 3.0
-    assert metrics.payoff([1.0]) is None
-    assert metrics.payoff([-1.0]) is None
-    assert metrics.payoff([]) is None
+    found = figures(*MIXED)
+    assert (found.average_win_usdt, found.average_loss_usdt, found.payoff) == (15.0, -5.0, 3.0)
+    assert [figures(*nets).payoff for nets in ([1.0], [-1.0], [])] == [None] * 3
 
 
 def test_expectancy_is_the_mean_and_equals_the_weighted_sides() -> None:
     rate, lost = 2 / 5, 2 / 5
-    assert metrics.expectancy(MIXED) == 4.0 == pytest.approx(rate * 15.0 - lost * 5.0)
-    assert metrics.expectancy([]) is None
+    assert figures(*MIXED).expectancy_usdt == 4.0 == pytest.approx(rate * 15.0 - lost * 5.0)
+    assert figures().expectancy_usdt is None
 
 
 def test_the_longest_loss_run_is_ended_by_a_flat_trade() -> None:
-    assert metrics.longest_loss_run([-1.0, 5.0, -1.0, -1.0, -1.0]) == 3
-    assert metrics.longest_loss_run([-1.0, -1.0, 0.0, -1.0]) == 2
-    assert metrics.longest_loss_run([1.0]) == 0
-    assert metrics.longest_loss_run([]) == 0
+    runs = [[-1.0, 5.0, -1.0, -1.0, -1.0], [-1.0, -1.0, 0.0, -1.0], [1.0], []]
+    assert [figures(*nets).longest_loss_run for nets in runs] == [3, 2, 0, 0]
+
+
+@given(st.lists(st.floats(-1e100, 1e100)))
+def test_a_running_sum_is_exact_after_every_value(values: list[float]) -> None:
+    total = ExactSum()
+    for number, value in enumerate(values, start=1):
+        total.add(value)
+        assert total.value == math.fsum(values[:number])
 
 
 def test_net_return() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from io import StringIO
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,10 @@ from msgspec.structs import replace
 
 from papertape.events.errors import UsageError
 from papertape.events.units import HOUR_MS
+from papertape.projections.folds.performance import trade_figures
 from papertape.projections.folds.trades import Trades, TradeView, write_trades_csv
 from papertape.projections.host import fold
+from papertape.projections.persistence.packing import pack, unpack
 from tests.build import DAY_0_MS, closed, configured, opened, ordered, recorded, trade
 
 if TYPE_CHECKING:
@@ -71,7 +74,20 @@ def test_trades_are_filtered_by_strategy_and_symbol() -> None:
     assert [t.gross_usdt for t in view.closed("a", "ETHUSDT")] == [3.0]
     assert [t.gross_usdt for t in view.closed(symbol="BTCUSDT")] == [1.0, 2.0]
     assert view.closed("nobody") == ()
-    assert (view.count("a"), view.count("nobody")) == (2, 0)
+    assert (view.count("a"), view.count("nobody"), view.count()) == (2, 0, 3)
+    for strategy, symbol in product((None, "a", "b", "nobody"), (None, "BTCUSDT", "ETHUSDT")):
+        chosen = view.closed(strategy, symbol)
+        assert tuple(view.newest(strategy, symbol)) == chosen[::-1]
+        assert view.figures(strategy, symbol) == trade_figures(chosen)
+
+
+@given(st.lists(st.floats(-1e4, 1e4), max_size=150), st.integers(0, 150))
+def test_figures_are_those_of_all_trades_also_after_a_restart(results: list[float], restart_after: int) -> None:
+    before, after = (tuple(map(closed, part)) for part in (results[:restart_after], results[restart_after:]))
+    state = pack(trades(*before))
+    continued: Trades = unpack(state.state, load=lambda key: unpack(state.contents[key]))
+    fold([continued], recorded(after, first_seq=len(before) + 1))
+    assert continued.figures() == trade_figures(trades(*before, *after).closed())
 
 
 def test_the_latest_trades_come_newest_first() -> None:
