@@ -60,7 +60,7 @@ test-system: setup  ## Whole programs, compiled strategies, power cuts, random f
 
 test-browser: setup  ## The pages in a real browser; pictures of them in build/screenshots
 	@sh tools/browser.sh $(BIN)/python
-	@$(BIN)/pytest -n 0 -m browser tests/browser
+	@$(BIN)/pytest -n 2 --dist loadfile -m browser tests/browser
 
 test-deploy: setup  ## deploy.sh end to end, compose.yaml, the systemd unit, an upgrade and the way back
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -rs -m "not browser and not image" tests/deploy tests/cli/test_systemd.py
