@@ -110,7 +110,10 @@ class SqliteLogReader(ChainReader):
         return Head(listed[-1].info.last_seq, listed[-1].info.hash_after) if listed else Head()
 
     def open_segment(self, sealed: Sealed, *, for_one_event: bool = False) -> SegmentFile:
-        """Return the file of a segment, once it is found to be what was sealed. Raise LogArchived or LogDamaged."""
+        """Return the file of a segment. Raise LogArchived, or LogDamaged if it is not what was sealed.
+
+        With `for_one_event`, that is found out for the index and the block that is read, by their checksums.
+        """
         try:
             return self._segments.open(sealed, for_one_event=for_one_event)
         except LogError:

@@ -1,4 +1,4 @@
-"""The segments that a reader of a log has open: each is compared with the catalogue before it is read through.
+"""The segments that a reader of a log has open: each was compared with the catalogue.
 
 One event costs less: its block has a checksum of its own, so the rest of the file is not read for it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from papertape.events.errors import LogError
-from papertape.events.segments.folder import check_digest, find_segment
+from papertape.events.segments.folder import find_segment
 from papertape.events.segments.order import load_numpy
 from papertape.events.segments.segment_file import SegmentFile, segment_path
 
@@ -31,32 +31,28 @@ class OpenSegments:
         self.folder = folder
         self._codec = codec
         self._open: dict[bytes, SegmentFile] = {}
-        self._compared: set[bytes] = set()
-        """The digests of the open segments whose whole files were compared with the catalogue."""
         self._compared_count = 0
 
     def open(self, sealed: Sealed, *, for_one_event: bool = False) -> SegmentFile:
         """Return the file of a segment. Raise LogArchived, LogDamaged or LogError if it is not what was sealed.
 
-        With `for_one_event`, only the index and the block that is read are checked, by their checksums.
+        With `for_one_event`, only the index and the block that is read are checked, by their checksums, and the file
+        does not stay open.
         """
-        digest = sealed.info.digest
-        file = self._open.pop(digest, None)
-        is_checked = for_one_event or digest in self._compared
-        if file is None or not is_checked:
+        file = self._open.pop(sealed.info.digest, None)
+        if file is None:
             path = segment_path(self.folder, sealed.info)
             try:
                 path = find_segment(sealed, self.folder)
-                if not is_checked:
-                    self._compare(path, sealed)
             except OSError as error:
                 raise LogError(f"the sealed segment {path} cannot be read: {error.strerror}") from error
-            file = file or SegmentFile(path, sealed.info, self._codec)
-        self._open[digest] = file  # The newest is the last.
+            file = SegmentFile(path, sealed.info, self._codec)
+            if for_one_event:
+                return file
+            self._compare(file)
+        self._open[sealed.info.digest] = file  # The newest is the last.
         while len(self._open) > OPEN_MAX:
-            oldest = next(iter(self._open))
-            self._open.pop(oldest)  # It is closed once nobody reads it any more.
-            self._compared.discard(oldest)
+            self._open.pop(next(iter(self._open)))  # It is closed once nobody reads it any more.
         return file
 
     def close(self) -> None:
@@ -64,9 +60,8 @@ class OpenSegments:
         while self._open:
             self._open.popitem()[1].close()
 
-    def _compare(self, path: Path, sealed: Sealed) -> None:
-        check_digest(path, sealed.info)
-        self._compared.add(sealed.info.digest)
+    def _compare(self, file: SegmentFile) -> None:
+        file.check_digest()
         self._compared_count += 1
         if self._compared_count == LONG_READ_SEGMENTS:
             load_numpy()

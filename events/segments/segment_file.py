@@ -213,10 +213,14 @@ class SegmentFile:
             end = Head(first_seq + count - 1, own_hash)
         return end
 
+    def check_digest(self) -> None:
+        """Compare the whole open file with its digest. Raise LogDamaged."""
+        if self._digest() != self.info.digest:
+            raise self._damage("it is not the file that was sealed")
+
     def verify(self) -> None:
         """Check the file against its digest, and every row against the chain. Raise LogDamaged."""
-        if self._digest() != self.info.digest:
-            raise self._damage("it does not match its digest")
+        self.check_digest()
         count = sum(1 for _ in self.rows())
         if count != self.info.rows:
             raise self._damage(f"it holds {count} rows instead of {self.info.rows}")

@@ -15,7 +15,7 @@ import pytest
 from papertape.events.errors import LogArchived, LogDamaged, LogError, LogReplaced
 from papertape.events.segments.catalogue import DELETE_SEALED, MARK_ARCHIVED, insert_script
 from papertape.events.segments.folder import sealed_folder
-from papertape.events.segments.open_segments import LONG_READ_SEGMENTS
+from papertape.events.segments.open_segments import LONG_READ_SEGMENTS, OPEN_MAX
 from papertape.events.segments.sealing import next_segment_end, whole_days_before, write_next_segment
 from papertape.events.sqlite_log import SqliteEventLog, SqliteLogReader
 from papertape.events.units import DAY_MS, HOUR_MS
@@ -261,6 +261,38 @@ def test_a_segment_is_compared_with_the_whole_digest_in_the_catalogue(path: Path
     with closing(SqliteLogReader(path)) as reader:
         assert [one.seq for one in reader.read(0, 1)] == [1]
         with pytest.raises(LogDamaged, match="is not the file that was sealed"):
+            list(reader.commits())
+
+
+def test_a_file_that_was_replaced_after_a_single_read_is_noticed_and_the_right_one_serves_again(path: Path) -> None:
+    segment = files(path)[0]
+    right, forged = segment.read_bytes(), segment.with_name("forged")
+    forged.write_bytes(bytes([right[0] ^ 1]) + right[1:])
+    saved = segment.with_name("right")
+    with closing(SqliteLogReader(path)) as reader:
+        assert [one.seq for one in reader.read(0, 1)] == [1]
+        segment.rename(saved)
+        forged.rename(segment)
+        for _ in range(2):
+            with pytest.raises(LogDamaged):
+                list(reader.commits())
+            with pytest.raises(LogDamaged):
+                reader.read(0, 1)
+        saved.rename(segment)
+        assert [one.seq for one in reader.read(0, 1)] == [1]
+        assert next(reader.commits()).seq == 1
+
+
+def test_a_segment_that_is_no_longer_open_is_compared_again(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    asyncio.run(write_sealed(path, rows=8, seals=tuple(range(2, 2 * OPEN_MAX + 3, 2))))
+    with closing(SqliteLogReader(path)) as reader:
+        list(reader.commits())  # The first segment was closed for the last one.
+        first = min(files(path))
+        content = first.read_bytes()
+        first.unlink()
+        first.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
+        with pytest.raises(LogDamaged):
             list(reader.commits())
 
 
