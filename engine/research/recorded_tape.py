@@ -72,10 +72,8 @@ class RecordedTape(Tape):
     @property
     def disorder(self) -> str:
         """Say what in the order of the log keeps sets from a prepared market; late candles do not."""
-        integers = memoryview(self.rows).cast("q")
-        heads = (integers[place :: ROW.size // integers.itemsize].tolist() for place in range(5))
         last_ms, begun, opened_ms = 0, False, [-1] * len(self.contracts)
-        for kind, symbol, timing, open_ms, time_ms in zip(*heads, strict=True):
+        for kind, symbol, timing, open_ms, time_ms, *_ in ROW.iter_unpack(self.rows):
             if kind == MARKET_CHANGE:
                 return "a contract changes in the log"
             if kind == CANDLE:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from papertape.cli.config.sections import Config
 from papertape.cli.offline.backtest_log import write_log
-from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.codes import CANDLE, ON_TIME, WARM_UP
 from papertape.engine.research.backtest import Backtest, backtest_tape
 from papertape.engine.research.excerpt import excerpt
 from papertape.engine.research.long_way import run_long_way
@@ -295,6 +295,20 @@ def test_sets_over_a_log_in_another_order_are_walked(
         rows[candles[first]], rows[candles[second]] = rows[candles[second]], rows[candles[first]]
     values = [{"stop_percent": 0.5}, {"stop_percent": 2.0}]
     assert_like_backtests(replace(tape, rows=b"".join(rows)), runners["scripted"], values, TradedSpan(), reason)
+
+
+def test_a_candle_that_is_repeated_or_warms_up_later_is_out_of_order(tmp_path: Path) -> None:
+    made = market(Recipe(4, candles=3))
+    asyncio.run(write(tmp_path / "log.db", [Entry(one) for one in (*made.contracts, *made.events())]))
+    tape = tape_of_log(tmp_path / "log.db")
+    rows = list(ROW.iter_unpack(tape.rows))
+    newest = next(row for row in reversed(rows) if row[0] == CANDLE)
+    kind, symbol, _, opened_ms, at_ms, *prices = newest
+    minute_ms = at_ms - opened_ms
+    following = [kind, symbol, ON_TIME, opened_ms + minute_ms, at_ms + minute_ms, *prices]
+    for added, is_disorder in ((following, False), (newest, True), ([*following[:2], WARM_UP, *following[3:]], True)):
+        longer = replace(tape, rows=tape.rows + ROW.pack(*added))
+        assert longer.disorder == ("candles out of order in the log" if is_disorder else "")
 
 
 def assert_like_backtests(
