@@ -35,7 +35,9 @@ import papertape.engine.kernel.plans
 import papertape.engine.kernel.references
 import papertape.engine.kernel.rounding
 import papertape.engine.kernel.series
+import papertape.engine.kernel.sets.beside
 import papertape.engine.kernel.sets.figures
+import papertape.engine.kernel.sets.prepare
 import papertape.engine.kernel.sets.quiet
 import papertape.engine.kernel.sets.together
 import papertape.engine.kernel.sets.trade
@@ -101,7 +103,9 @@ KERNEL_MODULES = (
     papertape.engine.kernel.fast_forward,
     papertape.engine.kernel.rounding,
     papertape.engine.kernel.series,
+    papertape.engine.kernel.sets.beside,
     papertape.engine.kernel.sets.figures,
+    papertape.engine.kernel.sets.prepare,
     papertape.engine.kernel.sets.quiet,
     papertape.engine.kernel.sets.together,
     papertape.engine.kernel.sets.trade,
@@ -217,9 +221,13 @@ def data_part(strategy: Strategy, act: Callable[..., Any]) -> Any:
 
 def show_part(strategy: Strategy) -> Any:
     """Return the function that shows the candles of references to a strategy as a part of a loop."""
-    count = len(strategy.references)
-    update = make_reference_update(_shown(strategy, strategy.hooks.observe), count, make_part)
-    return make_part(make_show(len(strategy.series), count, update, make_part))  # type: ignore[arg-type]
+    update = reference_part(strategy)
+    return make_part(make_show(len(strategy.series), len(strategy.references), update, make_part))  # type: ignore[arg-type]
+
+
+def reference_part(strategy: Strategy) -> Any:
+    """Return the function that shows a candle of a reference to a strategy, on one symbol, as a part of a loop."""
+    return make_reference_update(_shown(strategy, strategy.hooks.observe), len(strategy.references), make_part)
 
 
 @cache

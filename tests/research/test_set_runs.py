@@ -30,7 +30,7 @@ from tests.reducer.runs import EAGER
 from tests.support import NO_LIMITS, PROVING, REPOSITORY, configured_world
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from papertape.engine.kernel.strategy import Strategy
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-STRATEGIES = load_strategies([REPOSITORY / "examples" / "strategies"])
-STRATEGIES["follow_leader"] = replace(STRATEGIES["follow_leader"], references=(("leader", "AAA"),))
+STRATEGIES = load_strategies([REPOSITORY / "examples" / "strategies", REPOSITORY / "tests" / "research" / "strategies"])
 NAMES = tuple(STRATEGIES)
 RISKS = (
     NO_LIMITS,
@@ -85,6 +84,7 @@ def drawn_tape(random: Random, strategy: Strategy, symbols: int = 1) -> Tape:
     """A market with holes, funding, open interest and signals, in the finest candles of a strategy or finer ones."""
     finest_ms = min(strategy.series_ms)
     frame_ms = random.choice([finest_ms, finest_ms, finest_ms // 5 if finest_ms == FIVE_MINUTES_MS else finest_ms // 3])
+    late = random.choice([0.0, 0.03]) if strategy.references else 0.0
     recipe = Recipe(
         random.randrange(2**32),
         symbols=symbols,
@@ -93,6 +93,7 @@ def drawn_tape(random: Random, strategy: Strategy, symbols: int = 1) -> Tape:
         move_percent=random.choice([0.3, 1.0]),
         holes=random.choice([0, 4]),
         long_holes=random.choice([0, 1]),
+        late_share=late,
         funding_minutes=random.choice([30, 60, 480]) if finest_ms == FIVE_MINUTES_MS else 480,
     )
     tape, every = market(recipe), max(1, frame_ms // FIVE_MINUTES_MS)
@@ -102,7 +103,22 @@ def drawn_tape(random: Random, strategy: Strategy, symbols: int = 1) -> Tape:
     times_ms = array("q", tape.candles[0].open_time_ms[::7])
     values = array("d", [random.choice([-1.0, -0.4, 0.4, 1.0]) for _ in times_ms])
     tape.signals = [SignalSeries("AAA", "trend", "signals.csv", SeriesColumns("random", times_ms, values))]
+    if strategy.references:
+        begin_late(random, tape)
     return tape
+
+
+def begin_late(random: Random, tape: Tape) -> None:
+    """Let the candles of some symbols begin or end at another time than those of the first one."""
+    for table in tape.candles[1:]:
+        first, last = random.choice([(0, 0), (random.randrange(150), 0), (0, 1 + random.randrange(99))])
+        for column in (table.open_time_ms, *table.values()):
+            del column[:first], column[len(column) - last :]
+
+
+def with_references(random: Random, strategy: Strategy, names: Sequence[str]) -> Strategy:
+    """A strategy that looks at drawn symbols, also the same one twice, or its own."""
+    return replace(strategy, references=tuple((name, random.choice(names)) for name in strategy.reference_names))
 
 
 def assert_equal(
@@ -112,11 +128,12 @@ def assert_equal(
     sets: list[dict[str, int | float]],
     span: TradedSpan,
     engines: Sequence[str] = ("python",),
+    strategies: Mapping[str, Strategy] = STRATEGIES,
 ) -> list[SetResult]:
     """Every figure of every set is that of its own run, which the first engine makes; the results."""
-    own = [run_long_way(tape, STRATEGIES, name, settings, values, span, engines[0]) for values in sets]
+    own = [run_long_way(tape, strategies, name, settings, values, span, engines[0]) for values in sets]
     for engine in engines:
-        found = SetRunner(tape, STRATEGIES, name, settings, engine).run(sets, span)
+        found = SetRunner(tape, strategies, name, settings, engine).run(sets, span)
         for values, one, expected in zip(sets, found, own, strict=True):
             assert one._replace(long_way=1) == expected, (engine, name, values, span)
     return found
@@ -129,15 +146,17 @@ def test_a_set_brings_what_its_own_run_brings(name: str, part: int) -> None:
     for symbols in (1, random.randint(2, 5)):
         tape = drawn_tape(random, strategy, symbols)
         names = [contract.symbol for contract in tape.contracts]
-        chosen = None if strategy.references else tuple(names[: random.randint(1, 5)])
+        if strategy.references:
+            strategy = with_references(random, strategy, names)
+        chosen = tuple(names[: random.randint(1, 5)])
         sets = [drawn_set(random, strategy) for _ in range(SETS)]
         settings = RunnerSettings(risk=RISKS[(2 * part + (symbols > 1)) % len(RISKS)], symbols=chosen)
         span = drawn_span(random, tape) if part > 0 or symbols > 1 else TradedSpan()
-        found += assert_equal(tape, name, settings, sets, span, ENGINES)
+        found += assert_equal(tape, name, settings, sets, span, ENGINES, {name: strategy})
     if part > 0:
         return
     assert sum(one.trades for one in found) > 0, "markets in which nothing is traded would prove nothing"
-    assert strategy.references or not all(one.long_way for one in found), "the long way would be compared with itself"
+    assert not all(one.long_way for one in found), "the long way would be compared with itself"
 
 
 def test_a_parameter_that_the_strategy_refuses_is_refused() -> None:
@@ -155,10 +174,11 @@ def test_a_span_without_a_candle_leaves_the_capital_as_it_was() -> None:
 
 
 def test_what_cannot_be_prepared_takes_the_long_way_and_is_counted() -> None:
-    tape = market(Recipe(3, symbols=2, candles=400, timeframe_ms=15 * MINUTE_MS))
-    runner = SetRunner(tape, STRATEGIES, "follow_leader", RunnerSettings(), "python")
-    assert [one.long_way for one in runner.run([{}, {"stop_percent": 0.4}], TradedSpan())] == [1, 1]
-    assert runner.long_way == {"references": 2}
+    tape = market(Recipe(3, symbols=2, candles=400, timeframe_ms=FIVE_MINUTES_MS))
+    tape.candles[1] = market(Recipe(4, candles=400)).candles[0]
+    runner = SetRunner(tape, STRATEGIES, "momentum", RunnerSettings(), "python")
+    assert [one.long_way for one in runner.run([{}, {"sl_percent": 0.4}], TradedSpan())] == [1, 1]
+    assert runner.long_way == {"candles of several lengths": 2}
 
 
 def test_several_symbols_share_one_account_on_the_fast_way() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from papertape.engine.kernel.changes import keep_answer, renew_answer
+from papertape.engine.kernel.references import REFERENCES_READY
 from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.signals import have_arrived
 from papertape.engine.kernel.view import MarketData
@@ -19,14 +20,17 @@ TILE = 512
 """Closes that are looked at for all sets before the next ones, so that their rows stay in the processor's cache."""
 
 
-def make_would_answer(hook: Callable[..., Any], signals: int, *, enters: bool) -> Callable[..., bool]:
+def make_would_answer(hook: Callable[..., Any], signals: int, references: int, *, enters: bool) -> Callable[..., bool]:
     """Make the function that tells whether `enter` gives a side, or `leave` a reason, at a row.
 
-    `hook` is bound by `bind_hook`. Only `enter`, which `enters`, waits for candles and for so many signals.
+    `hook` is bound by `bind_hook`. Only `enter`, which `enters`, waits for candles, its own and those of so many
+    references, and for so many signals.
     """
+    references_ready = REFERENCES_READY[references]
 
     def would_answer(
         views: Any,
+        others: Any,
         market: Any,
         settlements: Any,
         readings: Any,
@@ -39,9 +43,11 @@ def make_would_answer(hook: Callable[..., Any], signals: int, *, enters: bool) -
         needs: Any,
         answer: Any,
     ) -> bool:
+        data = MarketData(market, views, settlements, readings, last_signals, others)
         if enters and not (is_ready(views, needs) and have_arrived(last_signals, signals)):
             return False
-        data = MarketData(market, views, settlements, readings, last_signals, ())
+        if enters and not references_ready(data, needs):
+            return False
         given = hook(now_ms, data, state, account, desk, params, answer)
         return given is not None and given != 0
 
@@ -87,7 +93,7 @@ def make_find(answers: Callable[..., bool], *, renew: bool) -> Callable[..., int
                     prepare(answer)
                     seen = rows.markets[r], *rings, rows.signals[r]
                     now_ms = times_ms[asks.candle[a]]
-                    if answers(rows.series, bars, r, *seen, now_ms, states[r], desk, account, param, need, answer):
+                    if answers(rows, bars, r, *seen, now_ms, states[r], desk, account, param, need, answer):
                         into[count] = a
                         count += 1
                 counts[m] = count

@@ -131,11 +131,20 @@ def fill_order(facts: FactColumns, following: Any, table: CandleTable) -> int:
     return rank
 
 
+def note_bars(views: Any) -> None:
+    """Write what the series completed to their histories."""
+    for view in views:
+        if view.candle.completed == 1:
+            note_bar(view.candle, view.bars)
+
+
 def make_update_row(update_strategy: Callable[..., None]) -> Callable[..., None]:
     """Make the function that shows one row to a strategy, with the rings of history as they were."""
 
     def update_row(
         views: Any,
+        others: Any,
+        symbol: int,  # noqa: ARG001 - a row of a strategy with references may be that of another symbol's candle
         fact: Any,
         market: Any,
         settlements: Any,
@@ -145,12 +154,10 @@ def make_update_row(update_strategy: Callable[..., None]) -> Callable[..., None]
         params: Any,
     ) -> None:
         if fact.kind == CANDLE:
-            for view in views:
-                if view.candle.completed == 1:
-                    note_bar(view.candle, view.bars)
+            note_bars(views)
         elif fact.kind == OPEN_INTEREST:
             note_reading(readings[(market.readings - 1) & READINGS_MASK], fact)
-        update_strategy(fact, MarketData(market, views, settlements, readings, signals, ()), state, params)
+        update_strategy(fact, MarketData(market, views, settlements, readings, signals, others), state, params)
 
     return update_row
 
@@ -165,6 +172,7 @@ def make_follow_rows(update_row: Callable[..., None], note_state: Callable[..., 
         facts: Any,
         scratch: Any,
         rows: Any,
+        symbol: int,
         first: int,
         total: int,
         bars: Any,
@@ -177,7 +185,7 @@ def make_follow_rows(update_row: Callable[..., None], note_state: Callable[..., 
         fact, rings = scratch[0], (settlements[0], readings[0])
         for r in range(first, total):
             load_fact(fact, facts, rows.fact[r])
-            update_row(rows.series, bars, r, fact, rows.markets[r], *rings, rows.signals[r], state[0], params[0])
+            update_row(rows, bars, r, symbol, fact, rows.markets[r], *rings, rows.signals[r], state[0], params[0])
             note_state(states, r, state[0])
         return total
 

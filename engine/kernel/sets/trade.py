@@ -33,6 +33,7 @@ def make_decide_row(decide: Callable[..., int]) -> Callable[..., int]:
 
     def decide_row(
         views: Any,
+        others: Any,
         market: Any,
         settlements: Any,
         readings: Any,
@@ -50,7 +51,7 @@ def make_decide_row(decide: Callable[..., int]) -> Callable[..., int]:
         out: Any,
         notes: Any,
     ) -> int:
-        data = MarketData(market, views, settlements, readings, signals, ())
+        data = MarketData(market, views, settlements, readings, signals, others)
         return decide(fact, data, desks, state, params, needs, account, rules, contracts, tiers, answer, out, notes, 0)
 
     return decide_row
@@ -116,7 +117,7 @@ def make_trade_one(decide_row: Callable[..., int]) -> Callable[..., None]:
         seen = rows.markets[r], *rings, rows.signals[r]
         own = states[r], params, needs
         traded = account, all_rules[0], contracts, tiers, answers[0], out, notes
-        n = decide_row(rows.series, bars, r, *seen, fact, desks, *own, *traded)
+        n = decide_row(rows, bars, r, *seen, fact, desks, *own, *traded)
         take_decisions(figures, out, n)
         take_equity(figures, account.equity_usdt, before_ms, fact.time_ms)
 

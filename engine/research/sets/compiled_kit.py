@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from papertape.engine.kernel.codes import CANDLE
+from papertape.engine.kernel.references import with_data
+from papertape.engine.kernel.sets.beside import make_prepare_beside, make_update_beside, store_row_beside
 from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_answer
 from papertape.engine.kernel.sets.prepare import (
     fill_order,
@@ -28,6 +30,7 @@ from papertape.engine.research.compiled_kernel import (
     decide_part,
     make_known,
     own_digest,
+    reference_part,
     register_hook,
     register_strategy,
     update_part,
@@ -67,6 +70,7 @@ class CompiledKit:
         self._runner = runner = CompiledRunner(world, world.runners[0], None, signal_names)
         self._loops = set_loops(self.strategy, plan)
         self.slots, self.active, self.facts_scratch = runner.slots, runner.active, runner.scratch
+        self.references = runner.references
         self.notes, self.out, self.answers = runner.notes, runner.out, runner.answer
         self.desks, self.accounts = runner.state["desks"], runner.state["accounts"]
         self.rules, self.contracts, self.tiers = runner.rules, runner.contracts, runner.tiers
@@ -88,11 +92,18 @@ class CompiledKit:
         chosen = facts.kind == CANDLE
         return facts if chosen.all() else FactColumns._make(column[chosen] for column in facts)
 
-    def observed(self, symbol: int) -> tuple[Any, ...]:
-        """Return the new market of a symbol before its first fact: markets, series, rings, signals."""
-        state, own = self._runner.state, slice(symbol, symbol + 1)
+    def observed(self, symbol: int | None) -> tuple[Any, ...]:
+        """Return the new market of a symbol, or of all, before the first fact: markets, series, rings, signals."""
+        state, own = self._runner.state, slice(symbol, None if symbol is None else symbol + 1)
         parts = (state["markets"][own], state["series"][:, own], state["bars"][:, own], self._runner.settlements[own])
         return tuple(part.copy() for part in (*parts, state["readings"][own], state["signals"][own]))
+
+    def rings(self, symbol: int) -> tuple[Any, Any, Any]:
+        """Return new rings of a symbol: histories, followed by those of the references, settlements, and readings."""
+        _, _, bars, settlements, readings, _ = self.observed(symbol)
+        if not len(self.references):
+            return bars, settlements, readings
+        return np.concatenate([bars, *(self.observed(int(r))[2] for r in self.references)]), settlements, readings
 
     def records(self, structs: Sequence[Struct]) -> Array:
         """Return Structs of one type as rows."""
@@ -135,17 +146,22 @@ class CompiledKit:
     def rows(self, total: int) -> MarketRows:
         """Return rows to be filled; memory that no row is written to costs nothing."""
         count, signals = len(self.strategy.series), self._runner.state["signals"]
+        others = len(self.references)
         return MarketRows(
             np.empty(total, dtype=np.int64),
-            np.empty((count, total), dtype=dtype_of(Series)),
+            np.empty((count * (1 + others), total), dtype=dtype_of(Series)),
             np.empty(total, dtype=dtype_of(Market)),
             np.empty((total, signals.shape[1]), dtype=signals.dtype),
+            np.empty((others, total), dtype=dtype_of(Market)),
+            self.references,
         )
 
-    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...]) -> None:
-        """Make row `n` that of the candles between closes, at which nothing completes."""
+    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...], symbol: int) -> None:
+        """Make row `n` that of a symbol's candles between closes, at which nothing completes."""
         markets, series, *_, signals = observed
-        rows.series[:, n], rows.markets[n], rows.signals[n] = series[:, 0], markets[0], signals[0]
+        seen = [symbol, *self.references]
+        rows.series[:, n] = series[:, seen].T.reshape(-1)
+        rows.markets[n], rows.others[:, n], rows.signals[n] = markets[symbol], markets[self.references], signals[symbol]
         rows.series["completed"][:, n] = 0
 
     def new_state(self) -> Array:
@@ -175,7 +191,12 @@ class CompiledKit:
     @property
     def prepare(self) -> Callable[..., tuple[int, int]]:
         """The first pass."""
-        return prepare_loop(len(self.strategy.series))
+        return prepare_loop(len(self.strategy.series), 0)
+
+    @property
+    def prepare_beside(self) -> Callable[..., tuple[int, int]]:
+        """The first pass for a strategy with references."""
+        return prepare_loop(len(self.strategy.series), len(self.references))
 
     @property
     def fill_order(self) -> Callable[..., int]:
@@ -224,10 +245,13 @@ class CompiledKit:
 
 
 @cache
-def prepare_loop(count: int) -> Callable[..., tuple[int, int]]:
-    """Return the compiled first pass for strategies with so many series; they all share it."""
+def prepare_loop(count: int, references: int) -> Callable[..., tuple[int, int]]:
+    """Return the compiled first pass for strategies with so many series and references; they all share it."""
     make_known()
-    return _loop(with_series(count, make_part(make_prepare(make_part(store_row)))), "prepare", compiled_digest())  # type: ignore[arg-type]
+    if references == 0:
+        return _loop(with_series(count, make_part(make_prepare(store_row))), "prepare", compiled_digest())  # type: ignore[arg-type]
+    beside = with_data(count, references, make_part(make_prepare_beside(store_row_beside)), make_part)  # type: ignore[arg-type]
+    return _loop(beside, f"prepare_beside_{references}", compiled_digest())
 
 
 @cache
@@ -253,26 +277,29 @@ def set_loops(strategy: Strategy, plan: SetPlan) -> dict[str, Callable[..., Any]
 
 def loop_functions(strategy: Strategy, plan: SetPlan) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield the loops of a strategy before they are compiled."""
-    count, hooks = len(strategy.series), strategy.hooks
-    yield "follow", make_follow_rows(_on_rows(count, make_update_row(update_part(strategy))), make_part(store_state))  # type: ignore[arg-type]
+    hooks, signals, references = strategy.hooks, len(strategy.signals), len(strategy.references)
+    update_row = make_update_row(update_part(strategy))
+    if references:
+        update_row = make_update_beside(make_part(update_row), reference_part(strategy))  # type: ignore[arg-type]
+    yield "follow", make_follow_rows(_on_rows(strategy, update_row), store_state)
     if plan.finds:
-        would_enter = make_would_answer(bound_hook(strategy, hooks.enter), len(strategy.signals), enters=True)
-        yield "enter", make_find(_on_rows(count, would_enter), renew=plan.renews)
+        would_enter = make_would_answer(bound_hook(strategy, hooks.enter), signals, references, enters=True)
+        yield "enter", make_find(_on_rows(strategy, would_enter), renew=plan.renews)
     if any(plan.sifting):
         may_enter = bound_hook(strategy, register_hook(strategy, sift_hook(strategy)))
-        yield "sift", make_find(_on_rows(count, make_would_answer(may_enter, 0, enters=False)), renew=False)
+        yield "sift", make_find(_on_rows(strategy, make_would_answer(may_enter, 0, 0, enters=False)), renew=False)
     if plan.skips:
-        would_leave = make_would_answer(bound_hook(strategy, hooks.leave), 0, enters=False)
-        yield "leave", make_find(_on_rows(count, would_leave), renew=plan.renews_exit)
-    trade_one = make_part(make_trade_one(_on_rows(count, make_decide_row(decide_part(strategy)))))  # type: ignore[arg-type]
+        would_leave = make_would_answer(bound_hook(strategy, hooks.leave), 0, 0, enters=False)
+        yield "leave", make_find(_on_rows(strategy, would_leave), renew=plan.renews_exit)
+    trade_one = make_part(make_trade_one(_on_rows(strategy, make_decide_row(decide_part(strategy)))))  # type: ignore[arg-type]
     yield "trade", make_trade_sets(make_part(make_trade_set(trade_one, skip_asks=plan.skips, watched=plan.watched)))  # type: ignore[arg-type]
     together = make_trade_together(trade_one, skip_asks=plan.skips, watched=plan.watched)
     yield "trade_all", make_trade_all(make_part(together))  # type: ignore[arg-type]
 
 
-def _on_rows(count: int, act: Callable[..., Any]) -> Any:
-    """Return `act`, bound to the views of a row, as a part of a loop."""
-    return make_part(with_rows(count, make_part(act)))  # type: ignore[arg-type]
+def _on_rows(strategy: Strategy, act: Callable[..., Any]) -> Any:
+    """Return `act`, bound to what was observed at a row, as a part of a loop."""
+    return make_part(with_rows(len(strategy.series), len(strategy.references), make_part(act), make_part))  # type: ignore[arg-type]
 
 
 def _loop(function: Callable[..., Any], name: str, digest: str) -> Callable[..., Any]:
@@ -285,6 +312,6 @@ def compile_s(strategy: Strategy, symbols: int) -> float:
     """Return about how many seconds it takes to compile what is in no cache and serves so many symbols."""
     unused = "trade_all" if symbols == 1 else "trade"
     own = [loop for name, loop in set_loops(strategy, plan_of(strategy)).items() if name != unused]
-    loops = [*own, prepare_loop(len(strategy.series))]
+    loops = [*own, prepare_loop(len(strategy.series), len(strategy.references))]
     missing = sum(not is_compiled(loop) for loop in loops)
     return missing * LOOP_S + (0.0 if is_shared_stored() else SHARED_S)

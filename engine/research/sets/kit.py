@@ -19,6 +19,7 @@ class Kit(Protocol):
 
     name: str
     slots: Any
+    references: Any
     active: Any
     facts_scratch: Any
     notes: Any
@@ -39,8 +40,11 @@ class Kit(Protocol):
     def candles(self, facts: FactColumns) -> FactColumns:
         """Return the candles among facts."""
 
-    def observed(self, symbol: int) -> tuple[Any, ...]:
-        """Return the new market of a symbol before its first fact: markets, series, rings, signals."""
+    def observed(self, symbol: int | None) -> tuple[Any, ...]:
+        """Return the new market of a symbol, or of all, before the first fact: markets, series, rings, signals."""
+
+    def rings(self, symbol: int) -> tuple[Any, Any, Any]:
+        """Return new rings of a symbol: histories, followed by those of the references, settlements, and readings."""
 
     def records(self, structs: Sequence[Struct]) -> Any:
         """Return Structs of one type as rows."""
@@ -72,8 +76,8 @@ class Kit(Protocol):
     def rows(self, total: int) -> MarketRows:
         """Return rows to be filled, `total` at most."""
 
-    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...]) -> None:
-        """Make row `n` that of the candles between closes, at which nothing completes."""
+    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...], symbol: int) -> None:
+        """Make row `n` that of a symbol's candles between closes, at which nothing completes."""
 
     def new_state(self) -> Any:
         """Return the strategy's state before the first fact, as a row."""
@@ -96,6 +100,10 @@ class Kit(Protocol):
     @property
     def prepare(self) -> Callable[..., tuple[int, int]]:
         """The first pass."""
+
+    @property
+    def prepare_beside(self) -> Callable[..., tuple[int, int]]:
+        """The first pass for a strategy with references."""
 
     @property
     def fill_order(self) -> Callable[..., int]:

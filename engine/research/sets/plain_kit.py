@@ -12,6 +12,8 @@ from msgspec.structs import astuple
 from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import CANDLE
 from papertape.engine.kernel.decision import NotedDecision
+from papertape.engine.kernel.references import with_data
+from papertape.engine.kernel.sets.beside import make_prepare_beside, make_update_beside
 from papertape.engine.kernel.sets.find import fill_following, make_find, make_would_answer
 from papertape.engine.kernel.sets.prepare import (
     fill_order,
@@ -25,7 +27,7 @@ from papertape.engine.kernel.sets.together import make_trade_all, make_trade_tog
 from papertape.engine.kernel.sets.trade import make_decide_row, make_trade_one, make_trade_set, make_trade_sets
 from papertape.engine.kernel.signals import slots_of
 from papertape.engine.kernel.state import Fact, FactColumns
-from papertape.engine.kernel.view import bind_hook, signal_part, with_series
+from papertape.engine.kernel.view import MarketData, Reference, SeriesView, bind_hook, signal_part, with_series
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.copying import deep_copy
 from papertape.engine.research.sets.sift import sift_hook
@@ -51,7 +53,7 @@ class PlainKit:
         strategy, runner = self.runner.strategy, self.runner
         self._count, room = len(strategy.series), decisions_max(len(world.symbols))
         self.active = runner.active
-        self.slots = slots_of(strategy.signals, signal_names)
+        self.slots, self.references = slots_of(strategy.signals, signal_names), runner.references
         self.facts_scratch = [Fact()]
         self.notes = [strategy.reading() for _ in range(room)]
         self.out = [NotedDecision(reading=reading) for reading in self.notes]
@@ -76,12 +78,17 @@ class PlainKit:
         chosen = [f for f in range(facts.total) if facts.kind[f] == CANDLE]
         return FactColumns._make(array(column.typecode, map(column.__getitem__, chosen)) for column in facts)
 
-    def observed(self, symbol: int) -> tuple[Any, ...]:
-        """Return the new market of a symbol before its first fact: markets, series, rings, signals."""
-        world, runner, own = self.world, self.runner, slice(symbol, symbol + 1)
+    def observed(self, symbol: int | None) -> tuple[Any, ...]:
+        """Return the new market of a symbol, or of all, before the first fact: markets, series, rings, signals."""
+        world, runner, own = self.world, self.runner, slice(symbol, None if symbol is None else symbol + 1)
         series, bars = [one.series[own] for one in runner.series], [one.bars[own] for one in runner.series]
         parts = (world.markets[own], series, bars, world.settlements[own], world.readings[own], runner.signals[own])
         return deep_copy(parts)
+
+    def rings(self, symbol: int) -> tuple[Any, Any, Any]:
+        """Return new rings of a symbol: histories, followed by those of the references, settlements, and readings."""
+        _, _, bars, settlements, readings, _ = self.observed(symbol)
+        return sum((self.observed(r)[2] for r in self.references), bars), settlements, readings
 
     def records(self, structs: Sequence[Struct]) -> Any:
         """Return Structs of one type as rows."""
@@ -122,14 +129,21 @@ class PlainKit:
 
     def rows(self, total: int) -> MarketRows:  # noqa: ARG002 - lists grow
         """Return rows to be filled."""
-        return MarketRows([], [[] for _ in range(self._count)], [], [])
+        series: list[list[Any]] = [[] for _ in range(self._count * (1 + len(self.references)))]
+        return MarketRows([], series, [], [], [[] for _ in self.references], self.references)
 
-    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...]) -> None:
-        """Append the row of the candles between closes, at which nothing completes."""
-        markets, series, *_, signals = observed
-        append_row(rows, n, 0, _Last(markets[0], series, signals[0]))
-        for own in rows.series:
-            own[n].completed = 0
+    def add_idle(self, rows: MarketRows, n: int, observed: tuple[Any, ...], symbol: int) -> None:
+        """Append the row of a symbol's candles between closes, at which nothing completes."""
+        markets, series, bars, settlements, readings, signals = observed
+        views = [
+            tuple(SeriesView(candles[s], rings[s]) for candles, rings in zip(series, bars, strict=True))
+            for s in range(len(markets))
+        ]
+        others = tuple(Reference(r, markets[r], views[r]) for r in self.references)
+        own = settlements[symbol], readings[symbol], signals[symbol]
+        append_row(rows, n, 0, MarketData(markets[symbol], views[symbol], *own, others))
+        for candles in rows.series:
+            candles[n].completed = 0
 
     def new_state(self) -> Any:
         """Return the strategy's state before the first fact, as a row."""
@@ -162,6 +176,11 @@ class PlainKit:
         """The first pass."""
         return with_series(self._count, make_prepare(append_row))
 
+    @cached_property
+    def prepare_beside(self) -> Callable[..., tuple[int, int]]:
+        """The first pass for a strategy with references."""
+        return with_data(self._count, len(self.references), make_prepare_beside(append_row))
+
     @property
     def fill_order(self) -> Callable[..., int]:
         """The function that puts the candles of all symbols in order."""
@@ -175,7 +194,10 @@ class PlainKit:
     @cached_property
     def follow(self) -> Callable[..., int]:
         """The second pass."""
-        return make_follow_rows(with_rows(self._count, make_update_row(self.runner.update_strategy)), append_state)
+        update_row = make_update_row(self.runner.update_strategy)
+        if self.references:
+            update_row = make_update_beside(update_row, self.runner.update_by_reference)
+        return make_follow_rows(self._on_rows(update_row), append_state)
 
     @cached_property
     def find_entries(self) -> Callable[..., int]:
@@ -184,23 +206,24 @@ class PlainKit:
         would = make_would_answer(
             self._bound(self.runner.guard.guarded_hook("enter", strategy.hooks.enter)),
             len(strategy.signals),
+            len(self.references),
             enters=True,
         )
-        return make_find(with_rows(self._count, would), renew=self.plan.renews)
+        return make_find(self._on_rows(would), renew=self.plan.renews)
 
     @cached_property
     def sift_entries(self) -> Callable[..., int]:
         """The third pass, for the first conditions of entries; it may raise what a hook raises."""
         may_enter = self._bound(sift_hook(self.runner.strategy))
-        return make_find(with_rows(self._count, make_would_answer(may_enter, 0, enters=False)), renew=False)
+        return make_find(self._on_rows(make_would_answer(may_enter, 0, 0, enters=False)), renew=False)
 
     @cached_property
     def find_exits(self) -> Callable[..., int]:
         """The third pass, for exits."""
         would = make_would_answer(
-            self._bound(self.runner.guard.guarded_hook("leave", self.runner.strategy.hooks.leave)), 0, enters=False
+            self._bound(self.runner.guard.guarded_hook("leave", self.runner.strategy.hooks.leave)), 0, 0, enters=False
         )
-        return make_find(with_rows(self._count, would), renew=self.plan.renews_exit)
+        return make_find(self._on_rows(would), renew=self.plan.renews_exit)
 
     @property
     def fill_following(self) -> Callable[..., int]:
@@ -220,7 +243,11 @@ class PlainKit:
         )
 
     def _trade_one(self) -> Callable[..., None]:
-        return make_trade_one(with_rows(self._count, make_decide_row(self.runner.decide)))
+        return make_trade_one(self._on_rows(make_decide_row(self.runner.decide)))
+
+    def _on_rows(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `act`, bound to what was observed at a row."""
+        return with_rows(self._count, len(self.references), act)
 
     def _bound(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Return a deciding hook, bound to the strategy's view."""
@@ -229,26 +256,14 @@ class PlainKit:
         return bind_hook(*shown, hook)
 
 
-class _Last:
-    """What was observed last, as `MarketData` has it."""
-
-    def __init__(self, market: Any, series: Any, signals: Any) -> None:
-        self.market, self.signals = market, signals
-        self.series = [_View(one[0]) for one in series]
-
-
-class _View:
-    """One series without its history."""
-
-    def __init__(self, candle: Any) -> None:
-        self.candle = candle
-
-
 def append_row(rows: MarketRows, n: int, f: int, data: Any) -> None:  # noqa: ARG001 - lists grow
     """Append what was observed at a fact."""
     rows.fact.append(f)
-    for own, view in zip(rows.series, data.series, strict=True):
+    views = [*data.series, *(view for other in data.references for view in other.series)]
+    for own, view in zip(rows.series, views, strict=True):
         own.append(deep_copy(view.candle))
+    for markets, other in zip(rows.others, data.references, strict=True):
+        markets.append(deep_copy(other.market))
     rows.markets.append(deep_copy(data.market))
     rows.signals.append(deep_copy(data.signals))
 

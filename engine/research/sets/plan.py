@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from papertape.engine.kernel.codes import FUNDING, OPEN_INTEREST
 from papertape.engine.kernel.strategy import ignore_fact
+from papertape.engine.kernel.view import field_of
 from papertape.engine.research.sets.reads import ANSWER, VIEW, never_zero, observing_reads, reads_of, state_params
 from papertape.engine.research.sets.sift import sift_params
 
@@ -86,7 +87,7 @@ def _plan(strategy: Strategy) -> SetPlan:
         watched=any(one.reads(*path) for path in EXTREMES for one in (leave, manage)),
         sifting=sift_params(strategy) if finds else (),
         shown=tuple(shown),
-        unfit=next(filter(None, map(_unfit, (enter, leave, manage))), ""),
+        unfit=next(filter(None, (_unfit(one, strategy) for one in (enter, leave, manage))), ""),
     )
 
 
@@ -98,8 +99,6 @@ def long_way_reason(strategy: Strategy, settings: RunnerSettings, tape: Tape) ->
         return tape.disorder
     if len({table.timeframe_ms for table in tape.candles}) > 1:
         return "candles of several lengths"
-    if strategy.references:
-        return "references"
     if settings.symbol_parameters:
         return "parameters by symbol"
     if settings.symbols is not None and not settings.symbols:
@@ -107,12 +106,15 @@ def long_way_reason(strategy: Strategy, settings: RunnerSettings, tape: Tape) ->
     return plan_of(strategy).unfit
 
 
-def _unfit(reads: Reads) -> str:
+def _unfit(reads: Reads, strategy: Strategy) -> str:
     """Return what keeps a hook from being asked over rows, empty if nothing does."""
     if any(path[0] != ANSWER for path in reads.writes):
         return "a deciding hook writes to its view"
     if any(path[0] == VIEW and path[-1] in ("bars", "readings") for path in reads.paths):
         return "a deciding hook reads the history"
-    if any(path == (VIEW,) or (len(path) == 2 and path[1][-1:].isdigit()) for path in reads.paths):
+    series = [field_of(one) for one in strategy.series]
+    wholes = {(VIEW,), *((VIEW, name) for name in (*series, *strategy.reference_names))}
+    wholes |= {(VIEW, name, one) for name in strategy.reference_names for one in series}
+    if not wholes.isdisjoint(reads.paths):
         return "a deciding hook reads the history"
     return ""

@@ -53,7 +53,7 @@ class PreparedMarket:
         self._entries: tuple[Hashable, Any] = None, None
         self._exits: tuple[Hashable, Any] = None, None
         symbols = len(tape.contracts)
-        self._tape, self._ordered = tape, kit.facts(tape)
+        self._tape, self._ordered, self._refers = tape, kit.facts(tape), len(kit.references) > 0
         self.facts = kit.by_symbol(self._ordered) if symbols > 1 else self._ordered
         self.candles = kit.candles(self.facts)
         self._fact_bounds = [bisect_left(self.facts.symbol, symbol) for symbol in range(symbols + 1)]
@@ -64,13 +64,13 @@ class PreparedMarket:
         kit.fill_order(self._ordered, kit.ints(self.bounds), self.table)
         self.rows = kit.rows(self._rows_max(series_ms))
         self._settled, settlements = [0], []
-        self._rings = kit.observed(0)[2:5]
+        self._rings = kit.rings(0)
         self._idle_rows: list[int] = []
         total, self.closes = 0, 0
         for symbol in range(symbols):
-            observed = kit.observed(symbol)
+            observed = kit.observed(None if self._refers else symbol)
             total, self.closes = self._prepare(symbol, observed, asks, total)
-            kit.add_idle(self.rows, total, observed)
+            kit.add_idle(self.rows, total, observed, symbol if self._refers else 0)
             self._idle_rows.append(total)
             total += 1
             settlements += self._settlements(symbol)
@@ -86,6 +86,13 @@ class PreparedMarket:
         """Run the first pass for a symbol, whose rows begin with the one `total`; return the new ends of the tables."""
         kit, plan = self.kit, self.plan
         markets, series, bars, settlements, readings, signals = observed
+        if self._refers:
+            first = self._ordered, symbol, total, self.closes, self.bounds[symbol], kit.facts_scratch
+            own = markets[symbol], settlements[symbol], readings[symbol], signals[symbol], kit.slots
+            filled = kit.ints(plan.shown), self.table, asks, self.rows
+            others = series, bars, markets, kit.references
+            rows, closes = kit.prepare_beside(series, bars, symbol, others, *first, *own, *filled)
+            return int(rows), int(closes)
         rings = markets, settlements, readings, signals, kit.slots
         idle = kit.records([SymbolState()]), kit.records([Account(day_end_ms=NEVER_MS)])
         span = self._fact_bounds[symbol], self._fact_bounds[symbol + 1], total, self.closes, self.bounds[symbol]
@@ -94,15 +101,17 @@ class PreparedMarket:
         return int(rows), int(closes)
 
     def _rows_max(self, series_ms: Sequence[int]) -> int:
-        """Return how many rows there can be: closes of every series, long holes, other facts, idle ones."""
-        most = self.facts.total - self.candles.total
+        """Return how many rows there can be: closes of every series, of references too, long holes, other facts."""
+        most: list[int] = []
         for first, end in pairwise(self.bounds):
-            most += 2
+            most.append(2)
             if end > first:
                 span_ms = int(self.candles.time_ms[end - 1]) - int(self.candles.open_time_ms[first])
-                most += span_ms // GAP_RESET_MS
-                most += sum(min(end - first, span_ms // frame_ms + 2) for frame_ms in series_ms)
-        return most
+                most[-1] += span_ms // GAP_RESET_MS
+                most[-1] += sum(min(end - first, span_ms // frame_ms + 2) for frame_ms in series_ms)
+        beside = sum(most[r] for r in self.kit.references) * len(most)
+        others: int = self.facts.total - self.candles.total
+        return others + sum(most) + beside
 
     def _settlements(self, symbol: int) -> list[Settlement]:
         """Return all settlements of a symbol, by the number that the kernel gives them."""
@@ -153,9 +162,8 @@ class PreparedMarket:
         states = kit.states(self.total, None if self._followed is None else self._followed[1])
         self._followed, first = None, 0
         for symbol, idle in enumerate(self._idle_rows):
-            _, _, bars, settlements, readings, _ = kit.observed(symbol)
-            span = kit.facts_scratch, self.rows, first, idle
-            kit.follow(self.facts, *span, bars, settlements, readings, kit.new_state(), param, states)
+            facts, span = self._ordered if self._refers else self.facts, (self.rows, symbol, first, idle)
+            kit.follow(facts, kit.facts_scratch, *span, *kit.rings(symbol), kit.new_state(), param, states)
             kit.end_states(states)
             first = idle + 1
         self._followed = key, states
