@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from papertape.engine.feeds.files.columns import CandleColumns, SeriesColumns
-from papertape.engine.kernel.codes import CANDLE, LATE
+from papertape.engine.kernel.codes import CANDLE, LATE, WARM_UP
 from papertape.engine.research.tape import Tape, fact_event
 from papertape.events.units import MINUTE_MS
 from tests.build import DAY_0_MS, FIVE_MINUTES_MS, listed
@@ -48,7 +48,7 @@ class RandomTape(Tape):
         """The facts as plain arrays."""
         found = super().columns()
         for index, place in enumerate(zip(found.symbol, found.open_time_ms, strict=True)):
-            if found.kind[index] == CANDLE and place in self.late:
+            if found.kind[index] == CANDLE and found.timing[index] != WARM_UP and place in self.late:
                 found.timing[index] = LATE
         return found
 

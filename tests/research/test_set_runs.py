@@ -23,7 +23,6 @@ from papertape.engine.research.set_runs import SetRunner
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError
-from papertape.events.units import MINUTE_MS
 from tests.build import FIVE_MINUTES_MS
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import EAGER

@@ -110,8 +110,7 @@ class PreparedMarket:
                 most[-1] += span_ms // GAP_RESET_MS
                 most[-1] += sum(min(end - first, span_ms // frame_ms + 2) for frame_ms in series_ms)
         beside = sum(most[r] for r in self.kit.references) * len(most)
-        others: int = self.facts.total - self.candles.total
-        return others + sum(most) + beside
+        return int(self.facts.total - self.candles.total + sum(most) + beside)
 
     def _settlements(self, symbol: int) -> list[Settlement]:
         """Return all settlements of a symbol, by the number that the kernel gives them."""

@@ -1,6 +1,6 @@
 """Add up all that it is shown of two other symbols and of its own, and trade by the sum: whatever differs shows."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Struct, field
 
@@ -8,7 +8,6 @@ from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON, NO_REASON
 from papertape.engine.kernel.indicators import Ema, update_ema
 from papertape.engine.kernel.parameters import between, positive
-from papertape.engine.kernel.view import View
 
 NAME = "two_leaders"
 SERIES = ("5m", "15m")
@@ -45,7 +44,7 @@ def mix(state: State, number: float) -> None:
     state.mixed = mixed - int(mixed)
 
 
-def observe(view: View, params: Parameters) -> None:
+def observe(view: Any, params: Parameters) -> None:
     """Take in what is complete, how old the others are, and an old close of the leader."""
     state = view.state
     update_ema(state.average, view.leader.m5, params.period)
@@ -63,12 +62,12 @@ def observe(view: View, params: Parameters) -> None:
         mix(state, view.other.m15.candle.volume)
 
 
-def on_gap(view: View, params: Parameters) -> None:
+def on_gap(view: Any, params: Parameters) -> None:  # noqa: ARG001 - a hook has its whole signature
     """Take in a hole of its own symbol."""
     mix(view.state, view.other.m5.candle.close)
 
 
-def enter(view: View, params: Parameters, answer: Answer) -> int:
+def enter(view: Any, params: Parameters, answer: Answer) -> int:
     """By the sum and by what the others completed."""
     answer.stop_fraction = params.stop_percent / 100.0
     answer.reading.mixed = view.state.mixed
@@ -78,7 +77,7 @@ def enter(view: View, params: Parameters, answer: Answer) -> int:
     return 1 if view.leader.m5.candle.close + float(both) > view.other.m5.candle.close else -1
 
 
-def leave(view: View, params: Parameters, answer: Answer) -> int:
+def leave(view: Any, params: Parameters, answer: Answer) -> int:  # noqa: ARG001 - likewise
     """By the sum and by the age of a reference."""
     late = view.now_ms - view.other.close_ms > 0
     return FIRST_EXIT_REASON if (view.state.mixed > 0.9) != late else NO_REASON
