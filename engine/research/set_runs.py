@@ -53,7 +53,7 @@ SETS_AT_ONCE = 8
 FEW_SETS = 2
 """Sets that compiled code runs fact by fact in the time that it takes to prepare a market."""
 MARKETS_MAX = 2
-"""Prepared markets that are kept; another length of history needs another one."""
+"""Prepared markets that are kept; another length of history needs another one, and so does an end inside a candle."""
 
 
 class SetRunner:
@@ -74,7 +74,7 @@ class SetRunner:
         check_engine(engine)
         self._tape, self._strategies, self._name = tape, strategies, name
         self._settings, self._engine = settings, engine
-        self._markets: dict[int, PreparedMarket] = {}
+        self._markets: dict[tuple[int, int | None], PreparedMarket] = {}
         self._asked = 0
         self._reason = long_way_reason(strategies[name], settings, tape)
         self.long_way: Counter[str] = Counter()
@@ -134,7 +134,9 @@ class SetRunner:
             market = self._market(strategy, length, params)
             extent = market.extent(span)
             if extent is None:
-                return "the span ends inside a candle"
+                market = self._market(strategy, length, params, span.end_ms)
+                extent = market.extent(span)
+                assert extent is not None, "nothing comes after the end"
             if extent.days == 0:
                 results.update(dict.fromkeys(members, untraded(self._settings.risk.capital_usdt)))
                 continue
@@ -146,17 +148,25 @@ class SetRunner:
                 results.update(zip(same, found, strict=True))
         return ""
 
-    def _market(self, strategy: Strategy, length: int, params: list[Struct]) -> PreparedMarket:
-        """Return the market with histories of a length, prepared now or before."""
-        if length not in self._markets:
+    def _market(
+        self, strategy: Strategy, length: int, params: list[Struct], end_ms: int | None = None
+    ) -> PreparedMarket:
+        """Return the market with histories of a length, prepared now or before.
+
+        It has an end if a span ends inside a candle: that span knows nothing else that came before its last close.
+        """
+        key = length, end_ms
+        if key in self._markets:
+            self._markets[key] = self._markets.pop(key)
+        else:
             while len(self._markets) >= MARKETS_MAX:
                 del self._markets[next(iter(self._markets))]
-            plan, tape = plan_of(strategy), replace(self._tape, start_ms=None, end_ms=None)
+            plan, tape = plan_of(strategy), replace(self._tape, start_ms=None, end_ms=end_ms)
             states = len({*map(_values_of(params, plan.observing), range(len(params)))})
             work = python_s(tape.total(), 1 + states) + python_s(tape.total(), len(params)) / SETS_AT_ONCE
             kit = self._kit(self._world(length), plan, work)
-            self._markets[length] = PreparedMarket(kit, plan, tape, strategy.series_ms)
-        return self._markets[length]
+            self._markets[key] = PreparedMarket(kit, plan, tape, strategy.series_ms)
+        return self._markets[key]
 
     def _world(self, length: int) -> EngineState:
         """Return a state that took the configuration, with histories of a length."""

@@ -23,6 +23,7 @@ from papertape.engine.research.set_runs import SetRunner
 from papertape.engine.runner_settings import RunnerSettings
 from papertape.engine.strategy_registry import load_strategies
 from papertape.events.errors import ConfigError
+from papertape.events.units import MINUTE_MS
 from tests.build import FIVE_MINUTES_MS
 from tests.reducer.random_market import Recipe, market
 from tests.reducer.runs import EAGER
@@ -178,6 +179,19 @@ def test_what_cannot_be_prepared_takes_the_long_way_and_is_counted() -> None:
     runner = SetRunner(tape, STRATEGIES, "momentum", RunnerSettings(), "python")
     assert [one.long_way for one in runner.run([{}, {"sl_percent": 0.4}], TradedSpan())] == [1, 1]
     assert runner.long_way == {"candles of several lengths": 2}
+
+
+@pytest.mark.parametrize("name", ["liquidation", "two_leaders"])
+def test_a_span_that_ends_inside_a_candle_does_not_know_what_came_later_in_it(name: str) -> None:
+    """Open interest comes in the middle of the candles, so each of these ends needs a market of its own."""
+    tape = market(Recipe(7, symbols=2, candles=300, timeframe_ms=FIVE_MINUTES_MS, move_percent=1.0))
+    for series in filter(None, tape.open_interest):
+        series.time_ms = array("q", [time_ms + 2 * MINUTE_MS for time_ms in series.time_ms])
+    for last in (120, 250):
+        span = TradedSpan(None, tape.candles[0].open_time_ms[last] + MINUTE_MS)
+        found = assert_equal(tape, name, RunnerSettings(risk=NO_LIMITS), [EAGER.get(name, {}), {}], span)
+        assert not any(one.long_way for one in found)
+        assert found[0].trades > 0
 
 
 def test_several_symbols_share_one_account_on_the_fast_way() -> None:
