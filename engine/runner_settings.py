@@ -172,6 +172,17 @@ def valid_parameters(strategy: Strategy, parameters: Mapping[str, int | float]) 
         raise ConfigError(f"{strategy.name}: {error}") from error
 
 
+def all_valid_parameters(strategy: Strategy, sets: Sequence[dict[str, int | float]]) -> list[Struct]:
+    """Return what `valid_parameters` returns for each of many sets; raise like it for the first that does not fit."""
+    known = _defaults(strategy.parameters).keys()
+    if all(one.keys() <= known for one in sets):
+        try:
+            return msgspec.convert(sets, list[strategy.parameters])  # type: ignore[name-defined]
+        except msgspec.ValidationError:
+            pass
+    return [valid_parameters(strategy, one) for one in sets]
+
+
 @lru_cache(maxsize=64)
 def _defaults(parameters: type[Struct]) -> dict[str, int | float]:
     """Return the defaults of parameters by name."""

@@ -29,10 +29,10 @@ from papertape.engine.research.long_way import run_long_way
 from papertape.engine.research.sets.plain_kit import PlainKit
 from papertape.engine.research.sets.plan import long_way_reason, plan_of
 from papertape.engine.research.sets.prepared import FoundCloses, PreparedMarket, untraded
-from papertape.engine.runner_settings import configuration, valid_parameters
+from papertape.engine.runner_settings import all_valid_parameters, configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from msgspec import Struct
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from papertape.engine.runner_settings import RunnerSettings
 
 K = TypeVar("K", bound="Hashable")
+NEEDED = Needs.__struct_fields__
 GRID_MAX = 1 << 21
 """The most closes that are noted at once for all groups of sets together: 8 MB."""
 SETS_AT_ONCE = 8
@@ -85,7 +86,7 @@ class SetRunner:
         Raise ConfigError for a parameter that the strategy refuses.
         """
         strategy = self._strategies[self._name]
-        params = [valid_parameters(strategy, {**self._settings.parameters, **values}) for values in sets]
+        params = all_valid_parameters(strategy, [{**self._settings.parameters, **values} for values in sets])
         reason = self._reason
         self._asked += len(sets)
         if not reason and self._asked <= FEW_SETS and self._is_loop_ready(strategy):
@@ -130,7 +131,7 @@ class SetRunner:
     ) -> str:
         """Fill in the results of all sets; return why some are missing."""
         needs = _needs_of(strategy, params)
-        for length, members in _groups(range(len(params)), lambda k: _length(needs[k])).items():
+        for length, members in _groups(range(len(params)), _lengths(needs)).items():
             market = self._market(strategy, length, params)
             extent = market.extent(span)
             if extent is None:
@@ -162,7 +163,7 @@ class SetRunner:
             while len(self._markets) >= MARKETS_MAX:
                 del self._markets[next(iter(self._markets))]
             plan, tape = plan_of(strategy), replace(self._tape, start_ms=None, end_ms=end_ms)
-            states = len({*map(_values_of(params, plan.observing), range(len(params)))})
+            states = len({*_values_of(params, plan.observing)})
             work = python_s(tape.total(), 1 + states) + python_s(tape.total(), len(params)) / SETS_AT_ONCE
             kit = self._kit(self._world(length), plan, work)
             self._markets[key] = PreparedMarket(kit, plan, tape, strategy.series_ms)
@@ -200,18 +201,19 @@ class _MarketRun:
         self.market, self.extent, self.params, self.needs = market, extent, params, needs
         self.param_rows, self.needs_rows = market.kit.records(params), market.kit.records(needs)
         plan = market.plan
-        self._entering = _values_of(params, plan.entering)
+        self._entering = [*zip(_values_of(params, plan.entering), _values_of(needs, NEEDED), strict=True)]
         self._leaving = _values_of(params, (*plan.leaving, *plan.leaving_state))
+        self._exiting, self._alike = _values_of(params, plan.leaving), _values_of(params, ())
 
     def trade(self, key: Hashable, members: Sequence[int]) -> list[SetResult]:
         """Return the results of sets that share a state, which `key` determines, in their order."""
         market, plan = self.market, self.market.plan
         states = market.follow(key, self.param_rows[members[0] : members[0] + 1])
-        entries = _groups(members, self._entry_key if plan.finds else _same)
+        entries = _groups(members, self._entering if plan.finds else self._alike)
         results: dict[int, SetResult] = {}
         for part in _chunks(list(entries.values()), max(1, GRID_MAX // (market.closes + 1))):
             chosen = [k for group in part for k in group]
-            exits = _groups(chosen, _values_of(self.params, plan.leaving) if plan.skips else _same)
+            exits = _groups(chosen, self._exiting if plan.skips else self._alike)
             found = self._find(states, part, list(exits.values()))
             groups = _numbers(chosen, part), _numbers(chosen, exits.values())
             own = states, self.param_rows, self.needs_rows
@@ -220,12 +222,9 @@ class _MarketRun:
 
     def _differing(self, members: Sequence[int]) -> int:
         """Return a bit for each of the first conditions of an entry whose parameters differ between sets."""
-        values = [_values_of(self.params, names) for names in self.market.plan.sifting]
-        return sum(1 << bit for bit, value in enumerate(values) if len({*map(value, members)}) > 1)
-
-    def _entry_key(self, k: int) -> Hashable:
-        needs = self.needs[k]
-        return self._entering(k), needs.candles, needs.filter_candles
+        params = [self.params[k] for k in members]
+        values = [_values_of(params, names) for names in self.market.plan.sifting]
+        return sum(1 << bit for bit, value in enumerate(values) if len({*value}) > 1)
 
     def _find(self, states: Any, entries: list[list[int]], exits: list[list[int]]) -> FoundCloses:
         """Return the closes at which groups of sets may enter and leave."""
@@ -235,51 +234,48 @@ class _MarketRun:
         longs, shorts = every.longs, every.shorts
         if market.plan.finds:
             first = [group[0] for group in entries]
-            key = tuple(map(self._entry_key, first))
+            key = tuple([self._entering[k] for k in first])
             found, counts = market.find_entries(key, *own, first, self._differing(first))
         if market.plan.skips:
             first = [group[0] for group in exits]
-            longs, shorts = market.find_exits(tuple(map(self._leaving, first)), *own, first)
+            longs, shorts = market.find_exits(tuple([self._leaving[k] for k in first]), *own, first)
         return FoundCloses(found, counts, longs, shorts)
 
 
 def _needs_of(strategy: Strategy, params: list[Struct]) -> list[Needs]:
-    """Return the candles that a strategy needs under the parameters of every set."""
-    values = _values_of(params, plan_of(strategy).needing)
+    """Return the candles that a strategy needs under the parameters of every set; equal ones are one."""
     known: dict[Hashable, Needs] = {}
-    for k, one in enumerate(params):
-        if (key := values(k)) not in known:
+    needed: list[Needs] = []
+    for key, one in zip(_values_of(params, plan_of(strategy).needing), params, strict=True):
+        if key not in known:
             known[key] = Needs(*strategy.candles_needed(one))
-    return [known[values(k)] for k in range(len(params))]
+        needed.append(known[key])
+    return needed
 
 
-def _length(needs: Needs) -> int:
-    """Return how long the histories are that a strategy needs."""
-    return history_rows(max(needs.candles, needs.filter_candles))
+def _lengths(needs: list[Needs]) -> list[int]:
+    """Return how long the histories are that every set needs."""
+    candles = _values_of(needs, NEEDED)
+    lengths = {one: history_rows(max(one)) for one in {*candles}}
+    return [lengths[one] for one in candles]
 
 
-def _groups(members: Iterable[int], key: Callable[[int], K]) -> dict[K, list[int]]:
-    """Return members by a key, in the order in which its values come first."""
+def _groups(members: Iterable[int], keys: Sequence[K]) -> dict[K, list[int]]:
+    """Return members by their keys, in the order in which these come first."""
     groups: dict[K, list[int]] = {}
     for k in members:
-        groups.setdefault(key(k), []).append(k)
+        if (key := keys[k]) in groups:
+            groups[key].append(k)
+        else:
+            groups[key] = [k]
     return groups
 
 
-def _same(_: int) -> Hashable:
-    """Return one key for all."""
-    return 0
-
-
-def _values_of(params: Sequence[Struct], names: Sequence[str]) -> Callable[[int], tuple[Any, ...]]:
-    """Return a function that gives the values of parameters of a set."""
+def _values_of(params: Sequence[Struct], names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the values of parameters of every set."""
     if not names:
-        return lambda _: ()
-    if len(names) == 1:
-        only = attrgetter(names[0])
-        return lambda k: (only(params[k]),)
-    take = attrgetter(*names)
-    return lambda k: take(params[k])
+        return [()] * len(params)
+    return list(zip(*(map(attrgetter(name), params) for name in names), strict=True))
 
 
 def _numbers(members: Sequence[int], groups: Iterable[Sequence[int]]) -> list[int]:
