@@ -102,11 +102,20 @@ def make_prepare(note_row: Callable[..., None]) -> Callable[..., tuple[int, int]
 
 
 def fill_pauses(candles: FactColumns, table: CandleTable) -> int:
-    """Write the next candle, from each on, that begins a day or has funding due; return how many there are."""
-    opens_ms, count = candles.open_time_ms, 0
-    at = len(opens_ms)
-    for i in range(len(opens_ms) - 1, -1, -1):
-        begins = i == 0 or opens_ms[i] // DAY_MS != opens_ms[i - 1] // DAY_MS
+    """Write the next candle, from each on, that begins a day or has funding due; return how many there are.
+
+    The close of the candle before is written too, as it is with one symbol.
+    """
+    opens_ms, times_ms, count = candles.open_time_ms, candles.time_ms, 0
+    at, day_ms, previous_ms, last = len(opens_ms), 0, 0, len(opens_ms) - 1
+    if last >= 0:
+        day_ms = opens_ms[last] // DAY_MS * DAY_MS
+    for i in range(last, -1, -1):
+        previous_ms = opens_ms[i - 1] if i > 0 else -1
+        table.before_ms[i] = times_ms[i - 1] if i > 0 else 0
+        begins = not day_ms <= previous_ms < day_ms + DAY_MS
+        if begins:
+            day_ms = previous_ms // DAY_MS * DAY_MS
         if begins or table.booked[i] != table.due[i]:
             at = i
             count += 1
@@ -165,7 +174,7 @@ def make_update_row(update_strategy: Callable[..., None]) -> Callable[..., None]
 def make_follow_rows(update_row: Callable[..., None], note_state: Callable[..., None]) -> Callable[..., int]:
     """Make the pass over rows of a symbol that keeps the strategy's state at each.
 
-    `update_row` is bound by `with_rows`.
+    `update_row` is bound by `with_rows`. Nobody looks at more of the fact: what was observed stands in the row.
     """
 
     def follow_rows(
@@ -184,7 +193,9 @@ def make_follow_rows(update_row: Callable[..., None], note_state: Callable[..., 
     ) -> int:
         fact, rings = scratch[0], (settlements[0], readings[0])
         for r in range(first, total):
-            load_fact(fact, facts, rows.fact[r])
+            f = rows.fact[r]
+            fact.kind, fact.symbol = facts.kind[f], facts.symbol[f]
+            fact.time_ms, fact.close = facts.time_ms[f], facts.close[f]
             update_row(rows, bars, r, symbol, fact, rows.markets[r], *rings, rows.signals[r], state[0], params[0])
             note_state(states, r, state[0])
         return total

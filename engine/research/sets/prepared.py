@@ -61,7 +61,6 @@ class PreparedMarket:
         timings = self.candles.timing
         self._begins = [next((i for i in range(b, e) if timings[i] != WARM_UP), e) for b, e in pairwise(self.bounds)]
         self.table, asks = kit.table(self.candles.total)
-        kit.fill_order(self._ordered, kit.ints(self.bounds), self.table)
         self.rows = kit.rows(self._rows_max(series_ms))
         self._settled, settlements = [0], []
         self._rings = kit.rings(0)
@@ -77,6 +76,8 @@ class PreparedMarket:
             self._settled.append(len(settlements))
         self.due = kit.records(settlements or [Settlement()])
         kit.fill_pauses(self.candles, self.table)
+        if symbols > 1:
+            kit.fill_order(self._ordered, kit.ints(self.bounds), self.table)
         self.total = total
         self.table.ask[self.candles.total] = self.closes
         asks.candle[self.closes], asks.row[self.closes] = self.candles.total, total - 1
