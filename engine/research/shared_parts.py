@@ -29,6 +29,7 @@ from numba.np.numpy_support import from_dtype
 from papertape.engine.kernel import state
 from papertape.engine.kernel.answers import Plan
 from papertape.engine.kernel.changes import change_orders
+from papertape.engine.kernel.decide import mark_account, trade_candle
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import book_funding
@@ -64,6 +65,8 @@ SHARED: Final[tuple[Callable[..., Any], ...]] = (
     place_exit,
     place_entry,
     change_orders,
+    trade_candle,
+    mark_account,
 )
 """The shared functions; each may call those before it."""
 SCALARS: Final = {"bool": types.boolean, "int": types.int64, "float": types.float64, "None": types.none}
@@ -176,8 +179,8 @@ def load_shared() -> None:
 # ---------------------------------------------------------------- loops compiled as a whole
 
 
-HOT = (observe_market, complete_candle, observe_series)
-"""The shared functions that run on every candle, or on every one of a series."""
+HOT = (observe_market, complete_candle, observe_series, trade_candle, mark_account)
+"""The shared functions that run on every candle, on every one of a series, or while a position is open."""
 
 
 class WholeLibrary(JITCodeLibrary):  # type: ignore[misc]
