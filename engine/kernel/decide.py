@@ -30,7 +30,7 @@ from papertape.engine.kernel.references import REFERENCES_READY, completed_any
 from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.signals import have_arrived
 from papertape.engine.kernel.sizing import place_entry
-from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading, ignore_fact
+from papertape.engine.kernel.strategy import WITHOUT_VIEW, as_plan, clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def make_strategy_update(hooks: Hooks, bind: Callable[..., Any]) -> Callable[...
     that completes one of its series, and a long hole before the first candle behind it. A signal has no hook. It
     reads what was observed, and changes the strategy's state only.
     """
-    observe, on_funding = bind(hooks.observe), bind(hooks.on_funding)
-    on_open_interest, on_gap = bind(hooks.on_open_interest), bind(hooks.on_gap)
+    observing = (hooks.observe, hooks.on_funding, hooks.on_open_interest, hooks.on_gap)
+    observe, on_funding, on_open_interest, on_gap = (WITHOUT_VIEW.get(hook) or bind(hook) for hook in observing)
     sees_candles = hooks.observe is not ignore_fact or hooks.on_gap is not ignore_fact
 
     def update_strategy(fact: Fact, data: MarketData, state: Any, params: Any) -> None:

@@ -48,6 +48,7 @@ from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.references import make_own_update, make_reference_update, make_show, with_data
 from papertape.engine.kernel.state import GlobalKillSwitch
+from papertape.engine.kernel.strategy import WITHOUT_VIEW
 from papertape.engine.kernel.tape_loop import make_advance, make_run, watch_totals
 from papertape.engine.kernel.view import bind_hook, bind_observing, signal_part
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
@@ -109,7 +110,7 @@ KERNEL_MODULES = (
     papertape.engine.kernel.sizing,
     papertape.engine.kernel.decide,
 )
-IGNORED = ("ignore_fact", "never_leave", "clip")
+IGNORED = ("ignore_fact", "never_leave", "show_nothing", "never_ask", "clip")
 
 
 def own_digest(strategy: Strategy) -> str:
@@ -190,7 +191,7 @@ def decide_part(strategy: Strategy) -> Any:
 
 def bound_hook(strategy: Strategy, hook: Callable[..., Any]) -> Any:
     """Return a deciding hook, bound to the strategy's view, as a part of a loop."""
-    return make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
+    return WITHOUT_VIEW.get(hook) or make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
 
 
 def _shown(strategy: Strategy, hook: Callable[..., Any]) -> Any:
