@@ -55,12 +55,13 @@ from papertape.engine.research.compile_errors import compiling, refuse_uncompila
 from papertape.engine.research.engine_choice import COMPILE_S, SHARED_S
 from papertape.engine.research.equity_curve import walk_equity
 from papertape.engine.research.guarded import STRETCH_FACTS
-from papertape.engine.research.numba_callees import LoopCompiler, make_loop, make_overloads_known, make_part
+from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
 from papertape.engine.research.own_parts import make_own_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
 from papertape.engine.research.shared_parts import (
     SHARED,
+    OwnCompiler,
     WholeCompiler,
     compiled_digest,
     compiler_digest,
@@ -170,7 +171,7 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     advance = make_advance(data_part(strategy, run), show_part(strategy), bool(strategy.references))
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
-    return make_loop(advance, digest, WholeCompiler if is_shipped(strategy) else LoopCompiler)
+    return make_loop(advance, digest, WholeCompiler if is_shipped(strategy) else OwnCompiler)
 
 
 def _view_of(strategy: Strategy) -> tuple[Any, ...]:
