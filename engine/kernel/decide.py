@@ -30,7 +30,7 @@ from papertape.engine.kernel.references import REFERENCES_READY, completed_any
 from papertape.engine.kernel.series import is_ready
 from papertape.engine.kernel.signals import have_arrived
 from papertape.engine.kernel.sizing import place_entry
-from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_reading, ignore_fact
+from papertape.engine.kernel.strategy import WITHOUT_VIEW, as_plan, clear_reading, copy_reading, ignore_fact
 from papertape.engine.kernel.trailing import follow_symbol
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ if TYPE_CHECKING:
         Contracts,
         Desks,
         Fact,
+        Market,
         Needs,
+        Series,
+        Settlements,
         SymbolState,
         TierTables,
     )
@@ -82,8 +85,8 @@ def make_strategy_update(hooks: Hooks, bind: Callable[..., Any]) -> Callable[...
     that completes one of its series, and a long hole before the first candle behind it. A signal has no hook. It
     reads what was observed, and changes the strategy's state only.
     """
-    observe, on_funding = bind(hooks.observe), bind(hooks.on_funding)
-    on_open_interest, on_gap = bind(hooks.on_open_interest), bind(hooks.on_gap)
+    observing = (hooks.observe, hooks.on_funding, hooks.on_open_interest, hooks.on_gap)
+    observe, on_funding, on_open_interest, on_gap = (WITHOUT_VIEW.get(hook) or bind(hook) for hook in observing)
     sees_candles = hooks.observe is not ignore_fact or hooks.on_gap is not ignore_fact
 
     def update_strategy(fact: Fact, data: MarketData, state: Any, params: Any) -> None:
@@ -106,7 +109,9 @@ def make_strategy_update(hooks: Hooks, bind: Callable[..., Any]) -> Callable[...
 
 def trade_candle(
     fact: Fact,
-    data: MarketData,
+    candle: Series,
+    market: Market,
+    settlements: Settlements,
     desk: SymbolState,
     desks: Desks,
     account: Account,
@@ -117,13 +122,12 @@ def trade_candle(
     n: int,
 ) -> int:
     """Take a candle into day, orders and position: funding, fills, trailing stop, expiry. Return the new count."""
-    candle, market = data.series[0].candle, data.market
     if fact.open_time_ms >= account.day_end_ms:
         roll_day(account, fact.open_time_ms)
     holds = desk.position.side != 0 or desk.order.action != NO_ORDER
     if holds:
         if market.booked != market.due:
-            n = book_funding(market, data.settlements, fact, desk, account, out, n)
+            n = book_funding(market, settlements, fact, desk, account, out, n)
         if not is_quiet(fact, desk):
             turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
             n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
@@ -189,10 +193,11 @@ def make_decide(
         notes: Notes,
         n: int,
     ) -> int:
-        first, candle = n, data.series[0].candle
+        first, candle, market = n, data.series[0].candle, data.market
         desk, contract = desks[fact.symbol], contracts[fact.symbol]
         position, order = desk.position, desk.order
-        n = trade_candle(fact, data, desk, desks, account, rules, contracts, tiers, out, n)
+        settlements = data.settlements
+        n = trade_candle(fact, candle, market, settlements, desk, desks, account, rules, contracts, tiers, out, n)
         for k in range(first, n):
             clear_reading(notes[k])
         acting = candle.completed == 1 and fact.timing == ON_TIME

@@ -177,7 +177,18 @@ def never_leave(view: Any, params: Any, answer: Any) -> int:
     return 0
 
 
-DO_NOTHING = frozenset({ignore_fact, never_leave})
+def show_nothing(now_ms: int, data: Any, state: Any, params: Any) -> None:
+    """Do nothing, as `ignore_fact` bound to a view that nobody looks at."""
+
+
+def never_ask(now_ms: int, data: Any, state: Any, account: Any, symbol: Any, params: Any, answer: Any) -> int:
+    """Return 0, as `never_leave` bound to a view that nobody looks at."""
+    return 0
+
+
+WITHOUT_VIEW: dict[Any, Any] = {ignore_fact: show_nothing, never_leave: never_ask}
+"""The hooks that stand in for those that a strategy does not have, bound without building a view."""
+DO_NOTHING = frozenset(WITHOUT_VIEW)
 """The hooks that stand in for those that a strategy does not have."""
 
 

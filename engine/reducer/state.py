@@ -40,6 +40,7 @@ from papertape.engine.kernel.state import (
     SymbolState,
     Tier,
 )
+from papertape.engine.kernel.strategy import WITHOUT_VIEW
 from papertape.engine.kernel.view import (
     MarketData,
     Reference,
@@ -282,7 +283,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         guard=guard,
         update_strategy=make_own_update(make_strategy_update(hooks, show), len(names)),
         update_by_reference=make_reference_update(show(hooks.observe), len(names)),
-        decide=make_decide(bind(hooks.enter), bind(hooks.leave), change, *counts),
+        decide=make_decide(bind(hooks.enter), WITHOUT_VIEW.get(hooks.leave) or bind(hooks.leave), change, *counts),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         references=[state.symbols[symbol] for _, symbol in strategy.references],
         rules=rules_of(risk),

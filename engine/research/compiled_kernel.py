@@ -50,18 +50,20 @@ from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.kill_switch import reset_global
 from papertape.engine.kernel.references import make_own_update, make_reference_update, make_show, with_data
 from papertape.engine.kernel.state import GlobalKillSwitch
+from papertape.engine.kernel.strategy import WITHOUT_VIEW
 from papertape.engine.kernel.tape_loop import make_advance, make_run, watch_totals
 from papertape.engine.kernel.view import bind_hook, bind_observing, signal_part
 from papertape.engine.research.compile_errors import compiling, refuse_uncompilable
 from papertape.engine.research.engine_choice import COMPILE_S, SHARED_S
 from papertape.engine.research.equity_curve import walk_equity
 from papertape.engine.research.guarded import STRETCH_FACTS
-from papertape.engine.research.numba_callees import LoopCompiler, make_loop, make_overloads_known, make_part
+from papertape.engine.research.numba_callees import make_loop, make_overloads_known, make_part
 from papertape.engine.research.own_parts import make_own_part
 from papertape.engine.research.records import Array, records_of, struct_of
 from papertape.engine.research.runner import CompiledRunner
 from papertape.engine.research.shared_parts import (
     SHARED,
+    OwnCompiler,
     WholeCompiler,
     compiled_digest,
     compiler_digest,
@@ -113,7 +115,7 @@ KERNEL_MODULES = (
     papertape.engine.kernel.sizing,
     papertape.engine.kernel.decide,
 )
-IGNORED = ("ignore_fact", "never_leave", "clip")
+IGNORED = ("ignore_fact", "never_leave", "show_nothing", "never_ask", "clip")
 
 
 def own_digest(strategy: Strategy) -> str:
@@ -173,7 +175,7 @@ def _compile(strategy: Strategy, digest: str) -> Callable[..., Any]:
     advance = make_advance(data_part(strategy, run), show_part(strategy), bool(strategy.references))
     # A name of its own is a cache file of its own: two processes that compile two strategies never share one.
     advance.__qualname__ = f"{advance.__qualname__}.{strategy.name}"
-    return make_loop(advance, digest, WholeCompiler if is_shipped(strategy) else LoopCompiler)
+    return make_loop(advance, digest, WholeCompiler if is_shipped(strategy) else OwnCompiler)
 
 
 def _view_of(strategy: Strategy) -> tuple[Any, ...]:
@@ -194,7 +196,7 @@ def decide_part(strategy: Strategy) -> Any:
 
 def bound_hook(strategy: Strategy, hook: Callable[..., Any]) -> Any:
     """Return a deciding hook, bound to the strategy's view, as a part of a loop."""
-    return make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
+    return WITHOUT_VIEW.get(hook) or make_part(bind_hook(*_view_of(strategy), hook))  # type: ignore[arg-type, call-arg]
 
 
 def _shown(strategy: Strategy, hook: Callable[..., Any]) -> Any:

@@ -156,7 +156,13 @@ def _number_apart() -> None:
     FunctionIdentity._unique_ids = count(int.from_bytes(urandom(6), "big"))  # noqa: SLF001 - there is no setting
 
 
+def _describe_once() -> None:
+    """Keep the text that describes a record type: numba makes it anew for every argument in every pass."""
+    types.Record.__repr__ = cache(types.Record.__repr__)
+
+
 _number_apart()
+_describe_once()
 
 
 def make_loop(

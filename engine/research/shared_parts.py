@@ -29,6 +29,7 @@ from numba.np.numpy_support import from_dtype
 from papertape.engine.kernel import state
 from papertape.engine.kernel.answers import Plan
 from papertape.engine.kernel.changes import change_orders
+from papertape.engine.kernel.decide import mark_account, trade_candle
 from papertape.engine.kernel.decision import Decision
 from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.fills import book_funding
@@ -64,6 +65,8 @@ SHARED: Final[tuple[Callable[..., Any], ...]] = (
     place_exit,
     place_entry,
     change_orders,
+    trade_candle,
+    mark_account,
 )
 """The shared functions; each may call those before it."""
 SCALARS: Final = {"bool": types.boolean, "int": types.int64, "float": types.float64, "None": types.none}
@@ -173,39 +176,74 @@ def load_shared() -> None:
         llvm.add_symbol(symbol_of(function), address)
 
 
-# ---------------------------------------------------------------- loops compiled as a whole
+# ---------------------------------------------------------------- loops with shared functions in them
 
 
-HOT = (observe_market, complete_candle, observe_series)
-"""The shared functions that run on every candle, or on every one of a series."""
+HOT = (observe_market, complete_candle, observe_series, trade_candle, mark_account)
+"""The shared functions that run on every candle, on every one of a series, or while a position is open."""
 
 
-class WholeLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a loop with the hot functions in it."""
+class LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a loop with the one shared function in it whose call would cost as much as what it does."""
+
+    linked: tuple[Callable[..., Any], ...] = (trade_candle,)
+    inlined: tuple[str, ...] = ()
+    """Parts of the mangled names of functions that are inlined too."""
 
     def _optimize_final_module(self) -> None:
         module = self._final_module
-        for function in HOT:
+        for function in self.linked:
             module.link_in(linkable(function), preserve=True)
-        symbols = {symbol_of(function) for function in HOT}
+        symbols = {symbol_of(function) for function in self.linked}
         for function in module.functions:
-            # A mangled name holds each part of the module's path after its length.
-            if not function.is_declaration and (function.name in symbols or "10indicators" in function.name):
+            named = function.name in symbols or any(part in function.name for part in self.inlined)
+            if named and not function.is_declaration:
                 function.add_function_attribute("alwaysinline")
-        super()._optimize_final_module()
+        self._optimize()
+
+    def _optimize(self) -> None:
+        """Optimise once: a loop without reference counts has none to remove between two passes."""
+        manager, builder = self._codegen._module_pass_manager()  # noqa: SLF001 - numba's subclasses take it there
+        manager.run(self._final_module, builder)
+
+
+class WholeLibrary(LinkedLibrary):
+    """The code of a loop with the hot functions and the indicators in it."""
+
+    linked = HOT
+    inlined = ("10indicators",)  # A mangled name holds each part of the module's path after its length.
+
+    def _optimize(self) -> None:
+        """Optimise twice, as numba does: the second pass makes a loop into which much was inlined faster."""
+        JITCodeLibrary._optimize_final_module(self)  # noqa: SLF001 - the step of numba that this class skips
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class WholeLowering(NativeLowering):  # type: ignore[misc]
-    """Lowering into a `WholeLibrary`."""
+class LinkedLowering(NativeLowering):  # type: ignore[misc]
+    """Lowering into a `LinkedLibrary`."""
 
-    _name = "whole_lowering"
+    _name = "linked_lowering"
+    library: type[LinkedLibrary] = LinkedLibrary
 
     def run_pass(self, state: Any) -> bool:
         """Lower the loop."""
-        state.library = WholeLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         return bool(super().run_pass(state))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class WholeLowering(LinkedLowering):
+    """Lowering into a `WholeLibrary`."""
+
+    _name = "whole_lowering"
+    library = WholeLibrary
+
+
+class OwnCompiler(LoopCompiler):
+    """The pipeline for the loop of one's own strategy."""
+
+    lowering = LinkedLowering
 
 
 class WholeCompiler(LoopCompiler):
