@@ -17,6 +17,7 @@ from papertape.events.units import HOUR_MS
 from papertape.projections.folds.performance import trade_figures
 from papertape.projections.folds.trades import Trades, TradeView, write_trades_csv
 from papertape.projections.host import fold
+from papertape.projections.persistence.append_only import CHUNK_LENGTH
 from papertape.projections.persistence.packing import pack, unpack
 from tests.build import DAY_0_MS, closed, configured, opened, ordered, recorded, trade
 
@@ -88,6 +89,21 @@ def test_figures_are_those_of_all_trades_also_after_a_restart(results: list[floa
     continued: Trades = unpack(state.state, load=lambda key: unpack(state.contents[key]))
     fold([continued], recorded(after, first_seq=len(before) + 1))
     assert continued.figures() == trade_figures(trades(*before, *after).closed())
+
+
+def test_figures_and_the_newest_trades_read_no_older_ones() -> None:
+    packed, read = pack(trades(*map(closed, range(10 * CHUNK_LENGTH)))), []
+
+    def load(key: bytes) -> tuple[object, ...]:
+        read.append(key)
+        items: tuple[object, ...] = unpack(packed.contents[key])
+        return items
+
+    kept: Trades = unpack(packed.state, load=load)
+    assert kept.figures().trades == kept.figures("momentum").trades == kept.count() == 10 * CHUNK_LENGTH
+    assert read == []
+    assert [trade.gross_usdt for trade in kept.latest(20)] == [10.0 * CHUNK_LENGTH - 1.0 - n for n in range(20)]
+    assert len(read) == 1
 
 
 def test_the_latest_trades_come_newest_first() -> None:
