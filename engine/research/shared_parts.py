@@ -179,8 +179,8 @@ def load_shared() -> None:
 # ---------------------------------------------------------------- loops with shared functions in them
 
 
-HOT = (observe_market, complete_candle, observe_series, trade_candle, mark_account)
-"""The shared functions that run on every candle, on every one of a series, or while a position is open."""
+HOT = (observe_market, complete_candle, observe_series, trade_candle)
+"""The shared functions that run on every candle, or on every one of a series."""
 
 
 class LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
