@@ -184,9 +184,9 @@ HOT = (observe_market, complete_candle, observe_series, trade_candle)
 
 
 class LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a loop with the one shared function in it whose call would cost as much as what it does."""
+    """The code of a loop with the shared functions in it whose calls would cost as much as what they do."""
 
-    linked: tuple[Callable[..., Any], ...] = (trade_candle,)
+    linked: tuple[Callable[..., Any], ...] = (trade_candle, mark_account)
     inlined: tuple[str, ...] = ()
     """Parts of the mangled names of functions that are inlined too."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import pytest
 from hypothesis import given
 from msgspec.structs import replace
@@ -9,6 +11,8 @@ from msgspec.structs import replace
 from papertape.engine.kernel.risk_settings import RiskSettings
 from papertape.engine.kernel.sizing import count_positions
 from papertape.engine.kernel.state import Position
+from papertape.engine.kernel.strategy import WITHOUT_VIEW, ignore_fact, never_leave
+from papertape.engine.kernel.view import bind_hook, bind_observing, signal_part
 from papertape.engine.reducer.reducer import fold, groups
 from papertape.engine.reducer.state import new_state
 from papertape.events.facts import RunnerPaused
@@ -127,3 +131,12 @@ def test_the_free_slots_are_always_those_that_can_be_counted(recipe: object) -> 
     for group in groups(run.log):
         fold(followed, group)
     assert [one.account.free_slots for one in followed.runners] == [one.account.free_slots for one in run.world.runners]
+
+
+@pytest.mark.parametrize(("hook", "bind", "answer"), [(ignore_fact, bind_observing, None), (never_leave, bind_hook, 0)])
+@pytest.mark.parametrize("references", [(), ("leader",), ("leader", "other")])
+def test_a_hook_that_is_missing_builds_no_view(hook, bind, answer, references) -> None:  # type: ignore[no-untyped-def]
+    bound, without = bind(("5m",), references, (), signal_part(()), hook), WITHOUT_VIEW[hook]
+    assert len(signature(without).parameters) == len(signature(bound).parameters)
+    nothing = [None] * len(signature(without).parameters)
+    assert without(*nothing) == answer, "it looks at nothing"
