@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,9 @@ from tests.kernel.scenario import BUY, LEAVE, NOTHING, SELL, Scenario
 from tests.reducer.random_market import market, recipes
 from tests.reducer.runs import TWO, begin, eager, players
 from tests.support import NO_LIMITS, STRATEGIES, examples, feed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NO_COSTS = RiskSettings(maker_fee_percent=0.0, taker_fee_percent=0.0, slippage_percent=0.0)
 
@@ -135,7 +139,9 @@ def test_the_free_slots_are_always_those_that_can_be_counted(recipe: object) -> 
 
 @pytest.mark.parametrize(("hook", "bind", "answer"), [(ignore_fact, bind_observing, None), (never_leave, bind_hook, 0)])
 @pytest.mark.parametrize("references", [(), ("leader",), ("leader", "other")])
-def test_a_hook_that_is_missing_builds_no_view(hook, bind, answer, references) -> None:  # type: ignore[no-untyped-def]
+def test_a_hook_that_is_missing_builds_no_view(
+    hook: Callable[..., Any], bind: Callable[..., Any], answer: int | None, references: tuple[str, ...]
+) -> None:
     bound, without = bind(("5m",), references, (), signal_part(()), hook), WITHOUT_VIEW[hook]
     assert len(signature(without).parameters) == len(signature(bound).parameters)
     nothing = [None] * len(signature(without).parameters)
