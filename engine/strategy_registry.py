@@ -226,12 +226,6 @@ def kernel_digest() -> str:
 
 
 @cache
-def shipped_digest() -> str:
-    """Return a digest of kernel, reducer and built-in strategies."""
-    return code_digest(_shipped().values())
-
-
-@cache
 def _shipped() -> dict[str, Strategy]:
     return load_strategies()
 

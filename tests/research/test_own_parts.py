@@ -12,8 +12,12 @@ import numpy as np  # noqa: E402 - after the skip
 from numba.core.caching import NullCache  # noqa: E402
 from numba.core.errors import TypingError  # noqa: E402
 
+from papertape.engine.research.compiled_kernel import compile_loop, own_digest  # noqa: E402
 from papertape.engine.research.numba_callees import make_loop  # noqa: E402
 from papertape.engine.research.own_parts import make_own_part  # noqa: E402
+from papertape.engine.research.shared_parts import OwnCompiler, WholeCompiler  # noqa: E402
+from papertape.engine.strategy_registry import load_strategies  # noqa: E402
+from tests.support import REPOSITORY, STRATEGIES  # noqa: E402
 
 INNER = np.dtype([("value", "f8")], align=True)
 ROW = np.dtype([("count", "i8"), ("mean", "f8"), ("inner", INNER)], align=True)
@@ -103,3 +107,11 @@ def test_a_division_by_zero_raises_as_in_cpython() -> None:
 
     with pytest.raises(ZeroDivisionError):
         call(divide, 0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["momentum", "vwap_rsi", "funding", "liquidation", "dip_buyer"])
+def test_loops_of_built_in_strategies_are_compiled_whole_and_others_linked(name: str) -> None:
+    """A whole loop is faster and takes longer to compile, which an author who edits a file would wait for."""
+    strategy = load_strategies([REPOSITORY / "examples" / "strategies"])[name]
+    loop: Any = compile_loop(strategy, own_digest(strategy))
+    assert loop._compiler.pipeline_class is (WholeCompiler if name in STRATEGIES else OwnCompiler)

@@ -69,8 +69,7 @@ from papertape.engine.research.compiled_kernel import make_known
 from papertape.engine.research.copying import deep_copy
 from papertape.engine.research.numba_callees import make_loop, make_part
 from papertape.engine.research.records import records_of
-from papertape.engine.research.shared_parts import load_shared
-from papertape.engine.strategy_registry import shipped_digest
+from papertape.engine.research.shared_parts import compiled_digest, load_shared
 from papertape.events.units import DAY_MS, MINUTE_MS
 from tests.support import file_tape
 
@@ -204,7 +203,7 @@ def compiled_run() -> Callable[..., None]:
     """Return the compiled loop."""
     make_known()
     load_shared()
-    return make_loop(make_run(make_part(update_every)), shipped_digest())  # type: ignore[arg-type]
+    return make_loop(make_run(make_part(update_every)), compiled_digest())  # type: ignore[arg-type]
 
 
 class Fold:
