@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from papertape.cli.log_reader import progress
 from papertape.events.beside import sibling_path
 from papertape.events.errors import SnapshotRefused
 from papertape.projections.persistence.fold_store import FoldCheckpoints
@@ -29,6 +30,11 @@ def kept_views(reader: OpenedLog) -> Iterator[Views | None]:
             newest = checkpoints.store.newest(head.seq)
             if newest is not None and newest.seq > head.seq // 2 and reader.hash_at(newest.seq) == newest.hash:
                 views = checkpoints.load(newest.seq)
-                for stretch in reader.stretches(views.seq):
-                    views.take(stretch)
+                first_seq = views.seq
+                with progress(head.seq - first_seq) as step:
+                    for stretch in reader.stretches(first_seq):
+                        views.take(stretch)
+                        step(views.seq - first_seq)
+                        if views.seq >= head.seq:
+                            break  # An engine may go on writing.
         yield views

@@ -112,7 +112,7 @@ class SqliteLogReader(ChainReader):
     def open_segment(self, sealed: Sealed, *, for_one_event: bool = False) -> SegmentFile:
         """Return the file of a segment. Raise LogArchived, or LogDamaged if it is not what was sealed.
 
-        With `for_one_event`, that is found out for the index and the block that is read, by their checksums.
+        With `for_one_event`, only its index and the block that is read are checked, by their checksums.
         """
         try:
             return self._segments.open(sealed, for_one_event=for_one_event)

@@ -53,7 +53,7 @@ class ArenaRow(Struct, frozen=True):
 
 
 class Arena:
-    """A view over three folds. A breakdown, which takes all closed trades, is made again only after a close."""
+    """A view over three folds. A breakdown reads all closed trades, so it is recomputed only after a close."""
 
     def __init__(self, portfolio: Portfolio, trades: Trades, promised: Promised | None = None) -> None:
         """Read folds that their owner folds; without `promised` no row has a promise."""

@@ -1,6 +1,6 @@
 """The first two passes for a strategy with references: a symbol has a row for each candle of a reference as well.
 
-Every row holds what was observed of the references at that moment, so all that comes later is asked as of old.
+Every row holds what was observed of the references at that moment, so the later passes read it like any other row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def store_row_beside(rows: MarketRows, n: int, f: int, data: MarketData) -> None
 def observe_reference(fact: Fact, others: Any, settlements: Settlements, readings: Readings) -> bool:
     """Take in a candle if it is of a reference; return whether that completed a candle of a series.
 
-    The rings are not looked at: nobody sees settlements and readings of a reference.
+    The rings do not matter: a strategy sees no settlements or readings of a reference.
     """
     for other in others:
         if other.symbol == fact.symbol:

@@ -104,7 +104,7 @@ def make_prepare(note_row: Callable[..., None]) -> Callable[..., tuple[int, int]
 def fill_pauses(candles: FactColumns, table: CandleTable) -> int:
     """Write the next candle, from each on, that begins a day or has funding due; return how many there are.
 
-    The close of the candle before is written too, as it is with one symbol.
+    Also write the close of the candle before, as it is with a single symbol; with several, `fill_order` replaces it.
     """
     opens_ms, times_ms, count = candles.open_time_ms, candles.time_ms, 0
     at, day_ms, previous_ms, last = len(opens_ms), 0, 0, len(opens_ms) - 1
@@ -174,7 +174,7 @@ def make_update_row(update_strategy: Callable[..., None]) -> Callable[..., None]
 def make_follow_rows(update_row: Callable[..., None], note_state: Callable[..., None]) -> Callable[..., int]:
     """Make the pass over rows of a symbol that keeps the strategy's state at each.
 
-    `update_row` is bound by `with_rows`. Nobody looks at more of the fact: what was observed stands in the row.
+    `update_row` is bound by `with_rows`. Only these fields of the fact are read; the row holds what was observed.
     """
 
     def follow_rows(
