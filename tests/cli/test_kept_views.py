@@ -118,11 +118,9 @@ asyncio.run(follow(pathlib.Path(sys.argv[1])))
 """
 
 
-@pytest.mark.parametrize(("nth", "states", "indexed"), [(1, 0, 0), (4, 2, 1), (5, 2, 2)])
-def test_a_page_killed_while_it_saves_loses_only_the_newest_checkpoint(
-    db: Path, nth: int, states: int, indexed: int
-) -> None:
-    """Each checkpoint is saved twice: first the state of the views, then the index of the log up to it."""
+@pytest.mark.parametrize("nth", [1, 4, 5])
+def test_a_page_killed_while_it_saves_loses_only_the_newest_checkpoint(db: Path, nth: int) -> None:
+    """States of the views and parts of the index are saved side by side, so which comes first is not known."""
     environment = {**os.environ, VARIABLE: f"during_checkpoint:{nth}"}
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(db)], cwd=REPOSITORY, env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -130,7 +128,7 @@ def test_a_page_killed_while_it_saves_loses_only_the_newest_checkpoint(
     checkpoints = FoldCheckpoints(sibling_path(db, ".folds") / VIEWS_FOLDER, Views(), print)
     with closing(SqliteLogReader(db)) as reader, closing(checkpoints.store), closing(checkpoints.index):
         seqs = checkpoints.store.seqs()
-        assert (len(seqs), len(checkpoints.index.seqs())) == (states, indexed)
+        assert len(seqs) + len(checkpoints.index.seqs()) == nth - 1
         for recorded in reader.read(0, 10_000):
             fold([whole], [recorded])
             if recorded.seq in seqs:
