@@ -17,6 +17,7 @@ from msgspec.structs import fields, replace
 from papertape.engine.feeds.files.columns import SeriesColumns
 from papertape.engine.feeds.files.signals_csv import SignalSeries
 from papertape.engine.kernel.risk_settings import RiskSettings
+from papertape.engine.research.backtest import backtest_tape
 from papertape.engine.research.long_way import run_long_way
 from papertape.engine.research.set_result import SetResult, TradedSpan
 from papertape.engine.research.set_runs import SetRunner
@@ -205,6 +206,22 @@ def test_several_symbols_share_one_account_on_the_fast_way() -> None:
         assert not any(one.long_way for one in found)
         trades.append(sum(one.trades for one in found))
     assert 0 < trades[0] < trades[1]
+
+
+def test_the_longest_holding_may_be_one_left_open_in_a_later_symbol() -> None:
+    """With stops and targets that far away, positions are held to the end."""
+    values = {**EAGER["momentum"], "sl_percent": 20.0, "tp_percent": 40.0}
+    settings = RunnerSettings(values, risk=NO_LIMITS)
+    seen = 0
+    for seed in range(8):
+        tape = market(Recipe(seed, symbols=2, candles=200, timeframe_ms=FIVE_MINUTES_MS, move_percent=1.0))
+        [runner] = backtest_tape(tape, STRATEGIES, {"momentum": settings}, "python").world.runners
+        first, second = (desk.position for desk in runner.desks)
+        [found] = assert_equal(tape, "momentum", settings, [{}], TradedSpan())
+        open_ms = tape.candles[1].open_time_ms[-1] + FIVE_MINUTES_MS - second.entry_time_ms
+        is_longest = second.side != 0 and found.longest_holding_ms == open_ms
+        seen += is_longest and (first.side == 0 or second.entry_time_ms < first.entry_time_ms)
+    assert seen > 0
 
 
 def test_all_histories_of_a_run_are_of_one_length() -> None:
