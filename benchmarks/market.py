@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SEED = 7
 SYMBOL = "BTCUSDT"
 YEAR_DAYS = 365
+WEEK_DAYS = 7
 NO_LIMITS = RiskSettings(max_session_loss_percent=100.0, max_daily_loss_percent=100.0, global_max_loss_percent=100.0)
 """The kill switches are checked on every candle and never trip: a stopped account would be fast for no reason."""
 
@@ -89,7 +90,9 @@ def candles(days: int = YEAR_DAYS, symbol: str = SYMBOL) -> CandleColumns:
     first_day = START_MS // DAY_MS
     table.open_time_ms.extend(range(START_MS, START_MS + days * DAY_MS, MINUTE_MS))
     for day in range(first_day, first_day + days):
-        block = market().block(symbol, day)
+        if day == first_day or day % WEEK_DAYS == 0:
+            drawn = SimMarket(SEED)  # It keeps the days that it has drawn, which the candles need no longer.
+        block = drawn.block(symbol, day)
         for into, values in zip(
             table.values(), (block.open, block.high, block.low, block.close, block.volume), strict=True
         ):
