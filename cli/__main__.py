@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 
 from papertape.cli import INTERRUPTED
+from papertape.cli.environment.early_signals import repeat_dropped_signals
 
 
 def main() -> None:
     """Run `papertape`."""
+    repeat_dropped_signals()
     try:
         from papertape.cli.app import main as run  # noqa: PLC0415 - slow to import.
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from papertape.cli.environment.early_signals import was_signalled
 from papertape.cli.keeper.restart_policy import (
     ENDED_WELL,
     STEADY_S,
@@ -98,7 +97,6 @@ class ProcessSupervisor:
     def run(self) -> int:
         """Run both; return the engine's exit code."""
         with _signals() as incoming:
-            self._stopping = was_signalled()
             try:
                 while not self._is_over():
                     self._start_due()

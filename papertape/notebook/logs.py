@@ -60,7 +60,7 @@ class LogResults(Results):
 
     @cached_property
     def equity(self) -> pl.DataFrame:
-        """The equity of every strategy at the points of the dashboard's curve, the last of each hour or longer."""
+        """The equity of every strategy at the points of the dashboard's curve, the last of each minute or longer."""
         curves = [self._portfolio.equity_curve(name) for name in self._names]
         frames = [
             equity_frame(

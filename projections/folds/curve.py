@@ -6,7 +6,7 @@ from array import array
 
 from msgspec import Struct, field
 
-from papertape.events.units import HOUR_MS
+from papertape.events.units import MINUTE_MS
 
 CURVE_POINTS_MAX = 2_000
 
@@ -19,12 +19,12 @@ class EquityPoint(Struct, frozen=True):
 
 
 class EquityCurve(Struct):
-    """The last equity of each time bucket; if there are too many buckets, their width doubles.
+    """The last equity of each time bucket, at first of each minute; if there are too many, their width doubles.
 
     The numbers are in arrays: many copies of a curve are kept, and the garbage collector skips arrays.
     """
 
-    step_ms: int = HOUR_MS
+    step_ms: int = MINUTE_MS
     bucket: int = -1
     times_ms: array[int] = field(default_factory=lambda: array("q"))
     equities_usdt: array[float] = field(default_factory=lambda: array("d"))
@@ -39,7 +39,7 @@ class EquityCurve(Struct):
         self.bucket = bucket
         self.times_ms.append(at_ms)
         self.equities_usdt.append(equity_usdt)
-        if len(self.times_ms) > CURVE_POINTS_MAX:
+        while len(self.times_ms) > CURVE_POINTS_MAX:
             self._widen()
 
     def _widen(self) -> None:

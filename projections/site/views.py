@@ -242,15 +242,16 @@ class Views:
     def _next_ms(self, run: MarketRun) -> int:
         """Return the close from which on a candle needs a look of its own."""
         timeframe_ms = run.candles[0].timeframe_ms if run.candles else 0
-        return min(self.days.next_ms(timeframe_ms), self.buy_and_hold.due_ms)
+        return self.days.next_ms(timeframe_ms)
 
     def _take_run(self, run: MarketRun) -> None:
         self._feed.take_run(run)
+        if run.candles:
+            self.buy_and_hold.take_run(run)
         self.portfolio.take_run(run, self.resting.follow_stops)
         self.days.due = None
         if run.candles:
             self.promised.take_run(run)
-            self.buy_and_hold.take_run(run)
 
     def _take_candle(self, recorded: Recorded, candle: CandleClosed) -> None:
         """Fold a candle, except into folds that need only the newest candle of each symbol."""

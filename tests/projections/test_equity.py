@@ -149,6 +149,12 @@ def test_gross_exposure_is_the_mean_of_notional_over_equity() -> None:
     assert view.gross_exposure_fraction == pytest.approx(0.25)
 
 
+def test_a_young_curve_has_a_point_for_every_minute() -> None:
+    minutes = [candle(i, 100.0 + i % 7) for i in range(20)]
+    view = curve(configured(), candle(-1, 100.0), FREE, *minutes)
+    assert [point.at_ms for point in view.curve] == [DAY_0_MS + i * MINUTE_MS for i in range(21)]
+
+
 def test_the_curve_is_bounded_and_keeps_its_ends() -> None:
     hours = [candle(60 * i, 100.0 + i % 7) for i in range(2 * CURVE_POINTS_MAX + 10)]
     view = curve(configured(), candle(-1, 100.0), FREE, *hours)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from papertape.events.units import MINUTE_MS
+from papertape.events.units import SECOND_MS
 from papertape.projections.folds.curve import EquityPoint
 from papertape.projections.folds.total import TotalEquity
 from papertape.projections.host import fold
@@ -45,8 +45,8 @@ def test_daily_results_add_up_to_the_total_result() -> None:
 
 def test_the_newest_drawdown_counts_a_peak_between_the_points_of_the_curve() -> None:
     total = TotalEquity()
-    for minute, equity_usdt in enumerate((100.0, 110.0, 99.0)):
-        total.put(minute * MINUTE_MS, equity_usdt, 0)
+    for second, equity_usdt in enumerate((100.0, 110.0, 99.0)):
+        total.put(second * SECOND_MS, equity_usdt, 0)
     view = total.view(100.0)
     assert len(view.curve) == 1
     assert view.drawdowns[-1].drawdown_percent == view.drawdown_percent == pytest.approx(10.0)
