@@ -76,7 +76,7 @@ def strategy_drawdowns(view: EquityView, points_max: int) -> tuple[DrawdownPoint
 
 
 def curve_with_start(curve: Sequence[EquityPoint], capital_usdt: float, start_ms: int) -> Sequence[EquityPoint]:
-    """Put the starting equity before a curve: the curve keeps the last equity of each of its steps, which may miss it."""
+    """Put the starting equity before a curve: the curve keeps the last equity of each step, which may miss it."""
     return (EquityPoint(start_ms, capital_usdt), *curve) if curve and curve[0].at_ms > start_ms else curve
 
 
