@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import time
 from pathlib import Path
 from tempfile import gettempdir
@@ -31,6 +32,9 @@ COLLECTS_S_MAX = 120.0
 
 HOME = Path(gettempdir()) / f"papertape-home-{os.getpid()}"
 os.environ |= {name: str(HOME / name) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # In a shell's background job; what a test starts inherits it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.disable()  # Nothing that is imported and collected is garbage.
 

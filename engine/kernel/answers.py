@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from papertape.engine.kernel.codes import LIMIT_ORDER, MARKET_ORDER, STOP_ORDER
+from papertape.engine.kernel.writes import ease_writes
 
 RUNGS_MAX = 4
 
@@ -197,3 +198,6 @@ def _append(ladder: Ladder, kind: int, price_usdt: float, fraction: float, size:
         rung.expires_ms = 0
     ladder.named = 1
     ladder.count += 1
+
+
+ease_writes(vars())

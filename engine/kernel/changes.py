@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from papertape.engine.kernel.answers import RUNGS_MAX, clear_answer, rung_at
 from papertape.engine.kernel.codes import (
     CHANGE,
@@ -46,6 +48,8 @@ from papertape.engine.kernel.strategy import as_plan, clear_reading, copy_readin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from msgspec import Struct
+
     from papertape.engine.kernel.answers import Answer, Ladder, Plan
     from papertape.engine.kernel.decision import Decision, Decisions, Notes
     from papertape.engine.kernel.state import Account, Contract, Fact, Market, Position, SymbolState
@@ -54,8 +58,19 @@ if TYPE_CHECKING:
 
 def renew_answer(answer: Answer) -> None:
     """Clear an answer and its reading, so that only what the strategy writes now counts."""
-    clear_answer(as_plan(answer))
+    clear_answer(answer)
     clear_reading(answer.reading)
+
+
+def make_renewal(reading: type[Struct]) -> Callable[[Answer], None]:
+    """Make `renew_answer` for CPython, which copies a reading of zeros three times as fast as it clears one."""
+    zeros = reading(**dict.fromkeys(reading.__struct_fields__, 0))
+
+    def renew(answer: Answer) -> None:
+        clear_answer(answer)
+        answer.reading = replace(zeros)
+
+    return renew
 
 
 def keep_answer(answer: Answer) -> None:

@@ -13,12 +13,12 @@ from papertape.engine.kernel.changes import renew_answer
 from papertape.engine.kernel.codes import (
     CANDLE,
     EXPIRED,
-    EXTERNAL_SIGNAL,
     FIRST_EXIT_REASON,
     FUNDING,
     NO_ORDER,
     NO_REASON,
     ON_TIME,
+    OPEN_INTEREST,
     UNNAMED_EXIT,
 )
 from papertape.engine.kernel.fills import book_funding
@@ -91,17 +91,14 @@ def make_strategy_update(hooks: Hooks, bind: Callable[..., Any]) -> Callable[...
 
     def update_strategy(fact: Fact, data: MarketData, state: Any, params: Any) -> None:
         kind = fact.kind
-        completed = kind == CANDLE and sees_candles and completed_any(data.series)
-        gap = kind == CANDLE and sees_candles and data.market.reset == 1
-        if kind == EXTERNAL_SIGNAL or (kind == CANDLE and not completed and not gap):
-            return
-        if gap:
-            on_gap(fact.time_ms, data, state, params)
-        if completed:
-            observe(fact.time_ms, data, state, params)
+        if kind == CANDLE:
+            if sees_candles and data.market.reset == 1:
+                on_gap(fact.time_ms, data, state, params)
+            if sees_candles and completed_any(data.series):
+                observe(fact.time_ms, data, state, params)
         elif kind == FUNDING:
             on_funding(fact.time_ms, data, state, params)
-        elif kind != CANDLE:
+        elif kind == OPEN_INTEREST:
             on_open_interest(fact.time_ms, data, state, params)
 
     return update_strategy
@@ -121,18 +118,14 @@ def trade_candle(
     out: Decisions,
     n: int,
 ) -> int:
-    """Take a candle into day, orders and position: funding, fills, trailing stop, expiry. Return the new count."""
-    if fact.open_time_ms >= account.day_end_ms:
-        roll_day(account, fact.open_time_ms)
-    holds = desk.position.side != 0 or desk.order.action != NO_ORDER
-    if holds:
-        if market.booked != market.due:
-            n = book_funding(market, settlements, fact, desk, account, out, n)
-        if not is_quiet(fact, desk):
-            turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
-            n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
+    """Take a candle into orders and position: funding, fills, trailing stop, expiry. Return the new count."""
+    if market.booked != market.due:
+        n = book_funding(market, settlements, fact, desk, account, out, n)
+    if not is_quiet(fact, desk):
+        turbulent, timeframe_ms = candle.turbulent_at_open, candle.timeframe_ms
+        n = match_candle(fact, turbulent, timeframe_ms, desk, desks, account, rules, contracts, tiers, out, n)
     follow_symbol(fact, candle, desk, rules, contracts[fact.symbol])
-    if holds and rests(desk) and expires_by(fact.time_ms, desk):
+    if rests(desk) and expires_by(fact.time_ms, desk):
         n = cancel_orders(EXPIRED, fact.time_ms, fact.symbol, desk, account, out, n)
     return n
 
@@ -143,14 +136,12 @@ def mark_account(fact: Fact, account: Account, desks: Desks, rules: AccountRules
     return n if account.tripped != 0 else check_account_limits(fact.time_ms, account, desks, rules, out, n)
 
 
-def may_enter(data: MarketData, desk: SymbolState, account: Account, needs: Needs, signals: int) -> bool:
-    """Return whether a strategy is asked for an entry: it is flat, nothing stops it, and all that it needs is known."""
+def may_enter(data: MarketData, account: Account, needs: Needs, signals: int) -> bool:
+    """Return whether a flat strategy is asked for an entry: nothing stops it, and all that it needs is known."""
     return (
-        desk.position.side == 0
-        and desk.order.action == NO_ORDER
-        and account.tripped + account.paused + data.market.suspended == 0
+        account.tripped + account.paused + data.market.suspended == 0
         and is_ready(data.series, needs)
-        and have_arrived(data.signals, signals)
+        and (signals == 0 or have_arrived(data.signals, signals))
     )
 
 
@@ -158,23 +149,19 @@ def make_decide(
     enter: Callable[..., Any],
     leave: Callable[..., Any],
     change: Callable[..., int],
-    exit_reasons: int,
-    units_max: int,
-    signals: int = 0,
-    references: int = 0,
+    counts: tuple[int, int, int, int],
+    renew: Callable[[Answer], None] = renew_answer,
 ) -> Callable[..., int]:
     """Bind a strategy's deciding hooks into `decide(...)`.
 
-    `enter` and `leave` are the hooks, each bound by `bind_hook`; `change` asks `manage` (see `engine.kernel.changes`).
-    `exit_reasons` is the number of the strategy's own exit reasons, and `units_max` says how large a position may
-    become, in first fills; `signals` and `references` are how many of each it lists.
+    `enter` and `leave` are bound by `bind_hook`, `change` asks `manage`, and `renew` clears an answer. `counts` are the
+    strategy's exit reasons, the first fills that a position may grow to, its signals and its references.
 
-    `decide` answers a candle that was observed and shown to the strategy. It reads the fact, what was observed of its
-    symbol, the strategy's state and parameters, the rules and the contracts; `answer` is scratch. It writes its
-    decisions to `out[n:]` and the readings behind them to `notes[n:]`, applies each at once by `evolve`, and returns
-    the new count. Apart from that it changes only the account's day, equity and peak, and what follows from the candle
-    alone: the symbol's mark, and the age, the extremes, the value and the trailing stop of its position.
+    `decide` answers a candle that was observed and shown. It writes decisions to `out[n:]` and the readings behind them
+    to `notes[n:]`, applies each by `evolve`, and returns the new count. Else it changes only `answer`, the account's
+    day, equity and peak, and the mark, age, extremes, value and trailing stop, which follow from the candle alone.
     """
+    exit_reasons, units_max, signals, references = counts
     references_ready = REFERENCES_READY[references]
 
     def decide(
@@ -193,16 +180,19 @@ def make_decide(
         notes: Notes,
         n: int,
     ) -> int:
-        first, candle, market = n, data.series[0].candle, data.market
-        desk, contract = desks[fact.symbol], contracts[fact.symbol]
-        position, order = desk.position, desk.order
-        settlements = data.settlements
-        n = trade_candle(fact, candle, market, settlements, desk, desks, account, rules, contracts, tiers, out, n)
-        for k in range(first, n):
-            clear_reading(notes[k])
+        first, candle, desk, contract = n, data.series[0].candle, desks[fact.symbol], contracts[fact.symbol]
+        position, order, due = desk.position, desk.order, data.settlements
+        if fact.open_time_ms >= account.day_end_ms:
+            roll_day(account, fact.open_time_ms)
+        if position.side != 0 or order.action != NO_ORDER:
+            n = trade_candle(fact, candle, data.market, due, desk, desks, account, rules, contracts, tiers, out, n)
+            for k in range(first, n):
+                clear_reading(notes[k])
+        elif candle.completed == 1:
+            follow_symbol(fact, candle, desk, rules, contract)
         acting = candle.completed == 1 and fact.timing == ON_TIME
         if acting and position.side != 0 and order.action == NO_ORDER:
-            renew_answer(answer)
+            renew(answer)
             reason = leave(fact.time_ms, data, state, account, desk, params, answer)
             if reason is not None and reason != NO_REASON:
                 copy_reading(answer.reading, notes[n])
@@ -213,13 +203,14 @@ def make_decide(
         mark_symbol(fact, desk)
         if account.positions > 0 or n != first:
             n = mark_account(fact, account, desks, rules, out, n)
-        if acting and may_enter(data, desk, account, needs, signals) and references_ready(data, needs):
-            renew_answer(answer)
+        asks = acting and position.side == 0 and order.action == NO_ORDER and may_enter(data, account, needs, signals)
+        if asks and (references == 0 or references_ready(data, needs)):
+            renew(answer)
             side = enter(fact.time_ms, data, state, account, desk, params, answer)
             if side is not None and side != 0:
                 copy_reading(answer.reading, notes[n])
-                plan = as_plan(answer)
-                place_entry(side, plan, fact, candle, units_max, account, desks, rules, contracts, tiers, out[n])
+                plan, row = as_plan(answer), out[n]
+                place_entry(side, plan, fact, candle, units_max, account, desks, rules, contracts, tiers, row)
                 n += 1
         return n
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from papertape.engine.kernel.answers import Ladder
+from papertape.engine.kernel.writes import ease_writes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,3 +89,6 @@ class NotedDecision(Decision, array_like=True):
 if TYPE_CHECKING:
     Decisions = Sequence[Decision]
     Notes = Sequence[Any]
+
+
+ease_writes(vars())

@@ -12,7 +12,7 @@ from papertape.engine.kernel.codes import NO_ORDER
 from papertape.engine.kernel.series import complete_candle
 
 if TYPE_CHECKING:
-    from papertape.engine.kernel.state import Account, Bars, Fact, FactColumns, Series, SymbolState
+    from papertape.engine.kernel.state import Account, Bars, Fact, FactColumns, Market, Series, SymbolState
     from papertape.engine.kernel.view import MarketData
 
 
@@ -30,6 +30,18 @@ def load_fact(fact: Fact, facts: FactColumns, f: int) -> None:
     fact.volume = facts.volume[f]
 
 
+def load_close(fact: Fact, market: Market, timing: int) -> None:
+    """Copy what is read of a candle after `fast_forward` has taken it into market and series.
+
+    Kind and symbol are those of the whole run. Open, high, low and volume stay those of an earlier fact: only orders
+    and positions are matched with them.
+    """
+    fact.timing = timing
+    fact.open_time_ms = market.open_time_ms
+    fact.time_ms = market.close_time_ms
+    fact.close = market.close
+
+
 def fast_forward(facts: FactColumns, f: int, end: int, data: MarketData, desk: SymbolState, account: Account) -> int:
     """Move market and series over the quiet stretch that begins at `f`, in a run of candles that ends at `end`.
 
@@ -39,21 +51,23 @@ def fast_forward(facts: FactColumns, f: int, end: int, data: MarketData, desk: S
     if last < f:
         return last
     market = data.market
-    if market.reset != 0:
-        market.reset = 0
-    market.open_time_ms = facts.open_time_ms[last]
-    market.close_time_ms = facts.time_ms[last]
-    market.close = facts.close[last]
-    high, low = facts.high[f], facts.low[f]
+    open_ms, close_ms, close = market.close_time_ms, facts.time_ms[last], facts.close[last]
+    high, low, volume = facts.high[f], facts.low[f], facts.volume[f]
     if last > f:
-        highs, lows = facts.high, facts.low
+        highs, lows, volumes = facts.high, facts.low, facts.volume
         for k in range(f + 1, last + 1):
             if highs[k] > high:
                 high = highs[k]
             if lows[k] < low:
                 low = lows[k]
+            volume += volumes[k]
+    if market.reset != 0:
+        market.reset = 0
+    market.open_time_ms = open_ms + (last - f) * market.base_ms
+    market.close_time_ms = close_ms
+    market.close = close
     for one in data.series:
-        _extend(one.candle, one.bars, facts, f, last, high, low)
+        _extend(one.candle, one.bars, facts, f, last, open_ms, close_ms, high, low, close, volume)
     return last
 
 
@@ -62,10 +76,10 @@ def _last_quiet(facts: FactColumns, f: int, end: int, data: MarketData, desk: Sy
 
     The candles of a run are on the grid of their timeframe, so if as many arrived as fit, there is no hole.
     """
-    market = data.market
-    open_ms, base_ms = facts.open_time_ms[f], market.base_ms
     if account.positions != 0 or desk.order.action != NO_ORDER:
         return f - 1
+    market = data.market
+    open_ms, base_ms = facts.open_time_ms[f], market.base_ms
     if open_ms != market.close_time_ms or market.booked != market.settled:
         return f - 1
     until_ms = account.day_end_ms
@@ -86,12 +100,27 @@ def _last_quiet(facts: FactColumns, f: int, end: int, data: MarketData, desk: Sy
     return last
 
 
-def _extend(series: Series, bars: Bars, facts: FactColumns, f: int, last: int, high: float, low: float) -> None:
-    """Move a series over the stretch `f .. last`, whose end may complete one of its candles."""
-    end_ms, volume, close, close_ms = series.end_ms, facts.volume[f], facts.close[last], facts.time_ms[last]
+def _extend(
+    series: Series,
+    bars: Bars,
+    facts: FactColumns,
+    f: int,
+    last: int,
+    open_ms: int,
+    close_ms: int,
+    high: float,
+    low: float,
+    close: float,
+    volume: float,
+) -> None:
+    """Move a series over the stretch `f .. last`, whose end may complete one of its candles.
+
+    Times, prices and volume are those of the stretch.
+    """
+    end_ms = series.end_ms
     if series.turbulent_at_open != series.turbulent:
         series.turbulent_at_open = series.turbulent
-    if facts.open_time_ms[f] == end_ms:
+    if open_ms == end_ms:
         end_ms += series.timeframe_ms
         series.end_ms = end_ms
         series.missing = 0
@@ -99,15 +128,16 @@ def _extend(series: Series, bars: Bars, facts: FactColumns, f: int, last: int, h
         series.forming_high = high
         series.forming_low = low
     else:
-        volume += series.forming_volume
+        if last == f:
+            volume += series.forming_volume
+        else:  # Floats are added one by one, as candle by candle.
+            volume, volumes = series.forming_volume, facts.volume
+            for k in range(f, last + 1):
+                volume += volumes[k]
         if high > series.forming_high:
             series.forming_high = high
         if low < series.forming_low:
             series.forming_low = low
-    if last > f:
-        volumes = facts.volume
-        for k in range(f + 1, last + 1):
-            volume += volumes[k]
     series.forming_volume = volume
     series.forming_close = close
     series.next_ms = close_ms

@@ -140,19 +140,22 @@ REFERENCES_READY = (none_missing, first_ready, both_ready)
 
 
 def with_data(series: int, references: int, act: Callable[..., Any], part: Part = as_it_is) -> Callable[..., Any]:
-    """Bind `act(views, references, ...)` into `act_on(series, bars, s, others, ...)` for symbol `s`.
+    """Bind `act(data, ...)` into `act_on(series, bars, s, others, market, rings, ...)`, with the data of symbol `s`.
 
-    `series` and `references` are their numbers; `others` is `(series, bars, markets, indices of the references)`.
+    `series` and `references` are their numbers; `others` is `(series, bars, markets, indices of the references)`, and
+    `rings` the symbol's settlements, readings and signals.
     """
 
-    def act_alone(views: Any, others: Any, *rest: Any) -> Any:  # noqa: ARG001 - all three have one signature
-        return act(views, (), *rest)
+    def act_alone(views: Any, others: Any, market: Any, rings: Any, *rest: Any) -> Any:  # noqa: ARG001 - as act_with_one
+        return act(MarketData(market, views, rings[0], rings[1], rings[2], ()), *rest)
 
-    def act_with_one(first: Any, market: Any, r: int, views: Any, *rest: Any) -> Any:
-        return act(views, (Reference(r, market, first),), *rest)
+    def act_with_one(first: Any, leader: Any, r: int, views: Any, market: Any, rings: Any, *rest: Any) -> Any:
+        references = (Reference(r, leader, first),)
+        return act(MarketData(market, views, rings[0], rings[1], rings[2], references), *rest)
 
-    def act_with_two(first: Any, market: Any, r: int, one: Any, views: Any, *rest: Any) -> Any:
-        return act(views, (one, Reference(r, market, first)), *rest)
+    def act_with_two(second: Any, other: Any, q: int, one: Any, views: Any, market: Any, rings: Any, *rest: Any) -> Any:
+        references = one, Reference(q, other, second)
+        return act(MarketData(market, views, rings[0], rings[1], rings[2], references), *rest)
 
     if references == 0:
         return with_series(series, part(act_alone))
@@ -188,18 +191,8 @@ def make_show(series: int, references: int, update: Callable[..., None], part: P
     `update` is that of `make_reference_update`.
     """
 
-    def update_on(
-        views: Any,
-        others: Any,
-        market: Any,
-        settlements: Any,
-        readings: Any,
-        signals: Any,
-        fact: Any,
-        state: Any,
-        params: Any,
-    ) -> None:
-        update(fact, MarketData(market, views, settlements, readings, signals, others), state, params)
+    def update_on(data: Any, fact: Any, state: Any, params: Any) -> None:
+        update(fact, data, state, params)
 
     bound = part(with_data(series, references, part(update_on), part))
 
@@ -210,6 +203,6 @@ def make_show(series: int, references: int, update: Callable[..., None], part: P
         for s in range(len(states)):
             if s != fact.symbol:
                 rings = settlements[s], readings[s], signals[s]
-                bound(all_series, bars, s, others, markets[s], *rings, fact, states[s], params[s])
+                bound(all_series, bars, s, others, markets[s], rings, fact, states[s], params[s])
 
     return ignore_candle if references == 0 else show

@@ -13,7 +13,6 @@ from papertape.engine.kernel.evolve import evolve
 from papertape.engine.kernel.kill_switch import roll_day
 from papertape.engine.kernel.observe import can_decide, observe
 from papertape.engine.kernel.trailing import comes_after_fills, follow_symbol
-from papertape.engine.kernel.view import MarketData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,19 +21,7 @@ if TYPE_CHECKING:
 def make_follow(update_strategy: Callable[..., None]) -> Callable[..., None]:
     """Make the function that observes one fact and shows it to the strategy."""
 
-    def follow(
-        series: Any,
-        references: Any,
-        fact: Any,
-        market: Any,
-        settlements: Any,
-        readings: Any,
-        signals: Any,
-        slots: Any,
-        state: Any,
-        params: Any,
-    ) -> None:
-        data = MarketData(market, series, settlements, readings, signals, references)
+    def follow(data: Any, fact: Any, slots: Any, state: Any, params: Any) -> None:
         observe(fact, data, slots)
         update_strategy(fact, data, state, params)
 
@@ -76,8 +63,8 @@ def make_replay(follow: Callable[..., None], show: Callable[..., None]) -> Calla
             trading = can_decide(fact.kind, fact.timing) and active[s]
             if trading:
                 roll_day(account, fact.open_time_ms)
-            observed = markets[s], settlements[s], readings[s], signals[s]
-            follow(series, bars, s, others, fact, *observed, slots, states[s], params[s])
+            rings = settlements[s], readings[s], signals[s]
+            follow(series, bars, s, others, markets[s], rings, fact, slots, states[s], params[s])
             show(fact, others, settlements, readings, signals, states, params)
             unfollowed = trading
             while n < len(recorded) and recorded[n].fact == f:

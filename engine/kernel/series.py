@@ -126,7 +126,10 @@ def complete_candle(series: Series, bars: Bars, close: float) -> None:
     series.low = low
     series.close = close
     series.volume = series.forming_volume
-    note_bar(series, bars)
+    bar = bars[row & mask]
+    bar.high, bar.low = high, low
+    bar.close, bar.volume = close, series.volume
+    bar.atr = atr.value
     if row >= REGIME_PERIOD:
         _update_atr_mean(series, bars, row, mask)
     regime = classify_regime(series)
@@ -165,10 +168,13 @@ def known_candles(series: Series) -> int:
 
 def is_ready(series: tuple[SeriesView, ...], needs: Needs) -> bool:
     """Return whether every series has the complete candles that a strategy needs before it may enter."""
-    for k in range(1, len(series)):
-        if known_candles(series[k].candle) < needs.filter_candles:
+    least = needs.candles
+    for one in series:
+        candle = one.candle
+        if candle.row + 1 - candle.oldest_row < least:
             return False
-    return known_candles(series[0].candle) >= needs.candles
+        least = needs.filter_candles
+    return True
 
 
 def classify_regime(series: Series) -> int:

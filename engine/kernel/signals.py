@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from papertape.engine.kernel.writes import ease_writes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -101,3 +103,6 @@ def take_eight(signals: Any) -> Any:
 
 TAKE_FIRST = (take_none, take_one, take_two, take_three, take_four, take_five, take_six, take_seven, take_eight)
 """The functions that return the first signals, by their number."""
+
+
+ease_writes(vars())

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from papertape.engine.kernel.answers import Ladder
 from papertape.engine.kernel.indicators.structs import Adx, Atr
+from papertape.engine.kernel.writes import ease_writes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -350,3 +351,6 @@ if TYPE_CHECKING:
     Contracts = Sequence[Contract]
     Tiers = Sequence[Tier]
     TierTables = Sequence[Tiers]
+
+
+ease_writes(vars())

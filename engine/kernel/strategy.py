@@ -45,6 +45,7 @@ from msgspec import Struct
 from papertape.engine.kernel.codes import REASON_CODES
 from papertape.engine.kernel.signals import SIGNALS_MAX
 from papertape.engine.kernel.view import REFERENCES_MAX, SERIES_MAX, View
+from papertape.engine.kernel.writes import ease_writes
 from papertape.events.errors import ConfigError
 from papertape.events.facts import SIGNAL_NAME_PATTERN
 from papertape.events.units import SERIES_MS
@@ -198,6 +199,7 @@ def strategy_from(module: ModuleType) -> Strategy:
     for required in ("NAME", "SERIES", "Parameters", "Reading", "enter"):
         if not hasattr(module, required):
             raise ConfigError(f"strategy {module.__file__}: `{required}` is missing")
+    ease_writes(vars(module))
     return Strategy(
         name=module.NAME,
         series=_series(module),

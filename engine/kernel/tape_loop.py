@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papertape.engine.kernel.fast_forward import fast_forward, load_fact
+from papertape.engine.kernel.fast_forward import fast_forward, load_close, load_fact
 from papertape.engine.kernel.kill_switch import update_total
 from papertape.engine.kernel.observe import can_decide, observe
-from papertape.engine.kernel.view import MarketData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,54 +22,45 @@ def make_run(update_strategy: Callable[..., None], decide: Callable[..., int]) -
     """Make the loop over facts of one kind and symbol; it returns the following fact and the number of decisions."""
 
     def run(
-        series: Any,
-        references: Any,
-        market: Any,
-        settlements: Any,
-        readings: Any,
-        signals: Any,
+        data: Any,
         slots: Any,
         facts: Any,
         fact: Any,
         first: int,
         f: int,
         end: int,
-        desks: Any,
         state: Any,
         params: Any,
         needs: Any,
         trading: bool,
-        account: Any,
-        rules: Any,
-        contracts: Any,
-        tiers: Any,
-        answer: Any,
-        out: Any,
-        notes: Any,
+        exchange: Any,
         n: int,
         full: int,
         equities: Any,
     ) -> tuple[int, int]:
-        data, desk = MarketData(market, series, settlements, readings, signals, references), desks[facts.symbol[f]]
-        until = end if trading else f
+        desks, account, rules, contracts, tiers, answer, out, notes = exchange
+        desk = desks[fact.symbol]
         while 0 <= f < end and n < full:
-            last = fast_forward(facts, f, until, data, desk, account)
-            taken = last >= f
-            if last > f:
-                for quiet in range(f - first, last - first):
-                    equities[quiet] = account.equity_usdt
-                f = last
-            load_fact(fact, facts, f)
-            if not taken:
+            last = fast_forward(facts, f, end, data, desk, account) if trading else f - 1
+            if last < f:
+                load_fact(fact, facts, f)
                 observe(fact, data, slots)
+            else:
+                if last > f:
+                    equity_usdt = account.equity_usdt
+                    for quiet in range(f - first, last - first):
+                        equities[quiet] = equity_usdt
+                    f = last
+                load_close(fact, data.market, facts.timing[f])
             update_strategy(fact, data, state, params)
             if trading:
                 before = n
                 n = decide(
                     fact, data, desks, state, params, needs, account, rules, contracts, tiers, answer, out, notes, n
                 )
-                for decided in range(before, n):
-                    out[decided].fact = f
+                while before < n:
+                    out[before].fact = f
+                    before += 1
             equities[f - first] = account.equity_usdt
             f += 1
         return f, n
@@ -113,38 +103,37 @@ def make_advance(run: Callable[..., Any], show: Callable[..., None], refers: boo
         equities: Any,
     ) -> tuple[int, int]:
         n, full, f, others = 0, len(out) - room, first, (series, bars, markets, references)
+        fact, exchange = scratch[0], (desks, accounts[0], rules[0], contracts, tiers, answers[0], out, notes)
+        kinds, symbols, timings, run_ends = facts.kind, facts.symbol, facts.timing, facts.run_end
         while 0 <= f < end and n < full:
-            s = facts.symbol[f]
-            observed, own = (markets[s], settlements[s], readings[s], signals[s]), (states[s], params[s], needs[s])
-            until = f + 1 if refers else min(facts.run_end[f], end)
-            trading = can_decide(facts.kind[f], facts.timing[f]) and active[s]
+            s, kind, run_end = symbols[f], kinds[f], run_ends[f]
+            fact.kind, fact.symbol = kind, s
+            until = f + 1 if refers else run_end if run_end < end else end
+            trading = can_decide(kind, timings[f]) and active[s]
             f, n = run(
                 series,
                 bars,
                 s,
                 others,
-                *observed,
+                markets[s],
+                (settlements[s], readings[s], signals[s]),
                 slots,
                 facts,
-                scratch[0],
+                fact,
                 first,
                 f,
                 until,
-                desks,
-                *own,
+                states[s],
+                params[s],
+                needs[s],
                 trading,
-                accounts[0],
-                rules[0],
-                contracts,
-                tiers,
-                answers[0],
-                out,
-                notes,
+                exchange,
                 n,
                 full,
                 equities,
             )
-            show(scratch[0], others, settlements, readings, signals, states, params)
+            if refers:
+                show(fact, others, settlements, readings, signals, states, params)
         return f, n
 
     return advance

@@ -173,8 +173,9 @@ def bind_observing(
     view_type, other_type = observing_type(series, references, signals), reference_type(tuple(series))
 
     def show(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
-        own = (data.market, data.readings, state, *show_signals(data.signals))
-        hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own)), params)
+        series, own = data.series, (data.market, data.readings, state)
+        head, signals = (now_ms, series[0].candle), show_signals(data.signals)
+        hook(as_view(view_type, head + series + own + signals), params)
 
     def show_with_one(now_ms: int, data: MarketData, state: Any, params: Any) -> None:
         own, first = (data.market, data.readings, state, *show_signals(data.signals)), data.references[0]
@@ -204,8 +205,9 @@ def bind_hook(
     def call_hook(
         now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any
     ) -> Any:
-        own = (data.market, data.readings, state, symbol.position, account, symbol, *show_signals(data.signals))
-        return hook(as_view(view_type, (now_ms, data.series[0].candle, *data.series, *own)), params, filled)
+        series, own = data.series, (data.market, data.readings, state, symbol.position, account, symbol)
+        head, signals = (now_ms, series[0].candle), show_signals(data.signals)
+        return hook(as_view(view_type, head + series + own + signals), params, filled)
 
     def call_with_one(
         now_ms: int, data: MarketData, state: Any, account: Account, symbol: SymbolState, params: Any, filled: Any

@@ -28,6 +28,8 @@ _decode_answer = msgspec.msgpack.Decoder(Answer).decode
 NOTHING: Final = 0
 """What a hook that failed answers: no entry, no exit, no change."""
 PLAIN: Final = (int, float, bool)
+ABSENT: Final = object()
+"""In place of an argument that a hook does not take."""
 
 
 class HookOverrun(BaseException):
@@ -67,22 +69,25 @@ class HookGuard:
         """Return a hook behind this guard."""
         answers, changes = name in ANSWERING, name == "manage"
 
-        def call_hook(*values: Any) -> Any:
+        def call_hook(first: Any, second: Any = ABSENT, written: Any = ABSENT) -> Any:
             if self.muted:
                 return NOTHING
             try:
-                answer = hook(*values)
+                if written is not ABSENT:
+                    answer = hook(first, second, written)
+                else:
+                    answer = hook(first) if second is ABSENT else hook(first, second)
                 if answer and answers:
-                    check_answer(answer, values[-1])
+                    check_answer(answer, written)
                 elif changes:
-                    check_change(values[-1])
+                    check_change(written)
             except (Exception, HookOverrun, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever an owner's hook raises parks it.
                 self.muted = True
                 line = getattr(getattr(hook, "__code__", None), "co_firstlineno", 0)
                 self.failure = HookFailure(name, place_of(error, self._file, line), error_text(error))
                 self.on_failure()
                 if changes:
-                    clear_answer(values[-1])
+                    clear_answer(written)
                 return NOTHING
             return answer
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from papertape.engine.kernel.answers import RUNGS_MAX, Answer
-from papertape.engine.kernel.changes import make_change
+from papertape.engine.kernel.changes import make_change, make_renewal
 from papertape.engine.kernel.codes import FIRST_EXIT_REASON
 from papertape.engine.kernel.decide import make_decide, make_strategy_update
 from papertape.engine.kernel.decision import NotedDecision
@@ -50,6 +50,7 @@ from papertape.engine.kernel.view import (
     signal_part,
 )
 from papertape.engine.reducer.hook_guard import HookGuard
+from papertape.engine.reducer.lasting_views import ask_again, show_again
 from papertape.engine.reducer.series_set import SeriesSet
 from papertape.engine.reducer.signals import SignalMemory, last_values
 from papertape.engine.reducer.stand_in import strategy_for
@@ -272,9 +273,15 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
     """Return a runner without symbols."""
     capital, guard = risk.capital_usdt, HookGuard(strategy)
     hooks, names, signals = guard.guarded(strategy.hooks), strategy.reference_names, strategy.signals
-    shown = (strategy.series, names, signals, signal_part(signals))
-    bind, show, units_max = partial(bind_hook, *shown), partial(bind_observing, *shown), strategy.units_max
+    if names:
+        shown = (strategy.series, names, signals, signal_part(signals))
+        bind, show = partial(bind_hook, *shown), partial(bind_observing, *shown)
+    else:
+        lasting = (strategy.series, signals, signal_part(signals))
+        bind, show = partial(ask_again, *lasting), partial(show_again, *lasting)
+    units_max = strategy.units_max
     counts = len(strategy.exit_reasons), units_max, len(signals), len(names)
+    leave = WITHOUT_VIEW.get(hooks.leave) or bind(hooks.leave)
     change = make_change(None if hooks.manage is None else bind(hooks.manage), units_max)
     return Runner(
         strategy=strategy,
@@ -283,7 +290,7 @@ def _new_runner(state: EngineState, strategy: Strategy, event: RunnerConfigured,
         guard=guard,
         update_strategy=make_own_update(make_strategy_update(hooks, show), len(names)),
         update_by_reference=make_reference_update(show(hooks.observe), len(names)),
-        decide=make_decide(bind(hooks.enter), WITHOUT_VIEW.get(hooks.leave) or bind(hooks.leave), change, *counts),
+        decide=make_decide(bind(hooks.enter), leave, change, counts, make_renewal(strategy.reading)),
         series=tuple(series_set(state, timeframe_ms) for timeframe_ms in strategy.series_ms),
         references=[state.symbols[symbol] for _, symbol in strategy.references],
         rules=rules_of(risk),

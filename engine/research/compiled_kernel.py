@@ -191,7 +191,7 @@ def decide_part(strategy: Strategy) -> Any:
     manage = None if hooks.manage is None else bound_hook(strategy, hooks.manage)
     change = make_part(make_change(manage, units_max))  # type: ignore[arg-type]
     counts = len(strategy.exit_reasons), units_max, len(names), len(strategy.references)
-    return make_part(make_decide(enter, leave, change, *counts))  # type: ignore[arg-type]
+    return make_part(make_decide(enter, leave, change, counts))  # type: ignore[arg-type]
 
 
 def bound_hook(strategy: Strategy, hook: Callable[..., Any]) -> Any:

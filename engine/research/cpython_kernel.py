@@ -10,17 +10,18 @@ from papertape.engine.kernel.answers import Answer
 from papertape.engine.kernel.codes import STRATEGY_FAILED
 from papertape.engine.kernel.decision import NotedDecision
 from papertape.engine.kernel.kill_switch import cancel_entries, reset_global
-from papertape.engine.kernel.references import make_show, with_data
+from papertape.engine.kernel.references import make_show
 from papertape.engine.kernel.signals import slots_of
 from papertape.engine.kernel.state import Fact, GlobalKillSwitch
 from papertape.engine.kernel.tape_loop import make_advance, make_run, watch_totals
+from papertape.engine.kernel.view import MarketData, Reference, SeriesView
 from papertape.engine.reducer.decision_events import event_of
 from papertape.engine.reducer.parking import failure_event
 from papertape.engine.reducer.state import decisions_max
 from papertape.engine.research.copying import deep_copy
 
 if TYPE_CHECKING:
-    from collections.abc import MutableSequence, Sequence
+    from collections.abc import Callable, MutableSequence, Sequence
 
     from papertape.engine.kernel.state import FactColumns
     from papertape.engine.reducer.state import EngineState, Runner
@@ -30,14 +31,32 @@ if TYPE_CHECKING:
 OUT_ROWS = 256
 
 
+def on_ready_data(ready: list[MarketData], run: Callable[..., Any]) -> Callable[..., Any]:
+    """Bind `run(data, ...)` as `with_data` does, to data that exist already: in CPython, making them costs as much."""
+
+    def run_on(
+        series: Any,  # noqa: ARG001
+        bars: Any,  # noqa: ARG001
+        s: int,
+        others: Any,  # noqa: ARG001
+        market: Any,  # noqa: ARG001
+        rings: Any,  # noqa: ARG001
+        *rest: Any,
+    ) -> Any:
+        return run(ready[s], *rest)
+
+    return run_on
+
+
 class PlainRunner:
     """One runner over a tape. It has its own copy of markets and series, as runners share nothing."""
 
     def __init__(self, world: EngineState, runner: Runner, signal_names: Sequence[str]) -> None:
         self.runner = runner
+        self.data: list[MarketData] = []
         self.slots = slots_of(runner.strategy.signals, signal_names)
         series, references = len(runner.series), len(runner.references)
-        run = with_data(series, references, make_run(runner.update_strategy, runner.decide))
+        run = on_ready_data(self.data, make_run(runner.update_strategy, runner.decide))
         show = make_show(series, references, runner.update_by_reference)
         self.loop = make_advance(run, show, references > 0)
         self.room = decisions_max(len(world.symbols))
@@ -111,6 +130,7 @@ class PlainRunner:
     ) -> list[tuple[int, Event]]:
         """Run facts `first .. end - 1`, whatever the hooks do."""
         events: list[tuple[int, Event]] = []
+        self.data[:] = self._market_data()
         markets, series, bars, settlements, readings, signals, desks, states, accounts = self.moving
         at = first
         while at < end:
@@ -147,6 +167,16 @@ class PlainRunner:
             events += [(decision.fact, self._event(decision)) for decision in self.out[:count]]
             at = following
         return events
+
+    def _market_data(self) -> list[MarketData]:
+        """Return what was observed of every symbol."""
+        markets, series, bars, settlements, readings, signals, *_ = self.moving
+        views = [
+            tuple(map(SeriesView, *parts))
+            for parts in zip(zip(*series, strict=True), zip(*bars, strict=True), strict=True)
+        ]
+        others = tuple(Reference(r, markets[r], views[r]) for r in self.runner.references)
+        return [MarketData(*own, others) for own in zip(markets, views, settlements, readings, signals, strict=True)]
 
     def _event(self, decision: NotedDecision) -> Event:
         strategy = self.runner.strategy

@@ -138,10 +138,10 @@ def _tail_not_replayed() -> list[Seam]:
 def _entries_while_tripped() -> list[Seam]:
     may_enter = kernel_decide.may_enter
 
-    def careless(data: Any, desk: Any, account: Any, needs: Any, signals: int) -> bool:
+    def careless(data: Any, account: Any, needs: Any, signals: int) -> bool:
         tripped, account.tripped = account.tripped, 0
         try:
-            return may_enter(data, desk, account, needs, signals)
+            return may_enter(data, account, needs, signals)
         finally:
             account.tripped = tripped
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from papertape.engine.kernel.writes import ease_writes
+
 HISTORY_BARS_MIN = 512
 HISTORY_BARS_MAX = 4_096
 """The length of a series' history, which bounds every window: a power of two, so that a row is found with one `&`."""
@@ -366,3 +368,6 @@ class BarsSince(Struct, array_like=True):
     row: int = -1
     ready: int = 0
     value: int = 0
+
+
+ease_writes(vars())

@@ -68,11 +68,13 @@ def update_atr(atr: Atr, series: SeriesView, period: int) -> None:
     row = next_row(atr, series, period)
     if row < 0:
         return
-    first, last, bars = atr.first, atr.row, series.bars
-    if period == REGIME_PERIOD and first == 0:
+    if period == REGIME_PERIOD and atr.first == 0:
         same = series.candle.atr
-        atr.total, atr.value, atr.ready = same.total, same.value, same.ready
+        atr.value = same.value
+        if atr.ready == 0:
+            atr.total, atr.ready = same.total, same.ready
         return
+    first, last, bars = atr.first, atr.row, series.bars
     mask = len(bars) - 1
     if row == first:
         begin_atr(atr)
@@ -109,18 +111,14 @@ def update_adx(adx: Adx, series: SeriesView, period: int) -> None:
     row = next_row(adx, series, 2 * period)
     if row < 0:
         return
-    first, last, bars = adx.first, adx.row, series.bars
-    if period == REGIME_PERIOD and first == 0:
+    if period == REGIME_PERIOD and adx.first == 0:
         same = series.candle.adx
-        adx.plus_sum, adx.minus_sum, adx.range_sum, adx.dx_sum = (
-            same.plus_sum,
-            same.minus_sum,
-            same.range_sum,
-            same.dx_sum,
-        )
+        adx.plus_sum, adx.minus_sum, adx.range_sum = same.plus_sum, same.minus_sum, same.range_sum
         adx.plus_di, adx.minus_di, adx.value = same.plus_di, same.minus_di, same.value
-        adx.di_ready, adx.ready = same.di_ready, same.ready
+        if adx.ready == 0:
+            adx.dx_sum, adx.di_ready, adx.ready = same.dx_sum, same.di_ready, same.ready
         return
+    first, last, bars = adx.first, adx.row, series.bars
     mask = len(bars) - 1
     if row == first:
         begin_adx(adx)
@@ -162,7 +160,8 @@ def fold_adx(adx: Adx, age: int, up: float, down: float, span: float, period: in
         plus, minus = 0.0, 0.0
     adx.plus_di, adx.minus_di = plus, minus
     total = plus + minus
-    dx = 100.0 * (abs(plus - minus) / total) if total > 0.0 else 0.0
+    apart = plus - minus if plus > minus else minus - plus
+    dx = 100.0 * (apart / total) if total > 0.0 else 0.0
     if age < 2 * period:
         adx.di_ready = 1
         adx.dx_sum += dx

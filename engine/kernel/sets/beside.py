@@ -55,31 +55,26 @@ def make_prepare_beside(note_row: Callable[..., None]) -> Callable[..., tuple[in
     """
 
     def prepare(
-        views: Any,
-        others: Any,
+        data: Any,
         facts: Any,
         symbol: int,
         n: int,
         a: int,
         i: int,
         scratch: Any,
-        market: Any,
-        settlements: Any,
-        readings: Any,
-        signals: Any,
         slots: Any,
         shown: Any,
         table: Any,
         asks: Any,
         rows: Any,
     ) -> tuple[int, int]:
-        fact, data = scratch[0], MarketData(market, views, settlements, readings, signals, others)
+        fact, views, market = scratch[0], data.series, data.market
         for f in range(len(facts.kind)):
             kind = facts.kind[f]
             if facts.symbol[f] != symbol:
                 if kind == CANDLE:
                     load_fact(fact, facts, f)
-                    if observe_reference(fact, others, settlements, readings):
+                    if observe_reference(fact, data.references, data.settlements, data.readings):
                         note_row(rows, n, f, data)
                         n += 1
                 continue

@@ -88,11 +88,11 @@ class PreparedMarket:
         kit, plan = self.kit, self.plan
         markets, series, bars, settlements, readings, signals = observed
         if self._refers:
-            first = self._ordered, symbol, total, self.closes, self.bounds[symbol], kit.facts_scratch
-            own = markets[symbol], settlements[symbol], readings[symbol], signals[symbol], kit.slots
-            filled = kit.ints(plan.shown), self.table, asks, self.rows
             others = series, bars, markets, kit.references
-            rows, closes = kit.prepare_beside(series, bars, symbol, others, *first, *own, *filled)
+            own = others, markets[symbol], (settlements[symbol], readings[symbol], signals[symbol])
+            first = self._ordered, symbol, total, self.closes, self.bounds[symbol], kit.facts_scratch, kit.slots
+            filled = kit.ints(plan.shown), self.table, asks, self.rows
+            rows, closes = kit.prepare_beside(series, bars, symbol, *own, *first, *filled)
             return int(rows), int(closes)
         rings = markets, settlements, readings, signals, kit.slots
         idle = kit.records([SymbolState()]), kit.records([Account(day_end_ms=NEVER_MS)])
