@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
-from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
 from benchmarks.market import NO_LIMITS, YEAR_DAYS, feed, runners, strategies
 from benchmarks.measure import (
+    ROOT,
     Bench,
     Result,
     Timings,
@@ -88,24 +90,21 @@ def sweeps(bench: Bench) -> Result:
     tape = tape_of(feed(-(-count // MINUTES_OF_A_DAY)))
     with one_core():
         for name in AIMS:
-            run_sets(tape, name, grid(name)[: FEW_SETS + 1], MINUTES_OF_A_DAY)
-        loaded_mb = _most_mb()
-        for name in AIMS:
-            run_sets(tape, name, grid(name), count)
-        memory_mb = _most_mb()  # Before the loops over facts and vectorbt are in memory beside it.
-        for name in AIMS:
             _sweep(result, bench, tape, name, count)
-        words = f"{memory_mb:,.0f} MB, {loaded_mb:,.0f} MB of it before the first sweep: imports, machine code, market"
-        result.add("memory at most", words, f"aim: {AIM_MB} MB", memory_mb < AIM_MB)
+        _memory(result, count)
         _against_vectorbt(result, bench, tape, count)
         _one_set(result, bench)
     result.notes.append(GRID)
     return result
 
 
-def _most_mb() -> float:
-    """Return the most memory that this process has had so far."""
-    return getrusage(RUSAGE_SELF).ru_maxrss / 1_024
+def _memory(result: Result, count: int) -> None:
+    """Add the memory of a process that only sweeps."""
+    command = [sys.executable, "-m", "benchmarks.programs.sweep_memory", str(count)]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded_mb, memory_mb = map(int, answer.split())
+    words = f"{memory_mb:,} MB, {loaded_mb:,} MB of it before the first sweep: imports, machine code, market"
+    result.add("memory at most, of a process that only sweeps", words, f"aim: {AIM_MB} MB", memory_mb < AIM_MB)
 
 
 def _sweep(result: Result, bench: Bench, tape: Tape, name: str, count: int) -> None:
