@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def ease_writes(names: Mapping[str, Any]) -> None:
-    """Ease the writes to every Struct that a module defines, given its names.
+    """Make writes to the Structs of a module cheap, given the module's names.
 
-    At each write a Struct asks whether the garbage collector must know of the value, which takes three quarters of the
-    time. Trees of numbers have nothing to collect.
+    At each write, a Struct checks whether the garbage collector must track the value, which takes three quarters of the
+    time. These Structs are trees of numbers, so there is nothing to collect.
     """
     for struct in names.values():
         own = isinstance(struct, type) and issubclass(struct, Struct) and struct.__module__ == names["__name__"]

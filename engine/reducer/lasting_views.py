@@ -1,7 +1,7 @@
-"""Views that last: in CPython a hook sees the same view again while only its time has changed.
+"""Views that last: in CPython, a hook is given the same view again while only the time has changed.
 
-What a view refers to stays in its place, so a new one is made only for other data. References have a time of their own
-in a view: strategies that have some get new views, as compiled code makes them.
+Whatever a view refers to changes in place, so a new view is needed only for other data. A reference has a time of its
+own in a view, so strategies with references get a new view each time, as in compiled code.
 """
 
 from __future__ import annotations
